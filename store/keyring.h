@@ -1,0 +1,86 @@
+/*
+ * store/keyring.h - every key, wrapped, in two replicas
+ *
+ * What     The master key wraps archive, control, audit and spool keys; an archive's key wraps the
+ *          keys of its lots and shards. Two files, keys.a and keys.b, hold one 512-byte slot a key,
+ *          at the same number in both. A slot is overwritten in place and synced.
+ * Why      A message past its retention is forgotten by destroying the key of its lot: one sector
+ *          in each of two files, not a rewrite of data.
+ * Lot      What expires together: (archive, day of receipt in UTC, class, generation). A destroyed
+ *          lot leaves its slot behind as a tombstone and is never made again: late mail of that day
+ *          gets the next generation.
+ * Order    keyring_add returns when the key is synced in both replicas: a key is on disk before the
+ *          first byte is encrypted under it. keyring_destroy overwrites and syncs replica A, then B.
+ * Fails    RC_CRYPTO when the master key is wrong; RC_CORRUPT when both replicas of a slot are bad.
+ *          One bad replica is repaired from the other at open, and counted.
+ * Threads  Any; calls are serialised inside.
+ * On disk  docs/formats.md, "Key ring"
+ */
+#ifndef MM_STORE_KEYRING_H
+#define MM_STORE_KEYRING_H
+
+#include "base/err.h"
+#include "base/slice.h"
+
+#define KEY_BYTES 32
+
+enum key_kind {
+	KEY_ARCHIVE = 1, /* wraps KEY_LOT and KEY_SHARD of `archive` */
+	KEY_LOT,         /* encrypts blocks; archive, day, class, generation */
+	KEY_SHARD,       /* encrypts one index file; archive, object = number of the shard */
+	KEY_SPOOL,       /* X25519 secret key of one spool file; object = number of the file */
+	KEY_CONTROL,     /* encrypts control.db */
+	KEY_AUDIT,       /* encrypts the audit log */
+};
+
+enum key_state { KEY_FREE, KEY_LIVE, KEY_DESTROYED };
+
+struct key_info {
+	uint64_t       id; /* unique for the life of the data directory, never used again; not 0 */
+	enum key_kind  kind;
+	enum key_state state;
+	uint32_t       archive; /* number of the archive, 0 where none */
+	int32_t        day;     /* lots: days since 1970-01-01 */
+	uint16_t       class;
+	uint32_t       generation;
+	uint64_t       object;
+	int64_t        created_ms;
+	int64_t        destroyed_ms;
+};
+
+struct keyring;
+
+/* How the master key is had: a file "DIR.key" whose lines are documented in docs/formats.md
+ * ("Master key"): a raw key, a passphrase by argon2id, or a command that prints the key. */
+enum rc master_key_create(const char *path, struct err *e) MUST_USE;
+enum rc master_key_read(const char *path, uint8_t key[KEY_BYTES], struct err *e) MUST_USE;
+/* The same key, written to another place (the recovery copy). */
+enum rc master_key_copy(const char *path, const uint8_t key[KEY_BYTES], struct err *e) MUST_USE;
+
+enum rc keyring_create(const char *dir, const uint8_t master[KEY_BYTES], struct err *e) MUST_USE;
+enum rc keyring_open(struct keyring **out, const char *dir, const uint8_t master[KEY_BYTES],
+		     struct err *e) MUST_USE;
+void    keyring_close(struct keyring **kr); /* wipes what it knows */
+/* Slots repaired from the other replica since open. */
+unsigned keyring_repaired(const struct keyring *kr);
+
+/* Makes a random key. `want` gives kind, archive, day, class, generation, object; *id is set. */
+enum rc keyring_add(struct keyring *kr, const struct key_info *want, uint64_t *id,
+		    struct err *e) MUST_USE;
+/* The live lot of (archive, day, class), made (next generation) where there is none. */
+enum rc keyring_lot(struct keyring *kr, uint32_t archive, int32_t day, uint16_t class, uint64_t *id,
+		    struct err *e) MUST_USE;
+/* RC_NOTFOUND when the key is destroyed or never was. The caller wipes `key`. */
+enum rc keyring_get(struct keyring *kr, uint64_t id, uint8_t key[KEY_BYTES],
+		    struct err *e) MUST_USE;
+/* RC_NOTFOUND when there is no such key; tombstones are found. */
+enum rc keyring_info(struct keyring *kr, uint64_t id, struct key_info *out, struct err *e) MUST_USE;
+/* Overwrites the key material of all of them: one sync of A, then one of B. A lot becomes a
+ * tombstone, other kinds free their slot. Unknown or destroyed ids are fine (a restart repeats). */
+enum rc keyring_destroy(struct keyring *kr, const uint64_t *ids, size_t count,
+			struct err *e) MUST_USE;
+/* Calls `each` for every live key and tombstone in order of id, under no lock; stops at not RC_OK. */
+enum rc keyring_each(struct keyring *kr, enum rc (*each)(void *arg, const struct key_info *k),
+		     void *arg);
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * store/store.h - the archived messages, byte for byte, in encrypted segments
+ *
+ * What     A segment is a file of one archive: header, blocks, and when it is closed a directory
+ *          of its ids and a footer. A block holds messages of one lot, up to about 1 MiB of them:
+ *          one zstd frame, then one AEAD box bound to archive, lot, segment and block number. A
+ *          large message spans several blocks. Day segments hold one day's lots; an import of old
+ *          mail writes segments that lots share.
+ * Place    A message is found by archive and id alone: the id says the time of receipt, the
+ *          directories of the segments that cover it say the block. Nothing outside points into a
+ *          segment, so repacking and erasing change no index.
+ * Twice    The first valid copy of an id wins; a second is superseded and never shown. Writers ask
+ *          store_has first.
+ * Order    store_put buffers. store_sync writes every open block, syncs the files, then the names.
+ *          Only after it may the index, the audit log and the spool's position tell of them.
+ * Fails    RC_NOSPACE, RC_IO: nothing since the last store_sync is in the store (the spool still has
+ *          it). RC_CORRUPT from readers only; the text names segment, block and id. RC_NOTFOUND: no
+ *          such message, or its lot is destroyed.
+ * Threads  One writer (store_put, store_sync, store_forget, store_repack); any number of readers.
+ * On disk  docs/formats.md, "Segment"
+ */
+#ifndef MM_STORE_STORE_H
+#define MM_STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "store/keyring.h"
+
+struct store;
+
+struct store_message {
+	struct message_id id;
+	uint64_t          lot;        /* key id of the lot, from keyring_lot */
+	struct slice      meta;       /* what is kept beside the bytes; opaque here (JSON) */
+	struct slice      raw;        /* exactly what was received */
+	uint8_t           sha256[32]; /* of raw, computed at receipt */
+};
+
+/* A block that has reached the disk; `root` is the Merkle root over (id, sha256) of the messages
+ * that begin in it (docs/formats.md). For the audit log. */
+struct store_block {
+	uint32_t archive;
+	uint64_t segment;
+	uint32_t block;
+	uint64_t lot;
+	uint32_t messages;
+	uint8_t  root[32];
+};
+
+struct store_options {
+	uint64_t segment_bytes; /* a segment is closed and the next begun past this; 0: 1 GiB */
+	uint32_t block_bytes;   /* plain bytes a block aims at; 0: 1 MiB */
+	int      zstd_level;    /* 0: 3 */
+};
+
+/* Opens DIR/seg (made if absent). Torn tails of open segments are left as they are and never read;
+ * such a segment is closed where it is valid. */
+enum rc store_open(struct store **out, const char *dir, struct keyring *kr,
+		   const struct store_options *opt, struct err *e) MUST_USE;
+void    store_close(struct store **st);
+
+enum rc store_put(struct store *st, uint32_t archive, const struct store_message *m,
+		  struct err *e) MUST_USE;
+/* Calls `on_block` (may be NULL) for each block that this call or an earlier store_put wrote since
+ * the last store_sync, after they are on disk. */
+enum rc store_sync(struct store *st, void (*on_block)(void *arg, const struct store_block *b),
+		   void *arg, struct err *e) MUST_USE;
+/* Bytes waiting in memory for store_sync. */
+size_t  store_buffered(const struct store *st);
+
+/* Also true for what was put and not yet synced. */
+bool    store_has(struct store *st, uint32_t archive, const struct message_id *id);
+/* Either buffer may be NULL. The sha256 of the bytes is checked against the recorded one; a
+ * difference is RC_CORRUPT. Limits are the buffers'. */
+enum rc store_get(struct store *st, uint32_t archive, const struct message_id *id, struct buf *meta,
+		  struct buf *raw, struct err *e) MUST_USE;
+
+struct store_visit {
+	/* One message; `problem` is NULL, or says why raw is empty (damaged block, wrong hash). A
+	 * superseded copy is not visited. */
+	enum rc (*message)(void *arg, uint32_t archive, const struct store_message *m,
+			   const char *problem, struct err *e);
+	/* One block as found on disk (may be NULL), before its messages. */
+	enum rc (*block)(void *arg, const struct store_block *b, struct err *e);
+	/* A file or a stretch of one that can't be read as what it should be (may be NULL). */
+	enum rc (*damage)(void *arg, const char *file, const char *problem, struct err *e);
+	void *arg;
+};
+/* Walks all segments of an archive (0: of all) in order of segment and block; reads everything. */
+enum rc store_walk(struct store *st, uint32_t archive, const struct store_visit *v,
+		   struct err *e) MUST_USE;
+
+/* After their keys are destroyed: unlinks segments with no live lot left, and rewrites those of which
+ * less than half is live. The keys in `lots` need not be complete; the ring is asked. */
+enum rc store_forget(struct store *st, struct err *e) MUST_USE;
+/* Rewrites the segments of days before `day` whose blocks are small into full blocks, and removes
+ * the old ones when the new are synced. `on_block` as in store_sync. */
+enum rc store_repack(struct store *st, int32_t day,
+		     void (*on_block)(void *arg, const struct store_block *b), void *arg,
+		     struct err *e) MUST_USE;
+
+struct store_totals {
+	uint64_t messages;
+	uint64_t plain_bytes;
+	uint64_t disk_bytes;
+	uint32_t segments;
+};
+void store_count(struct store *st, uint32_t archive, struct store_totals *out); /* 0: all */
+
+#endif
