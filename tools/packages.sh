@@ -1,0 +1,50 @@
+# tools/packages.sh - the Debian packages that mm needs, and their installation. Sourced by ./quickstart and ./check.
+# Every package is listed, also those that a developer's machine has anyway: a fresh Debian has none of them.
+
+BUILD_PACKAGES="
+	gcc g++ cmake ninja-build pkg-config make libc6-dev
+	libevent-dev libssl-dev libsodium-dev libzstd-dev libsqlite3-dev libgmime-3.0-dev libicu-dev
+	libjansson-dev libseccomp-dev libarchive-dev uthash-dev
+	openssl ca-certificates curl"
+
+TEST_PACKAGES="
+	libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 universal-ctags git python3 swaks
+	procps strace sqlite3"
+
+# install_packages NAME... installs what is missing, and nothing when nothing is.
+install_packages()
+{
+	missing=
+	for package in "$@"; do
+		dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+			missing="$missing $package"
+	done
+	[ -n "$missing" ] || return 0
+	sudo=
+	if [ "$(id -u)" -ne 0 ]; then
+		sudo=$(command -v sudo) || {
+			echo "These packages are missing and need root or sudo to install:$missing" >&2
+			return 1
+		}
+	fi
+	echo "Installing:$missing"
+	$sudo apt-get update -qq &&
+		$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			$missing >/dev/null
+}
+
+# build FOLDER [CMAKE OPTION]... configures and builds, quietly unless it fails.
+build()
+{
+	folder=$1
+	shift
+	mkdir -p "$folder"
+	if ! cmake -G Ninja -S . -B "$folder" "$@" >"$folder/configure.log" 2>&1; then
+		cat "$folder/configure.log" >&2
+		return 1
+	fi
+	if ! ninja -C "$folder" >"$folder/build.log" 2>&1; then
+		grep -E -A20 'FAILED|error' "$folder/build.log" | head -60 >&2
+		return 1
+	fi
+}
