@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""tests/run.py - runs the tests that ./check has built, and counts them.
+
+A test program is one of: tests/tidy/tidy.py; a cmocka program in build-asan/unit; a fuzz target in build-asan/fuzz, which
+replays its corpus; a script tests/{cli,crash,peers}/T*.py, which prints a line "ok NAME", "FAIL NAME: why" or
+"skip NAME: why" for each test in it. Two programs run at a time. The last line is "N passed, N failed, N skipped"."""
+import argparse, concurrent.futures, glob, os, re, subprocess, sys, threading, time
+
+root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+os.chdir(root)
+args = argparse.ArgumentParser()
+args.add_argument('--long', action='store_true')
+args.add_argument('--jobs', type=int, default=2)
+args.add_argument('words', nargs='*')
+args = args.parse_args()
+
+env = dict(os.environ, ASAN_OPTIONS='abort_on_error=0:detect_leaks=1:exitcode=99', UBSAN_OPTIONS='print_stacktrace=1',
+           MM_LONG='1' if args.long else '')
+lock = threading.Lock()
+passed, failed, skipped = [], [], []
+
+def programs():
+    yield 'tidy', ['python3', 'tests/tidy/tidy.py'], 'one'
+    for path in sorted(glob.glob('build-asan/unit/unit_*')):
+        yield 'unit/' + os.path.basename(path)[5:].replace('_test_', '/'), [path], 'cmocka'
+    for path in sorted(glob.glob('build-asan/fuzz/fuzz_*')):
+        name = os.path.basename(path)
+        yield 'fuzz/' + name[5:], [path, 'tests/fuzz/corpus/' + name], 'one'
+    for folder in ('cli', 'crash', 'peers'):
+        for path in sorted(glob.glob('tests/%s/T*.py' % folder)):
+            yield folder + '/' + os.path.basename(path)[:-3], ['python3', path], 'lines'
+
+def results(name, kind, code, out):
+    """(verdict, test, text) for each test of a program; a program that died counts as one more failure."""
+    rows = []
+    if kind == 'cmocka':
+        for m in re.finditer(r'^\[ +(OK|FAILED|SKIPPED) +\] (\S+)$', out, re.M):
+            row = ({'OK': 'ok', 'FAILED': 'FAIL', 'SKIPPED': 'skip'}[m.group(1)], name + '/' + m.group(2), '')
+            if row not in rows:
+                rows.append(row)
+    elif kind == 'lines':
+        for m in re.finditer(r'^(ok|FAIL|skip) ([^:\n]+)(?:: (.*))?$', out, re.M):
+            rows.append((m.group(1), name + '/' + m.group(2).strip(), m.group(3) or ''))
+    else:
+        rows.append(('ok' if code == 0 else 'FAIL', name, ''))
+    if kind != 'one' and (not rows or (code != 0 and not any(r[0] == 'FAIL' for r in rows))):
+        rows.append(('FAIL', name, 'exit status %d' % code))
+    return rows
+
+def run(program):
+    name, command, kind = program
+    began = time.monotonic()
+    try:
+        p = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           timeout=7200 if args.long else 1500)
+        code, out = p.returncode, p.stdout.decode('utf-8', 'replace')
+    except subprocess.TimeoutExpired as e:
+        code, out = 124, (e.stdout or b'').decode('utf-8', 'replace') + '\nthe program did not end\n'
+    rows = results(name, kind, code, out)
+    bad = any(r[0] == 'FAIL' for r in rows)
+    with lock:
+        for verdict, test, text in rows:
+            {'ok': passed, 'FAIL': failed, 'skip': skipped}[verdict].append(test)
+            if verdict == 'skip':
+                print('  skipped: %s: %s' % (test, text))
+        print('%-4s %s (%d, %.0f s)' % ('FAIL' if bad else 'ok', name, len(rows), time.monotonic() - began))
+        if bad:
+            print('\n'.join('     ' + line for line in out.split('\n')[-120:]))
+        sys.stdout.flush()
+
+todo = [p for p in programs() if not args.words or any(w in p[0] for w in args.words)]
+with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+    list(pool.map(run, todo))
+for test in failed:
+    print('failed: ' + test)
+print('%d passed, %d failed, %d skipped' % (len(passed), len(failed), len(skipped)))
+sys.exit(1 if failed or not passed else 0)
