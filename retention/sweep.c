@@ -1,0 +1,426 @@
+#include "retention/sweep.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/log.h"
+#include "retention/clockguard.h"
+#include "store/crypt.h"
+
+enum rc sweep_prepare(struct db *control, struct err *e)
+{
+	enum rc rc = db_exec(
+	        control,
+	        "CREATE TABLE IF NOT EXISTS sweep_lot ("
+	        " lot INTEGER PRIMARY KEY, archive INTEGER NOT NULL, day INTEGER NOT NULL,"
+	        " generation INTEGER NOT NULL, plan TEXT NOT NULL, who TEXT NOT NULL) STRICT;",
+	        e);
+
+	return rc == RC_OK ? clockguard_prepare(control, e) : rc;
+}
+
+/* ---- the plan ---- */
+
+struct gather {
+	const struct sweep *s;
+	struct sweep_plan *plan;
+	size_t room;
+	int64_t now_ms;
+};
+
+static const struct retention_archive *archive_of(const struct sweep *s, uint32_t number)
+{
+	for (size_t i = 0; i < s->archive_count; i++)
+		if (s->archives[i].number == number)
+			return &s->archives[i];
+	return NULL;
+}
+
+static enum rc gather_lot(void *arg, const struct key_info *k)
+{
+	struct gather *g = arg;
+	const struct retention_archive *a;
+	int64_t due;
+
+	if (k->kind != KEY_LOT || k->state != KEY_LIVE)
+		return RC_OK;
+	a = archive_of(g->s, k->archive);
+	if (!a)
+		return RC_OK; /* an archive nobody knows is kept: never destroy on missing knowledge
+		               */
+	due = retention_due_ms(&a->period, k->day);
+	if (due > g->now_ms)
+		return RC_OK;
+	if (g->plan->count == g->room) {
+		g->room = g->room ? g->room * 2 : 64;
+		g->plan->lots = mem_resize(g->plan->lots, g->room * sizeof(*g->plan->lots));
+	}
+	g->plan->lots[g->plan->count++] = (struct due_lot) {
+		.lot = k->id,
+		.archive = k->archive,
+		.archive_name = a->name,
+		.day = k->day,
+		.generation = k->generation,
+		.due_ms = due,
+	};
+	return RC_OK;
+}
+
+static int by_archive_and_day(const void *a, const void *b)
+{
+	const struct due_lot *x = a;
+	const struct due_lot *y = b;
+
+	if (x->archive != y->archive)
+		return x->archive < y->archive ? -1 : 1;
+	if (x->day != y->day)
+		return x->day < y->day ? -1 : 1;
+	return x->lot < y->lot ? -1 : x->lot > y->lot;
+}
+
+/* The most days that fall due in one archive. */
+static unsigned count_days(const struct sweep_plan *plan)
+{
+	unsigned most = 0;
+	unsigned days = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct due_lot *lot = &plan->lots[i];
+
+		if (i == 0 || lot->archive != lot[-1].archive)
+			days = 1;
+		else if (lot->day != lot[-1].day)
+			days++;
+		most = MAX_OF(most, days);
+	}
+	return most;
+}
+
+static void name_plan(struct sweep_plan *plan)
+{
+	struct sha256 *h = sha256_new();
+	uint8_t hash[32];
+
+	for (size_t i = 0; i < plan->count; i++) {
+		uint8_t raw[8];
+
+		put_le64(raw, plan->lots[i].lot);
+		sha256_add(h, slice_of(raw, sizeof(raw)));
+	}
+	sha256_end(&h, hash);
+	hex_encode(plan->id, hash, 16);
+}
+
+static enum rc plan_at(const struct sweep *s, int64_t now_ms, struct sweep_plan *plan,
+                       struct err *e)
+{
+	struct gather g = { .s = s, .plan = plan, .now_ms = now_ms };
+	enum rc rc;
+
+	*plan = (struct sweep_plan) { .made_ms = now_ms };
+	rc = keyring_each(s->keys, gather_lot, &g);
+	if (rc != RC_OK)
+		return err_set(e, rc, "read the key ring for a retention plan");
+	if (plan->count)
+		qsort(plan->lots, plan->count, sizeof(*plan->lots), by_archive_and_day);
+	plan->days = count_days(plan);
+	name_plan(plan);
+	return RC_OK;
+}
+
+enum rc sweep_plan_make(const struct sweep *s, struct sweep_plan *plan, struct err *e)
+{
+	return plan_at(s, clock_now_ms(), plan, e);
+}
+
+void sweep_plan_free(struct sweep_plan *plan)
+{
+	free(plan->lots);
+	*plan = (struct sweep_plan) { 0 };
+}
+
+enum rc may_destroy(const struct sweep *s, const struct due_lot *lot, int64_t now_ms, struct err *e)
+{
+	const struct retention_archive *a = archive_of(s, lot->archive);
+
+	if (!a)
+		return err_set(e, RC_DENIED, "archive number %u is not known", lot->archive);
+	if (retention_due_ms(&a->period, lot->day) > now_ms)
+		return err_set(e, RC_DENIED,
+		               "mail of day %d in archive %s is not past its retention", lot->day,
+		               a->name);
+	return RC_OK;
+}
+
+enum rc sweep_guard(const struct sweep *s, const struct sweep_plan *plan, struct err *e)
+{
+	return clockguard_check(s->control, plan->days, e);
+}
+
+/* ---- the run ---- */
+
+static json_t *describe_lots(const struct sweep_plan *plan)
+{
+	json_t *lots = json_array();
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct due_lot *lot = &plan->lots[i];
+		int64_t year;
+		unsigned month;
+		unsigned day;
+		char text[16];
+
+		civil_from_days(lot->day, &year, &month, &day);
+		(void)snprintf(text, sizeof(text), "%04d-%02u-%02u", (int)(year % 10000),
+		               month % 100, day % 100);
+		json_array_append_new(lots,
+		                      json_pack("{s:I,s:s,s:i,s:s,s:i}", "lot",
+		                                (json_int_t)lot->lot, "archive", lot->archive_name,
+		                                "archive_number", (int)lot->archive, "day", text,
+		                                "generation", (int)lot->generation));
+	}
+	return lots;
+}
+
+static enum rc remember_lots(const struct sweep *s, const struct sweep_plan *plan, const char *who,
+                             struct err *e)
+{
+	struct stmt *st;
+	enum rc rc = db_begin(s->control, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = db_prepare(s->control, &st, "INSERT OR IGNORE INTO sweep_lot VALUES(?,?,?,?,?,?)", e);
+	for (size_t i = 0; rc == RC_OK && i < plan->count; i++) {
+		const struct due_lot *lot = &plan->lots[i];
+
+		stmt_bind_int(st, 1, (int64_t)lot->lot);
+		stmt_bind_int(st, 2, lot->archive);
+		stmt_bind_int(st, 3, lot->day);
+		stmt_bind_int(st, 4, lot->generation);
+		stmt_bind_text(st, 5, slice_str(plan->id));
+		stmt_bind_text(st, 6, slice_str(who));
+		rc = stmt_run(st, e);
+	}
+	stmt_free(&st);
+	if (rc == RC_OK)
+		return db_commit(s->control, e);
+	db_rollback(s->control);
+	return rc;
+}
+
+struct removal {
+	const uint64_t *lots; /* ascending */
+	size_t count;
+	struct sha256 *ids; /* over the ids of what goes */
+};
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a;
+	uint64_t y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool row_goes(void *arg, const struct message_id *id, uint64_t lot)
+{
+	struct removal *r = arg;
+
+	if (!bsearch(&lot, r->lots, r->count, sizeof(*r->lots), by_number))
+		return false;
+	sha256_add(r->ids, slice_of(id->b, ID_BYTES));
+	return true;
+}
+
+enum { DEAD_SHARDS = 64 };
+
+/* Rows and words of one archive's lots: gone when this returns, the old shards' keys too. */
+static enum rc remove_words(const struct sweep *s, uint32_t archive, struct removal *r,
+                            struct sweep_report *report, struct err *e)
+{
+	enum rc rc = RC_LIMIT;
+
+	while (rc == RC_LIMIT) {
+		uint64_t dead[DEAD_SHARDS];
+		size_t count = 0;
+		uint64_t removed = 0;
+		enum rc killed;
+
+		rc = index_remove(s->index, archive, r->lots, r->count, row_goes, r, dead,
+		                  DEAD_SHARDS, &count, &removed, e);
+		report->messages += removed;
+		report->shards_rewritten += (unsigned)count;
+		if (rc != RC_OK && rc != RC_LIMIT)
+			return rc;
+		killed = keyring_destroy(s->keys, dead, count, e);
+		if (killed != RC_OK)
+			return killed;
+		if (rc == RC_LIMIT && count == 0)
+			return err_set(e, RC_LIMIT, "take messages out of the index of archive %u",
+			               archive);
+	}
+	return RC_OK;
+}
+
+static enum rc destroy_lots(const struct sweep *s, const struct sweep_plan *plan,
+                            struct sha256 *ids, struct sweep_report *report, struct err *e)
+{
+	uint64_t *lots = mem_array(plan->count, sizeof(*lots));
+	enum rc rc = RC_OK;
+
+	for (size_t from = 0; rc == RC_OK && from < plan->count;) {
+		size_t to = from;
+		struct removal r = { .lots = lots, .ids = ids };
+
+		while (to < plan->count && plan->lots[to].archive == plan->lots[from].archive) {
+			lots[r.count++] = plan->lots[to].lot;
+			to++;
+		}
+		qsort(lots, r.count, sizeof(*lots), by_number);
+		rc = remove_words(s, plan->lots[from].archive, &r, report, e);
+		if (rc == RC_OK)
+			rc = keyring_destroy(s->keys, lots, r.count, e);
+		report->lots += r.count;
+		from = to;
+	}
+	free(lots);
+	if (rc == RC_OK)
+		rc = index_drop_dead(s->index, e);
+	if (rc == RC_OK)
+		rc = store_forget(s->store, e);
+	return rc;
+}
+
+static enum rc record(const struct sweep *s, const struct sweep_plan *plan, const char *who,
+                      const struct sweep_report *report, struct sha256 **ids, struct err *e)
+{
+	uint8_t hash[32];
+	char text[65];
+	enum rc rc;
+
+	sha256_end(ids, hash);
+	hex_encode(text, hash, sizeof(hash));
+	rc = audit_add(s->audit, "purge_done", who,
+	               json_pack("{s:s,s:I,s:I,s:i,s:s,s:o}", "plan", plan->id, "lots",
+	                         (json_int_t)report->lots, "messages", (json_int_t)report->messages,
+	                         "shards", (int)report->shards_rewritten, "ids_sha256", text,
+	                         "what", describe_lots(plan)),
+	               e);
+	if (rc == RC_OK)
+		rc = audit_sync(s->audit, e);
+	if (rc == RC_OK)
+		rc = db_exec(s->control, "DELETE FROM sweep_lot", e);
+	if (rc == RC_OK)
+		rc = clockguard_swept(s->control, e);
+	return rc;
+}
+
+/* From the intent to the record: also the way of a restart. */
+static enum rc carry_out(const struct sweep *s, const struct sweep_plan *plan, const char *who,
+                         bool resumed, struct sweep_report *report, struct err *e)
+{
+	struct sha256 *ids;
+	uint8_t unused[32];
+	enum rc rc = audit_add(s->audit, "purge_intent", who,
+	                       json_pack("{s:s,s:b,s:o}", "plan", plan->id, "resumed", resumed,
+	                                 "what", describe_lots(plan)),
+	                       e);
+
+	if (rc == RC_OK)
+		rc = audit_sync(s->audit, e);
+	if (rc != RC_OK)
+		return rc;
+	ids = sha256_new();
+	rc = destroy_lots(s, plan, ids, report, e);
+	if (rc == RC_OK)
+		rc = record(s, plan, who, report, &ids, e);
+	if (ids)
+		sha256_end(&ids, unused);
+	return rc == RC_OK ? RC_OK : err_in(e, "purge under plan %s", plan->id);
+}
+
+static enum rc refuse(const struct sweep *s, const struct sweep_plan *plan, const char *who,
+                      struct err *e)
+{
+	struct err ignored = { 0 };
+	enum rc code = e->code;
+
+	log_error("the retention sweep is refused: %s", e->text);
+	if (audit_add(s->audit, "purge_refused", who,
+	              json_pack("{s:s,s:s,s:i}", "plan", plan->id, "reason", e->text, "days",
+	                        (int)plan->days),
+	              &ignored) != RC_OK ||
+	    audit_sync(s->audit, &ignored) != RC_OK)
+		log_error("and the refusal could not be recorded: %s", ignored.text);
+	return code;
+}
+
+enum rc sweep_run(const struct sweep *s, const struct sweep_plan *plan, const char *who,
+                  bool attended, struct sweep_report *report, struct err *e)
+{
+	int64_t now_ms = clock_now_ms();
+	enum rc rc;
+
+	*report = (struct sweep_report) { 0 };
+	if (plan->count == 0)
+		return clockguard_swept(s->control, e);
+	if (!attended && sweep_guard(s, plan, e) != RC_OK)
+		return refuse(s, plan, who, e);
+	for (size_t i = 0; i < plan->count; i++) {
+		rc = may_destroy(s, &plan->lots[i], now_ms, e);
+		if (rc != RC_OK)
+			return rc;
+	}
+	rc = remember_lots(s, plan, who, e);
+	return rc == RC_OK ? carry_out(s, plan, who, false, report, e) : rc;
+}
+
+/* The lots of a run that was killed, as the plan they were. */
+static enum rc read_remembered(const struct sweep *s, struct sweep_plan *plan, char who[64],
+                               struct err *e)
+{
+	struct stmt *st;
+	enum rc rc = db_prepare(s->control, &st,
+	                        "SELECT lot, archive, day, generation, plan, who FROM sweep_lot"
+	                        " ORDER BY archive, day, lot",
+	                        e);
+
+	if (rc != RC_OK)
+		return rc;
+	while ((rc = stmt_step(st, e)) == RC_OK) {
+		const struct retention_archive *a = archive_of(s, (uint32_t)stmt_int(st, 1));
+
+		plan->lots = mem_resize(plan->lots, (plan->count + 1) * sizeof(*plan->lots));
+		plan->lots[plan->count++] = (struct due_lot) {
+			.lot = (uint64_t)stmt_int(st, 0),
+			.archive = (uint32_t)stmt_int(st, 1),
+			.archive_name = a ? a->name : "?",
+			.day = (int32_t)stmt_int(st, 2),
+			.generation = (uint32_t)stmt_int(st, 3),
+		};
+		(void)snprintf(plan->id, sizeof(plan->id), "%.*s", (int)stmt_text(st, 4).len,
+		               (const char *)stmt_text(st, 4).at);
+		(void)snprintf(who, 64, "%.*s", (int)stmt_text(st, 5).len,
+		               (const char *)stmt_text(st, 5).at);
+	}
+	stmt_free(&st);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+enum rc sweep_recover(const struct sweep *s, struct sweep_report *report, struct err *e)
+{
+	struct sweep_plan plan = { .made_ms = clock_now_ms() };
+	char who[64] = "mmd";
+	enum rc rc = read_remembered(s, &plan, who, e);
+
+	*report = (struct sweep_report) { 0 };
+	if (rc == RC_OK && plan.count) {
+		log_warn("a purge was interrupted: going on with its %zu lots", plan.count);
+		rc = carry_out(s, &plan, who, true, report, e);
+	}
+	sweep_plan_free(&plan);
+	return rc;
+}

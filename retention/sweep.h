@@ -1,0 +1,85 @@
+/*
+ * retention/sweep.h - destroying what is past its retention, and refusing to
+ *
+ * What     A plan lists the lots that are due: (archive, day) pairs whose retention has ended. A run
+ *          destroys exactly a plan's lots: audit intent (synced) -> rows and words out of the index
+ *          -> keys of lots and of the replaced shards destroyed in both replicas -> files -> record.
+ * Guard    A wrong clock must not destroy an archive. An unattended run is refused, and an alarm
+ *          entered into the audit log, when the clock is more than 36 h ahead of the newest audit
+ *          entry, or behind it, or when more days fall due than have passed since the last sweep.
+ *          It runs again when the clock has kept pace with the monotonic one for 36 h, or a person
+ *          runs it (an attended run is the confirmation and is audited as such).
+ * Holds    may_destroy() is asked for every lot on every path; nothing else decides.
+ * Order    The audit intent is the point of no return: sweep_recover at start rolls an intent
+ *          without its record forward.
+ * Fails    RC_HELD or RC_DENIED (guard) with nothing changed; RC_IO, RC_NOSPACE in the middle: the
+ *          next sweep_recover goes on.
+ * Threads  The caller holds the engine's writer lock.
+ */
+#ifndef MM_RETENTION_SWEEP_H
+#define MM_RETENTION_SWEEP_H
+
+#include <jansson.h>
+
+#include "index/index.h"
+#include "retention/schedule.h"
+#include "store/audit.h"
+#include "store/store.h"
+
+struct retention_archive {
+	uint32_t         number;
+	const char      *name;
+	struct retention period;
+};
+
+/* What a sweep works on; all borrowed. */
+struct sweep {
+	struct keyring                 *keys;
+	struct store                   *store;
+	struct index                   *index;
+	struct audit                   *audit;
+	struct db                      *control; /* tables sweep_state, sweep_lot are made here */
+	const struct retention_archive *archives;
+	size_t                          archive_count;
+};
+
+struct due_lot {
+	uint64_t    lot; /* key id */
+	uint32_t    archive;
+	const char *archive_name;
+	int32_t     day;
+	uint32_t    generation;
+	int64_t     due_ms;
+};
+
+struct sweep_plan {
+	struct due_lot *lots;
+	size_t          count;
+	unsigned        days; /* distinct days among them */
+	char            id[33]; /* hash of the lots, hex: the same lots give the same id */
+	int64_t         made_ms;
+};
+
+struct sweep_report {
+	uint64_t lots;
+	uint64_t messages;
+	unsigned shards_rewritten;
+};
+
+enum rc sweep_prepare(struct db *control, struct err *e) MUST_USE; /* makes its tables */
+enum rc sweep_plan_make(const struct sweep *s, struct sweep_plan *plan, struct err *e) MUST_USE;
+void    sweep_plan_free(struct sweep_plan *plan);
+/* RC_DENIED with the reason when an unattended run must not happen now. */
+enum rc sweep_guard(const struct sweep *s, const struct sweep_plan *plan, struct err *e) MUST_USE;
+/* `who` for the audit log; `attended` skips the guard. An empty plan is fine. */
+enum rc sweep_run(const struct sweep *s, const struct sweep_plan *plan, const char *who,
+		  bool attended, struct sweep_report *report, struct err *e) MUST_USE;
+/* Finishes what a killed run began. */
+enum rc sweep_recover(const struct sweep *s, struct sweep_report *report, struct err *e) MUST_USE;
+
+/* The one judge of every path that deletes: may the messages of this lot be destroyed now? RC_OK,
+ * RC_HELD, or RC_DENIED when they are not due. */
+enum rc may_destroy(const struct sweep *s, const struct due_lot *lot, int64_t now_ms,
+		    struct err *e) MUST_USE;
+
+#endif
