@@ -1,0 +1,61 @@
+/*
+ * base/tls.h - TLS by OpenSSL: contexts made from PEM text, and one connection's state
+ *
+ * What     TLS 1.2 and 1.3, AEAD suites with forward secrecy only, the server's preference, no
+ *          compression, no renegotiation. Tickets are bound to the listener: a session of another
+ *          listener isn't resumed.
+ * Why text A confined process has no files; who has them reads them.
+ * Reload   Make a new context and use it for new connections; the old one lives until its last
+ *          connection ends (references are counted).
+ * Fails    RC_INVALID when a certificate or key is not usable, with OpenSSL's reason.
+ * Threads  A context may be used by several threads; a struct tls by one.
+ */
+#ifndef MM_BASE_TLS_H
+#define MM_BASE_TLS_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+struct tls_context;
+struct tls;
+
+struct tls_cert {
+	struct slice chain; /* PEM: the certificate, then the intermediate ones */
+	struct slice key;   /* PEM, not encrypted */
+};
+
+enum tls_io {
+	TLS_DONE,       /* *n bytes */
+	TLS_WANT_READ,  /* go on when the descriptor is readable */
+	TLS_WANT_WRITE, /* ... writable */
+	TLS_CLOSED,     /* close_notify, or the peer went without it */
+	TLS_FAILED,     /* tls_reason says why */
+};
+
+/* Once, before threads and before a sandbox: no configuration file is read, the random generator
+ * is seeded. Aborts when OpenSSL can't start. */
+void tls_init(void);
+/* The first certificate is for clients without SNI or with an unknown name; else the first that is
+ * valid for the name. `bound_to` names the listener (any length, hashed). count >= 1. */
+enum rc tls_server_new(struct tls_context **out, const struct tls_cert *certs, size_t count,
+		       struct slice bound_to, struct err *e) MUST_USE;
+/* For a client. `trust` is PEM; empty: the peer isn't verified (opportunistic TLS). */
+enum rc tls_client_new(struct tls_context **out, struct slice trust, struct err *e) MUST_USE;
+void tls_context_free(struct tls_context **t); /* drops this reference; NULL is fine */
+
+/* The descriptor is non-blocking and stays the caller's. */
+struct tls *tls_server(struct tls_context *t, int fd);
+struct tls *tls_client(struct tls_context *t, int fd, const char *host);
+void tls_free(struct tls **t);
+enum tls_io tls_handshake(struct tls *t);
+enum tls_io tls_read(struct tls *t, void *to, size_t room, size_t *n);
+enum tls_io tls_write(struct tls *t, struct slice s, size_t *n);
+void tls_notify_close(struct tls *t); /* best effort */
+const char *tls_version(const struct tls *t);
+const char *tls_cipher(const struct tls *t);
+bool tls_resumed(const struct tls *t);
+const char *tls_reason(const struct tls *t);
+
+#endif
