@@ -1,0 +1,95 @@
+/*
+ * ingest/config.h - all resources, compiled into one immutable snapshot
+ *
+ * What     Made from resources_snapshot's JSON, in mmd and (from the same JSON over its socket) in
+ *          mm-smtpd. Holds ingress points with their policies, rule sets at their current version,
+ *          archives with their numbers, address lists, password hashes.
+ * Why      A change of configuration is a change of one pointer: who works with the old snapshot
+ *          keeps it by its reference and is judged by one consistent state.
+ * Owner    Reference-counted. Everything that a look-up returns lives as long as the config; a rule
+ *          set from config_compile_rule_set belongs to the caller and may outlive it.
+ * Fails    RC_INVALID or RC_NOTFOUND naming the resource; a snapshot that doesn't compile changes
+ *          nothing.
+ * Threads  Any.
+ */
+#ifndef MM_INGEST_CONFIG_H
+#define MM_INGEST_CONFIG_H
+
+#include "base/cidr.h"
+#include "base/json.h"
+#include "ingest/policy.h"
+#include "ingest/rules.h"
+
+struct config;
+
+enum ingress_type { INGRESS_OPEN, INGRESS_AUTH };
+enum ingress_tls { INGRESS_TLS_REQUIRED, INGRESS_TLS_OPTIONAL };
+
+struct password_hash {
+	const char *hash;   /* crypto_pwhash_str (argon2id), for crypto_pwhash_str_verify */
+	int64_t version;
+	int64_t expires_ms; /* 0: the current one; else the one before it, until then */
+};
+
+struct ingress_point {
+	const char *id;
+	const char *name;
+	enum ingress_type type;
+	const char *listen; /* as written: "127.0.0.1:2525", "[::1]:25" */
+	const char *host;   /* the address alone, without brackets */
+	struct ip ip;
+	uint16_t port;
+	enum ingress_tls tls;
+	bool tls_wrapped; /* implicit TLS */
+	bool keep_bare;   /* BareNewlines KEEP */
+	bool odd_local;   /* AllowOddLocalParts */
+	bool closed;      /* Status CLOSED: doesn't listen */
+	const struct policy *policy;
+	const struct rule_set *rules; /* the current version */
+	const char *rule_set_id;
+	int64_t rule_set_version;
+	const struct password_hash *passwords; /* AUTH; newest first; none until mmctl passwd */
+	size_t password_count;
+};
+
+struct archive_info {
+	uint32_t number; /* never used again */
+	const char *id;
+	const char *name;
+	/* One of the three is set. */
+	bool permanent;
+	unsigned months;
+	unsigned days;
+};
+
+enum rc config_new(struct config **out, const json_t *snapshot, struct err *e) MUST_USE;
+struct config *config_ref(struct config *c);
+void config_unref(struct config **c);
+/* Grows with every change of a resource or password. */
+int64_t config_generation(const struct config *c);
+
+size_t config_ingress_count(const struct config *c);
+const struct ingress_point *config_ingress_at(const struct config *c, size_t i);
+/* These return NULL when there is none. */
+const struct ingress_point *config_ingress_by_name(const struct config *c, struct slice name);
+const struct ingress_point *config_ingress_by_id(const struct config *c, struct slice id);
+/* The user of AUTH: an ingress point's id or name. */
+bool ingress_is_user(const struct ingress_point *p, struct slice user);
+
+size_t config_archive_count(const struct config *c);
+const struct archive_info *config_archive_at(const struct config *c, size_t i);
+/* By name, id or ARN (what follows the last '/'). */
+const struct archive_info *config_archive(const struct config *c, struct slice reference);
+const struct archive_info *config_archive_by_number(const struct config *c, uint32_t number);
+
+/* The rule set at its current version; NULL when `version` is another: then the caller gets its JSON
+ * from resources_version and compiles it. */
+const struct rule_set *config_rule_set(const struct config *c, struct slice id, int64_t version);
+/* Compiles a rule set's JSON as resources_version gives it, with this config's archives and lists.
+ * The caller frees it (rule_set_free). */
+enum rc config_compile_rule_set(const struct config *c, const json_t *json, struct rule_set **out,
+				struct err *e) MUST_USE;
+/* The address list of that name, id or ARN; lives as long as the config. */
+const struct address_list *config_address_list(const struct config *c, struct slice reference);
+
+#endif

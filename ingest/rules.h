@@ -1,0 +1,163 @@
+/*
+ * ingest/rules.h - rule sets: what is done with a message, for which recipients
+ *
+ * What     A compiled RuleSet and its run over one message. Rules are judged in order, each for
+ *          every recipient (spec section 3.1): a rule applies to a recipient when all Conditions
+ *          hold and none of Unless does. Its actions then run in order for those recipients. All
+ *          rules are judged; the first match does not end the run.
+ * Actions  Drop             takes the recipients out; when none is left, the run ends.
+ *          ReplaceRecipient puts the new addresses in their place, for the rule's later actions and
+ *                           for later rules. `To:` and the bytes stay.
+ *          AddHeader        is seen by later MimeHeaderAttribute conditions of the same recipients
+ *                           and never changes bytes.
+ *          Archive          one execution for each archive, at its first place; what later rules or
+ *                           other recipients add to it is the union of recipients.
+ * Readings A header of addresses can be read in several ways, and a rule must not be escaped by the
+ *          choice of one: a positive operator on FROM, SENDER, TO, CC, SUBJECT holds when it holds
+ *          for any bare address, any display form or any raw decoded header value; NOT_EQUALS only
+ *          when none of them equals any value. A header that is absent has no reading: positive
+ *          operators don't hold for it, NOT_EQUALS does. IsInAddressList asks the bare addresses.
+ * Text     ASCII letters compare without case, subject and headers too.
+ * Limits   LIMIT_RULE_RECIPIENTS addresses in a run, replacements included (RC_LIMIT).
+ * Owner    The rule set owns its texts and a reference to each address list; an outcome borrows
+ *          texts of the rule set and of the recipients given: keep both while it is used.
+ * Fails    A rule set that compiles always judges; there is no error while running but RC_LIMIT.
+ * Threads  Any; a rule set is immutable.
+ */
+#ifndef MM_INGEST_RULES_H
+#define MM_INGEST_RULES_H
+
+#include "base/cidr.h"
+#include "base/json.h"
+#include "ingest/address_list.h"
+#include "ingest/policy.h"
+
+#define LIMIT_RULE_RECIPIENTS 10000
+
+enum rule_field_name { RULE_SUBJECT, RULE_FROM, RULE_SENDER, RULE_TO, RULE_CC, RULE_FIELDS };
+
+struct rule_address {
+	struct slice address; /* bare local@domain */
+	struct slice display; /* "Name <local@domain>", decoded; may be empty */
+};
+
+/* All readings of one header of the message. */
+struct rule_field {
+	const struct rule_address *addresses; /* none for SUBJECT */
+	size_t address_count;
+	const struct slice *values; /* each header of that name: unfolded, decoded to UTF-8 */
+	size_t value_count;
+};
+
+struct rule_header {
+	struct slice name;
+	struct slice value; /* unfolded, decoded */
+};
+
+/* Everything a rule can ask about. Slices live for the call. */
+struct rule_facts {
+	struct slice mail_from; /* empty for <> */
+	struct slice helo;
+	struct ip peer;
+	enum policy_tls tls;
+	bool tls_wrapped; /* implicit TLS */
+	uint64_t bytes;   /* of the message as received */
+	bool read_receipt; /* there is a Disposition-Notification-To */
+	struct rule_field fields[RULE_FIELDS];
+	const struct rule_header *headers; /* in order; those that begin with "X-" suffice */
+	size_t header_count;
+};
+
+enum rule_action_kind { RULE_ARCHIVE, RULE_DROP, RULE_ADD_HEADER, RULE_REPLACE_RECIPIENT };
+/* ActionFailurePolicy; CONTINUE when omitted. */
+enum rule_on_failure { RULE_CONTINUE, RULE_DROP_MESSAGE };
+
+/* One action as the rule set says it. */
+struct rule_action {
+	enum rule_action_kind kind;
+	enum rule_on_failure on_failure;
+	const char *archive_ref; /* Archive: TargetArchive as stored (an id) */
+	uint32_t archive;        /* its number; 0: there is no such archive (any more) */
+	const char *header_name; /* AddHeader */
+	const char *header_value;
+	const char *const *replace_with; /* ReplaceRecipient */
+	size_t replace_count;
+};
+
+/* A recipient's fate. The first `envelope_count` ones are the envelope as it was received, in its
+ * order; those behind were brought by ReplaceRecipient. */
+enum rule_recipient_state { RECIPIENT_LIVE, RECIPIENT_DROPPED, RECIPIENT_REPLACED };
+struct rule_recipient {
+	struct slice address;
+	enum rule_recipient_state state;
+	int brought_by; /* index of the execution that brought it, or -1 */
+	int ended_by;   /* index of the execution that dropped or replaced it, or -1 */
+	bool acted;     /* some rule applied to it or to one that it replaces */
+	bool archived;  /* some Archive action covers it or all that it replaces */
+};
+
+/* One action carried out (or, for Archive, to be carried out by the caller). */
+struct rule_execution {
+	unsigned rule; /* index in Rules */
+	const char *rule_name; /* "" when it has none */
+	unsigned action; /* index in the rule's Actions */
+	const struct rule_action *what;
+	const uint32_t *recipients; /* indices into the outcome's recipients, ascending */
+	size_t recipient_count;
+};
+
+struct rule_outcome {
+	struct rule_recipient *recipients;
+	size_t recipient_count;
+	size_t envelope_count;
+	struct rule_execution *executions;
+	size_t execution_count;
+	bool unmatched;     /* no rule applied to any recipient */
+	size_t live;        /* recipients left at the end: the envelope after all replacements */
+	size_t unsettled;   /* of these, not covered by any Archive: nothing final happens to them */
+	void *memory;       /* private */
+};
+
+/* For "explain": every condition judged. */
+struct rule_step {
+	unsigned rule;
+	const char *rule_name;
+	struct slice recipient;
+	bool unless;   /* the condition stands in Unless */
+	int condition; /* its index; -1: the rule as a whole */
+	bool held;
+};
+
+struct rule_trace {
+	void (*step)(void *arg, const struct rule_step *step);
+	void *arg;
+};
+
+struct rule_set;
+
+/* What a rule set refers to, by name, id or ARN. */
+struct rule_lookup {
+	address_list_finder *list;
+	uint32_t (*archive)(void *arg, struct slice reference); /* its number, or 0 */
+	void *arg;
+};
+
+/* `json` is a RuleSet in the API's shape (ingest/shape_resources.h checks it first). An address list
+ * that isn't there: RC_NOTFOUND. An archive that isn't there is no error here (number 0): the
+ * action fails when it runs, and its ActionFailurePolicy says what then. */
+enum rc rule_set_new(struct rule_set **out, const json_t *json, const struct rule_lookup *look,
+		     struct err *e) MUST_USE;
+void rule_set_free(struct rule_set **rs);
+const char *rule_set_name(const struct rule_set *rs);
+const char *rule_set_id(const struct rule_set *rs);
+int64_t rule_set_version(const struct rule_set *rs);
+size_t rule_set_rules(const struct rule_set *rs);
+
+/* Judges. `trace` may be NULL. The same input gives the same outcome. RC_LIMIT leaves *out empty.
+ * Free the outcome with rule_outcome_free. */
+enum rc rules_run(const struct rule_set *rs, const struct rule_facts *facts,
+		  const struct slice *recipients, size_t count, struct rule_outcome *out,
+		  const struct rule_trace *trace, struct err *e) MUST_USE;
+void rule_outcome_free(struct rule_outcome *out);
+
+#endif
