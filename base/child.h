@@ -20,7 +20,7 @@
 
 struct child;
 
-/* What one start gets: descriptor `fd` becomes number `at` (>= 3, each once) in the child. */
+/* What one start gets: descriptor `fd` becomes number `at` (3, 4, 5... in this order) in the child. */
 struct child_start {
 	const char *args[16]; /* after the program's name; NULL ends; they live for the call */
 	struct {
