@@ -1,0 +1,474 @@
+#include "api/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/log.h"
+#include "retention/clockguard.h"
+#include "ingest/disposition.h"
+#include "ingest/ledger.h"
+#include "ingest/resources.h"
+#include "store/crypt.h"
+
+char *engine_key_path(const char *dir, const char *key_file)
+{
+	struct slice s = slice_str(dir);
+	struct buf path;
+	char *text;
+
+	if (key_file)
+		return mem_string(key_file);
+	while (s.len > 1 && s.at[s.len - 1] == '/')
+		s.len--;
+	buf_init(&path, 4096);
+	if (buf_add(&path, s) != RC_OK || buf_add_str(&path, ".key") != RC_OK)
+		buf_clear(&path);
+	text = mem_string(buf_text(&path));
+	buf_free(&path);
+	return text;
+}
+
+/* ---- making a data directory ---- */
+
+static enum rc make_folders(const char *dir, struct err *e)
+{
+	static const char *const names[] = { "audit", "seg", "index", "spool" };
+	enum rc rc = dir_make(dir, e);
+
+	for (size_t i = 0; rc == RC_OK && i < COUNT(names); i++) {
+		char *path = path_join(dir, names[i]);
+
+		rc = dir_make(path, e);
+		free(path);
+	}
+	return rc == RC_OK ? dir_sync(dir, e) : rc;
+}
+
+static enum rc make_keys(struct keyring *kr, struct err *e)
+{
+	struct key_info control = { .kind = KEY_CONTROL };
+	struct key_info audit = { .kind = KEY_AUDIT };
+	uint64_t id;
+	enum rc rc = keyring_add(kr, &control, &id, e);
+
+	return rc == RC_OK ? keyring_add(kr, &audit, &id, e) : rc;
+}
+
+static enum rc prepare_control(struct db *control, struct err *e)
+{
+	enum rc rc = resources_open(control, e);
+
+	if (rc == RC_OK)
+		rc = disposition_prepare(control, e);
+	if (rc == RC_OK)
+		rc = ledger_prepare(control, e);
+	if (rc == RC_OK)
+		rc = pipeline_prepare(control, e);
+	if (rc == RC_OK)
+		rc = sweep_prepare(control, e);
+	return rc;
+}
+
+struct find_key {
+	enum key_kind kind;
+	uint64_t id;
+};
+
+static enum rc find_kind(void *arg, const struct key_info *k)
+{
+	struct find_key *f = arg;
+
+	if (k->kind == f->kind && k->state == KEY_LIVE && f->id == 0)
+		f->id = k->id;
+	return RC_OK;
+}
+
+static enum rc control_key(struct keyring *kr, uint8_t key[KEY_BYTES], struct err *e)
+{
+	struct find_key f = { .kind = KEY_CONTROL };
+
+	(void)keyring_each(kr, find_kind, &f);
+	if (f.id == 0)
+		return err_set(e, RC_CORRUPT, "the key ring has no key for the control database");
+	return keyring_get(kr, f.id, key, e);
+}
+
+static enum rc make_control(const char *dir, struct keyring *kr, struct err *e)
+{
+	uint8_t key[KEY_BYTES];
+	char *path = path_join(dir, "control.db");
+	struct db *control = NULL;
+	enum rc rc = control_key(kr, key, e);
+
+	if (rc == RC_OK)
+		rc = db_open(&control, path, key, DB_CREATE, e);
+	if (rc == RC_OK)
+		rc = prepare_control(control, e);
+	db_close(&control);
+	crypt_wipe(key, sizeof(key));
+	free(path);
+	return rc;
+}
+
+static enum rc master_for_init(const char *path, const char *recovery, uint8_t master[KEY_BYTES],
+                               struct err *e)
+{
+	enum rc rc = file_exists(path) ? RC_OK : master_key_create(path, e);
+
+	if (rc == RC_OK)
+		rc = master_key_read(path, master, e);
+	if (rc == RC_OK && recovery)
+		rc = master_key_copy(recovery, master, e);
+	return rc;
+}
+
+enum rc engine_init(const char *dir, const char *key_file, const char *recovery, struct err *e)
+{
+	uint8_t master[KEY_BYTES];
+	char *ring = path_join(dir, "keys.a");
+	char *key_path = engine_key_path(dir, key_file);
+	struct keyring *kr = NULL;
+	enum rc rc;
+
+	crypt_init();
+	if (file_exists(ring))
+		rc = err_set(e, RC_EXISTS, "%s is a data directory already", dir);
+	else
+		rc = make_folders(dir, e);
+	if (rc == RC_OK)
+		rc = master_for_init(key_path, recovery, master, e);
+	if (rc == RC_OK)
+		rc = keyring_create(dir, master, e);
+	if (rc == RC_OK)
+		rc = keyring_open(&kr, dir, master, e);
+	if (rc == RC_OK)
+		rc = make_keys(kr, e);
+	if (rc == RC_OK)
+		rc = make_control(dir, kr, e);
+	keyring_close(&kr);
+	crypt_wipe(master, sizeof(master));
+	free(ring);
+	free(key_path);
+	return rc;
+}
+
+/* ---- opening one ---- */
+
+static enum rc take_lock(struct engine *en, struct err *e)
+{
+	char *ring = path_join(en->dir, "keys.a");
+	char *other = path_join(en->dir, "keys.b");
+	char *path = path_join(en->dir, "lock");
+	enum rc rc = RC_OK;
+
+	if (!file_exists(ring) && !file_exists(other))
+		rc = err_set(e, RC_NOTFOUND,
+		             "%s is no data directory; make one with: mmctl init --data %s",
+		             en->dir, en->dir);
+	if (rc == RC_OK)
+		rc = file_open(&en->lock, path, FILE_APPEND, e);
+	if (rc == RC_OK)
+		rc = file_lock(en->lock, e);
+	free(ring);
+	free(other);
+	free(path);
+	return rc;
+}
+
+static enum rc open_keys(struct engine *en, const char *key_file, struct err *e)
+{
+	uint8_t master[KEY_BYTES];
+	char *path = engine_key_path(en->dir, key_file);
+	enum rc rc = master_key_read(path, master, e);
+
+	if (rc == RC_OK)
+		rc = keyring_open(&en->keys, en->dir, master, e);
+	crypt_wipe(master, sizeof(master));
+	free(path);
+	if (rc == RC_OK && keyring_repaired(en->keys))
+		log_warn("%u damaged slots of the key ring were repaired from the other replica",
+		         keyring_repaired(en->keys));
+	return rc == RC_OK ? control_key(en->keys, en->control_key, e) : rc;
+}
+
+enum rc engine_control(struct engine *en, struct db **out, struct err *e)
+{
+	char *path = path_join(en->dir, "control.db");
+	enum rc rc = db_open(out, path, en->control_key, DB_WRITE, e);
+
+	free(path);
+	return rc;
+}
+
+static enum rc open_data(struct engine *en, const struct engine_options *opt, struct err *e)
+{
+	enum rc rc = engine_control(en, &en->control, e);
+
+	if (rc == RC_OK)
+		rc = prepare_control(en->control, e);
+	if (rc == RC_OK)
+		rc = audit_open(&en->audit, en->dir, en->keys, e);
+	if (rc == RC_OK)
+		rc = store_open(&en->store, en->dir, en->keys, &opt->store, e);
+	if (rc == RC_OK)
+		rc = index_open(&en->index, en->dir, en->keys, en->control, &opt->index, e);
+	if (rc == RC_OK)
+		rc = engine_reload(en, e);
+	return rc;
+}
+
+static enum rc open_spool(struct engine *en, const struct engine_options *opt, struct err *e)
+{
+	struct spool_position *positions = NULL;
+	struct spool_options so = { .file_bytes = opt->spool_file_bytes,
+		                    .max_bytes = opt->spool_max_bytes };
+	enum rc rc = pipeline_positions(en->control, &positions, &so.positions_count, e);
+
+	so.positions = positions;
+	if (rc == RC_OK)
+		rc = spool_open(&en->spool, en->dir, en->keys, &so, e);
+	free(positions);
+	return rc;
+}
+
+void engine_sweep(struct engine *en, struct config *c, struct sweep *s)
+{
+	struct retention_archive *archives =
+	        mem_array(config_archive_count(c), sizeof(struct retention_archive));
+
+	for (size_t i = 0; i < config_archive_count(c); i++) {
+		const struct archive_info *a = config_archive_at(c, i);
+
+		archives[i].number = a->number;
+		archives[i].name = a->name;
+		archives[i].period = (struct retention) { .permanent = a->permanent,
+			                                  .months = a->months,
+			                                  .days = a->days };
+	}
+	*s = (struct sweep) {
+		.keys = en->keys,
+		.store = en->store,
+		.index = en->index,
+		.audit = en->audit,
+		.control = en->control,
+		.archives = archives,
+		.archive_count = config_archive_count(c),
+	};
+}
+
+/* What a killed process left half done in the archives, before the pipeline runs. */
+static enum rc recover(struct engine *en, struct err *e)
+{
+	struct audit_head head;
+	struct sweep s;
+	struct sweep_report report;
+	struct config *c = engine_config(en);
+	enum rc rc;
+
+	audit_head(en->audit, &head);
+	rc = clockguard_start(en->control, head.entries ? head.when_ms : 0, e);
+	engine_sweep(en, c, &s);
+	if (rc == RC_OK)
+		rc = sweep_recover(&s, &report, e);
+	free((void *)(uintptr_t)s.archives);
+	config_unref(&c);
+	if (rc == RC_OK)
+		rc = index_drop_dead(en->index, e);
+	if (rc == RC_OK)
+		rc = engine_account(en, "start", en->program, NULL, e);
+	return rc;
+}
+
+static struct config *config_for_pipeline(void *arg)
+{
+	return engine_config(arg);
+}
+
+static enum rc start_pipeline(struct engine *en, const struct engine_options *opt, struct err *e)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct pipeline_parts parts = {
+		.keys = en->keys,
+		.store = en->store,
+		.index = en->index,
+		.audit = en->audit,
+		.control = en->control,
+		.spool = en->spool,
+		.writing = &en->writing,
+		.config = config_for_pipeline,
+		.arg = en,
+		.workers = opt->parse_workers ? opt->parse_workers : (unsigned)MAX_OF(cores, 1L),
+	};
+
+	return pipeline_new(&en->pipeline, &parts, e);
+}
+
+enum rc engine_open(struct engine **out, const struct engine_options *opt, struct err *e)
+{
+	struct engine *en = mem_new(sizeof(*en));
+	enum rc rc;
+
+	crypt_init();
+	*out = NULL;
+	en->dir = mem_string(opt->dir);
+	en->program = mem_string(opt->program);
+	en->opened_ms = clock_now_ms();
+	MUST(pthread_mutex_init(&en->writing, NULL) == 0);
+	MUST(pthread_mutex_init(&en->config_lock, NULL) == 0);
+	MUST(pthread_mutex_init(&en->importing, NULL) == 0);
+	rc = take_lock(en, e);
+	if (rc == RC_OK)
+		rc = open_keys(en, opt->key_file, e);
+	if (rc == RC_OK)
+		rc = open_data(en, opt, e);
+	if (rc == RC_OK)
+		rc = recover(en, e);
+	if (rc == RC_OK)
+		rc = open_spool(en, opt, e);
+	if (rc == RC_OK)
+		rc = start_pipeline(en, opt, e);
+	if (rc != RC_OK) {
+		engine_close(&en);
+		return rc;
+	}
+	*out = en;
+	return RC_OK;
+}
+
+void engine_close(struct engine **enp)
+{
+	struct engine *en = *enp;
+	struct err e = { 0 };
+
+	if (!en)
+		return;
+	pipeline_free(&en->pipeline);
+	spool_close(&en->spool);
+	if (en->audit && en->store && engine_account(en, "stop", en->program, NULL, &e) != RC_OK)
+		log_error("the audit log: %s", e.text);
+	config_unref(&en->config);
+	index_close(&en->index);
+	store_close(&en->store);
+	audit_close(&en->audit);
+	db_close(&en->control);
+	keyring_close(&en->keys);
+	crypt_wipe(en->control_key, sizeof(en->control_key));
+	file_close(&en->lock);
+	(void)pthread_mutex_destroy(&en->writing);
+	(void)pthread_mutex_destroy(&en->config_lock);
+	(void)pthread_mutex_destroy(&en->importing);
+	free(en->dir);
+	free(en->program);
+	free(en);
+	*enp = NULL;
+}
+
+struct config *engine_config(struct engine *en)
+{
+	struct config *c;
+
+	(void)pthread_mutex_lock(&en->config_lock);
+	c = config_ref(en->config);
+	(void)pthread_mutex_unlock(&en->config_lock);
+	return c;
+}
+
+enum rc engine_reload(struct engine *en, struct err *e)
+{
+	json_t *snapshot;
+	struct config *fresh;
+	struct config *old;
+	enum rc rc = resources_snapshot(en->control, &snapshot, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = config_new(&fresh, snapshot, e);
+	json_decref(snapshot);
+	if (rc != RC_OK)
+		return rc;
+	(void)pthread_mutex_lock(&en->config_lock);
+	old = en->config;
+	en->config = fresh;
+	(void)pthread_mutex_unlock(&en->config_lock);
+	config_unref(&old);
+	return RC_OK;
+}
+
+enum rc engine_account(struct engine *en, const char *event, const char *who, json_t *detail,
+                       struct err *e)
+{
+	enum rc rc = audit_add(en->audit, event, who, detail, e);
+
+	return rc == RC_OK ? audit_sync(en->audit, e) : rc;
+}
+
+/* ---- options ---- */
+
+/* Takes the numbers of one section; every member must be known. */
+static enum rc section(const json_t *config, const char *name, const char *const *members,
+                       uint64_t *const *values, size_t count, struct err *e)
+{
+	json_t *object = json_object_get(config, name);
+	const char *member;
+	json_t *value;
+
+	if (!object)
+		return RC_OK;
+	if (!json_is_object(object))
+		return err_set(e, RC_INVALID, "configuration: %s must be an object", name);
+	json_object_foreach(object, member, value)
+	{
+		size_t i = 0;
+
+		while (i < count && strcmp(members[i], member) != 0)
+			i++;
+		if (i == count)
+			return err_set(e, RC_INVALID, "configuration: %s.%s is not known", name,
+			               member);
+		if (!json_is_integer(value) || json_integer_value(value) < 0)
+			return err_set(e, RC_INVALID,
+			               "configuration: %s.%s must be a number, 0 or more", name,
+			               member);
+		*values[i] = (uint64_t)json_integer_value(value);
+	}
+	return RC_OK;
+}
+
+enum rc engine_configure(struct engine_options *opt, const json_t *config, struct err *e)
+{
+	uint64_t shard_messages = opt->index.shard_messages;
+	uint64_t shard_days = opt->index.shard_days;
+	uint64_t segment_bytes = opt->store.segment_bytes;
+	uint64_t block_bytes = opt->store.block_bytes;
+	uint64_t workers = opt->parse_workers;
+	enum rc rc =
+	        section(config, "index", (const char *const[]) { "shard_messages", "shard_days" },
+	                (uint64_t *const[]) { &shard_messages, &shard_days }, 2, e);
+
+	if (rc == RC_OK)
+		rc = section(config, "store",
+		             (const char *const[]) { "segment_bytes", "block_bytes" },
+		             (uint64_t *const[]) { &segment_bytes, &block_bytes }, 2, e);
+	if (rc == RC_OK)
+		rc = section(config, "spool", (const char *const[]) { "file_bytes", "max_bytes" },
+		             (uint64_t *const[]) { &opt->spool_file_bytes, &opt->spool_max_bytes },
+		             2, e);
+	if (rc == RC_OK)
+		rc = section(config, "parse", (const char *const[]) { "workers" },
+		             (uint64_t *const[]) { &workers }, 1, e);
+	if (rc != RC_OK)
+		return rc;
+	if (shard_messages > UINT32_MAX || shard_days > UINT32_MAX || block_bytes > (64u << 20) ||
+	    workers > 64)
+		return err_set(e, RC_INVALID,
+		               "configuration: a number of index, store or parse is too large");
+	opt->index.shard_messages = (uint32_t)shard_messages;
+	opt->index.shard_days = (uint32_t)shard_days;
+	opt->store.segment_bytes = segment_bytes;
+	opt->store.block_bytes = (uint32_t)block_bytes;
+	opt->parse_workers = (unsigned)workers;
+	return RC_OK;
+}

@@ -1,0 +1,87 @@
+/*
+ * api/engine.h - one data directory, opened whole
+ *
+ * What     The lock, master key, key ring, control database, audit log, store, index, spool and the
+ *          pipeline that moves accepted mail from the spool into archives. mmd keeps one open for its
+ *          life; a tool without a running mmd opens one for its request. Both get here the same
+ *          recovery: what a killed process left in the spool is archived, an interrupted purge is
+ *          finished, before anything is answered.
+ * Locks    `writing` is held by whoever writes to store, index, key ring's lots or control database:
+ *          the pipeline for a batch, a request for its change. `config_lock` guards the pointer only.
+ * Fails    RC_AGAIN: another process has the directory. RC_NOTFOUND: it is no data directory.
+ *          RC_CRYPTO: the key is another. All else as the parts.
+ */
+#ifndef MM_API_ENGINE_H
+#define MM_API_ENGINE_H
+
+#include <pthread.h>
+
+#include "base/file.h"
+#include "base/loop.h"
+#include "index/index.h"
+#include "ingest/config.h"
+#include "ingest/pipeline.h"
+#include "ingest/spool/spool.h"
+#include "retention/sweep.h"
+#include "store/audit.h"
+#include "store/store.h"
+
+struct engine_options {
+	const char *dir;
+	const char *key_file; /* NULL: DIR.key */
+	const char *program;  /* "mmd", "mm-search": for the audit log */
+	struct index_options index;
+	struct store_options store;
+	uint64_t    spool_file_bytes; /* 0: 64 MiB */
+	uint64_t    spool_max_bytes;
+	unsigned    parse_workers; /* 0: one a processor */
+};
+
+struct engine {
+	char             *dir;
+	char             *program;
+	struct file      *lock;
+	struct keyring   *keys;
+	struct db        *control; /* the writers' connection: only with `writing` held */
+	struct audit     *audit;
+	struct store     *store;
+	struct index     *index;
+	struct spool     *spool;
+	struct pipeline  *pipeline;
+	uint8_t           control_key[KEY_BYTES];
+	pthread_mutex_t   writing;
+	pthread_mutex_t   config_lock;
+	pthread_mutex_t   importing; /* one import at a time */
+	struct config    *config;
+	int64_t           opened_ms;
+	/* Called, with no lock held, when resources or passwords have changed; mmd reconfigures its front. */
+	void (*changed)(void *arg);
+	void  *changed_arg;
+};
+
+/* "mmctl init": DIR, its key ring, control database and audit log; the master key in `key_file` if that
+ * is absent. `recovery` (may be NULL) gets a copy of it. RC_EXISTS when DIR has a key ring. */
+enum rc engine_init(const char *dir, const char *key_file, const char *recovery,
+		    struct err *e) MUST_USE;
+enum rc engine_open(struct engine **out, const struct engine_options *opt, struct err *e) MUST_USE;
+/* Stops the pipeline at a checkpoint and closes everything. NULL is fine. */
+void    engine_close(struct engine **en);
+/* The current snapshot, with a reference for the caller. */
+struct config *engine_config(struct engine *en);
+/* Compiles the snapshot anew from the control database; `writing` is held. */
+enum rc engine_reload(struct engine *en, struct err *e) MUST_USE;
+/* A connection for one reader's thread. */
+enum rc engine_control(struct engine *en, struct db **out, struct err *e) MUST_USE;
+/* What a sweep works on; `archives` points into memory to be freed. `writing` is held. */
+void    engine_sweep(struct engine *en, struct config *c, struct sweep *s);
+/* An entry for the log, and its sync: what is answered afterwards is accounted for. */
+enum rc engine_account(struct engine *en, const char *event, const char *who, json_t *detail,
+		       struct err *e) MUST_USE;
+/* Defaults for a directory: DIR.key. In memory to be freed. */
+char   *engine_key_path(const char *dir, const char *key_file);
+
+/* Options from the configuration file's JSON (index{}, store{}, spool{}); unknown members are
+ * RC_INVALID. */
+enum rc engine_configure(struct engine_options *opt, const json_t *config, struct err *e) MUST_USE;
+
+#endif

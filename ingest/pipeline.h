@@ -1,0 +1,68 @@
+/*
+ * ingest/pipeline.h - from the spool into the archives
+ *
+ * What     One thread that reads accepted messages from the spool in batches, has them parsed by the
+ *          sandboxed workers, judges them by the rule set version that was fixed at commit, and puts
+ *          them into store and index. While one batch is parsed the one before is stored.
+ * Order    At a checkpoint: store synced -> block roots in the audit log, synced -> index committed ->
+ *          dispositions, ledger and spool positions committed -> spool moves on. A kill anywhere
+ *          replays from the spool; ids make the replay harmless (first copy wins).
+ * Fails    A message that can't be parsed is archived raw and marked. An error of disk or store is not
+ *          worked around: the pipeline stops, `failed` is called, the spool keeps everything, and the
+ *          next start recovers.
+ * Threads  Its own; pipeline_wake from any.
+ */
+#ifndef MM_INGEST_PIPELINE_H
+#define MM_INGEST_PIPELINE_H
+
+#include <pthread.h>
+
+#include "index/index.h"
+#include "ingest/config.h"
+#include "ingest/spool/spool.h"
+#include "store/audit.h"
+#include "store/store.h"
+
+struct pipeline;
+
+/* All borrowed; they outlive the pipeline. */
+struct pipeline_parts {
+	struct keyring  *keys;
+	struct store    *store;
+	struct index    *index;
+	struct audit    *audit;
+	struct db       *control; /* used with `writing` held */
+	struct spool    *spool;
+	pthread_mutex_t *writing;
+	struct config *(*config)(void *arg); /* the current snapshot, with a reference */
+	void (*failed)(void *arg, const struct err *e); /* on the pipeline's thread; may be NULL */
+	void    *arg;
+	unsigned workers; /* mm-parse processes */
+};
+
+enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts,
+		     struct err *e) MUST_USE;
+/* Finishes the batch at hand, checkpoints, joins the thread. NULL is fine. */
+void    pipeline_free(struct pipeline **p);
+/* There may be something in the spool. */
+void    pipeline_wake(struct pipeline *p);
+/* Waits until everything accepted before the call is checkpointed, at most `ms`. RC_AGAIN when the
+ * time is over, RC_IO when the pipeline has failed. */
+enum rc pipeline_drain(struct pipeline *p, int64_t ms, struct err *e) MUST_USE;
+/* NULL while it works. */
+const struct err *pipeline_failure(struct pipeline *p);
+
+struct pipeline_totals {
+	uint64_t messages;   /* through since start */
+	uint64_t unparsed;   /* of them: the worker died or ran too long */
+	uint64_t checkpoints;
+};
+void pipeline_count(struct pipeline *p, struct pipeline_totals *out);
+
+/* The tables that checkpoints write to. */
+enum rc pipeline_prepare(struct db *control, struct err *e) MUST_USE;
+/* Positions of the last checkpoint, for spool_open; the caller frees *out. */
+enum rc pipeline_positions(struct db *control, struct spool_position **out, size_t *count,
+			   struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * tools/cli.h - what all tools share: options, exit codes, and asking mmd
+ *
+ * Options are long ("--name VALUE" or "--name=VALUE") and may stand anywhere; "--" ends them. What
+ * begins with one dash is an argument, so a query may exclude words ("-draft"). Every tool knows
+ * --data, --key-file, --json, --help and --version.
+ */
+#ifndef MM_TOOLS_CLI_H
+#define MM_TOOLS_CLI_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/request.h"
+
+enum cli_exit { CLI_OK = 0, CLI_PARTLY = 1, CLI_USAGE = 2, CLI_NO_DATA = 3 };
+
+struct cli_option {
+	const char *name;  /* without dashes */
+	const char *value; /* what it takes, for --help; NULL for a switch */
+	const char *help;
+};
+
+struct cli_command {
+	const char *name;
+	const char *arguments; /* for --help */
+	const char *help;
+};
+
+struct cli_spec {
+	const char               *program;
+	const char               *summary;   /* one line */
+	const char               *arguments; /* "QUERY..." */
+	const struct cli_option  *options;
+	size_t                    option_count;
+	const struct cli_command *commands; /* NULL for a tool without subcommands */
+	size_t                    command_count;
+	const char               *more; /* further lines of --help; may be NULL */
+};
+
+#define CLI_MAX_OPTIONS 32
+
+struct cli {
+	const struct cli_spec *spec;
+	const char            *data; /* --data, MM_DATA */
+	const char            *key_file;
+	bool                   json;
+	bool                   terminal; /* stderr is one: progress may be shown */
+	const char            *value[CLI_MAX_OPTIONS]; /* parallel to spec->options; "" for switches */
+	const char            *command;
+	const char           **arguments;
+	size_t                 argument_count;
+};
+
+/* Parses, or prints help, version or what is wrong and ends the program (exit 0 or 2). */
+void cli_parse(struct cli *c, const struct cli_spec *spec, int argc, char **argv);
+void cli_free(struct cli *c);
+/* The value of an option, or NULL when it was not given. The option must be in the table. */
+const char *cli_get(const struct cli *c, const char *name);
+bool        cli_has(const struct cli *c, const char *name);
+/* A decimal option, or `none`; ends the program with exit 2 when it is not a number. */
+uint64_t cli_number(const struct cli *c, const char *name, uint64_t none);
+/* Prints "program: text" and, for RC_INVALID, how to get help; returns the exit code for `code`. */
+int cli_fail(const struct cli *c, const struct err *e);
+NORETURN void cli_usage(const struct cli *c, const char *fmt, ...) PRINTF(2, 3);
+/* The arguments joined by blanks, in memory to be freed. */
+char *cli_join(const struct cli *c);
+
+/* What comes back from a request; either function may be NULL. Not RC_OK stops it. */
+struct cli_answer {
+	enum rc (*row)(void *arg, json_t *row, struct err *e);
+	enum rc (*bytes)(void *arg, struct slice bytes, struct err *e);
+	void   *arg;
+	json_t *result; /* set when done; the caller's to decref */
+};
+
+/* Sends the request (its reference is taken over) to mmd; without a running mmd opens the data
+ * directory and answers it in this process. `fd` is passed along, -1 for none. Returns an exit code and has
+ * printed what went wrong when it is not CLI_OK. */
+int cli_request(struct cli *c, json_t *request, int fd, struct cli_answer *a);
+/* One line of progress on a terminal's stderr; nothing elsewhere. total 0: unknown. */
+void cli_progress(const struct cli *c, const char *what, uint64_t done, uint64_t total);
+void cli_progress_end(const struct cli *c);
+/* Prints a JSON value and a newline on stdout. */
+void cli_print_json(const json_t *value);
+
+#endif
