@@ -1,0 +1,245 @@
+#include "ingest/policy.h"
+
+#include <stdlib.h>
+
+#include "ingest/operator.h"
+
+enum condition_kind { COND_RECIPIENT, COND_IP4, COND_IP6, COND_TLS_LEAST, COND_TLS_IS, COND_LIST };
+
+struct condition {
+	enum condition_kind kind;
+	struct text_test text;
+	struct net_test nets;
+	enum policy_tls tls;
+	struct address_list *list;
+	bool in_list; /* IS_TRUE */
+};
+
+struct statement {
+	enum policy_verdict action;
+	struct condition *conditions;
+	size_t count;
+};
+
+struct policy {
+	char *name;
+	char *id;
+	enum policy_verdict otherwise;
+	uint64_t max_bytes;
+	struct statement *statements;
+	size_t count;
+};
+
+struct compiling {
+	address_list_finder *find;
+	void *arg;
+};
+
+static bool is_word(const json_t *object, const char *member, const char *word)
+{
+	return slice_equal(json_member_text(object, member), slice_str(word));
+}
+
+static enum rc compile_tls(struct condition *c, const json_t *expression)
+{
+	c->kind = is_word(expression, "Operator", "IS") ? COND_TLS_IS : COND_TLS_LEAST;
+	c->tls = is_word(expression, "Value", "TLS1_3") ? POLICY_TLS_1_3 : POLICY_TLS_1_2;
+	return RC_OK;
+}
+
+static enum rc compile_list(struct condition *c, const json_t *expression,
+                            const struct compiling *k, struct err *e)
+{
+	const json_t *asked =
+	        json_object_get(json_object_get(expression, "Evaluate"), "IsInAddressList");
+	struct slice ref = json_text(json_array_get(json_member_array(asked, "AddressLists"), 0));
+
+	c->kind = COND_LIST;
+	c->in_list = is_word(expression, "Operator", "IS_TRUE");
+	c->list = ref.len ? k->find(k->arg, ref) : NULL;
+	if (!c->list)
+		return err_set(e, RC_NOTFOUND, "no address list \"%.*s\"", (int)ref.len,
+		               (const char *)ref.at);
+	(void)address_list_ref(c->list);
+	return RC_OK;
+}
+
+static enum rc compile_condition(struct condition *c, const json_t *json, const struct compiling *k,
+                                 struct err *e)
+{
+	const json_t *x;
+
+	if ((x = json_member_object(json, "StringExpression"))) {
+		c->kind = COND_RECIPIENT;
+		return text_test_new(&c->text, x, e);
+	}
+	if ((x = json_member_object(json, "IpExpression"))) {
+		c->kind = COND_IP4;
+		return net_test_new(&c->nets, x, e);
+	}
+	if ((x = json_member_object(json, "Ipv6Expression"))) {
+		c->kind = COND_IP6;
+		return net_test_new(&c->nets, x, e);
+	}
+	if ((x = json_member_object(json, "TlsExpression")))
+		return compile_tls(c, x);
+	if ((x = json_member_object(json, "BooleanExpression")))
+		return compile_list(c, x, k, e);
+	return err_set(e, RC_INVALID, "a condition of no known kind");
+}
+
+static enum rc compile_statement(struct statement *s, const json_t *json, const struct compiling *k,
+                                 struct err *e)
+{
+	const json_t *conditions = json_member_array(json, "Conditions");
+	size_t n = json_array_size(conditions);
+
+	s->action = is_word(json, "Action", "ALLOW") ? POLICY_ALLOW : POLICY_DENY;
+	s->conditions = mem_array(n + 1, sizeof(*s->conditions));
+	if (n == 0)
+		return err_set(e, RC_INVALID, "Conditions: must not be empty");
+	for (size_t i = 0; i < n; i++) {
+		enum rc rc = compile_condition(&s->conditions[s->count++],
+		                               json_array_get(conditions, i), k, e);
+
+		if (rc != RC_OK)
+			return err_in(e, "Conditions[%zu]", i);
+	}
+	return RC_OK;
+}
+
+static char *member_copy(const json_t *json, const char *member)
+{
+	return slice_string(json_member_text(json, member));
+}
+
+enum rc policy_new(struct policy **out, const json_t *json, address_list_finder *find, void *arg,
+                   struct err *e)
+{
+	const json_t *statements = json_member_array(json, "PolicyStatements");
+	struct compiling k = { find, arg };
+	struct err mine = { 0 };
+	struct policy *p = mem_new(sizeof(*p));
+
+	*out = NULL;
+	p->name = member_copy(json, "TrafficPolicyName");
+	p->id = member_copy(json, "TrafficPolicyId");
+	p->otherwise = is_word(json, "DefaultAction", "ALLOW") ? POLICY_ALLOW : POLICY_DENY;
+	p->max_bytes = (uint64_t)MAX_OF(json_member_int(json, "MaxMessageSizeBytes", 0), 0);
+	p->statements = mem_array(json_array_size(statements) + 1, sizeof(*p->statements));
+	for (size_t i = 0; i < json_array_size(statements); i++) {
+		enum rc rc = compile_statement(&p->statements[p->count++],
+		                               json_array_get(statements, i), &k, &mine);
+
+		if (rc != RC_OK) {
+			policy_free(&p);
+			return err_set(e, rc, "PolicyStatements[%zu].%s", i, mine.text);
+		}
+	}
+	*out = p;
+	return RC_OK;
+}
+
+static void statement_free(struct statement *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		text_test_free(&s->conditions[i].text);
+		net_test_free(&s->conditions[i].nets);
+		address_list_unref(&s->conditions[i].list);
+	}
+	free(s->conditions);
+}
+
+void policy_free(struct policy **p)
+{
+	struct policy *old = *p;
+
+	*p = NULL;
+	if (!old)
+		return;
+	for (size_t i = 0; i < old->count; i++)
+		statement_free(&old->statements[i]);
+	free(old->statements);
+	free(old->name);
+	free(old->id);
+	free(old);
+}
+
+static bool net_holds(const struct condition *c, const struct policy_facts *f, uint8_t family)
+{
+	bool hit = f->peer.family == family && net_test_hits(&c->nets, &f->peer);
+
+	return hit != c->nets.negated;
+}
+
+static bool condition_holds(const struct condition *c, const struct policy_facts *f)
+{
+	switch (c->kind) {
+	case COND_RECIPIENT:
+		return text_test_hits(&c->text, f->recipient) != c->text.negated;
+	case COND_IP4:
+		return net_holds(c, f, 4);
+	case COND_IP6:
+		return net_holds(c, f, 6);
+	case COND_TLS_LEAST:
+		return f->tls != POLICY_TLS_NONE && f->tls >= c->tls;
+	case COND_TLS_IS:
+		return f->tls == c->tls;
+	case COND_LIST:
+		return address_list_has(c->list, f->recipient) == c->in_list;
+	}
+	MUST(!"a kind of condition");
+	return false;
+}
+
+static void tell(const struct policy_trace *trace, int statement, int condition, bool held,
+                 enum policy_verdict action)
+{
+	struct policy_step step = { statement, condition, held, action };
+
+	if (trace)
+		trace->step(trace->arg, &step);
+}
+
+static bool statement_holds(const struct policy *p, size_t at, const struct policy_facts *f,
+                            const struct policy_trace *trace)
+{
+	const struct statement *s = &p->statements[at];
+	bool all = true;
+
+	for (size_t i = 0; i < s->count && all; i++) {
+		all = condition_holds(&s->conditions[i], f);
+		tell(trace, (int)at, (int)i, all, s->action);
+	}
+	tell(trace, (int)at, -1, all, s->action);
+	return all;
+}
+
+enum policy_verdict policy_decide(const struct policy *p, const struct policy_facts *f,
+                                  const struct policy_trace *trace)
+{
+	static const enum policy_verdict order[] = { POLICY_DENY, POLICY_ALLOW };
+
+	for (size_t pass = 0; pass < COUNT(order); pass++)
+		for (size_t i = 0; i < p->count; i++)
+			if (p->statements[i].action == order[pass] &&
+			    statement_holds(p, i, f, trace))
+				return order[pass];
+	tell(trace, -1, -1, true, p->otherwise);
+	return p->otherwise;
+}
+
+uint64_t policy_max_bytes(const struct policy *p)
+{
+	return p->max_bytes;
+}
+
+const char *policy_name(const struct policy *p)
+{
+	return p->name;
+}
+
+const char *policy_id(const struct policy *p)
+{
+	return p->id;
+}
