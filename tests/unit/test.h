@@ -18,9 +18,9 @@
 		if (!(cond))                                                                       \
 			fail_msg("%s: %s", name, #cond);                                           \
 	} while (0)
-#define EXPECT_OK(rc, e)                                                                           \
+#define EXPECT_OK(call, e)                                                                         \
 	do {                                                                                       \
-		enum rc got_rc = (rc);                                                             \
+		enum rc got_rc = (call);                                                           \
 		if (got_rc != RC_OK)                                                               \
 			fail_msg("%s: %s", rc_name(got_rc), (e)->text);                            \
 	} while (0)
