@@ -40,8 +40,9 @@ struct conn_ops {
 	void (*closed)(void *arg, const char *why);
 };
 
-/* Takes over the descriptor, makes it non-blocking and sets TCP_NODELAY (harmless elsewhere).
- * Nothing is called before the loop's next round or conn_resume. */
+/* Takes over the descriptor, which is non-blocking (accept4 with SOCK_NONBLOCK) and has TCP_NODELAY
+ * (inherited from the listening socket). Nothing is called before the loop's next round or one of
+ * the calls below, each of which may call `closed` before it returns. */
 struct conn *conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *arg);
 void conn_free(struct conn **c); /* closes at once; NULL is fine */
 /* Sends what the owner has for output. Needed only outside of `input`; after it, it is done. */
