@@ -53,6 +53,10 @@ struct keyring;
 /* How the master key is had: a file "DIR.key" whose lines are documented in docs/formats.md
  * ("Master key"): a raw key, a passphrase by argon2id, or a command that prints the key. */
 enum rc master_key_create(const char *path, struct err *e) MUST_USE;
+/* As above, but the key comes from a passphrase of at least 12 bytes (argon2id, moderate cost). It
+ * is read again from the file that MM_PASSPHRASE_FILE names, else from the terminal. */
+enum rc master_key_create_passphrase(const char *path, struct slice passphrase,
+				     struct err *e) MUST_USE;
 enum rc master_key_read(const char *path, uint8_t key[KEY_BYTES], struct err *e) MUST_USE;
 /* The same key, written to another place (the recovery copy). */
 enum rc master_key_copy(const char *path, const uint8_t key[KEY_BYTES], struct err *e) MUST_USE;
@@ -70,6 +74,9 @@ enum rc keyring_add(struct keyring *kr, const struct key_info *want, uint64_t *i
 /* The live lot of (archive, day, class), made (next generation) where there is none. */
 enum rc keyring_lot(struct keyring *kr, uint32_t archive, int32_t day, uint16_t class, uint64_t *id,
 		    struct err *e) MUST_USE;
+/* The newest live key of that kind, archive and object; for all kinds but lots. RC_NOTFOUND. */
+enum rc keyring_find(struct keyring *kr, enum key_kind kind, uint32_t archive, uint64_t object,
+		     uint64_t *id, struct err *e) MUST_USE;
 /* RC_NOTFOUND when the key is destroyed or never was. The caller wipes `key`. */
 enum rc keyring_get(struct keyring *kr, uint64_t id, uint8_t key[KEY_BYTES],
 		    struct err *e) MUST_USE;

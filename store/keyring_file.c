@@ -1,0 +1,420 @@
+#include "store/keyring_file.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "base/codec.h"
+#include "base/log.h"
+
+#define HEADER_MAGIC "MMKEYRNG"
+#define SLOT_MAGIC   UINT32_C(0x534b4d4d) /* "MMKS" */
+#define VERSION      1
+#define SUM_BYTES    32
+#define SLOT_SUM     (SLOT_BYTES - SUM_BYTES)
+#define HEADER_SUM   SLOT_SUM
+#define HEADER_CHECK (HEADER_SUM - SUM_BYTES)
+#define FIRST_SLOTS  256
+#define SLOTS_MAX    (UINT32_C(1) << 26)
+#define CHUNK_SLOTS  1024
+
+/* What a replica holds at one place. */
+enum found { FOUND_GOOD, FOUND_BAD, FOUND_OTHER_KEY };
+
+static const char *const replica_names[2] = { "keys.a", "keys.b" };
+
+static uint64_t slot_offset(uint32_t number)
+{
+	return (uint64_t)number * SLOT_BYTES;
+}
+
+/* --- header ------------------------------------------------------------------------------------*/
+
+static void header_encode(uint8_t raw[SLOT_BYTES], const struct keyring_header *h,
+                          const uint8_t *seal)
+{
+	memset(raw, 0, SLOT_BYTES);
+	memcpy(raw, HEADER_MAGIC, 8);
+	put_le32(raw + 8, VERSION);
+	put_le32(raw + 12, h->slots);
+	memcpy(raw + 16, h->uuid, sizeof(h->uuid));
+	put_le64(raw + 32, h->next_id);
+	put_le64(raw + 40, h->writes);
+	MUST(crypto_generichash(raw + HEADER_CHECK, SUM_BYTES, raw, HEADER_CHECK, seal,
+	                        KEY_BYTES) == 0);
+	MUST(crypto_generichash(raw + HEADER_SUM, SUM_BYTES, raw, HEADER_SUM, NULL, 0) == 0);
+}
+
+/* The plain sum tells a damaged header from one that another master key made. */
+static enum found header_decode(struct keyring_header *h, const uint8_t raw[SLOT_BYTES],
+                                const uint8_t *seal)
+{
+	uint8_t sum[SUM_BYTES];
+
+	MUST(crypto_generichash(sum, SUM_BYTES, raw, HEADER_SUM, NULL, 0) == 0);
+	if (memcmp(raw, HEADER_MAGIC, 8) != 0 || get_le32(raw + 8) != VERSION ||
+	    sodium_memcmp(sum, raw + HEADER_SUM, SUM_BYTES) != 0)
+		return FOUND_BAD;
+	MUST(crypto_generichash(sum, SUM_BYTES, raw, HEADER_CHECK, seal, KEY_BYTES) == 0);
+	if (sodium_memcmp(sum, raw + HEADER_CHECK, SUM_BYTES) != 0)
+		return FOUND_OTHER_KEY;
+	h->slots = get_le32(raw + 12);
+	memcpy(h->uuid, raw + 16, sizeof(h->uuid));
+	h->next_id = get_le64(raw + 32);
+	h->writes = get_le64(raw + 40);
+	return h->slots <= SLOTS_MAX ? FOUND_GOOD : FOUND_BAD;
+}
+
+static enum rc header_write(struct keyring_files *kf, struct err *e)
+{
+	uint8_t raw[SLOT_BYTES];
+	enum rc rc = RC_OK;
+
+	kf->header.writes++;
+	header_encode(raw, &kf->header, kf->seal);
+	for (int r = 0; r < 2 && rc == RC_OK; r++) {
+		rc = file_write_at(kf->replica[r], slice_of(raw, sizeof(raw)), 0, e);
+		if (rc == RC_OK)
+			rc = file_sync(kf->replica[r], NULL, e);
+	}
+	return rc;
+}
+
+/* --- slots -------------------------------------------------------------------------------------*/
+
+static void slot_sum(uint8_t sum[SUM_BYTES], const uint8_t raw[SLOT_BYTES],
+                     const struct keyring_files *kf)
+{
+	crypto_generichash_state h;
+
+	MUST(crypto_generichash_init(&h, kf->seal, KEY_BYTES, SUM_BYTES) == 0);
+	MUST(crypto_generichash_update(&h, kf->header.uuid, sizeof(kf->header.uuid)) == 0);
+	MUST(crypto_generichash_update(&h, raw, SLOT_SUM) == 0);
+	MUST(crypto_generichash_final(&h, sum, SUM_BYTES) == 0);
+}
+
+static void slot_encode(uint8_t raw[SLOT_BYTES], uint32_t number, const struct keyring_slot *s,
+                        const struct keyring_files *kf)
+{
+	const struct key_info *k = &s->info;
+
+	memset(raw, 0, SLOT_BYTES);
+	put_le32(raw, SLOT_MAGIC);
+	put_le32(raw + 4, number);
+	put_le64(raw + 8, s->writes);
+	put_le64(raw + 16, k->id);
+	raw[24] = (uint8_t)k->state;
+	raw[25] = (uint8_t)k->kind;
+	put_le16(raw + 26, k->class);
+	put_le32(raw + 28, k->archive);
+	put_le32(raw + 32, (uint32_t)k->day);
+	put_le32(raw + 36, k->generation);
+	put_le64(raw + 40, k->object);
+	put_le64(raw + 48, (uint64_t)k->created_ms);
+	put_le64(raw + 56, (uint64_t)k->destroyed_ms);
+	put_le64(raw + 64, s->wrapped_by);
+	memcpy(raw + 72, s->wrapped, WRAPPED_BYTES);
+	slot_sum(raw + SLOT_SUM, raw, kf);
+}
+
+static bool slot_is_sane(const struct keyring_slot *s)
+{
+	const struct key_info *k = &s->info;
+
+	if (!s->writes || k->id == 0)
+		return false;
+	if (k->state == KEY_FREE)
+		return true;
+	return (k->state == KEY_LIVE || k->state == KEY_DESTROYED) && k->kind >= KEY_ARCHIVE &&
+	       k->kind <= KEY_AUDIT;
+}
+
+static enum found slot_decode(struct keyring_slot *s, uint32_t number,
+                              const uint8_t raw[SLOT_BYTES], const struct keyring_files *kf)
+{
+	struct key_info *k = &s->info;
+	uint8_t sum[SUM_BYTES];
+
+	memset(s, 0, sizeof(*s));
+	if (sodium_is_zero(raw, SLOT_BYTES))
+		return FOUND_GOOD;
+	slot_sum(sum, raw, kf);
+	if (sodium_memcmp(sum, raw + SLOT_SUM, SUM_BYTES) != 0 || get_le32(raw) != SLOT_MAGIC ||
+	    get_le32(raw + 4) != number)
+		return FOUND_BAD;
+	s->writes = get_le64(raw + 8);
+	k->id = get_le64(raw + 16);
+	k->state = raw[24];
+	k->kind = raw[25];
+	k->class = get_le16(raw + 26);
+	k->archive = get_le32(raw + 28);
+	k->day = (int32_t)get_le32(raw + 32);
+	k->generation = get_le32(raw + 36);
+	k->object = get_le64(raw + 40);
+	k->created_ms = (int64_t)get_le64(raw + 48);
+	k->destroyed_ms = (int64_t)get_le64(raw + 56);
+	s->wrapped_by = get_le64(raw + 64);
+	memcpy(s->wrapped, raw + 72, WRAPPED_BYTES);
+	return slot_is_sane(s) ? FOUND_GOOD : FOUND_BAD;
+}
+
+/* --- opening and repair ------------------------------------------------------------------------*/
+
+/* Two good copies that differ: the later write wins, and between equals the one that is destroyed,
+ * since destroying can't be taken back. */
+static int later(const struct keyring_slot s[2])
+{
+	if (s[0].writes != s[1].writes)
+		return s[0].writes < s[1].writes;
+	return s[0].info.state == KEY_LIVE && s[1].info.state != KEY_LIVE;
+}
+
+/* The replica that is right about this slot, or -1. */
+static int choose(const struct keyring_slot s[2], const bool good[2])
+{
+	if (good[0] && good[1])
+		return later(s);
+	return good[0] ? 0 : good[1] ? 1 : -1;
+}
+
+/* A is written first: a good but older slot in B is what a crash leaves, in A it is damage. */
+static enum rc mend(struct keyring_files *kf, int bad, bool is_good, uint32_t number,
+                    const uint8_t *raw, struct err *e)
+{
+	if (!is_good || bad == 0)
+		kf->repaired++;
+	return file_write_at(kf->replica[bad], slice_of(raw, SLOT_BYTES), slot_offset(number), e);
+}
+
+struct loading {
+	struct keyring_files *kf;
+	uint8_t *raw[2]; /* CHUNK_SLOTS slots each */
+	size_t got[2];   /* bytes of this chunk that each replica has */
+	enum rc (*each)(void *arg, uint32_t number, const struct keyring_slot *s, struct err *e);
+	void *arg;
+};
+
+static enum rc load_slot(struct loading *l, uint32_t number, size_t at, struct err *e)
+{
+	struct keyring_slot s[2];
+	uint8_t *raw[2] = { l->raw[0] + at, l->raw[1] + at };
+	bool there[2] = { at + SLOT_BYTES <= l->got[0], at + SLOT_BYTES <= l->got[1] };
+	bool good[2];
+	int right;
+	enum rc rc = RC_OK;
+
+	for (int r = 0; r < 2; r++)
+		good[r] = there[r] && slot_decode(&s[r], number, raw[r], l->kf) == FOUND_GOOD;
+	right = choose(s, good);
+	if (right < 0)
+		return err_set(e, RC_CORRUPT, "slot %u of the key ring is bad in both replicas",
+		               number);
+	if (!there[!right] || memcmp(raw[0], raw[1], SLOT_BYTES) != 0)
+		rc = mend(l->kf, !right, good[!right], number, raw[right], e);
+	return rc == RC_OK ? l->each(l->arg, number, &s[right], e) : rc;
+}
+
+static enum rc load_chunk(struct loading *l, uint32_t first, uint32_t count, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (int r = 0; r < 2 && rc == RC_OK; r++)
+		rc = file_read_some(l->kf->replica[r], l->raw[r], (size_t)count * SLOT_BYTES,
+		                    slot_offset(first), &l->got[r], e);
+	for (uint32_t i = 0; i < count && rc == RC_OK; i++)
+		rc = load_slot(l, first + i, (size_t)i * SLOT_BYTES, e);
+	return rc;
+}
+
+static enum rc load_slots(struct loading *l, struct err *e)
+{
+	uint32_t slots = l->kf->header.slots;
+	enum rc rc = RC_OK;
+
+	l->raw[0] = mem_array(CHUNK_SLOTS, SLOT_BYTES);
+	l->raw[1] = mem_array(CHUNK_SLOTS, SLOT_BYTES);
+	for (uint32_t at = 0; at < slots && rc == RC_OK; at += CHUNK_SLOTS)
+		rc = load_chunk(l, at + 1, MIN_OF(slots - at, (uint32_t)CHUNK_SLOTS), e);
+	free(l->raw[0]);
+	free(l->raw[1]);
+	return rc;
+}
+
+static enum rc header_choose(struct keyring_files *kf, const enum found found[2],
+                             const struct keyring_header h[2], const char *dir, struct err *e)
+{
+	if (found[0] == FOUND_GOOD && found[1] == FOUND_GOOD &&
+	    memcmp(h[0].uuid, h[1].uuid, sizeof(h[0].uuid)) != 0)
+		return err_set(e, RC_CORRUPT, "%s: keys.a and keys.b are of two key rings", dir);
+	if (found[0] != FOUND_GOOD && found[1] != FOUND_GOOD) {
+		if (found[0] == FOUND_OTHER_KEY || found[1] == FOUND_OTHER_KEY)
+			return err_set(e, RC_CRYPTO, "%s: the master key is not this key ring's",
+			               dir);
+		return err_set(e, RC_CORRUPT, "%s: keys.a and keys.b have no valid header", dir);
+	}
+	if (found[0] == FOUND_GOOD && (found[1] != FOUND_GOOD || h[0].writes >= h[1].writes))
+		kf->header = h[0];
+	else
+		kf->header = h[1];
+	return RC_OK;
+}
+
+/* Reads both headers; *differ says that they are not the same. */
+static enum rc headers_read(struct keyring_files *kf, const char *dir, bool *differ, struct err *e)
+{
+	struct keyring_header h[2];
+	enum found found[2];
+	uint8_t raw[2][SLOT_BYTES];
+	enum rc rc;
+
+	memset(raw, 0, sizeof(raw));
+	for (int r = 0; r < 2; r++) {
+		size_t got;
+
+		rc = file_read_some(kf->replica[r], raw[r], SLOT_BYTES, 0, &got, e);
+		if (rc != RC_OK)
+			return rc;
+		found[r] = got == SLOT_BYTES ? header_decode(&h[r], raw[r], kf->seal) : FOUND_BAD;
+	}
+	rc = header_choose(kf, found, h, dir, e);
+	if (rc != RC_OK)
+		return rc;
+	kf->repaired += (found[0] != FOUND_GOOD) + (found[1] != FOUND_GOOD);
+	*differ = memcmp(raw[0], raw[1], SLOT_BYTES) != 0;
+	return RC_OK;
+}
+
+/* A replica that is gone is made empty here and then repaired slot by slot. */
+static enum rc replicas_open(struct keyring_files *kf, const char *dir, struct err *e)
+{
+	bool made = false;
+	enum rc rc = RC_OK;
+	char *path[2] = { path_join(dir, replica_names[0]), path_join(dir, replica_names[1]) };
+
+	if (!file_exists(path[0]) && !file_exists(path[1]))
+		rc = err_set(e, RC_NOTFOUND, "%s has no key ring (keys.a, keys.b)", dir);
+	for (int r = 0; r < 2 && rc == RC_OK; r++) {
+		made = made || !file_exists(path[r]);
+		rc = file_open(&kf->replica[r], path[r], FILE_APPEND, e);
+	}
+	if (rc == RC_OK && made)
+		rc = dir_sync(dir, e);
+	free(path[0]);
+	free(path[1]);
+	return rc;
+}
+
+static enum rc load_all(struct keyring_files *kf, const char *dir, struct loading *l, struct err *e)
+{
+	bool differ = false;
+	enum rc rc = replicas_open(kf, dir, e);
+
+	if (rc == RC_OK)
+		rc = headers_read(kf, dir, &differ, e);
+	if (rc == RC_OK)
+		rc = load_slots(l, e);
+	for (int r = 0; r < 2 && rc == RC_OK; r++)
+		rc = file_sync(kf->replica[r], NULL, e);
+	/* The header last: a replica is called whole only when its slots are. */
+	if (rc == RC_OK && differ)
+		rc = header_write(kf, e);
+	if (rc == RC_OK && kf->repaired)
+		log_warn("%s: %u slots of the key ring were repaired from the other replica", dir,
+		         kf->repaired);
+	return rc;
+}
+
+enum rc keyring_files_open(struct keyring_files *kf, const char *dir, const uint8_t seal[KEY_BYTES],
+                           enum rc (*each)(void *arg, uint32_t number, const struct keyring_slot *s,
+                                           struct err *e),
+                           void *arg, struct err *e)
+{
+	struct loading l = { .kf = kf, .each = each, .arg = arg };
+	enum rc rc;
+
+	*kf = (struct keyring_files) { .seal = seal };
+	rc = load_all(kf, dir, &l, e);
+	if (rc != RC_OK)
+		keyring_files_close(kf);
+	return rc;
+}
+
+void keyring_files_close(struct keyring_files *kf)
+{
+	file_close(&kf->replica[0]);
+	file_close(&kf->replica[1]);
+}
+
+/* --- changes -----------------------------------------------------------------------------------*/
+
+enum rc keyring_files_create(const char *dir, const uint8_t seal[KEY_BYTES], struct err *e)
+{
+	struct keyring_header h = { .slots = FIRST_SLOTS, .next_id = 1, .writes = 1 };
+	size_t n = (size_t)slot_offset(FIRST_SLOTS + 1);
+	uint8_t *content = mem_new(n);
+	enum rc rc = RC_OK;
+
+	crypt_random(h.uuid, sizeof(h.uuid));
+	header_encode(content, &h, seal);
+	for (int r = 0; r < 2 && rc == RC_OK; r++) {
+		char *path = path_join(dir, replica_names[r]);
+
+		if (file_exists(path))
+			rc = err_set(e, RC_EXISTS, "%s exists", path);
+		else
+			rc = file_replace(path, slice_of(content, n), e);
+		free(path);
+	}
+	free(content);
+	return rc;
+}
+
+enum rc keyring_files_grow(struct keyring_files *kf, uint32_t more, struct err *e)
+{
+	uint32_t slots = kf->header.slots + more;
+	enum rc rc = RC_OK;
+
+	if (slots > SLOTS_MAX)
+		return err_set(e, RC_LIMIT, "the key ring is full (%u slots)", kf->header.slots);
+	for (int r = 0; r < 2 && rc == RC_OK; r++) {
+		rc = file_fill_zero(kf->replica[r], slot_offset(slots + 1), e);
+		if (rc == RC_OK)
+			rc = file_sync(kf->replica[r], NULL, e);
+	}
+	if (rc != RC_OK)
+		return rc;
+	kf->header.slots = slots;
+	rc = header_write(kf, e);
+	if (rc != RC_OK)
+		kf->header.slots = slots - more;
+	return rc;
+}
+
+enum rc keyring_files_reserve(struct keyring_files *kf, uint64_t next_id, struct err *e)
+{
+	uint64_t old = kf->header.next_id;
+	enum rc rc;
+
+	kf->header.next_id = next_id;
+	rc = header_write(kf, e);
+	if (rc != RC_OK)
+		kf->header.next_id = old;
+	return rc;
+}
+
+enum rc keyring_files_write(struct keyring_files *kf, const uint32_t *numbers,
+                            const struct keyring_slot *slots, size_t count, struct err *e)
+{
+	uint8_t raw[SLOT_BYTES];
+	enum rc rc = RC_OK;
+
+	for (int r = 0; r < 2 && rc == RC_OK; r++) {
+		for (size_t i = 0; i < count && rc == RC_OK; i++) {
+			slot_encode(raw, numbers[i], &slots[i], kf);
+			rc = file_write_at(kf->replica[r], slice_of(raw, sizeof(raw)),
+			                   slot_offset(numbers[i]), e);
+		}
+		if (rc == RC_OK)
+			rc = file_sync(kf->replica[r], NULL, e);
+	}
+	return rc;
+}

@@ -1,0 +1,377 @@
+/* Where the master key comes from: docs/formats.md, "Master key". */
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/codec.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "store/crypt.h"
+
+#define FIRST_LINE     "mm-master-key 1"
+#define MASTER_FILE    4096 /* bytes of a master key file that are read */
+#define PASSPHRASE     1024
+#define CHECK_BYTES    16
+#define ARGON2_OPS_MAX 1000
+#define ARGON2_MEM_MAX ((size_t)4 << 30)
+
+extern char **environ;
+
+static enum rc sync_parent(const char *path, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir;
+	enum rc rc;
+
+	if (!slash)
+		return dir_sync(".", e);
+	dir = slice_string(slice_of(path, slash == path ? 1 : (size_t)(slash - path)));
+	rc = dir_sync(dir, e);
+	free(dir);
+	return rc;
+}
+
+/* Never overwrites: the key that is lost would be the only one to the archive. */
+static enum rc write_new(const char *path, struct slice text, struct err *e)
+{
+	struct file *f;
+	enum rc rc = file_open(&f, path, FILE_CREATE, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = file_write_at(f, text, 0, e);
+	if (rc == RC_OK)
+		rc = file_sync(f, NULL, e);
+	file_close(&f);
+	return rc == RC_OK ? sync_parent(path, e) : rc;
+}
+
+enum rc master_key_copy(const char *path, const uint8_t key[KEY_BYTES], struct err *e)
+{
+	char hex[2 * KEY_BYTES + 1];
+	struct buf text;
+	enum rc rc;
+
+	buf_init(&text, MASTER_FILE);
+	hex_encode(hex, key, KEY_BYTES);
+	rc = buf_addf(&text, "%s\nraw %s\n", FIRST_LINE, hex);
+	if (rc == RC_OK)
+		rc = write_new(path, buf_slice(&text), e);
+	crypt_wipe(hex, sizeof(hex));
+	if (text.at)
+		crypt_wipe(text.at, text.room);
+	buf_free(&text);
+	return rc;
+}
+
+enum rc master_key_create(const char *path, struct err *e)
+{
+	uint8_t key[KEY_BYTES];
+	enum rc rc;
+
+	crypt_init();
+	crypt_random(key, sizeof(key));
+	rc = master_key_copy(path, key, e);
+	crypt_wipe(key, sizeof(key));
+	return rc;
+}
+
+static enum rc argon2(uint8_t key[KEY_BYTES], struct slice passphrase, uint64_t ops, uint64_t mem,
+                      const uint8_t salt[crypto_pwhash_SALTBYTES], struct err *e)
+{
+	if (ops < 1 || ops > ARGON2_OPS_MAX || mem < crypto_pwhash_MEMLIMIT_MIN ||
+	    mem > ARGON2_MEM_MAX)
+		return err_set(e, RC_INVALID, "argon2id costs %llu, %llu are out of range",
+		               (unsigned long long)ops, (unsigned long long)mem);
+	if (crypto_pwhash(key, KEY_BYTES, (const char *)passphrase.at, passphrase.len, salt, ops,
+	                  (size_t)mem, crypto_pwhash_ALG_ARGON2ID13) != 0)
+		return err_set(e, RC_LIMIT, "argon2id found no %llu bytes of memory",
+		               (unsigned long long)mem);
+	return RC_OK;
+}
+
+static void check_of(uint8_t check[CHECK_BYTES], const uint8_t key[KEY_BYTES])
+{
+	uint8_t derived[KEY_BYTES];
+
+	crypt_derive(derived, key, "mm master key check 1");
+	memcpy(check, derived, CHECK_BYTES);
+	crypt_wipe(derived, sizeof(derived));
+}
+
+enum rc master_key_create_passphrase(const char *path, struct slice passphrase, struct err *e)
+{
+	uint64_t ops = crypto_pwhash_OPSLIMIT_MODERATE;
+	uint64_t mem = crypto_pwhash_MEMLIMIT_MODERATE;
+	uint8_t salt[crypto_pwhash_SALTBYTES];
+	uint8_t key[KEY_BYTES];
+	uint8_t check[CHECK_BYTES];
+	char salt_hex[2 * sizeof(salt) + 1];
+	char check_hex[2 * sizeof(check) + 1];
+	struct buf text;
+	enum rc rc;
+
+	crypt_init();
+	if (passphrase.len < 12)
+		return err_set(e, RC_INVALID, "a passphrase has at least 12 bytes");
+	crypt_random(salt, sizeof(salt));
+	rc = argon2(key, passphrase, ops, mem, salt, e);
+	if (rc != RC_OK)
+		return rc;
+	check_of(check, key);
+	crypt_wipe(key, sizeof(key));
+	hex_encode(salt_hex, salt, sizeof(salt));
+	hex_encode(check_hex, check, sizeof(check));
+	buf_init(&text, MASTER_FILE);
+	rc = buf_addf(&text, "%s\npassphrase argon2id %llu %llu %s %s\n", FIRST_LINE,
+	              (unsigned long long)ops, (unsigned long long)mem, salt_hex, check_hex);
+	if (rc == RC_OK)
+		rc = write_new(path, buf_slice(&text), e);
+	buf_free(&text);
+	return rc;
+}
+
+/* Reads one line from the terminal with the echo off. */
+static enum rc ask_terminal(char *line, size_t room, size_t *got, struct err *e)
+{
+	static const char prompt[] = "Master key passphrase: ";
+	struct termios old;
+	struct termios quiet;
+	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	ssize_t n;
+
+	if (fd < 0)
+		return err_set(
+		        e, RC_INVALID,
+		        "a passphrase is needed: set MM_PASSPHRASE_FILE, there is no terminal");
+	if (tcgetattr(fd, &old) < 0) {
+		(void)close(fd);
+		return err_sys(e, "terminal");
+	}
+	quiet = old;
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	(void)tcsetattr(fd, TCSAFLUSH, &quiet);
+	n = write(fd, prompt, sizeof(prompt) - 1); /* tidy: a prompt on the terminal */
+	if (n > 0)
+		n = read(fd, line, room);
+	(void)tcsetattr(fd, TCSAFLUSH, &old);
+	if (n >= 0)
+		(void)!write(fd, "\n", 1); /* tidy: a prompt on the terminal */
+	(void)close(fd);
+	if (n < 0)
+		return err_sys(e, "read the passphrase");
+	*got = (size_t)n;
+	return RC_OK;
+}
+
+/* The line end is not part of a passphrase; everything else is. */
+static size_t without_line_end(const char *at, size_t n)
+{
+	while (n && (at[n - 1] == '\n' || at[n - 1] == '\r'))
+		n--;
+	return n;
+}
+
+static enum rc read_passphrase(char *line, size_t room, size_t *got, struct err *e)
+{
+	const char *path = getenv("MM_PASSPHRASE_FILE");
+	struct file *f;
+	enum rc rc;
+
+	if (!path || !*path) {
+		rc = ask_terminal(line, room, got, e);
+	} else {
+		rc = file_open(&f, path, FILE_READ, e);
+		if (rc != RC_OK)
+			return err_in(e, "MM_PASSPHRASE_FILE");
+		rc = file_read_some(f, line, room, 0, got, e);
+		file_close(&f);
+	}
+	if (rc != RC_OK)
+		return rc;
+	*got = without_line_end(line, *got);
+	if (*got == 0 || *got == room)
+		return err_set(e, RC_INVALID, "the passphrase is empty or too long");
+	return RC_OK;
+}
+
+/* "argon2id OPS MEM SALTHEX CHECK" */
+static enum rc by_passphrase(struct slice text, uint8_t key[KEY_BYTES], struct err *e)
+{
+	struct slice algorithm = slice_cut(text, ' ', &text);
+	struct slice ops_text = slice_cut(text, ' ', &text);
+	struct slice mem_text = slice_cut(text, ' ', &text);
+	struct slice salt_text = slice_cut(text, ' ', &text);
+	uint8_t salt[crypto_pwhash_SALTBYTES];
+	uint8_t want[CHECK_BYTES];
+	uint8_t check[CHECK_BYTES];
+	uint64_t ops;
+	uint64_t mem;
+	char line[PASSPHRASE];
+	size_t n;
+	enum rc rc;
+
+	if (!slice_equal(algorithm, slice_str("argon2id")) || !slice_to_u64(ops_text, &ops) ||
+	    !slice_to_u64(mem_text, &mem) || !hex_decode(salt, sizeof(salt), salt_text) ||
+	    !hex_decode(want, sizeof(want), text))
+		return err_set(e, RC_INVALID, "wants: passphrase argon2id OPS MEM SALT CHECK");
+	rc = read_passphrase(line, sizeof(line), &n, e);
+	if (rc == RC_OK)
+		rc = argon2(key, slice_of(line, n), ops, mem, salt, e);
+	crypt_wipe(line, sizeof(line));
+	if (rc != RC_OK)
+		return rc;
+	check_of(check, key);
+	if (sodium_memcmp(check, want, sizeof(check)) != 0)
+		return err_set(e, RC_CRYPTO, "the passphrase is wrong");
+	return RC_OK;
+}
+
+/* Reads until the end; what is past the room is dropped and makes the key invalid. */
+static enum rc drain(int fd, char *out, size_t room, size_t *got, struct err *e)
+{
+	char more[256];
+
+	*got = 0;
+	for (;;) {
+		size_t left = room - *got;
+		ssize_t n = left ? read(fd, out + *got, left) : read(fd, more, sizeof(more));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, "read the master key command's output");
+		if (n == 0)
+			return RC_OK;
+		if (left)
+			*got += (size_t)n;
+	}
+}
+
+static enum rc reap(pid_t pid, struct err *e)
+{
+	int status = 0;
+	pid_t got;
+
+	do
+		got = waitpid(pid, &status, 0);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return err_sys(e, "wait for the master key command");
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return err_set(e, RC_CRYPTO, "the master key command failed (status %d)", status);
+	return RC_OK;
+}
+
+static enum rc run_command(const char *command, char *out, size_t room, size_t *got, struct err *e)
+{
+	char shell[] = "sh";
+	char flag[] = "-c";
+	char *text = mem_string(command);
+	char *argv[] = { shell, flag, text, NULL };
+	posix_spawn_file_actions_t actions;
+	int ends[2];
+	pid_t pid;
+	int failed;
+	enum rc rc;
+
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		free(text);
+		return err_sys(e, "pipe");
+	}
+	MUST(posix_spawn_file_actions_init(&actions) == 0);
+	MUST(posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO) == 0);
+	failed = posix_spawn(&pid, "/bin/sh", &actions, NULL, argv, environ);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	(void)close(ends[1]);
+	free(text);
+	if (failed) {
+		(void)close(ends[0]);
+		errno = failed;
+		return err_sys(e, "start the master key command");
+	}
+	rc = drain(ends[0], out, room, got, e);
+	(void)close(ends[0]);
+	if (rc == RC_OK)
+		return reap(pid, e);
+	(void)reap(pid, NULL);
+	return rc;
+}
+
+static enum rc by_command(struct slice text, uint8_t key[KEY_BYTES], struct err *e)
+{
+	char out[256];
+	char *command = slice_string(text);
+	size_t got = 0;
+	enum rc rc = run_command(command, out, sizeof(out), &got, e);
+
+	free(command);
+	if (rc == RC_OK && !hex_decode(key, KEY_BYTES, slice_trim(slice_of(out, got))))
+		rc = err_set(e, RC_CRYPTO, "the master key command did not print 64 hex digits");
+	crypt_wipe(out, sizeof(out));
+	return rc;
+}
+
+static enum rc by_text(struct slice text, uint8_t key[KEY_BYTES], struct err *e)
+{
+	struct slice first = slice_trim(slice_cut(text, '\n', &text));
+	struct slice rest;
+	struct slice line;
+	struct slice how;
+
+	if (!slice_equal(first, slice_str(FIRST_LINE)))
+		return err_set(e, RC_INVALID, "is not a master key file (\"%s\")", FIRST_LINE);
+	line = slice_trim(slice_cut(text, '\n', &rest));
+	how = slice_cut(line, ' ', &line);
+	line = slice_trim(line);
+	if (slice_equal(how, slice_str("raw"))) {
+		if (hex_decode(key, KEY_BYTES, line))
+			return RC_OK;
+		return err_set(e, RC_INVALID, "line 2 wants 64 hex digits after \"raw\"");
+	}
+	if (slice_equal(how, slice_str("passphrase")))
+		return by_passphrase(line, key, e);
+	if (slice_equal(how, slice_str("command")) && line.len)
+		return by_command(line, key, e);
+	return err_set(e, RC_INVALID, "line 2 is none of raw, passphrase, command");
+}
+
+static void warn_of_mode(const struct file *f)
+{
+	struct stat st;
+
+	if (fstat(file_fd(f), &st) == 0 && (st.st_mode & 077))
+		log_warn("%s: the master key file is open to others (mode %03o, wants 600)",
+		         file_name(f), (unsigned)st.st_mode & 0777);
+}
+
+enum rc master_key_read(const char *path, uint8_t key[KEY_BYTES], struct err *e)
+{
+	uint8_t text[MASTER_FILE];
+	struct file *f;
+	size_t got;
+	enum rc rc;
+
+	crypt_init();
+	rc = file_open(&f, path, FILE_READ, e);
+	if (rc != RC_OK)
+		return rc;
+	warn_of_mode(f);
+	rc = file_read_some(f, text, sizeof(text), 0, &got, e);
+	file_close(&f);
+	if (rc != RC_OK)
+		return rc;
+	rc = by_text(slice_of(text, got), key, e);
+	crypt_wipe(text, sizeof(text));
+	if (rc != RC_OK) {
+		crypt_wipe(key, KEY_BYTES);
+		(void)err_in(e, "%s", path);
+	}
+	return rc;
+}
