@@ -1,0 +1,243 @@
+/* api/op_admin.c - status, resources, passwords, dispositions */
+#include <stdlib.h>
+
+#include "api/ops.h"
+#include "base/codec.h"
+#include "ingest/disposition.h"
+#include "ingest/resources.h"
+#include "store/crypt.h"
+
+static void put_count(json_t *o, const char *name, uint64_t n)
+{
+	json_put_int(o, name, (int64_t)n);
+}
+
+static void put_spool(struct engine *en, json_t *o)
+{
+	struct spool_totals spool;
+
+	spool_backlog(en->spool, &spool);
+	put_count(o, "spooled", spool.messages);
+	put_count(o, "spool_bytes", spool.disk_bytes);
+	put_count(o, "spool_damaged", spool.damaged);
+}
+
+static enum rc put_dispositions(struct engine *en, json_t *o, struct err *e)
+{
+	uint64_t counts[DISPOSITION_KINDS];
+	struct db *db;
+	enum rc rc = engine_control(en, &db, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = disposition_count(db, counts, e);
+	db_close(&db);
+	put_count(o, "failed", counts[DISPOSITION_FAILED] + counts[DISPOSITION_LOST]);
+	put_count(o, "unmatched", counts[DISPOSITION_UNMATCHED]);
+	put_count(o, "dropped", counts[DISPOSITION_DROPPED]);
+	put_count(o, "no_action", counts[DISPOSITION_NO_ACTION]);
+	return rc;
+}
+
+static enum rc put_archives(struct engine *en, json_t *o, struct err *e)
+{
+	struct index_totals index;
+	struct store_totals store;
+	enum rc rc = index_count(en->index, 0, &index, e);
+
+	store_count(en->store, 0, &store);
+	if (rc != RC_OK)
+		return rc;
+	put_count(o, "archived", index.messages);
+	put_count(o, "not_indexed", index.not_indexed);
+	put_count(o, "parse_problems", index.problems);
+	put_count(o, "shards", index.shards);
+	put_count(o, "sealed_shards", index.sealed);
+	put_count(o, "index_bytes", index.disk_bytes);
+	put_count(o, "segments", store.segments);
+	put_count(o, "store_bytes", store.disk_bytes);
+	put_count(o, "message_bytes", store.plain_bytes);
+	return RC_OK;
+}
+
+static void put_audit(struct engine *en, json_t *o)
+{
+	struct audit_head head;
+	char when[25];
+	char hash[65];
+
+	audit_head(en->audit, &head);
+	time_format(when, head.when_ms);
+	hex_encode(hash, head.hash, sizeof(head.hash));
+	put_count(o, "audit_entries", head.entries);
+	json_put_text(o, "audit_head", slice_str(hash));
+	json_put_text(o, "audit_time", slice_str(when));
+}
+
+enum rc op_status(struct request *r, struct err *e)
+{
+	const struct err *failure = pipeline_failure(r->en->pipeline);
+	enum rc rc;
+
+	/* The spool first: what leaves it between two looks is counted as archived, not missing. */
+	r->result = json_object();
+	put_spool(r->en, r->result);
+	rc = put_archives(r->en, r->result, e);
+	if (rc == RC_OK)
+		rc = put_dispositions(r->en, r->result, e);
+	put_audit(r->en, r->result);
+	if (failure)
+		json_put_text(r->result, "failure", slice_str(failure->text));
+	return rc;
+}
+
+/* ---- resources ---- */
+
+static json_t *describe_changes(const struct apply_result *a)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < a->count; i++) {
+		const struct apply_change *c = &a->changes[i];
+		json_t *one;
+
+		if (c->what == APPLY_UNCHANGED)
+			continue;
+		one = json_object();
+		json_put_text(one, "kind", slice_str(resource_kind_plural(c->kind)));
+		json_put_text(one, "name", slice_str(c->name));
+		json_put_text(one, "id", slice_str(c->id));
+		json_put_int(one, "version", c->version);
+		json_put_text(one, "what",
+		              slice_str(c->what == APPLY_CREATED ? "created" : "updated"));
+		json_push(list, one);
+	}
+	return list;
+}
+
+static enum rc account_apply(void *arg, const struct apply_result *a, struct err *e)
+{
+	struct request *r = arg;
+	json_t *detail = json_object();
+
+	json_put(detail, "changes", describe_changes(a));
+	return engine_account(r->en, "apply", r->who, detail, e);
+}
+
+enum rc op_apply(struct request *r, struct err *e)
+{
+	struct apply_result a = { .before_commit = account_apply, .arg = r };
+	struct slice text;
+	enum rc rc = request_text(r, "text", &text, e);
+
+	if (rc != RC_OK)
+		return rc;
+	(void)pthread_mutex_lock(&r->en->writing);
+	rc = resources_apply(r->en->control, text, &a, e);
+	if (rc == RC_OK && (a.created || a.updated))
+		rc = engine_reload(r->en, e);
+	(void)pthread_mutex_unlock(&r->en->writing);
+	if (rc == RC_OK) {
+		r->result = json_object();
+		json_put(r->result, "changes", describe_changes(&a));
+		put_count(r->result, "created", a.created);
+		put_count(r->result, "updated", a.updated);
+		put_count(r->result, "unchanged", a.unchanged);
+	}
+	if (rc == RC_OK && r->en->changed)
+		r->en->changed(r->en->changed_arg);
+	apply_result_free(&a);
+	return rc;
+}
+
+enum rc op_show(struct request *r, struct err *e)
+{
+	const char *kind = json_string_value(json_object_get(r->args, "kind"));
+	const char *name = json_string_value(json_object_get(r->args, "name"));
+	struct db *db;
+	enum rc rc = engine_control(r->en, &db, e);
+
+	if (rc == RC_OK)
+		rc = resources_show(db, kind, name, &r->result, e);
+	db_close(&db);
+	return rc;
+}
+
+enum rc op_passwd(struct request *r, struct err *e)
+{
+	struct slice name;
+	struct slice password;
+	json_t *detail;
+	int64_t version = 0;
+	enum rc rc = request_text(r, "name", &name, e);
+
+	if (rc == RC_OK)
+		rc = request_text(r, "password", &password, e);
+	if (rc != RC_OK)
+		return rc;
+	detail = json_object();
+	json_put_text(detail, "ingress_point", name);
+	(void)pthread_mutex_lock(&r->en->writing);
+	rc = engine_account(r->en, "passwd", r->who, detail, e);
+	if (rc == RC_OK)
+		rc = resources_set_password(r->en->control, name, password, &version, e);
+	if (rc == RC_OK)
+		rc = engine_reload(r->en, e);
+	(void)pthread_mutex_unlock(&r->en->writing);
+	if (rc == RC_OK && r->en->changed)
+		r->en->changed(r->en->changed_arg);
+	r->result = json_object();
+	json_put_int(r->result, "version", version);
+	return rc;
+}
+
+/* ---- dispositions ---- */
+
+static json_t *disposition_json(const struct disposition *d)
+{
+	json_t *o = json_object();
+	char id[ID_TEXT + 1];
+	char when[25];
+
+	id_format(id, &d->id);
+	time_format(when, d->received_ms);
+	json_put_text(o, "id", slice_str(id));
+	json_put_text(o, "received", slice_str(when));
+	json_put_text(o, "disposition", slice_str(disposition_name(d->kind)));
+	if (d->rule_set[0]) {
+		json_put_text(o, "rule_set", slice_str(d->rule_set));
+		json_put_int(o, "rule_set_version", d->rule_set_version);
+	}
+	if (d->rule >= 0) {
+		json_put_int(o, "rule", d->rule);
+		json_put_text(o, "rule_name", slice_str(d->rule_name));
+	}
+	if (d->text[0])
+		json_put_text(o, "text", slice_str(d->text));
+	return o;
+}
+
+static enum rc list_one(void *arg, const struct disposition *d, struct err *e)
+{
+	return request_row(arg, disposition_json(d), e);
+}
+
+enum rc op_list(struct request *r, struct err *e)
+{
+	struct slice word = json_member_text(r->args, "disposition");
+	enum disposition_kind kind = DISPOSITION_KINDS;
+	struct db *db;
+	enum rc rc;
+
+	if (word.at && !disposition_parse(word, &kind))
+		return err_set(
+		        e, RC_INVALID,
+		        "a disposition is one of unmatched, dropped, no-action, failed, lost");
+	rc = engine_control(r->en, &db, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = disposition_each(db, kind, (uint64_t)json_member_int(r->args, "limit", 0), list_one, r,
+	                      e);
+	db_close(&db);
+	return rc;
+}

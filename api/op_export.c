@@ -1,0 +1,98 @@
+/* api/op_export.c - a query's hits with their bytes; the tool writes the package */
+#include "api/ask.h"
+#include "api/ops.h"
+#include "base/codec.h"
+#include "base/limits.h"
+#include "query/print.h"
+#include "query/row.h"
+
+struct sending {
+	struct ask *a;
+	struct buf raw;
+	uint64_t sent;
+	uint64_t failed;
+};
+
+/* The row, then its bytes; or the row with what failed. */
+static enum rc send_one(void *arg, const struct index_row *row, struct err *e)
+{
+	struct sending *s = arg;
+	struct err why = { 0 };
+	json_t *o = row_json(row, s->a->archive->name);
+	enum rc rc;
+
+	buf_clear(&s->raw);
+	rc = store_get(s->a->r->en->store, s->a->archive->number, &row->id, NULL, &s->raw, &why);
+	if (rc != RC_OK) {
+		s->failed++;
+		json_put_text(o, "failure", slice_str(why.text[0] ? why.text : rc_name(rc)));
+		return request_row(s->a->r, o, e);
+	}
+	s->sent++;
+	rc = request_row(s->a->r, o, e);
+	return rc == RC_OK ? request_bytes(s->a->r->w, buf_slice(&s->raw), e) : rc;
+}
+
+static enum rc account(struct ask *a, uint64_t hits, struct err *e)
+{
+	json_t *detail = json_object();
+
+	json_put_text(detail, "archive", slice_str(a->archive->name));
+	json_put_text(detail, "query", a->text);
+	json_put_int(detail, "hits", (int64_t)hits);
+	json_put(detail, "case", json_of_slice(json_member_text(a->r->args, "case")));
+	return engine_account(a->r->en, "export", a->r->who, detail, e);
+}
+
+/* First row: what the package's custody file says. */
+static enum rc send_head(struct ask *a, const struct query_stats *stats, struct err *e)
+{
+	json_t *head = query_header(&a->query, stats);
+	struct audit_head audit;
+	char line[160];
+	struct buf canonical;
+
+	buf_init(&canonical, LIMIT_REQUEST);
+	if (query_print(a->query.match, &canonical) == RC_OK)
+		json_put_text(head, "canonical", buf_slice(&canonical));
+	buf_free(&canonical);
+	audit_head(a->r->en->audit, &audit);
+	audit_head_format(line, &audit);
+	json_put_text(head, "audit_head", slice_str(line));
+	json_put_text(head, "who", slice_str(a->r->who));
+	json_put_int(head, "low", a->query.low);
+	json_put_int(head, "high", a->query.high);
+	json_put(head, "notes", ask_notes(a));
+	return request_row(a->r, head, e);
+}
+
+static enum rc export_all(struct ask *a, struct err *e)
+{
+	struct sending s = { .a = a };
+	struct query_stats stats;
+	enum rc rc = query_count(a->r->en->index, &a->query, &stats, e);
+
+	if (rc == RC_OK)
+		rc = account(a, stats.hits, e);
+	if (rc == RC_OK)
+		rc = send_head(a, &stats, e);
+	buf_init(&s.raw, LIMIT_REQUEST);
+	if (rc == RC_OK)
+		rc = query_run(a->r->en->index, &a->query, send_one, &s, &stats, e);
+	buf_free(&s.raw);
+	a->r->result = json_object();
+	json_put_int(a->r->result, "sent", (int64_t)s.sent);
+	json_put_int(a->r->result, "failed", (int64_t)s.failed);
+	return rc;
+}
+
+enum rc op_export(struct request *r, struct err *e)
+{
+	struct ask a;
+	enum rc rc = ask_begin(&a, r, e);
+
+	if (rc == RC_OK)
+		rc = export_all(&a, e);
+	ask_end(&a);
+	return rc;
+}

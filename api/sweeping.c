@@ -1,0 +1,25 @@
+#include "api/sweeping.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+
+void sweeping_begin(struct sweeping *s, struct engine *en)
+{
+	struct err e = { 0 };
+
+	/* A message still in the spool keeps its own key; draining moves it to its lot first. */
+	if (pipeline_drain(en->pipeline, 60000, &e) != RC_OK)
+		log_warn("the spool is not empty before a sweep: %s", e.text);
+	s->en = en;
+	s->config = engine_config(en);
+	(void)pthread_mutex_lock(&en->writing);
+	engine_sweep(en, s->config, &s->sweep);
+}
+
+void sweeping_end(struct sweeping *s)
+{
+	(void)pthread_mutex_unlock(&s->en->writing);
+	free((void *)(uintptr_t)s->sweep.archives);
+	config_unref(&s->config);
+}

@@ -1,0 +1,20 @@
+/*
+ * api/sweeping.h - the writer's lock, and what a sweep works on, for as long as it takes
+ *
+ * The spool's finished mail is checkpointed before, so that no copy of a due message waits there.
+ */
+#ifndef MM_API_SWEEPING_H
+#define MM_API_SWEEPING_H
+
+#include "api/engine.h"
+
+struct sweeping {
+	struct engine *en;
+	struct config *config;
+	struct sweep   sweep;
+};
+
+void sweeping_begin(struct sweeping *s, struct engine *en);
+void sweeping_end(struct sweeping *s);
+
+#endif
