@@ -1,0 +1,306 @@
+#include "ingest/rules.h"
+
+#include <stdlib.h>
+
+#include "ingest/rule_set.h"
+
+struct compiling {
+	const struct rule_lookup *look;
+	struct rule_set *rs;
+};
+
+static const struct {
+	const char *word;
+	enum rule_subject_kind about;
+	enum rule_field_name field;
+} attributes[] = {
+	{ "READ_RECEIPT_REQUESTED", ABOUT_READ_RECEIPT, RULE_FIELDS },
+	{ "TLS", ABOUT_TLS, RULE_FIELDS },
+	{ "TLS_WRAPPED", ABOUT_TLS_WRAPPED, RULE_FIELDS },
+	{ "MAIL_FROM", ABOUT_MAIL_FROM, RULE_FIELDS },
+	{ "HELO", ABOUT_HELO, RULE_FIELDS },
+	{ "RECIPIENT", ABOUT_RECIPIENT, RULE_FIELDS },
+	{ "SUBJECT", ABOUT_FIELD, RULE_SUBJECT },
+	{ "FROM", ABOUT_FIELD, RULE_FROM },
+	{ "SENDER", ABOUT_FIELD, RULE_SENDER },
+	{ "TO", ABOUT_FIELD, RULE_TO },
+	{ "CC", ABOUT_FIELD, RULE_CC },
+	{ "MESSAGE_SIZE", ABOUT_SIZE, RULE_FIELDS },
+	{ "SOURCE_IP", ABOUT_IP, RULE_FIELDS },
+};
+
+static bool is_word(const json_t *object, const char *member, const char *word)
+{
+	return slice_equal(json_member_text(object, member), slice_str(word));
+}
+
+static char *member_copy(const json_t *json, const char *member)
+{
+	return slice_string(json_member_text(json, member));
+}
+
+static enum rc read_attribute(struct rule_condition *c, const json_t *holder, struct err *e)
+{
+	struct slice word = json_member_text(holder, "Attribute");
+
+	for (size_t i = 0; i < COUNT(attributes); i++) {
+		if (!slice_equal(word, slice_str(attributes[i].word)))
+			continue;
+		c->about = attributes[i].about;
+		c->field = attributes[i].field;
+		return RC_OK;
+	}
+	return err_set(e, RC_INVALID, "an expression about nothing known");
+}
+
+static enum rc compile_boolean(struct rule_condition *c, const json_t *x, const struct compiling *k,
+                               struct err *e)
+{
+	const json_t *left = json_member_object(x, "Evaluate");
+	const json_t *asked = json_member_object(left, "IsInAddressList");
+	struct slice ref;
+
+	c->negated = is_word(x, "Operator", "IS_FALSE");
+	if (!asked)
+		return read_attribute(c, left, e);
+	ref = json_text(json_array_get(json_member_array(asked, "AddressLists"), 0));
+	c->list = ref.len ? k->look->list(k->look->arg, ref) : NULL;
+	if (!c->list)
+		return err_set(e, RC_NOTFOUND, "no address list \"%.*s\"", (int)ref.len,
+		               (const char *)ref.at);
+	(void)address_list_ref(c->list);
+	return read_attribute(c, asked, e);
+}
+
+static enum rc compile_string(struct rule_condition *c, const json_t *x, struct err *e)
+{
+	const json_t *left = json_member_object(x, "Evaluate");
+	enum rc rc = text_test_new(&c->text, x, e);
+
+	if (rc != RC_OK)
+		return rc;
+	c->negated = c->text.negated;
+	if (!json_member_text(left, "MimeHeaderAttribute").len)
+		return read_attribute(c, left, e);
+	c->about = ABOUT_HEADER;
+	c->header = member_copy(left, "MimeHeaderAttribute");
+	return RC_OK;
+}
+
+static enum rc compile_number(struct rule_condition *c, const json_t *x, struct err *e)
+{
+	static const char *const words[] = {
+		"EQUALS",       "NOT_EQUALS",         "LESS_THAN",
+		"GREATER_THAN", "LESS_THAN_OR_EQUAL", "GREATER_THAN_OR_EQUAL"
+	};
+
+	c->about = ABOUT_SIZE;
+	c->number = json_member_number(x, "Value", 0);
+	for (size_t i = 0; i < COUNT(words); i++) {
+		if (!is_word(x, "Operator", words[i]))
+			continue;
+		c->number_op = (enum number_operator)i;
+		return RC_OK;
+	}
+	return err_set(e, RC_INVALID, "a NumberExpression without operator");
+}
+
+static enum rc compile_condition(struct rule_condition *c, const json_t *json,
+                                 const struct compiling *k, struct err *e)
+{
+	const json_t *x;
+
+	c->about = ABOUT_NOTHING;
+	c->slot = k->rs->condition_count++;
+	if ((x = json_member_object(json, "BooleanExpression")))
+		return compile_boolean(c, x, k, e);
+	if ((x = json_member_object(json, "StringExpression")))
+		return compile_string(c, x, e);
+	if ((x = json_member_object(json, "NumberExpression")))
+		return compile_number(c, x, e);
+	if ((x = json_member_object(json, "IpExpression"))) {
+		enum rc rc = net_test_new(&c->nets, x, e);
+
+		c->about = ABOUT_IP;
+		c->negated = c->nets.negated;
+		return rc;
+	}
+	return err_set(e, RC_INVALID, "a condition of no known kind");
+}
+
+static enum rc compile_conditions(struct rule_conditions *out, const json_t *rule,
+                                  const char *member, const struct compiling *k, struct err *e)
+{
+	const json_t *list = json_member_array(rule, member);
+
+	out->at = mem_array(json_array_size(list) + 1, sizeof(*out->at));
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		enum rc rc =
+		        compile_condition(&out->at[out->count++], json_array_get(list, i), k, e);
+
+		if (rc != RC_OK)
+			return err_in(e, "%s[%zu]", member, i);
+	}
+	return RC_OK;
+}
+
+static void compile_replace(struct rule_action *a, const json_t *x)
+{
+	const json_t *list = json_member_array(x, "ReplaceWith");
+	size_t n = json_array_size(list);
+	const char **texts = mem_array(n + 1, sizeof(*texts));
+
+	for (size_t i = 0; i < n; i++)
+		texts[i] = slice_string(json_text(json_array_get(list, i)));
+	a->kind = RULE_REPLACE_RECIPIENT;
+	a->replace_with = texts;
+	a->replace_count = n;
+}
+
+static enum rc compile_action(struct rule_action *a, const json_t *json, const struct compiling *k,
+                              struct err *e)
+{
+	const json_t *x;
+
+	if (json_member_object(json, "Drop")) {
+		a->kind = RULE_DROP;
+	} else if ((x = json_member_object(json, "Archive"))) {
+		struct slice ref = json_member_text(x, "TargetArchive");
+
+		a->kind = RULE_ARCHIVE;
+		a->archive_ref = slice_string(ref);
+		a->archive = k->look->archive(k->look->arg, ref);
+		a->on_failure = is_word(x, "ActionFailurePolicy", "DROP") ? RULE_DROP_MESSAGE
+		                                                          : RULE_CONTINUE;
+	} else if ((x = json_member_object(json, "AddHeader"))) {
+		a->kind = RULE_ADD_HEADER;
+		a->header_name = member_copy(x, "HeaderName");
+		a->header_value = member_copy(x, "HeaderValue");
+	} else if ((x = json_member_object(json, "ReplaceRecipient"))) {
+		compile_replace(a, x);
+	} else {
+		return err_set(e, RC_INVALID, "an action of no known kind");
+	}
+	return RC_OK;
+}
+
+static enum rc compile_rule(struct rule *r, const json_t *json, const struct compiling *k,
+                            struct err *e)
+{
+	const json_t *actions = json_member_array(json, "Actions");
+	size_t n = json_array_size(actions);
+	enum rc rc;
+
+	r->name = member_copy(json, "Name");
+	r->first_action = k->rs->action_count;
+	r->actions = mem_array(n + 1, sizeof(*r->actions));
+	rc = compile_conditions(&r->conditions, json, "Conditions", k, e);
+	if (rc == RC_OK)
+		rc = compile_conditions(&r->unless, json, "Unless", k, e);
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		rc = compile_action(&r->actions[r->action_count++], json_array_get(actions, i), k,
+		                    e);
+		if (rc != RC_OK)
+			(void)err_in(e, "Actions[%zu]", i);
+	}
+	k->rs->action_count += n;
+	return rc;
+}
+
+enum rc rule_set_new(struct rule_set **out, const json_t *json, const struct rule_lookup *look,
+                     struct err *e)
+{
+	const json_t *rules = json_member_array(json, "Rules");
+	struct rule_set *rs = mem_new(sizeof(*rs));
+	struct compiling k = { look, rs };
+	struct err mine = { 0 };
+
+	*out = NULL;
+	rs->name = member_copy(json, "RuleSetName");
+	rs->id = member_copy(json, "RuleSetId");
+	rs->version = json_member_int(json, "Version", 0);
+	rs->rules = mem_array(json_array_size(rules) + 1, sizeof(*rs->rules));
+	for (size_t i = 0; i < json_array_size(rules); i++) {
+		enum rc rc =
+		        compile_rule(&rs->rules[rs->count++], json_array_get(rules, i), &k, &mine);
+
+		if (rc != RC_OK) {
+			rule_set_free(&rs);
+			return err_set(e, rc, "Rules[%zu].%s", i, mine.text);
+		}
+	}
+	*out = rs;
+	return RC_OK;
+}
+
+static void conditions_free(struct rule_conditions *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		struct rule_condition *c = &list->at[i];
+
+		text_test_free(&c->text);
+		net_test_free(&c->nets);
+		address_list_unref(&c->list);
+		free(c->header);
+	}
+	free(list->at);
+}
+
+/* Texts are const for who reads an action; here they die. */
+static void text_free(const char *text)
+{
+	free((void *)(uintptr_t)text);
+}
+
+static void action_free(struct rule_action *a)
+{
+	text_free(a->archive_ref);
+	text_free(a->header_name);
+	text_free(a->header_value);
+	for (size_t i = 0; i < a->replace_count; i++)
+		text_free(a->replace_with[i]);
+	free((void *)(uintptr_t)a->replace_with);
+}
+
+void rule_set_free(struct rule_set **rs)
+{
+	struct rule_set *old = *rs;
+
+	*rs = NULL;
+	if (!old)
+		return;
+	for (size_t i = 0; i < old->count; i++) {
+		struct rule *r = &old->rules[i];
+
+		conditions_free(&r->conditions);
+		conditions_free(&r->unless);
+		for (size_t k = 0; k < r->action_count; k++)
+			action_free(&r->actions[k]);
+		free(r->actions);
+		free(r->name);
+	}
+	free(old->rules);
+	free(old->name);
+	free(old->id);
+	free(old);
+}
+
+const char *rule_set_name(const struct rule_set *rs)
+{
+	return rs->name;
+}
+
+const char *rule_set_id(const struct rule_set *rs)
+{
+	return rs->id;
+}
+
+int64_t rule_set_version(const struct rule_set *rs)
+{
+	return rs->version;
+}
+
+size_t rule_set_rules(const struct rule_set *rs)
+{
+	return rs->count;
+}

@@ -1,0 +1,483 @@
+#include <stdlib.h>
+
+#include "ingest/rule_set.h"
+#include "ingest/rules.h"
+
+enum known { UNKNOWN, MISS, HIT };
+
+/* Growing list of recipients' indices, ascending. */
+struct index_list {
+	uint32_t *at;
+	size_t count;
+	size_t room;
+};
+
+/* What the outcome borrows. */
+struct outcome_memory {
+	struct index_list *lists; /* one for each execution */
+	size_t execution_room;
+	size_t recipient_room;
+};
+
+struct run {
+	const struct rule_set *rs;
+	const struct rule_facts *facts;
+	const struct rule_trace *trace;
+	struct rule_outcome *out;
+	struct outcome_memory *memory;
+	uint8_t *cache;   /* enum known of each condition, for what no recipient changes */
+	uint8_t *added;   /* for each recipient a bit for each AddHeader action that it had */
+	size_t added_row; /* bytes of a row */
+	struct index_list matched;
+};
+
+/* ---- lists ---- */
+
+static void list_add(struct index_list *l, uint32_t index)
+{
+	size_t at = l->count;
+
+	while (at > 0 && l->at[at - 1] >= index)
+		at--;
+	if (at < l->count && l->at[at] == index)
+		return;
+	if (l->count == l->room) {
+		l->room = l->room ? l->room * 2 : 8;
+		l->at = mem_resize(l->at, l->room * sizeof(*l->at));
+	}
+	memmove(l->at + at + 1, l->at + at, (l->count - at) * sizeof(*l->at));
+	l->at[at] = index;
+	l->count++;
+}
+
+static uint8_t *added_of(const struct run *r, size_t recipient)
+{
+	return r->added + recipient * r->added_row;
+}
+
+/* Adds a recipient that is live. */
+static enum rc add_recipient(struct run *r, struct slice address, int brought_by, struct err *e)
+{
+	struct rule_outcome *out = r->out;
+	struct outcome_memory *m = r->memory;
+
+	if (out->recipient_count == LIMIT_RULE_RECIPIENTS)
+		return err_set(e, RC_LIMIT, "more than %d recipients", LIMIT_RULE_RECIPIENTS);
+	if (out->recipient_count == m->recipient_room) {
+		size_t room = m->recipient_room ? m->recipient_room * 2 : 16;
+
+		out->recipients = mem_resize(out->recipients, room * sizeof(*out->recipients));
+		r->added = mem_resize(r->added, room * r->added_row + 1);
+		m->recipient_room = room;
+	}
+	memset(added_of(r, out->recipient_count), 0, r->added_row);
+	out->recipients[out->recipient_count++] = (struct rule_recipient) {
+		.address = address, .brought_by = brought_by, .ended_by = -1
+	};
+	out->live++;
+	return RC_OK;
+}
+
+/* ---- conditions ---- */
+
+static bool text_hits(const struct rule_condition *c, struct slice text)
+{
+	if (c->list)
+		return address_list_has(c->list, text);
+	return text_test_hits(&c->text, text);
+}
+
+static bool field_hits(const struct rule_condition *c, const struct rule_field *f)
+{
+	for (size_t i = 0; i < f->address_count; i++)
+		if (text_hits(c, f->addresses[i].address))
+			return true;
+	if (c->list)
+		return false;
+	for (size_t i = 0; i < f->address_count; i++)
+		if (f->addresses[i].display.len && text_hits(c, f->addresses[i].display))
+			return true;
+	for (size_t i = 0; i < f->value_count; i++)
+		if (text_hits(c, f->values[i]))
+			return true;
+	return false;
+}
+
+static bool header_hits(const struct rule_condition *c, const struct rule_facts *f)
+{
+	for (size_t i = 0; i < f->header_count; i++)
+		if (slice_equal_nocase(f->headers[i].name, slice_str(c->header)) &&
+		    text_hits(c, f->headers[i].value))
+			return true;
+	return false;
+}
+
+/* Headers that AddHeader gave to this recipient. */
+static bool added_hits(const struct run *r, const struct rule_condition *c, size_t recipient)
+{
+	const uint8_t *bits = added_of(r, recipient);
+
+	for (size_t i = 0; i < r->rs->count; i++) {
+		const struct rule *rule = &r->rs->rules[i];
+
+		for (size_t k = 0; k < rule->action_count; k++) {
+			const struct rule_action *a = &rule->actions[k];
+			size_t bit = rule->first_action + k;
+
+			if (!(bits[bit / 8] >> bit % 8 & 1))
+				continue;
+			if (slice_equal_nocase(slice_str(a->header_name), slice_str(c->header)) &&
+			    text_hits(c, slice_str(a->header_value)))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool number_hits(const struct rule_condition *c, double n)
+{
+	switch (c->number_op) {
+	case NUMBER_EQUALS:
+		return n >= c->number && n <= c->number;
+	case NUMBER_NOT_EQUALS:
+		return n < c->number || n > c->number;
+	case NUMBER_LESS:
+		return n < c->number;
+	case NUMBER_GREATER:
+		return n > c->number;
+	case NUMBER_LESS_OR_EQUAL:
+		return n <= c->number;
+	case NUMBER_GREATER_OR_EQUAL:
+		return n >= c->number;
+	}
+	return false;
+}
+
+/* What is the same for every recipient. */
+static bool message_hits(const struct rule_condition *c, const struct rule_facts *f)
+{
+	switch (c->about) {
+	case ABOUT_READ_RECEIPT:
+		return f->read_receipt;
+	case ABOUT_TLS:
+		return f->tls != POLICY_TLS_NONE;
+	case ABOUT_TLS_WRAPPED:
+		return f->tls_wrapped;
+	case ABOUT_MAIL_FROM:
+		return text_hits(c, f->mail_from);
+	case ABOUT_HELO:
+		return text_hits(c, f->helo);
+	case ABOUT_FIELD:
+		return field_hits(c, &f->fields[c->field]);
+	case ABOUT_HEADER:
+		return header_hits(c, f);
+	case ABOUT_SIZE:
+		return number_hits(c, (double)f->bytes);
+	case ABOUT_IP:
+		return net_test_hits(&c->nets, &f->peer);
+	case ABOUT_RECIPIENT:
+	case ABOUT_NOTHING:
+		break;
+	}
+	MUST(!"a condition about the message");
+	return false;
+}
+
+static bool condition_holds(struct run *r, const struct rule_condition *c, size_t recipient)
+{
+	bool hit;
+
+	if (c->about == ABOUT_RECIPIENT) {
+		hit = text_hits(c, r->out->recipients[recipient].address);
+		return hit != c->negated;
+	}
+	if (r->cache[c->slot] == UNKNOWN)
+		r->cache[c->slot] = message_hits(c, r->facts) ? HIT : MISS;
+	hit = r->cache[c->slot] == HIT;
+	if (!hit && c->about == ABOUT_HEADER)
+		hit = added_hits(r, c, recipient);
+	return hit != c->negated;
+}
+
+static void tell(const struct run *r, unsigned rule, size_t recipient, bool unless, int condition,
+                 bool held)
+{
+	struct rule_step step = { .rule = rule,
+		                  .rule_name = r->rs->rules[rule].name,
+		                  .recipient = r->out->recipients[recipient].address,
+		                  .unless = unless,
+		                  .condition = condition,
+		                  .held = held };
+
+	if (r->trace)
+		r->trace->step(r->trace->arg, &step);
+}
+
+static bool rule_applies(struct run *r, unsigned number, size_t recipient)
+{
+	const struct rule *rule = &r->rs->rules[number];
+	bool applies = true;
+
+	for (size_t i = 0; i < rule->conditions.count && applies; i++) {
+		applies = condition_holds(r, &rule->conditions.at[i], recipient);
+		tell(r, number, recipient, false, (int)i, applies);
+	}
+	for (size_t i = 0; i < rule->unless.count && applies; i++) {
+		bool held = condition_holds(r, &rule->unless.at[i], recipient);
+
+		tell(r, number, recipient, true, (int)i, held);
+		applies = !held;
+	}
+	tell(r, number, recipient, false, -1, applies);
+	return applies;
+}
+
+/* ---- actions ---- */
+
+/* A new execution with the matched recipients; its index. */
+static int record(struct run *r, unsigned rule, unsigned action)
+{
+	struct rule_outcome *out = r->out;
+	struct outcome_memory *m = r->memory;
+	size_t at = out->execution_count++;
+
+	if (at == m->execution_room) {
+		m->execution_room = m->execution_room ? m->execution_room * 2 : 8;
+		out->executions =
+		        mem_resize(out->executions, m->execution_room * sizeof(*out->executions));
+		m->lists = mem_resize(m->lists, m->execution_room * sizeof(*m->lists));
+	}
+	m->lists[at] = (struct index_list) { 0 };
+	out->executions[at] =
+	        (struct rule_execution) { .rule = rule,
+		                          .rule_name = r->rs->rules[rule].name,
+		                          .action = action,
+		                          .what = &r->rs->rules[rule].actions[action] };
+	for (size_t i = 0; i < r->matched.count; i++)
+		list_add(&m->lists[at], r->matched.at[i]);
+	return (int)at;
+}
+
+static bool same_archive(const struct rule_action *a, const struct rule_action *b)
+{
+	if (a->archive || b->archive)
+		return a->archive == b->archive;
+	return slice_equal(slice_str(a->archive_ref), slice_str(b->archive_ref));
+}
+
+static void run_archive(struct run *r, unsigned rule, unsigned action)
+{
+	const struct rule_action *what = &r->rs->rules[rule].actions[action];
+	struct rule_outcome *out = r->out;
+	size_t at = 0;
+
+	while (at < out->execution_count && (out->executions[at].what->kind != RULE_ARCHIVE ||
+	                                     !same_archive(out->executions[at].what, what)))
+		at++;
+	if (at == out->execution_count)
+		(void)record(r, rule, action);
+	for (size_t i = 0; i < r->matched.count; i++) {
+		list_add(&r->memory->lists[at], r->matched.at[i]);
+		out->recipients[r->matched.at[i]].archived = true;
+	}
+}
+
+static void run_drop(struct run *r, unsigned rule, unsigned action)
+{
+	int execution = record(r, rule, action);
+
+	for (size_t i = 0; i < r->matched.count; i++) {
+		struct rule_recipient *one = &r->out->recipients[r->matched.at[i]];
+
+		one->state = RECIPIENT_DROPPED;
+		one->ended_by = execution;
+		r->out->live--;
+	}
+	r->matched.count = 0;
+}
+
+static void run_add_header(struct run *r, unsigned rule, unsigned action)
+{
+	size_t bit = r->rs->rules[rule].first_action + action;
+
+	(void)record(r, rule, action);
+	for (size_t i = 0; i < r->matched.count; i++)
+		added_of(r, r->matched.at[i])[bit / 8] |= (uint8_t)(1u << bit % 8);
+}
+
+/* What a replacement takes over from those it stands for. */
+struct heritage {
+	bool archived;
+	uint8_t *added;
+};
+
+static bool is_replacement(const struct rule_action *a, struct slice address)
+{
+	for (size_t i = 0; i < a->replace_count; i++)
+		if (slice_equal_nocase(slice_str(a->replace_with[i]), address))
+			return true;
+	return false;
+}
+
+/* Ends the matched recipients but those who are among the replacements themselves. */
+static void end_replaced(struct run *r, const struct rule_action *a, int execution,
+                         struct heritage *h)
+{
+	h->archived = true;
+	for (size_t i = 0; i < r->matched.count; i++) {
+		size_t index = r->matched.at[i];
+		struct rule_recipient *one = &r->out->recipients[index];
+
+		h->archived = h->archived && one->archived;
+		for (size_t k = 0; k < r->added_row; k++)
+			h->added[k] |= added_of(r, index)[k];
+		if (is_replacement(a, one->address))
+			continue;
+		one->state = RECIPIENT_REPLACED;
+		one->ended_by = execution;
+		r->out->live--;
+	}
+}
+
+static size_t find_live(const struct rule_outcome *out, struct slice address)
+{
+	for (size_t i = 0; i < out->recipient_count; i++)
+		if (out->recipients[i].state == RECIPIENT_LIVE &&
+		    slice_equal_nocase(out->recipients[i].address, address))
+			return i;
+	return SIZE_MAX;
+}
+
+static enum rc bring(struct run *r, struct slice address, int execution, const struct heritage *h,
+                     struct err *e)
+{
+	size_t at = find_live(r->out, address);
+
+	if (at == SIZE_MAX) {
+		enum rc rc = add_recipient(r, address, execution, e);
+
+		if (rc != RC_OK)
+			return rc;
+		at = r->out->recipient_count - 1;
+		r->out->recipients[at].archived = h->archived;
+	}
+	r->out->recipients[at].acted = true;
+	r->out->recipients[at].archived = r->out->recipients[at].archived && h->archived;
+	for (size_t k = 0; k < r->added_row; k++)
+		added_of(r, at)[k] |= h->added[k];
+	list_add(&r->matched, (uint32_t)at);
+	return RC_OK;
+}
+
+static enum rc run_replace(struct run *r, unsigned rule, unsigned action, struct err *e)
+{
+	const struct rule_action *what = &r->rs->rules[rule].actions[action];
+	struct heritage h = { .added = mem_new(r->added_row + 1) };
+	int execution = record(r, rule, action);
+	enum rc rc = RC_OK;
+
+	end_replaced(r, what, execution, &h);
+	r->matched.count = 0;
+	for (size_t i = 0; i < what->replace_count && rc == RC_OK; i++)
+		rc = bring(r, slice_str(what->replace_with[i]), execution, &h, e);
+	free(h.added);
+	return rc;
+}
+
+static enum rc run_actions(struct run *r, unsigned rule, struct err *e)
+{
+	const struct rule *what = &r->rs->rules[rule];
+	enum rc rc = RC_OK;
+
+	for (unsigned i = 0; i < what->action_count && r->matched.count && rc == RC_OK; i++) {
+		switch (what->actions[i].kind) {
+		case RULE_ARCHIVE:
+			run_archive(r, rule, i);
+			break;
+		case RULE_DROP:
+			run_drop(r, rule, i);
+			break;
+		case RULE_ADD_HEADER:
+			run_add_header(r, rule, i);
+			break;
+		case RULE_REPLACE_RECIPIENT:
+			rc = run_replace(r, rule, i, e);
+			break;
+		}
+	}
+	return rc;
+}
+
+/* ---- the run ---- */
+
+static enum rc run_rule(struct run *r, unsigned rule, struct err *e)
+{
+	struct rule_outcome *out = r->out;
+
+	r->matched.count = 0;
+	for (size_t i = 0; i < out->recipient_count; i++) {
+		if (out->recipients[i].state != RECIPIENT_LIVE || !rule_applies(r, rule, i))
+			continue;
+		list_add(&r->matched, (uint32_t)i);
+		out->recipients[i].acted = true;
+		out->unmatched = false;
+	}
+	return run_actions(r, rule, e);
+}
+
+static void finish(struct run *r)
+{
+	struct rule_outcome *out = r->out;
+
+	for (size_t i = 0; i < out->execution_count; i++) {
+		out->executions[i].recipients = r->memory->lists[i].at;
+		out->executions[i].recipient_count = r->memory->lists[i].count;
+	}
+	for (size_t i = 0; i < out->recipient_count; i++)
+		if (out->recipients[i].state == RECIPIENT_LIVE && !out->recipients[i].archived)
+			out->unsettled++;
+}
+
+enum rc rules_run(const struct rule_set *rs, const struct rule_facts *facts,
+                  const struct slice *recipients, size_t count, struct rule_outcome *out,
+                  const struct rule_trace *trace, struct err *e)
+{
+	struct run r = { .rs = rs,
+		         .facts = facts,
+		         .trace = trace,
+		         .out = out,
+		         .memory = mem_new(sizeof(struct outcome_memory)),
+		         .cache = mem_new(rs->condition_count + 1),
+		         .added_row = (rs->action_count + 7) / 8 };
+	enum rc rc = RC_OK;
+
+	*out = (struct rule_outcome) { .unmatched = true,
+		                       .envelope_count = count,
+		                       .memory = r.memory };
+	for (size_t i = 0; i < count && rc == RC_OK; i++)
+		rc = add_recipient(&r, recipients[i], -1, e);
+	for (unsigned i = 0; i < rs->count && out->live && rc == RC_OK; i++)
+		rc = run_rule(&r, i, e);
+	if (rc == RC_OK)
+		finish(&r);
+	free(r.cache);
+	free(r.added);
+	free(r.matched.at);
+	if (rc != RC_OK)
+		rule_outcome_free(out);
+	return rc;
+}
+
+void rule_outcome_free(struct rule_outcome *out)
+{
+	struct outcome_memory *m = out->memory;
+
+	for (size_t i = 0; m && i < out->execution_count; i++)
+		free(m->lists[i].at);
+	if (m)
+		free(m->lists);
+	free(m);
+	free(out->recipients);
+	free(out->executions);
+	*out = (struct rule_outcome) { 0 };
+}
