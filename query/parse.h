@@ -20,6 +20,7 @@
 #ifndef MM_QUERY_PARSE_H
 #define MM_QUERY_PARSE_H
 
+#include "base/err.h"
 #include "index/match.h"
 
 #define QUERY_ZONE  "UTC"

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "base/buf.h"
 #include "index/match.h"
 
 /* Adds the text to `out`. RC_LIMIT when the buffer's limit is too small. */
