@@ -78,6 +78,13 @@ bool id_parse(struct message_id *id, struct slice text)
 	return (word & 3) == 0; /* 130 bits were read, the last two are not part of the id */
 }
 
+struct message_id id_at(const struct message_id *id, int64_t received_ms)
+{
+	uint32_t sequence = (uint32_t)((uint64_t)id_rowid(id) & ((1u << ID_SEQUENCE_BITS) - 1));
+
+	return id_make(received_ms, sequence, id->b + 8);
+}
+
 struct message_id id_floor(int64_t ms)
 {
 	static const uint8_t zero[8];

@@ -27,6 +27,9 @@ int64_t id_rowid(const struct message_id *id); /* never negative */
 int     id_compare(const struct message_id *a, const struct message_id *b);
 void    id_format(char out[ID_TEXT + 1], const struct message_id *id);
 bool    id_parse(struct message_id *id, struct slice text);
+/* The id of the same message had it been received at another time: sequence and random part stay. For
+ * imports that keep an older time of receipt. */
+struct message_id id_at(const struct message_id *id, int64_t received_ms);
 /* The smallest id that a message received at `ms` can have. */
 struct message_id id_floor(int64_t ms);
 

@@ -153,6 +153,7 @@ void cli_parse(struct cli *c, const struct cli_spec *spec, int argc, char **argv
 
 void cli_free(struct cli *c)
 {
+	cli_close(c);
 	if (c->command)
 		c->arguments--;
 	free(c->arguments);

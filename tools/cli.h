@@ -13,6 +13,8 @@
 #include "base/err.h"
 #include "base/request.h"
 
+struct engine;
+
 enum cli_exit { CLI_OK = 0, CLI_PARTLY = 1, CLI_USAGE = 2, CLI_NO_DATA = 3 };
 
 struct cli_option {
@@ -50,6 +52,9 @@ struct cli {
 	const char            *command;
 	const char           **arguments;
 	size_t                 argument_count;
+	struct engine         *engine;       /* opened here, because no mmd runs */
+	bool                   only_running; /* ask a running mmd, or fail */
+	bool                   no_data;      /* the directory or key could not be opened */
 };
 
 /* Parses, or prints help, version or what is wrong and ends the program (exit 0 or 2). */
@@ -75,9 +80,14 @@ struct cli_answer {
 };
 
 /* Sends the request (its reference is taken over) to mmd; without a running mmd opens the data
- * directory and answers it in this process. `fd` is passed along, -1 for none. Returns an exit code and has
- * printed what went wrong when it is not CLI_OK. */
-int cli_request(struct cli *c, json_t *request, int fd, struct cli_answer *a);
+ * directory and answers it in this process (and further ones; cli_close ends that). Returns an exit code
+ * and has printed what went wrong when it is not CLI_OK. */
+int cli_request(struct cli *c, json_t *request, struct cli_answer *a);
+/* The same with bytes behind the request, and without printing. */
+enum rc cli_ask(struct cli *c, json_t *request, struct slice bytes, struct cli_answer *a,
+		struct err *e) MUST_USE;
+/* Closes what was opened; before the program ends. */
+void cli_close(struct cli *c);
 /* One line of progress on a terminal's stderr; nothing elsewhere. total 0: unknown. */
 void cli_progress(const struct cli *c, const char *what, uint64_t done, uint64_t total);
 void cli_progress_end(const struct cli *c);

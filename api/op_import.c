@@ -1,0 +1,281 @@
+/*
+ * api/op_import.c - messages from files: into the spool, then the same line as all others
+ *
+ * The tool reads the files (as the user who owns them) and sends batches: a JSON head with one
+ * object a message ("source", "bytes", "received_ms" or none) and the bytes behind it. Each message
+ * is looked up in the ledger, then committed to the import writer's spool file; "stored" is
+ * answered when it is synced there. Archive, receipt time and ledger key travel in its metadata to
+ * the pipeline.
+ */
+#include <poll.h>
+#include <stdlib.h>
+
+#include "api/ops.h"
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/limits.h"
+#include "ingest/ledger.h"
+#include "store/crypt.h"
+
+struct import {
+	struct request *r;
+	const struct archive_info *archive;
+	struct spool_writer *writer;
+	struct db *db;
+	const char *received; /* "now" or "header" */
+	uint64_t waiting;
+	uint64_t stored;
+	uint64_t already;
+	uint64_t failed;
+};
+
+/* What `done` needs to answer for one message. */
+struct imported {
+	struct import *import;
+	char *source;
+};
+
+static enum rc answer(struct import *im, const char *source, const char *outcome, const char *id,
+                      const char *why, struct err *e)
+{
+	json_t *o = json_object();
+
+	json_put_text(o, "source", slice_str(source));
+	json_put_text(o, "outcome", slice_str(outcome));
+	if (id)
+		json_put_text(o, "id", slice_str(id));
+	if (why)
+		json_put_text(o, "reason", slice_str(why));
+	return request_row(im->r, o, e);
+}
+
+/* ---- the spool writer's questions; this thread is its loop ---- */
+
+static void need_file(void *app)
+{
+	struct import *im = app;
+	struct spool_new_file f;
+	struct err e = { 0 };
+
+	if (spool_make_file(im->r->en->spool, SPOOL_WRITER_IMPORT, &f, &e) == RC_OK)
+		(void)spool_writer_give_file(im->writer, f.number, f.fd, f.capacity, f.public_key,
+		                             &e);
+}
+
+static void need_big(void *app)
+{
+	struct import *im = app;
+	struct spool_new_file f;
+	struct err e = { 0 };
+
+	if (spool_make_big(im->r->en->spool, SPOOL_WRITER_IMPORT, &f, &e) == RC_OK)
+		spool_writer_give_big(im->writer, f.number, f.fd);
+}
+
+static void progress(void *app, uint64_t file, uint64_t offset, uint64_t messages)
+{
+	struct import *im = app;
+
+	spool_durable(im->r->en->spool, file, offset, messages);
+	pipeline_wake(im->r->en->pipeline);
+}
+
+static void done(void *app, void *cookie, const struct message_id *id, int64_t received_ms,
+                 const struct durable *proof, const struct err *why)
+{
+	struct import *im = app;
+	struct imported *m = cookie;
+	struct err ignored = { 0 };
+	char text[ID_TEXT + 1];
+
+	(void)received_ms;
+	im->waiting--;
+	if (proof) {
+		im->stored++;
+		archived = m->received_ms >= 0 ? id_at(id, m->received_ms) : *id;
+		id_format(text, &archived);
+		(void)answer(im, m->source, "stored", text, NULL, &ignored);
+	} else {
+		im->failed++;
+		(void)answer(im, m->source, "failed", NULL, why->text, &ignored);
+	}
+	free(m->source);
+	free(m);
+}
+
+static enum rc start_writer(struct import *im, struct err *e)
+{
+	const struct spool_writer_options opt = { .writer = SPOOL_WRITER_IMPORT };
+	const struct spool_writer_ops ops = { need_file, need_big, progress, done };
+
+	return spool_writer_new(&im->writer, &opt, &ops, im, e);
+}
+
+/* Waits until no more than `most` commits are under way. */
+static void settle(struct import *im, uint64_t most)
+{
+	spool_writer_flush(im->writer);
+	while (im->waiting > most) {
+		struct pollfd p = { .fd = spool_writer_event_fd(im->writer), .events = POLLIN };
+
+		if (poll(&p, 1, 1000) > 0)
+			spool_writer_reap(im->writer);
+	}
+}
+
+/* ---- one message ---- */
+
+static void build_meta(struct import *im, const uint8_t key[LEDGER_KEY], const json_t *head,
+                       const char *source, struct buf *out)
+{
+	json_t *meta = json_object();
+	json_t *received = json_object_get(head, "received_ms");
+	char hex[2 * LEDGER_KEY + 1];
+
+	hex_encode(hex, key, LEDGER_KEY);
+	json_put_int(meta, "v", 1);
+	json_put_text(meta, "ingress", slice_str("import"));
+	json_put_int(meta, "archive", im->archive->number);
+	json_put_text(meta, "ledger", slice_str(hex));
+	json_put_text(meta, "source", slice_str(source));
+	json_put_text(meta, "by", slice_str(im->r->who));
+	if (json_is_integer(received))
+		json_put_int(meta, "received_ms", json_integer_value(received));
+	if (json_write(out, meta) != RC_OK)
+		buf_clear(out);
+	json_decref(meta);
+}
+
+static enum rc known(struct import *im, const uint8_t key[LEDGER_KEY], const char *source,
+                     bool *yes, struct err *e)
+{
+	struct message_id id;
+	char text[ID_TEXT + 1];
+	enum rc rc = ledger_get(im->db, key, &id, e);
+
+	*yes = rc == RC_OK;
+	if (rc == RC_NOTFOUND)
+		return RC_OK;
+	if (rc != RC_OK)
+		return rc;
+	im->already++;
+	id_format(text, &id);
+	return answer(im, source, "already", text, NULL, e);
+}
+
+static enum rc commit(struct import *im, const char *source, struct slice raw, struct slice meta,
+                      struct err *e)
+{
+	struct spool_draft *draft = NULL;
+	struct imported *m;
+	struct err why = { 0 };
+	enum rc rc = spool_begin(im->writer, &draft, &why);
+
+	if (rc == RC_OK)
+		rc = spool_add(draft, raw, &why);
+	if (rc == RC_NOSPACE && im->waiting) {
+		spool_abort(&draft);
+		settle(im, 0); /* memory or a file is free again */
+		rc = spool_begin(im->writer, &draft, &why);
+		if (rc == RC_OK)
+			rc = spool_add(draft, raw, &why);
+	}
+	if (rc != RC_OK) {
+		spool_abort(&draft);
+		im->failed++;
+		return answer(im, source, "failed", NULL, why.text, e);
+	}
+	m = mem_new(sizeof(*m));
+	m->received_ms = received_ms;
+	m->source = mem_string(source);
+	im->waiting++;
+	spool_commit(&draft, meta, m);
+	return RC_OK;
+}
+
+static enum rc import_one(struct import *im, const json_t *head, struct slice raw, struct err *e)
+{
+	const char *source = json_string_value(json_object_get(head, "source"));
+	uint8_t hash[32];
+	uint8_t key[LEDGER_KEY];
+	struct buf meta;
+	bool yes;
+	enum rc rc;
+
+	if (!source)
+		return err_set(e, RC_INVALID, "a message of the batch has no source");
+	if (raw.len > LIMIT_MESSAGE_BYTES) {
+		im->failed++;
+		return answer(im, source, "failed", NULL, "it is larger than a message may be", e);
+	}
+	sha256(hash, raw);
+	ledger_key(key, im->archive->number, slice_str(source), hash);
+	rc = known(im, key, source, &yes, e);
+	if (rc != RC_OK || yes)
+		return rc;
+	buf_init(&meta, 65536);
+	build_meta(im, key, head, source, &meta);
+	rc = commit(im, source, json_member_int(head, "received_ms", -1), raw, buf_slice(&meta), e);
+	buf_free(&meta);
+	return rc;
+}
+
+static enum rc import_batch(struct import *im, struct err *e)
+{
+	json_t *heads = json_member_array(im->r->args, "messages");
+	size_t at = 0;
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < json_array_size(heads); i++) {
+		const json_t *head = json_array_get(heads, i);
+		int64_t bytes = json_member_int(head, "bytes", -1);
+
+		if (bytes < 0 || (uint64_t)bytes > im->r->bytes.len - at)
+			return err_set(e, RC_INVALID, "message %zu of the batch is cut", i);
+		rc = import_one(im, head, slice_part(im->r->bytes, at, (size_t)bytes), e);
+		at += (size_t)bytes;
+		if (im->waiting >= 256)
+			settle(im, 64);
+	}
+	return rc;
+}
+
+static enum rc with_writer(struct import *im, struct err *e)
+{
+	enum rc rc = engine_control(im->r->en, &im->db, e);
+
+	if (rc == RC_OK)
+		rc = start_writer(im, e);
+	if (rc == RC_OK)
+		rc = import_batch(im, e);
+	if (im->writer) {
+		settle(im, 0);
+		spool_writer_free(&im->writer);
+		spool_writer_gone(im->r->en->spool, SPOOL_WRITER_IMPORT);
+		pipeline_wake(im->r->en->pipeline);
+	}
+	db_close(&im->db);
+	return rc;
+}
+
+enum rc op_import(struct request *r, struct err *e)
+{
+	struct import im = { .r = r };
+	struct config *c = engine_config(r->en);
+	enum rc rc = request_archive(r, c, &im.archive, e);
+
+	/* One import at a time; and what an earlier batch left in the spool is in the ledger first.
+	 */
+	(void)pthread_mutex_lock(&r->en->importing);
+	if (rc == RC_OK && json_member_bool(r->args, "first", false))
+		rc = pipeline_drain(r->en->pipeline, 600000, e);
+	if (rc == RC_OK)
+		rc = with_writer(&im, e);
+	(void)pthread_mutex_unlock(&r->en->importing);
+	r->result = json_object();
+	json_put_int(r->result, "stored", (int64_t)im.stored);
+	json_put_int(r->result, "already", (int64_t)im.already);
+	json_put_int(r->result, "failed", (int64_t)im.failed);
+	config_unref(&c);
+	return rc;
+}

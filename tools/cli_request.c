@@ -1,0 +1,130 @@
+/* tools/cli_request.c - a request put to mmd, or answered in this process when no mmd runs */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/requests.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "tools/cli.h"
+
+static enum rc on_json(void *arg, struct slice line, struct err *e)
+{
+	struct cli_answer *a = arg;
+	json_t *row;
+	enum rc rc;
+
+	if (!a->row)
+		return RC_OK;
+	rc = json_read(&row, line, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = a->row(a->arg, row, e);
+	json_decref(row);
+	return rc;
+}
+
+static enum rc on_bytes(void *arg, struct slice bytes, struct err *e)
+{
+	struct cli_answer *a = arg;
+
+	return a->bytes ? a->bytes(a->arg, bytes, e) : RC_OK;
+}
+
+static enum rc open_engine(const struct cli *c, struct engine **en, struct err *e)
+{
+	struct engine_options opt = { .dir = c->data,
+		                      .key_file = c->key_file,
+		                      .program = c->spec->program };
+	enum rc rc;
+
+	log_init(c->spec->program, LOG_WARN);
+	rc = engine_open(en, &opt, e);
+	if (rc == RC_AGAIN)
+		return err_in(e, "%s is in use, but no mmd answers yet; try again", c->data);
+	return rc;
+}
+
+/* Without a running mmd: the same recovery, the same handlers, in this process. */
+static enum rc run_here(struct cli *c, struct slice request, const struct request_reader *reader,
+                        struct buf *result, struct err *e)
+{
+	struct engine *en = c->engine;
+	enum rc rc = en ? RC_OK : open_engine(c, &en, e);
+
+	if (rc != RC_OK) {
+		c->no_data = true;
+		return rc;
+	}
+	c->engine = en;
+	rc = pipeline_drain(en->pipeline, INT64_MAX, e);
+	return rc == RC_OK ? request_local(api_handle, en, request, reader, result, e) : rc;
+}
+
+static enum rc ask(struct cli *c, struct slice request, struct cli_answer *a, struct buf *result,
+                   struct err *e)
+{
+	const struct request_reader reader = { on_json, on_bytes, a };
+	char *path;
+	enum rc rc;
+
+	if (c->engine)
+		return run_here(c, request, &reader, result, e);
+	path = path_join(c->data, "mmd.sock");
+	rc = request_call(path, request, &reader, result, e);
+	free(path);
+	if (rc == RC_AGAIN && !c->only_running)
+		return run_here(c, request, &reader, result, e);
+	c->no_data = rc == RC_AGAIN;
+	return rc;
+}
+
+void cli_close(struct cli *c)
+{
+	engine_close(&c->engine);
+}
+
+static enum rc build(json_t *request, struct slice bytes, struct buf *out, struct err *e)
+{
+	enum rc rc = json_write(out, request);
+
+	json_decref(request);
+	if (rc == RC_OK && bytes.len)
+		rc = buf_add_byte(out, 0);
+	if (rc == RC_OK)
+		rc = buf_add(out, bytes);
+	return rc == RC_OK ? RC_OK : err_set(e, rc, "the request is too long");
+}
+
+enum rc cli_ask(struct cli *c, json_t *request, struct slice bytes, struct cli_answer *a,
+                struct err *e)
+{
+	struct buf text;
+	struct buf result;
+	enum rc rc;
+
+	if (!c->data)
+		cli_usage(c, "which data directory? (--data DIR, or MM_DATA)");
+	buf_init(&text, LIMIT_REQUEST);
+	buf_init(&result, LIMIT_REQUEST);
+	a->result = NULL;
+	rc = build(request, bytes, &text, e);
+	if (rc == RC_OK)
+		rc = ask(c, buf_slice(&text), a, &result, e);
+	if (rc == RC_OK)
+		rc = json_read(&a->result, buf_slice(&result), e);
+	buf_free(&text);
+	buf_free(&result);
+	return rc;
+}
+
+int cli_request(struct cli *c, json_t *request, struct cli_answer *a)
+{
+	struct err e = { 0 };
+	enum rc rc = cli_ask(c, request, slice_of(NULL, 0), a, &e);
+
+	if (rc == RC_OK)
+		return CLI_OK;
+	(void)cli_fail(c, &e);
+	return c->no_data ? CLI_NO_DATA : rc_exit(rc);
+}
