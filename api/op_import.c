@@ -31,8 +31,8 @@ struct import {
 
 /* What `done` needs to answer for one message. */
 struct imported {
-	struct import *import;
 	char *source;
+	int64_t received_ms; /* of the archived message; -1: when it was committed */
 };
 
 static enum rc answer(struct import *im, const char *source, const char *outcome, const char *id,
@@ -86,6 +86,7 @@ static void done(void *app, void *cookie, const struct message_id *id, int64_t r
 	struct import *im = app;
 	struct imported *m = cookie;
 	struct err ignored = { 0 };
+	struct message_id archived;
 	char text[ID_TEXT + 1];
 
 	(void)received_ms;
@@ -163,8 +164,8 @@ static enum rc known(struct import *im, const uint8_t key[LEDGER_KEY], const cha
 	return answer(im, source, "already", text, NULL, e);
 }
 
-static enum rc commit(struct import *im, const char *source, struct slice raw, struct slice meta,
-                      struct err *e)
+static enum rc commit(struct import *im, const char *source, int64_t received_ms, struct slice raw,
+                      struct slice meta, struct err *e)
 {
 	struct spool_draft *draft = NULL;
 	struct imported *m;

@@ -33,7 +33,8 @@ enum loop_when {
 	LOOP_HANGUP = 8 /* told: the peer closed its sending side (with LOOP_READ) */
 };
 
-/* Aborts when the system has no epoll or no descriptors left. */
+/* Aborts when the system has no epoll or no descriptors left. The process ignores SIGPIPE from now
+ * on. */
 struct loop *loop_new(void);
 void loop_free(struct loop **l);
 /* Until loop_stop. `after` may be NULL. */
