@@ -1,0 +1,41 @@
+/*
+ * base/sandbox.h - what a process that reads bytes from outside may still do
+ *
+ * What     Resource limits, Landlock (no file by name, no TCP bind or connect, no abstract socket,
+ *          no signal to others, as far as the kernel knows them), and a seccomp allow list. Every
+ *          call that isn't allowed gives EPERM, so a program that was broken into fails in the open
+ *          and a test can see it. No core dump, not traceable, no new privileges.
+ * When     After everything that needs files (libraries, character sets, time zones, OpenSSL's
+ *          settings), before the first byte from outside, and before the first thread: Landlock
+ *          binds the calling thread and those it makes. There is no way out.
+ * Kernel   A kernel without Landlock gets a warning in the log and the rest. seccomp must work.
+ * Threads  One call, by the only thread.
+ */
+#ifndef MM_BASE_SANDBOX_H
+#define MM_BASE_SANDBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct sandbox_profile {
+	/* Numbers (__NR_...) allowed beside the common ones: read, write, readv, writev, close, lseek,
+	 * fstat, memory without PROT_EXEC, futex, signals to itself, clocks and sleep, getrandom, exit.
+	 * Not among them: anything that opens, binds, connects, makes sockets or processes; recvmsg,
+	 * sendmsg, recvfrom, sendto, accept4, epoll_*, poll, eventfd2, ftruncate, fcntl, ioctl... */
+	const int *syscalls;
+	size_t count;
+	bool threads; /* pthread_create works; never a new process */
+	/* RLIMIT_AS in bytes; 0: none. Left out in sanitizer builds, whose shadow needs terabytes. */
+	uint64_t address_space;
+	unsigned nofile;    /* RLIMIT_NOFILE; 0: as it is */
+	uint64_t stack;     /* RLIMIT_STACK of the main thread; 0: as it is */
+};
+
+/* RC_IO when a part that must work doesn't; the caller then ends the process. */
+enum rc sandbox_enter(const struct sandbox_profile *p, struct err *e) MUST_USE;
+/* True when this kernel restricted files by name; for logs and tests, after sandbox_enter. */
+bool sandbox_has_landlock(void);
+
+#endif
