@@ -74,8 +74,9 @@ enum rc resources_set_password(struct db *control, struct slice ingress_point,
  * shown. Expired hashes are left out. */
 enum rc resources_snapshot(struct db *control, json_t **out, struct err *e) MUST_USE;
 
-/* For people and for a file to be applied elsewhere: all kinds ({"Archives":[...],...}), one kind, or
- * one resource of it (an object in the same frame). No password hashes, but whether there is one.
+/* For people: all kinds ({"Archives":[...],...}), one kind, or one resource of it (in the same
+ * frame). Each as stored, with id, Version, CreatedTimestamp, LastUpdatedTimestamp (RFC 3339); an
+ * ingress point also with the names of what it refers to, and versions of its passwords but no hash.
  * `kind` is a word that resource_kind_parse knows, or NULL; `name` a name or id, or NULL. */
 enum rc resources_show(struct db *control, const char *kind, const char *name, json_t **out,
 		       struct err *e) MUST_USE;
