@@ -1,0 +1,95 @@
+/* tools/mm-audit.c - list the audit log, and check that nobody tampered with it */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "tools/cli.h"
+
+static const struct cli_option options[] = {
+	{ "event", "WORD", "list: only this kind (search, export, purge_done, ...)" },
+	{ "from", "N", "list: from entry N on" },
+	{ "limit", "N", "list: at most N entries" },
+	{ "anchor", "LINE", "verify: the log must contain this head (a line that verify printed)" },
+};
+
+static const struct cli_command commands[] = {
+	{ "list", "", "print the entries, oldest first" },
+	{ "verify", "", "check the chain from the first entry to the head" },
+};
+
+static const struct cli_spec spec = {
+	.program = "mm-audit",
+	.summary = "list and verify the audit log",
+	.arguments = "",
+	.options = options,
+	.option_count = COUNT(options),
+	.commands = commands,
+	.command_count = COUNT(commands),
+	.more = "Keep the line that \"verify\" prints somewhere else: with it as --anchor, a log "
+	        "that was cut\n"
+	        "behind your back is found too.\n",
+};
+
+static enum rc print_entry(void *arg, json_t *row, struct err *e)
+{
+	const struct cli *c = arg;
+	char *detail;
+
+	(void)e;
+	if (c->json) {
+		cli_print_json(row);
+		return RC_OK;
+	}
+	detail = json_dumps(json_object_get(row, "detail"), JSON_COMPACT);
+	printf("%6lld  %s  %-14s %-12s %s\n", (long long)json_member_int(row, "number", 0),
+	       json_string_value(json_object_get(row, "time")),
+	       json_string_value(json_object_get(row, "event")),
+	       json_string_value(json_object_get(row, "who")), detail ? detail : "");
+	free(detail);
+	return RC_OK;
+}
+
+static int list(struct cli *c)
+{
+	struct cli_answer a = { .row = print_entry, .arg = c };
+	json_t *request = json_pack("{s:s,s:I,s:I}", "op", "audit-list", "from",
+	                            (json_int_t)cli_number(c, "from", 1), "limit",
+	                            (json_int_t)cli_number(c, "limit", 0));
+	int status;
+
+	if (cli_get(c, "event"))
+		json_put_text(request, "event", slice_str(cli_get(c, "event")));
+	status = cli_request(c, request, &a);
+	json_decref(a.result);
+	return status;
+}
+
+static int verify(struct cli *c)
+{
+	struct cli_answer a = { .row = NULL };
+	json_t *request = json_pack("{s:s}", "op", "audit-verify");
+	int status;
+
+	if (cli_get(c, "anchor"))
+		json_put_text(request, "anchor", slice_str(cli_get(c, "anchor")));
+	status = cli_request(c, request, &a);
+	if (status == CLI_OK && c->json)
+		cli_print_json(a.result);
+	else if (status == CLI_OK)
+		printf("%lld entries, unbroken\n%s\n",
+		       (long long)json_member_int(a.result, "entries", 0),
+		       json_string_value(json_object_get(a.result, "head")));
+	json_decref(a.result);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct cli c;
+	int status;
+
+	cli_parse(&c, &spec, argc, argv);
+	status = strcmp(c.command, "list") == 0 ? list(&c) : verify(&c);
+	cli_free(&c);
+	return status;
+}

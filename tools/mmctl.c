@@ -1,0 +1,374 @@
+/* tools/mmctl.c - administration: make a data directory, configure it, ask how it is */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "api/engine.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "tools/cli.h"
+
+static const struct cli_option options[] = {
+	{ "recovery", "FILE", "init: write a copy of the master key there; keep it elsewhere" },
+	{ "timeout", "S", "wait: give up after S seconds (60)" },
+	{ "running", NULL, "status: of a running mmd only" },
+	{ "archive", "NAME", "reindex: only this archive" },
+	{ "disposition", "WORD", "list: unmatched, dropped, no-action, failed or lost" },
+	{ "limit", "N", "list: at most N messages" },
+	{ "password-file", "FILE", "passwd: read the password from FILE (or - for stdin)" },
+};
+
+static const struct cli_command commands[] = {
+	{ "init", "", "make the data directory, its master key and key ring" },
+	{ "apply", "FILE", "create or update resources from a declarative file" },
+	{ "show", "[KIND [NAME]]", "print resources as JSON" },
+	{ "passwd", "NAME", "set the password of an AUTH ingress point" },
+	{ "status", "", "how much is spooled, archived, failed" },
+	{ "wait", "", "until everything accepted is archived" },
+	{ "list", "", "messages that are in no archive, and why" },
+	{ "why", "ID", "what became of a message, by which rule, kept until when" },
+	{ "verify", "", "check store, index and audit log against each other" },
+	{ "reindex", "", "rebuild the index from the store" },
+	{ "seal", "", "seal the open index shards now" },
+	{ "repack", "", "merge the small blocks of past days now" },
+};
+
+static const struct cli_spec spec = {
+	.program = "mmctl",
+	.summary = "administer mm",
+	.arguments = "",
+	.options = options,
+	.option_count = COUNT(options),
+	.commands = commands,
+	.command_count = COUNT(commands),
+};
+
+/* ---- init ---- */
+
+static void warn_of_key(const char *dir, const char *key)
+{
+	fprintf(stderr,
+	        "mmctl: warning: the master key %s lies on the same machine as %s.\n"
+	        "mmctl: whoever copies both can read the archive; whoever loses it, never again.\n"
+	        "mmctl: keep a copy elsewhere (--recovery FILE writes one).\n",
+	        key, dir);
+}
+
+static int cmd_init(struct cli *c)
+{
+	struct err e = { 0 };
+	char *key;
+
+	if (!c->data)
+		cli_usage(c, "which data directory? (--data DIR, or MM_DATA)");
+	if (engine_init(c->data, c->key_file, cli_get(c, "recovery"), &e) != RC_OK) {
+		(void)cli_fail(c, &e);
+		return CLI_NO_DATA;
+	}
+	key = engine_key_path(c->data, c->key_file);
+	if (c->json)
+		printf("{\"data\":\"%s\",\"key_file\":\"%s\"}\n", c->data, key);
+	else
+		printf("made %s; its master key is %s\n", c->data, key);
+	if (!cli_get(c, "recovery"))
+		warn_of_key(c->data, key);
+	free(key);
+	return CLI_OK;
+}
+
+/* ---- resources ---- */
+
+/* "-" is stdin. */
+static enum rc read_input(const char *path, struct buf *out, struct err *e)
+{
+	uint8_t block[65536];
+	size_t n;
+
+	if (strcmp(path, "-") != 0)
+		return file_read_all(path, out, e);
+	while ((n = fread(block, 1, sizeof(block), stdin)) > 0)
+		if (buf_add(out, slice_of(block, n)) != RC_OK)
+			return err_set(e, RC_LIMIT, "the input is too long");
+	return RC_OK;
+}
+
+static void print_changes(const json_t *result)
+{
+	json_t *list = json_member_array(result, "changes");
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *one = json_array_get(list, i);
+
+		printf("%s %s %s (version %lld)\n", json_string_value(json_object_get(one, "what")),
+		       json_string_value(json_object_get(one, "kind")),
+		       json_string_value(json_object_get(one, "name")),
+		       (long long)json_member_int(one, "version", 0));
+	}
+	if (json_array_size(list) == 0)
+		printf("nothing changed\n");
+}
+
+static int cmd_apply(struct cli *c)
+{
+	struct cli_answer a = { .row = NULL };
+	struct err e = { 0 };
+	struct buf text;
+	json_t *request;
+	int status;
+
+	if (c->argument_count != 1)
+		cli_usage(c, "apply takes one file");
+	buf_init(&text, LIMIT_CONFIG_FILE / 2);
+	if (read_input(c->arguments[0], &text, &e) != RC_OK) {
+		buf_free(&text);
+		(void)cli_fail(c, &e);
+		return CLI_USAGE;
+	}
+	request = json_object();
+	json_put_text(request, "op", slice_str("apply"));
+	json_put(request, "text", json_of_slice(buf_slice(&text)));
+	buf_free(&text);
+	status = cli_request(c, request, &a);
+	if (status == CLI_OK && c->json)
+		cli_print_json(a.result);
+	else if (status == CLI_OK)
+		print_changes(a.result);
+	json_decref(a.result);
+	return status;
+}
+
+static int cmd_show(struct cli *c)
+{
+	struct cli_answer a = { .row = NULL };
+	json_t *request = json_object();
+	struct buf text;
+	int status;
+
+	json_put_text(request, "op", slice_str("show"));
+	if (c->argument_count > 0)
+		json_put_text(request, "kind", slice_str(c->arguments[0]));
+	if (c->argument_count > 1)
+		json_put_text(request, "name", slice_str(c->arguments[1]));
+	status = cli_request(c, request, &a);
+	buf_init(&text, LIMIT_REQUEST);
+	if (status == CLI_OK && c->json)
+		cli_print_json(a.result);
+	else if (status == CLI_OK && json_write_pretty(&text, a.result) == RC_OK)
+		printf("%s", buf_text(&text));
+	buf_free(&text);
+	json_decref(a.result);
+	return status;
+}
+
+static int cmd_passwd(struct cli *c)
+{
+	struct cli_answer a = { .row = NULL };
+	struct err e = { 0 };
+	struct buf text;
+	struct slice password;
+	json_t *request;
+	int status;
+
+	if (c->argument_count != 1)
+		cli_usage(c, "passwd takes the name of an ingress point");
+	buf_init(&text, 4096);
+	if (cli_get(c, "password-file")) {
+		if (read_input(cli_get(c, "password-file"), &text, &e) != RC_OK) {
+			(void)cli_fail(c, &e);
+			return CLI_USAGE;
+		}
+		password = slice_trim(buf_slice(&text));
+	} else {
+		password = slice_str(getpass("Password: "));
+	}
+	request = json_pack("{s:s,s:s}", "op", "passwd", "name", c->arguments[0]);
+	json_put(request, "password", json_of_slice(password));
+	status = cli_request(c, request, &a);
+	buf_free(&text);
+	if (status == CLI_OK)
+		printf("set; the one before it is valid for 14 more days\n");
+	json_decref(a.result);
+	return status;
+}
+
+/* ---- how it is ---- */
+
+static void print_object(const json_t *o)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)o, name, value)
+	{
+		char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+
+		printf("%-20s %s\n", name,
+		       json_is_string(value) ? json_string_value(value)
+		       : text                ? text
+		                             : "");
+		free(text);
+	}
+}
+
+static int simple(struct cli *c, json_t *request)
+{
+	struct cli_answer a = { .row = NULL };
+	int status = cli_request(c, request, &a);
+
+	if (status == CLI_OK && c->json)
+		cli_print_json(a.result);
+	else if (status == CLI_OK)
+		print_object(a.result);
+	json_decref(a.result);
+	return status;
+}
+
+static int cmd_status(struct cli *c)
+{
+	c->only_running = cli_has(c, "running");
+	return simple(c, json_pack("{s:s}", "op", "status"));
+}
+
+static int cmd_wait(struct cli *c)
+{
+	int64_t until = clock_mono_ms() + (int64_t)cli_number(c, "timeout", 60) * 1000;
+
+	for (;;) {
+		struct cli_answer a = { .row = NULL };
+		int status = cli_request(c, json_pack("{s:s}", "op", "status"), &a);
+		int64_t left = json_member_int(a.result, "spooled", 1);
+
+		json_decref(a.result);
+		if (status != CLI_OK)
+			return status;
+		if (left == 0)
+			return CLI_OK;
+		if (clock_mono_ms() >= until) {
+			fprintf(stderr, "mmctl: %lld messages are still in the spool\n",
+			        (long long)left);
+			return CLI_PARTLY;
+		}
+		cli_progress(c, "in the spool", (uint64_t)left, 0);
+		clock_sleep_ms(100);
+	}
+}
+
+static enum rc print_row(void *arg, json_t *row, struct err *e)
+{
+	const struct cli *c = arg;
+	char *text;
+
+	(void)e;
+	if (c->json) {
+		cli_print_json(row);
+		return RC_OK;
+	}
+	text = json_dumps(row, JSON_COMPACT);
+	printf("%s\n", text ? text : "");
+	free(text);
+	return RC_OK;
+}
+
+static int cmd_list(struct cli *c)
+{
+	struct cli_answer a = { .row = print_row, .arg = c };
+	json_t *request = json_pack("{s:s,s:I}", "op", "list", "limit",
+	                            (json_int_t)cli_number(c, "limit", 0));
+	int status;
+
+	if (cli_get(c, "disposition"))
+		json_put_text(request, "disposition", slice_str(cli_get(c, "disposition")));
+	status = cli_request(c, request, &a);
+	json_decref(a.result);
+	return status;
+}
+
+static int cmd_why(struct cli *c)
+{
+	struct cli_answer a = { .row = print_row, .arg = c };
+	int status;
+
+	if (c->argument_count != 1)
+		cli_usage(c, "why takes a message id");
+	status = cli_request(c, json_pack("{s:s,s:s}", "op", "why", "id", c->arguments[0]), &a);
+	json_decref(a.result);
+	return status;
+}
+
+static int cmd_verify(struct cli *c)
+{
+	struct cli_answer a = { .row = print_row, .arg = c };
+	int status = cli_request(c, json_pack("{s:s}", "op", "verify"), &a);
+
+	if (status != CLI_OK)
+		return status;
+	if (c->json)
+		cli_print_json(a.result);
+	else
+		printf("%lld messages, %lld index rows, %lld problems\n",
+		       (long long)json_member_int(a.result, "messages", 0),
+		       (long long)json_member_int(a.result, "rows", 0),
+		       (long long)json_member_int(a.result, "problems", 0));
+	if (json_member_int(a.result, "problems", 0))
+		status = CLI_PARTLY;
+	json_decref(a.result);
+	return status;
+}
+
+static enum rc show_progress(void *arg, json_t *row, struct err *e)
+{
+	(void)e;
+	cli_progress(arg, "messages", (uint64_t)json_member_int(row, "done", 0),
+	             (uint64_t)json_member_int(row, "total", 0));
+	return RC_OK;
+}
+
+static int cmd_reindex(struct cli *c)
+{
+	struct cli_answer a = { .row = show_progress, .arg = c };
+	json_t *request = json_pack("{s:s}", "op", "reindex");
+	int status;
+
+	if (cli_get(c, "archive"))
+		json_put_text(request, "archive", slice_str(cli_get(c, "archive")));
+	status = cli_request(c, request, &a);
+	cli_progress_end(c);
+	if (status == CLI_OK && c->json)
+		cli_print_json(a.result);
+	else if (status == CLI_OK)
+		print_object(a.result);
+	if (status == CLI_OK && json_member_int(a.result, "failed", 0))
+		status = CLI_PARTLY;
+	json_decref(a.result);
+	return status;
+}
+
+static int cmd_seal(struct cli *c)
+{
+	return simple(c, json_pack("{s:s}", "op", "seal"));
+}
+
+static int cmd_repack(struct cli *c)
+{
+	return simple(c, json_pack("{s:s}", "op", "repack"));
+}
+
+/* In the order of `commands`. */
+static int (*const handlers[])(struct cli *c) = { cmd_init,   cmd_apply,   cmd_show, cmd_passwd,
+	                                          cmd_status, cmd_wait,    cmd_list, cmd_why,
+	                                          cmd_verify, cmd_reindex, cmd_seal, cmd_repack };
+
+int main(int argc, char **argv)
+{
+	struct cli c;
+	int status = CLI_USAGE;
+
+	MUST(COUNT(handlers) == COUNT(commands));
+	cli_parse(&c, &spec, argc, argv);
+	for (size_t i = 0; i < COUNT(commands); i++)
+		if (strcmp(c.command, commands[i].name) == 0)
+			status = handlers[i](&c);
+	cli_free(&c);
+	return status;
+}
