@@ -317,6 +317,26 @@ enum rc dir_sync(const char *path, struct err *e)
 	return rc;
 }
 
+enum rc dir_sync_all(const char *path, struct err *e)
+{
+	int fd = open_retry(path, O_RDONLY | O_DIRECTORY);
+	enum rc rc = RC_OK;
+
+	if (fd < 0)
+		return err_sys(e, "open folder %s", path);
+	if (syncfs(fd) < 0)
+		rc = err_sys(e, "sync the file system of %s", path);
+	(void)close(fd);
+	return rc;
+}
+
+bool dir_exists(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static int not_dots(const struct dirent *d)
 {
 	return strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0;

@@ -66,6 +66,10 @@ enum rc file_lock(struct file *f, struct err *e) MUST_USE;
 
 enum rc dir_make(const char *path, struct err *e) MUST_USE; /* 0700; fine if it exists */
 enum rc dir_sync(const char *path, struct err *e) MUST_USE;
+/* Everything written so far to the file system of `path`, data and names: for very many small files
+ * that are finished together. */
+enum rc dir_sync_all(const char *path, struct err *e) MUST_USE;
+bool dir_exists(const char *path);
 /* Calls `each` for every name but "." and ".." in byte order, until one returns not RC_OK. */
 enum rc dir_list(const char *path, enum rc (*each)(void *arg, const char *name, struct err *e),
                  void *arg, struct err *e) MUST_USE;

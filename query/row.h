@@ -16,7 +16,7 @@
  * envelope_from ingress ip problem; numbers: bytes; arrays of strings: to cc bcc envelope_to
  * attachments; booleans: has_attachment parse_problem not_indexed. A new reference. */
 json_t *row_json(const struct index_row *row, const char *archive);
-/* Two lines: "ID  2026-11-23T21:46:19Z  12.3 KB  From → To" and "    Subject", with marks for
+/* Two lines: "ID  2026-11-23T21:46:19Z  12.3 KB  From -> To" and "    Subject", with marks for
  * attachments and problems. */
 enum rc row_text(const struct index_row *row, struct buf *out) MUST_USE;
 
