@@ -24,6 +24,7 @@ struct db;
 struct stmt;
 struct sqlite3;
 
+/* DB_CREATE makes the database when it is absent. */
 enum db_mode { DB_READ, DB_WRITE, DB_CREATE };
 
 /* journal_mode=WAL, synchronous=FULL, page size 8192, temp_store=MEMORY, no extensions, no ATTACH,
@@ -34,6 +35,7 @@ enum rc db_open_sealed(struct db **out, const char *path, const uint8_t key[KEY_
 		       struct err *e) MUST_USE;
 void    db_close(struct db **db);
 struct sqlite3 *db_sqlite(struct db *db); /* for index/ only */
+const char *db_path(const struct db *db);
 /* Removes the file and its -wal, -shm and -journal; absent ones are fine. */
 enum rc db_remove(const char *path, struct err *e) MUST_USE;
 /* Vacuums `from` and packs it into a sealed file at `path` under `key`; synced, the name too. */
@@ -41,6 +43,8 @@ enum rc db_seal(struct db *from, const char *path, const uint8_t key[KEY_BYTES],
 		struct err *e) MUST_USE;
 
 enum rc db_exec(struct db *db, const char *sql, struct err *e) MUST_USE; /* several statements */
+/* VACUUM; its copy of the whole database is in memory meanwhile. */
+enum rc db_vacuum(struct db *db, struct err *e) MUST_USE;
 enum rc db_begin(struct db *db, struct err *e) MUST_USE;                 /* BEGIN IMMEDIATE */
 enum rc db_commit(struct db *db, struct err *e) MUST_USE;
 void    db_rollback(struct db *db);

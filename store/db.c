@@ -1,0 +1,403 @@
+#include "store/db.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/vfs.h"
+
+#define BUSY_MS 10000
+
+struct db {
+	sqlite3 *sqlite;
+	char *path;
+};
+
+struct stmt {
+	sqlite3_stmt *sqlite;
+	struct db *db;
+};
+
+static enum rc code_of_sqlite(int code)
+{
+	switch (code & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return RC_AGAIN;
+	case SQLITE_FULL:
+		return RC_NOSPACE;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return RC_CORRUPT;
+	case SQLITE_CONSTRAINT:
+		return RC_EXISTS;
+	case SQLITE_NOMEM:
+	case SQLITE_TOOBIG:
+		return RC_LIMIT;
+	case SQLITE_READONLY:
+		return RC_DENIED;
+	case SQLITE_ERROR:
+	case SQLITE_MISMATCH:
+	case SQLITE_RANGE:
+		return RC_INVALID;
+	default:
+		return code == SQLITE_IOERR_DATA ? RC_CORRUPT : RC_IO;
+	}
+}
+
+/* What the file layer said is more exact than SQLite's own text. */
+static enum rc db_failed(struct db *db, int code, struct err *e)
+{
+	int kind = code & 0xff;
+	struct err *below = vfs_error();
+	bool from_file = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN || kind == SQLITE_FULL;
+
+	if (from_file && below->code != RC_OK) {
+		enum rc rc = err_set(e, below->code, "%s", below->text);
+
+		if (e)
+			e->sys = below->sys;
+		return rc;
+	}
+	return err_set(e, code_of_sqlite(code), "%s: %s", db->path,
+	               db->sqlite ? sqlite3_errmsg(db->sqlite) : sqlite3_errstr(code));
+}
+
+/* Percent-encodes what means something in a URI (sqlite.org/uri.html). */
+static void uri_put(char *out, size_t room, const char *path, const char *tail)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n = 0;
+
+	memcpy(out, "file:", 5);
+	n = 5;
+	for (; *path && n + 4 < room; path++) {
+		unsigned char c = (unsigned char)*path;
+
+		if (c == '%' || c == '?' || c == '#' || c < 0x20) {
+			out[n++] = '%';
+			out[n++] = digits[c >> 4];
+			out[n++] = digits[c & 15];
+		} else {
+			out[n++] = (char)c;
+		}
+	}
+	(void)snprintf(out + n, room - n, "%s", tail);
+}
+
+static enum rc open_uri(struct db *db, const char *tail, int64_t key, int flags, struct err *e)
+{
+	char full[160];
+	size_t room = strlen(db->path) * 3 + sizeof(full) + 16;
+	char *uri = mem_new(room);
+	int code;
+
+	(void)snprintf(full, sizeof(full), "?%s&key=%lld", tail, (long long)key);
+	uri_put(uri, room, db->path, full);
+	vfs_error_clear();
+	code = sqlite3_open_v2(uri, &db->sqlite,
+	                       flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
+	                               SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
+	                       NULL);
+	free(uri);
+	return code == SQLITE_OK ? RC_OK : db_failed(db, code, e);
+}
+
+/* Nothing in a database file may make SQLite run what we didn't write. */
+static void confine(sqlite3 *s)
+{
+	(void)sqlite3_db_config(s, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
+	(void)sqlite3_db_config(s, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	(void)sqlite3_db_config(s, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	(void)sqlite3_db_config(s, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+	(void)sqlite3_db_config(s, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+	(void)sqlite3_limit(s, SQLITE_LIMIT_ATTACHED, 0);
+	(void)sqlite3_busy_timeout(s, BUSY_MS);
+}
+
+static enum rc settle(struct db *db, const char *pragmas, struct err *e)
+{
+	int64_t ignored;
+	enum rc rc;
+
+	confine(db->sqlite);
+	rc = db_exec(db, pragmas, e);
+	if (rc == RC_OK) /* the first read: opens page 1 and the WAL */
+		rc = db_int(db, "SELECT count(*) FROM sqlite_schema", 0, &ignored, e);
+	return rc;
+}
+
+static struct db *db_new(const char *path)
+{
+	struct db *db = mem_new(sizeof(*db));
+
+	vfs_init();
+	db->path = mem_string(path);
+	return db;
+}
+
+/* A database is born whole: page 1 of an empty one in WAL mode, so that SQLite never has a reason
+ * to write a rollback journal. */
+static enum rc create(const char *path, const uint8_t key[KEY_BYTES], struct err *e)
+{
+	struct page_key k;
+	uint8_t plain[PAGE_BYTES];
+	uint8_t sealed[PAGE_BYTES];
+
+	page_key_make(&k, key);
+	page_template(plain);
+	MUST(page_seal(sealed, plain, BOX_PAGE, 1, NULL, &k));
+	crypt_wipe(&k, sizeof(k));
+	return file_replace(path, slice_of(sealed, PAGE_BYTES), e);
+}
+
+enum rc db_open(struct db **out, const char *path, const uint8_t key[KEY_BYTES], enum db_mode mode,
+                struct err *e)
+{
+	static const char settings[] = "PRAGMA temp_store=MEMORY; PRAGMA synchronous=FULL;"
+	                               "PRAGMA mmap_size=0; PRAGMA cache_size=-8192;"
+	                               "PRAGMA cell_size_check=ON; PRAGMA foreign_keys=ON;"
+	                               "PRAGMA wal_autocheckpoint=2000;"
+	                               "PRAGMA journal_size_limit=33554432;";
+	struct db *db = db_new(path);
+	int64_t number;
+	enum rc rc = RC_OK;
+
+	*out = NULL;
+	if (!file_exists(path))
+		rc = mode == DB_CREATE ? create(path, key, e)
+		                       : err_set(e, RC_NOTFOUND, "%s: no such database", path);
+	if (rc == RC_OK) {
+		number = vfs_key_add(key);
+		rc = open_uri(db, "vfs=" VFS_CRYPT, number, SQLITE_OPEN_READWRITE, e);
+		if (rc == RC_OK)
+			rc = settle(db, settings, e);
+		if (rc == RC_OK && mode == DB_READ)
+			rc = db_exec(db, "PRAGMA query_only=ON", e);
+		vfs_key_drop(number);
+	}
+	if (rc != RC_OK)
+		db_close(&db);
+	*out = db;
+	return rc;
+}
+
+enum rc db_open_sealed(struct db **out, const char *path, const uint8_t key[KEY_BYTES],
+                       struct err *e)
+{
+	struct db *db = db_new(path);
+	int64_t number = vfs_key_add(key);
+	enum rc rc =
+	        file_exists(path) ? RC_OK : err_set(e, RC_NOTFOUND, "%s: no such database", path);
+
+	if (rc == RC_OK)
+		rc = open_uri(db, "immutable=1&vfs=" VFS_SEALED, number, SQLITE_OPEN_READONLY, e);
+	if (rc == RC_OK)
+		rc = settle(db,
+		            "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;"
+		            "PRAGMA cache_size=-1024; PRAGMA cell_size_check=ON;",
+		            e);
+	vfs_key_drop(number);
+	if (rc != RC_OK)
+		db_close(&db);
+	*out = db;
+	return rc;
+}
+
+void db_close(struct db **db)
+{
+	if (!*db)
+		return;
+	/* A statement that was not freed is a mistake of ours. */
+	MUST(sqlite3_close((*db)->sqlite) == SQLITE_OK);
+	free((*db)->path);
+	free(*db);
+	*db = NULL;
+}
+
+struct sqlite3 *db_sqlite(struct db *db)
+{
+	return db->sqlite;
+}
+
+const char *db_path(const struct db *db)
+{
+	return db->path;
+}
+
+enum rc db_remove(const char *path, struct err *e)
+{
+	static const char *const tails[] = { "", "-wal", "-shm", "-journal" };
+	char full[PATH_MAX];
+	char name[PATH_MAX];
+	sqlite3_vfs *v;
+	enum rc rc = RC_OK;
+
+	vfs_init();
+	v = sqlite3_vfs_find(VFS_CRYPT);
+	if (v->xFullPathname(v, path, PATH_MAX, full) == SQLITE_OK)
+		node_forget(full);
+	for (unsigned i = 0; rc == RC_OK && i < COUNT(tails); i++) {
+		if ((size_t)snprintf(name, sizeof(name), "%s%s", path, tails[i]) >= sizeof(name))
+			return err_set(e, RC_INVALID, "%s: the path is too long", path);
+		if (file_exists(name))
+			rc = file_remove(name, e);
+		if (rc == RC_NOTFOUND)
+			rc = RC_OK;
+	}
+	return rc;
+}
+
+enum rc db_exec(struct db *db, const char *sql, struct err *e)
+{
+	int code;
+
+	vfs_error_clear();
+	code = sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL);
+	return code == SQLITE_OK ? RC_OK : db_failed(db, code, e);
+}
+
+enum rc db_begin(struct db *db, struct err *e)
+{
+	return db_exec(db, "BEGIN IMMEDIATE", e);
+}
+
+enum rc db_commit(struct db *db, struct err *e)
+{
+	return db_exec(db, "COMMIT", e);
+}
+
+void db_rollback(struct db *db)
+{
+	if (!sqlite3_get_autocommit(db->sqlite))
+		(void)sqlite3_exec(db->sqlite, "ROLLBACK", NULL, NULL, NULL);
+}
+
+enum rc db_prepare(struct db *db, struct stmt **out, const char *sql, struct err *e)
+{
+	struct stmt *s = mem_new(sizeof(*s));
+	int code;
+
+	vfs_error_clear();
+	s->db = db;
+	code = sqlite3_prepare_v3(db->sqlite, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->sqlite, NULL);
+	if (code == SQLITE_OK && s->sqlite) {
+		*out = s;
+		return RC_OK;
+	}
+	free(s);
+	*out = NULL;
+	return code == SQLITE_OK ? err_set(e, RC_INVALID, "%s: an empty statement", db->path)
+	                         : db_failed(db, code, e);
+}
+
+void stmt_free(struct stmt **s)
+{
+	if (!*s)
+		return;
+	(void)sqlite3_finalize((*s)->sqlite); /* repeats the error of the last step */
+	free(*s);
+	*s = NULL;
+}
+
+void stmt_bind_int(struct stmt *s, int at, int64_t v)
+{
+	MUST(sqlite3_bind_int64(s->sqlite, at, v) == SQLITE_OK);
+}
+
+void stmt_bind_text(struct stmt *s, int at, struct slice v)
+{
+	MUST(sqlite3_bind_text64(s->sqlite, at, (const char *)v.at, v.len, SQLITE_TRANSIENT,
+	                         SQLITE_UTF8) == SQLITE_OK);
+}
+
+void stmt_bind_blob(struct stmt *s, int at, struct slice v)
+{
+	MUST(sqlite3_bind_blob64(s->sqlite, at, v.at, v.len, SQLITE_TRANSIENT) == SQLITE_OK);
+}
+
+void stmt_bind_null(struct stmt *s, int at)
+{
+	MUST(sqlite3_bind_null(s->sqlite, at) == SQLITE_OK);
+}
+
+enum rc stmt_step(struct stmt *s, struct err *e)
+{
+	int code;
+
+	vfs_error_clear();
+	code = sqlite3_step(s->sqlite);
+	if (code == SQLITE_ROW)
+		return RC_OK;
+	if (code != SQLITE_DONE) {
+		enum rc rc = db_failed(s->db, code, e);
+
+		(void)sqlite3_reset(s->sqlite);
+		return rc;
+	}
+	(void)sqlite3_reset(s->sqlite);
+	return err_set(e, RC_NOTFOUND, "%s: no row", s->db->path);
+}
+
+void stmt_reset(struct stmt *s)
+{
+	(void)sqlite3_reset(s->sqlite);
+}
+
+enum rc stmt_run(struct stmt *s, struct err *e)
+{
+	enum rc rc = stmt_step(s, e);
+
+	if (rc == RC_OK)
+		stmt_reset(s);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+int64_t stmt_int(struct stmt *s, int column)
+{
+	return sqlite3_column_int64(s->sqlite, column);
+}
+
+struct slice stmt_text(struct stmt *s, int column)
+{
+	const void *at = sqlite3_column_text(s->sqlite, column);
+
+	return slice_of(at, (size_t)sqlite3_column_bytes(s->sqlite, column));
+}
+
+struct slice stmt_blob(struct stmt *s, int column)
+{
+	const void *at = sqlite3_column_blob(s->sqlite, column);
+
+	return slice_of(at, (size_t)sqlite3_column_bytes(s->sqlite, column));
+}
+
+bool stmt_is_null(struct stmt *s, int column)
+{
+	return sqlite3_column_type(s->sqlite, column) == SQLITE_NULL;
+}
+
+enum rc db_int(struct db *db, const char *sql, int64_t none, int64_t *out, struct err *e)
+{
+	struct stmt *s;
+	enum rc rc = db_prepare(db, &s, sql, e);
+
+	*out = none;
+	if (rc != RC_OK)
+		return rc;
+	rc = stmt_step(s, e);
+	if (rc == RC_OK)
+		*out = stmt_int(s, 0);
+	stmt_free(&s);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+int64_t db_last_rowid(struct db *db)
+{
+	return sqlite3_last_insert_rowid(db->sqlite);
+}
+
+int64_t db_changes(struct db *db)
+{
+	return sqlite3_changes64(db->sqlite);
+}

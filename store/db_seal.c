@@ -1,0 +1,136 @@
+#include "store/db.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "store/vfs.h"
+
+/* The vacuumed copy is encrypted like any database, under a key that only this call knows. */
+static enum rc vacuum_into(struct db *from, const char *path, const uint8_t key[KEY_BYTES],
+                           struct err *e)
+{
+	sqlite3 *s = db_sqlite(from);
+	char uri[PATH_MAX + 64];
+	int64_t number = vfs_key_add(key);
+	struct stmt *stmt;
+	enum rc rc;
+
+	(void)snprintf(uri, sizeof(uri), "file:%s?vfs=" VFS_CRYPT "&copy=1&key=%lld", path,
+	               (long long)number);
+	/* VACUUM attaches its target. */
+	(void)sqlite3_limit(s, SQLITE_LIMIT_ATTACHED, 1);
+	rc = db_prepare(from, &stmt, "VACUUM INTO ?1", e);
+	if (rc == RC_OK) {
+		stmt_bind_text(stmt, 1, slice_str(uri));
+		rc = stmt_run(stmt, e);
+		stmt_free(&stmt);
+	}
+	(void)sqlite3_limit(s, SQLITE_LIMIT_ATTACHED, 0);
+	vfs_key_drop(number);
+	return rc;
+}
+
+static enum rc read_pages(void *arg, uint8_t *to, size_t n, uint64_t at, struct err *e)
+{
+	struct node *node = arg;
+	bool there;
+
+	for (size_t done = 0; done < n; done += PAGE_BYTES) {
+		enum rc rc =
+		        node_page_read(node, to + done, (at + done) / PAGE_BYTES + 1, &there, e);
+
+		if (rc == RC_OK && !there)
+			rc = err_set(e, RC_CORRUPT, "the vacuumed copy ends early");
+		if (rc != RC_OK)
+			return rc;
+	}
+	return RC_OK;
+}
+
+static enum rc pack(const char *copy, const uint8_t copy_key[KEY_BYTES], const char *path,
+                    const uint8_t key[KEY_BYTES], struct err *e)
+{
+	struct node *n;
+	uint64_t bytes = 0;
+	enum rc rc = node_open(&n, copy, copy_key, false, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = node_size(n, &bytes, e);
+	if (rc == RC_OK)
+		rc = sealed_write(path, key, bytes - bytes % PAGE_BYTES, read_pages, n, e);
+	node_close(&n);
+	return rc;
+}
+
+static enum rc remove_if_there(const char *path, struct err *e)
+{
+	return file_exists(path) ? file_remove(path, e) : RC_OK;
+}
+
+/* Clears away after a failure, whose error is the one to tell. What stays is removed next time. */
+static void drop(const char *path)
+{
+	if (file_exists(path) && db_remove(path, NULL) != RC_OK)
+		log_warn("%s: could not be removed", path);
+}
+
+static enum rc finish(const char *fresh, const char *path, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir =
+	        slash ? slice_string(slice_of(path, (size_t)(slash - path) + 1)) : mem_string(".");
+	enum rc rc = file_rename(fresh, path, e);
+
+	if (rc == RC_OK)
+		rc = dir_sync(dir, e);
+	free(dir);
+	return rc;
+}
+
+enum rc db_vacuum(struct db *db, struct err *e)
+{
+	enum rc rc;
+
+	(void)sqlite3_limit(db_sqlite(db), SQLITE_LIMIT_ATTACHED, 1);
+	rc = db_exec(db, "VACUUM", e);
+	(void)sqlite3_limit(db_sqlite(db), SQLITE_LIMIT_ATTACHED, 0);
+	return rc;
+}
+
+enum rc db_seal(struct db *from, const char *path, const uint8_t key[KEY_BYTES], struct err *e)
+{
+	char copy[PATH_MAX];
+	char fresh[PATH_MAX];
+	char full[PATH_MAX];
+	uint8_t copy_key[KEY_BYTES];
+	sqlite3_vfs *v = sqlite3_vfs_find(VFS_CRYPT);
+	enum rc rc;
+
+	MUST(v);
+	if (v->xFullPathname(v, path, PATH_MAX, full) != SQLITE_OK ||
+	    (size_t)snprintf(copy, sizeof(copy), "%s.tmp", full) >= sizeof(copy) ||
+	    (size_t)snprintf(fresh, sizeof(fresh), "%s.new", full) >= sizeof(fresh) ||
+	    strpbrk(full, "?#%"))
+		return err_set(e, RC_INVALID, "%s: not a path that can be sealed to", path);
+	rc = db_remove(copy, e);
+	if (rc == RC_OK)
+		rc = remove_if_there(fresh, e);
+	if (rc != RC_OK)
+		return rc;
+	crypt_random(copy_key, sizeof(copy_key));
+	rc = vacuum_into(from, copy, copy_key, e);
+	if (rc == RC_OK)
+		rc = pack(copy, copy_key, fresh, key, e);
+	if (rc == RC_OK)
+		rc = finish(fresh, full, e);
+	crypt_wipe(copy_key, sizeof(copy_key));
+	if (rc != RC_OK) {
+		drop(fresh);
+		drop(copy);
+		return rc;
+	}
+	return db_remove(copy, e);
+}

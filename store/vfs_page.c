@@ -1,0 +1,225 @@
+#include "store/vfs.h"
+
+#include "base/codec.h"
+
+/* What is bound into every box: kind, number, salts of the WAL. */
+#define BOUND 20
+
+static void bound_put(uint8_t out[BOUND], enum box box, uint64_t number, const uint8_t salts[8])
+{
+	put_le32(out, (uint32_t)box);
+	put_le64(out + 4, number);
+	if (salts)
+		memcpy(out + 12, salts, 8);
+	else
+		memset(out + 12, 0, 8);
+}
+
+void page_key_make(struct page_key *k, const uint8_t key[KEY_BYTES])
+{
+	crypt_derive(k->key, key, "mm database");
+}
+
+bool page_seal(uint8_t out[PAGE_BYTES], const uint8_t plain[PAGE_BYTES], enum box box,
+               uint64_t number, const uint8_t salts[8], const struct page_key *k)
+{
+	uint8_t bound[BOUND];
+
+	/* SQLite's WAL checksums cover the reserved bytes, and we give back zeros there. */
+	for (size_t i = PAGE_PLAIN; i < PAGE_BYTES; i++)
+		if (plain[i] != 0)
+			return false;
+	bound_put(bound, box, number, salts);
+	crypt_seal(out, slice_of(plain, PAGE_PLAIN), slice_of(bound, BOUND), k->key);
+	return true;
+}
+
+enum rc page_open(uint8_t out[PAGE_BYTES], const uint8_t sealed[PAGE_BYTES], enum box box,
+                  uint64_t number, const uint8_t salts[8], const struct page_key *k)
+{
+	uint8_t bound[BOUND];
+
+	bound_put(bound, box, number, salts);
+	memset(out + PAGE_PLAIN, 0, PAGE_RESERVED);
+	return crypt_open(out, slice_of(sealed, PAGE_BYTES), slice_of(bound, BOUND), k->key);
+}
+
+void header_seal(uint8_t *out, const uint8_t *plain, size_t n, enum box box, uint64_t number,
+                 const struct page_key *k)
+{
+	uint8_t bound[BOUND];
+
+	bound_put(bound, box, number, NULL);
+	crypt_seal(out, slice_of(plain, n), slice_of(bound, BOUND), k->key);
+}
+
+enum rc header_open(uint8_t *out, const uint8_t *sealed, size_t n, enum box box, uint64_t number,
+                    const struct page_key *k)
+{
+	uint8_t bound[BOUND];
+
+	bound_put(bound, box, number, NULL);
+	return crypt_open(out, slice_of(sealed, n + CRYPT_OVERHEAD), slice_of(bound, BOUND),
+	                  k->key);
+}
+
+/* Numbers in SQLite's files are big endian. */
+static void put_be16(uint8_t *p, unsigned v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static uint32_t get_be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+void page_template(uint8_t out[PAGE_BYTES])
+{
+	memset(out, 0, PAGE_BYTES);
+	memcpy(out, "SQLite format 3", 16);
+	put_be16(out + 16, PAGE_BYTES);
+	out[18] = 2; /* write version: WAL */
+	out[19] = 2; /* read version: WAL */
+	out[20] = PAGE_RESERVED;
+	out[21] = 64; /* payload fractions, fixed */
+	out[22] = 32;
+	out[23] = 32;
+	out[27] = 1;   /* file change counter */
+	out[31] = 1;   /* pages */
+	out[47] = 4;   /* schema format */
+	out[59] = 1;   /* UTF-8 */
+	out[95] = 1;   /* version-valid-for: the change counter */
+	out[100] = 13; /* an empty leaf of a table: the schema */
+	put_be16(out + 105, PAGE_PLAIN);
+}
+
+uint64_t wal_disk_offset(uint64_t frame)
+{
+	return WAL_HEADER_DISK + frame * WAL_FRAME_DISK;
+}
+
+uint64_t wal_logical_size(uint64_t disk_bytes)
+{
+	uint64_t frames;
+	uint64_t part;
+
+	if (disk_bytes < WAL_HEADER_DISK)
+		return MIN_OF(disk_bytes, (uint64_t)WAL_HEADER - 1);
+	frames = (disk_bytes - WAL_HEADER_DISK) / WAL_FRAME_DISK;
+	part = (disk_bytes - WAL_HEADER_DISK) % WAL_FRAME_DISK;
+	if (part < WAL_FRAME_HEADER + CRYPT_OVERHEAD)
+		part = MIN_OF(part, (uint64_t)WAL_FRAME_HEADER - 1);
+	else
+		part -= CRYPT_OVERHEAD;
+	return WAL_HEADER + frames * WAL_FRAME + part;
+}
+
+/* SQLite's running checksum over pairs of 32-bit words (fileformat2.html section 4.2). */
+static void wal_sum(uint32_t sum[2], const uint8_t *p, size_t n, bool big)
+{
+	for (size_t i = 0; i + 8 <= n; i += 8) {
+		sum[0] += (big ? get_be32(p + i) : get_le32(p + i)) + sum[1];
+		sum[1] += (big ? get_be32(p + i + 4) : get_le32(p + i + 4)) + sum[0];
+	}
+}
+
+struct frame {
+	uint8_t head[WAL_FRAME_HEADER];
+	uint8_t page[PAGE_BYTES];
+};
+
+/* False when the frame isn't there, doesn't open, or is of an older log. */
+static bool frame_read(const struct file *wal, const struct page_key *k, uint64_t number,
+                       const uint8_t *salts, struct frame *out)
+{
+	uint8_t disk[WAL_FRAME_DISK];
+	size_t got;
+
+	if (file_read_some(wal, disk, sizeof(disk), wal_disk_offset(number), &got, NULL) != RC_OK ||
+	    got < sizeof(disk))
+		return false;
+	if (header_open(out->head, disk, WAL_FRAME_HEADER, BOX_FRAME_HEADER, number, k) != RC_OK)
+		return false;
+	if (memcmp(out->head + 8, salts, 8) != 0)
+		return false;
+	return page_open(out->page, disk + WAL_FRAME_HEADER + CRYPT_OVERHEAD, BOX_FRAME_PAGE,
+	                 number, salts, k) == RC_OK;
+}
+
+/* True when frame f was written by someone who knew a frame before it with the sum `sum`; `sum`
+ * becomes that of f. */
+static bool frame_follows(const struct frame *f, uint32_t sum[2], bool big)
+{
+	wal_sum(sum, f->head, 8, big);
+	wal_sum(sum, f->page, PAGE_BYTES, big);
+	return get_be32(f->head + 16) == sum[0] && get_be32(f->head + 20) == sum[1];
+}
+
+/* Whether a transaction that ended at or behind frame `from` was followed by another frame: the
+ * second is only begun once the first is synced, so frame `from` was on disk. */
+static bool synced_behind(const struct file *wal, const struct page_key *k, uint64_t from,
+                          uint64_t frames, const uint8_t *salts, bool big)
+{
+	struct frame f;
+	uint32_t sum[2] = { 0, 0 };
+	bool ended = false;
+
+	for (uint64_t i = from; i < frames; i++) {
+		bool there = frame_read(wal, k, i, salts, &f);
+
+		if (there && ended && frame_follows(&f, sum, big))
+			return true;
+		ended = there && get_be32(f.head + 4) != 0;
+		if (there) {
+			sum[0] = get_be32(f.head + 16);
+			sum[1] = get_be32(f.head + 20);
+		}
+	}
+	return false;
+}
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != 0)
+			return false;
+	return true;
+}
+
+enum rc wal_scan(const struct file *wal, const struct page_key *k, uint8_t header[WAL_HEADER],
+                 struct err *e)
+{
+	uint8_t disk[WAL_HEADER_DISK];
+	struct frame f;
+	uint32_t sum[2];
+	uint64_t size;
+	uint64_t frames;
+	size_t got;
+	bool big;
+	enum rc rc = file_read_some(wal, disk, sizeof(disk), 0, &got, e);
+
+	memset(header, 0, WAL_HEADER);
+	if (rc == RC_OK)
+		rc = file_size(wal, &size, e);
+	if (rc != RC_OK)
+		return rc;
+	if (got < sizeof(disk) || all_zero(disk, sizeof(disk)))
+		return RC_OK;
+	if (header_open(header, disk, WAL_HEADER, BOX_WAL_HEADER, 0, k) != RC_OK)
+		return err_set(e, RC_CRYPTO, "%s: the header doesn't open", file_name(wal));
+	frames = (size - WAL_HEADER_DISK) / WAL_FRAME_DISK;
+	big = (get_be32(header) & 1) != 0;
+	sum[0] = get_be32(header + 24);
+	sum[1] = get_be32(header + 28);
+	for (uint64_t i = 0; i < frames; i++) {
+		if (frame_read(wal, k, i, header + 16, &f) && frame_follows(&f, sum, big))
+			continue;
+		if (synced_behind(wal, k, i, frames, header + 16, big))
+			return err_set(e, RC_CORRUPT, "%s: frame %llu is damaged", file_name(wal),
+			               (unsigned long long)i);
+		break;
+	}
+	return RC_OK;
+}
