@@ -1,5 +1,8 @@
 /*
  * smtp/address.h - the grammar of paths and addresses, RFC 5321 section 4.1.2 and RFC 6531 3.3
+ *
+ * Strict: no comment, no blank, no source route, no underscore in a domain, no address literal but
+ * IPv4 and IPv6. Nothing is re-read: what stands in quotes is a local part and never an address.
  */
 #ifndef MM_SMTP_ADDRESS_H
 #define MM_SMTP_ADDRESS_H
@@ -22,7 +25,8 @@ enum rc smtp_path_parse(struct smtp_path *out, struct slice text, unsigned flags
 			struct slice *rest, struct err *e) MUST_USE;
 /* A bare local@domain, whole. */
 bool smtp_address_valid(struct slice address, unsigned flags);
-/* The domain's form for comparing: lower case; the address's for display stays as given. */
+/* Labels of letters, digits and inner hyphens (and UTF-8 with ADDRESS_UTF8), or an address literal
+ * in brackets. */
 bool smtp_domain_valid(struct slice domain, unsigned flags);
 
 #endif

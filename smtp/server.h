@@ -10,7 +10,12 @@
  * 250      The end of data is answered positively by smtp_answer_accepted alone, which demands the
  *          proof that only a sync returns (base/file.h).
  * Reset    One function ends a transaction, and every exit calls it: each reply to the end of data
- *          or of the last BDAT, RSET, EHLO, HELO, STARTTLS, an aborted body, the close.
+ *          or of the last BDAT, RSET, EHLO, HELO, STARTTLS, an aborted body, the close. So each
+ *          ops.mail is followed by exactly one smtp_answer_accepted or one ops.reset.
+ * Inside   An op may answer within its call, never free the session there. ops.reset may come out of
+ *          an answer, of smtp_session_input, _timeout or _free; once it came, the question that was
+ *          open needs no answer (one that still comes to a closed session is ignored).
+ * Threads  One session is used by one thread at a time.
  * Limits   base/limits.h and struct smtp_limits. A session holds at most a line, its replies and
  *          its envelope in memory; body bytes go straight to the op.
  */
@@ -27,6 +32,8 @@ struct smtp_limits {
 	unsigned recipients;    /* then 452 4.5.3 */
 	unsigned errors;        /* 4xx/5xx replies to commands, then 421 4.7.0 and close */
 	unsigned junk;          /* NOOP, RSET, VRFY, HELP... without a message, then the same */
+	/* 0 in any of these but message_bytes: no such limit. An accepted message sets both counters
+	 * back. */
 };
 
 struct smtp_config {
@@ -124,6 +131,12 @@ bool smtp_session_authenticated(const struct smtp_session *s);
 /* "a bare LF", "a bare CR", "a NUL" seen in this body, or NULL; the session itself answers 550 5.6.0
  * unless keep_bare. */
 const char *smtp_session_body_oddity(const struct smtp_session *s);
+bool smtp_session_tls(const struct smtp_session *s);
+/* For deadlines: commands and chunks read so far (a peer that sends a byte now and then doesn't move
+ * it), whether a body is being read, and the bytes of that body so far. */
+uint64_t smtp_session_steps(const struct smtp_session *s);
+bool     smtp_session_in_body(const struct smtp_session *s);
+uint64_t smtp_session_body_bytes(const struct smtp_session *s);
 void *smtp_session_app(const struct smtp_session *s);
 
 #endif
