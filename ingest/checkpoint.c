@@ -1,0 +1,262 @@
+#include "ingest/checkpoint.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/json.h"
+
+#define BLOCKS_AN_ENTRY 200
+
+struct checkpoint {
+	struct pipeline_parts parts;
+	struct disposition *dispositions;
+	size_t disposition_count;
+	size_t disposition_room;
+	struct ledger_entry *ledger;
+	size_t ledger_count;
+	size_t ledger_room;
+	struct spool_position *after; /* the last one of each file */
+	size_t after_count;
+	uint64_t messages; /* since the last checkpoint */
+	uint64_t done;
+	int64_t since_ms;
+};
+
+struct checkpoint *checkpoint_new(const struct pipeline_parts *parts)
+{
+	struct checkpoint *c = mem_new(sizeof(*c));
+
+	c->parts = *parts;
+	return c;
+}
+
+void checkpoint_free(struct checkpoint **c)
+{
+	if (!*c)
+		return;
+	free((*c)->dispositions);
+	free((*c)->ledger);
+	free((*c)->after);
+	free(*c);
+	*c = NULL;
+}
+
+/* Room for one more in an array that doubles. */
+static void *grow(void *array, size_t count, size_t *room, size_t size)
+{
+	if (count < *room)
+		return array;
+	*room = *room ? *room * 2 : 64;
+	return mem_resize(array, *room * size);
+}
+
+void checkpoint_disposition(struct checkpoint *c, const struct disposition *d)
+{
+	c->dispositions =
+	        grow(c->dispositions, c->disposition_count, &c->disposition_room, sizeof(*d));
+	c->dispositions[c->disposition_count++] = *d;
+}
+
+void checkpoint_ledger(struct checkpoint *c, const uint8_t key[LEDGER_KEY],
+                       const struct message_id *id)
+{
+	struct ledger_entry *entry;
+
+	c->ledger = grow(c->ledger, c->ledger_count, &c->ledger_room, sizeof(*c->ledger));
+	entry = &c->ledger[c->ledger_count++];
+	memcpy(entry->key, key, LEDGER_KEY);
+	entry->id = *id;
+}
+
+void checkpoint_position(struct checkpoint *c, const struct spool_position *after)
+{
+	size_t i = 0;
+
+	if (c->messages++ == 0)
+		c->since_ms = clock_mono_ms();
+	while (i < c->after_count && c->after[i].file != after->file)
+		i++;
+	if (i == c->after_count) {
+		c->after = mem_resize(c->after, (i + 1) * sizeof(*c->after));
+		c->after_count++;
+	}
+	c->after[i] = *after;
+}
+
+int64_t checkpoint_age_ms(const struct checkpoint *c)
+{
+	return c->messages ? clock_mono_ms() - c->since_ms : -1;
+}
+
+uint64_t checkpoint_done(const struct checkpoint *c)
+{
+	return c->done;
+}
+
+/* ---- blocks, for the audit log ---- */
+
+struct block_list {
+	json_t *blocks;
+};
+
+struct block_list *block_list_new(void)
+{
+	struct block_list *list = mem_new(sizeof(*list));
+
+	list->blocks = json_array();
+	return list;
+}
+
+void block_list_add(void *arg, const struct store_block *b)
+{
+	struct block_list *list = arg;
+	json_t *o = json_object();
+	char root[65];
+
+	hex_encode(root, b->root, sizeof(b->root));
+	json_put_int(o, "archive", b->archive);
+	json_put_int(o, "segment", (int64_t)b->segment);
+	json_put_int(o, "block", b->block);
+	json_put_int(o, "lot", (int64_t)b->lot);
+	json_put_int(o, "messages", b->messages);
+	json_put_text(o, "root", slice_str(root));
+	json_push(list->blocks, o);
+}
+
+enum rc block_list_account(struct block_list **list, struct audit *audit, struct err *e)
+{
+	json_t *all = (*list)->blocks;
+	enum rc rc = RC_OK;
+
+	for (size_t from = 0; rc == RC_OK && from < json_array_size(all); from += BLOCKS_AN_ENTRY) {
+		json_t *detail = json_object();
+		json_t *some = json_array();
+
+		for (size_t i = from; i < from + BLOCKS_AN_ENTRY && i < json_array_size(all); i++)
+			json_push(some, json_incref(json_array_get(all, i)));
+		json_put(detail, "blocks", some);
+		rc = audit_add(audit, "block", "mmd", detail, e);
+	}
+	json_decref(all);
+	free(*list);
+	*list = NULL;
+	return rc;
+}
+
+static enum rc sync_store(struct checkpoint *c, struct err *e)
+{
+	struct block_list *blocks = block_list_new();
+	enum rc rc = store_sync(c->parts.store, block_list_add, blocks, e);
+	enum rc accounted = block_list_account(&blocks, c->parts.audit, rc == RC_OK ? e : NULL);
+
+	if (rc == RC_OK)
+		rc = accounted;
+	return rc == RC_OK ? audit_sync(c->parts.audit, e) : rc;
+}
+
+/* ---- control.db ---- */
+
+static enum rc put_positions(struct checkpoint *c, struct err *e)
+{
+	struct spool_position *all;
+	size_t count;
+	struct stmt *st;
+	enum rc rc = db_exec(c->parts.control, "DELETE FROM spool_position", e);
+
+	if (rc == RC_OK)
+		rc = db_prepare(c->parts.control, &st, "INSERT INTO spool_position VALUES(?,?,?)",
+		                e);
+	if (rc != RC_OK)
+		return rc;
+	spool_positions(c->parts.spool, c->after, c->after_count, &all, &count);
+	for (size_t i = 0; rc == RC_OK && i < count; i++) {
+		stmt_bind_int(st, 1, (int64_t)all[i].file);
+		stmt_bind_int(st, 2, (int64_t)all[i].offset);
+		stmt_bind_int(st, 3, (int64_t)all[i].records);
+		rc = stmt_run(st, e);
+	}
+	free(all);
+	stmt_free(&st);
+	return rc;
+}
+
+static enum rc put_rows(struct checkpoint *c, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < c->disposition_count; i++)
+		rc = disposition_put(c->parts.control, &c->dispositions[i], e);
+	for (size_t i = 0; rc == RC_OK && i < c->ledger_count; i++)
+		rc = ledger_put(c->parts.control, &c->ledger[i], e);
+	return rc == RC_OK ? put_positions(c, e) : rc;
+}
+
+static enum rc write_control(struct checkpoint *c, struct err *e)
+{
+	enum rc rc = db_begin(c->parts.control, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = put_rows(c, e);
+	if (rc == RC_OK)
+		return db_commit(c->parts.control, e);
+	db_rollback(c->parts.control);
+	return rc;
+}
+
+enum rc checkpoint_write(struct checkpoint *c, struct err *e)
+{
+	unsigned sealed;
+	enum rc rc = sync_store(c, e);
+
+	if (rc == RC_OK)
+		rc = index_commit(c->parts.index, e);
+	if (rc == RC_OK)
+		rc = write_control(c, e);
+	for (size_t i = 0; rc == RC_OK && i < c->after_count; i++)
+		rc = spool_done(c->parts.spool, &c->after[i], e);
+	if (rc == RC_OK)
+		rc = index_seal(c->parts.index, false, &sealed, e);
+	if (rc != RC_OK)
+		return err_in(e, "checkpoint");
+	c->done += c->messages;
+	c->messages = 0;
+	c->disposition_count = 0;
+	c->ledger_count = 0;
+	c->after_count = 0;
+	return RC_OK;
+}
+
+/* ---- tables ---- */
+
+enum rc pipeline_prepare(struct db *control, struct err *e)
+{
+	return db_exec(
+	        control,
+	        "CREATE TABLE IF NOT EXISTS spool_position ("
+	        " file INTEGER PRIMARY KEY, position INTEGER NOT NULL, records INTEGER NOT NULL)"
+	        " STRICT;",
+	        e);
+}
+
+enum rc pipeline_positions(struct db *control, struct spool_position **out, size_t *count,
+                           struct err *e)
+{
+	struct stmt *st;
+	enum rc rc =
+	        db_prepare(control, &st, "SELECT file, position, records FROM spool_position", e);
+
+	*out = NULL;
+	*count = 0;
+	if (rc != RC_OK)
+		return rc;
+	while ((rc = stmt_step(st, e)) == RC_OK) {
+		*out = mem_resize(*out, (*count + 1) * sizeof(**out));
+		(*out)[(*count)++] = (struct spool_position) { (uint64_t)stmt_int(st, 0),
+			                                       (uint64_t)stmt_int(st, 1),
+			                                       (uint64_t)stmt_int(st, 2) };
+	}
+	stmt_free(&st);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}

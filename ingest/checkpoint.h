@@ -1,0 +1,39 @@
+/*
+ * ingest/checkpoint.h - what the pipeline has done since the last checkpoint, and making it last
+ *
+ * Order    store_sync -> block roots into the audit log, synced -> index_commit -> one transaction of
+ *          control.db with dispositions, ledger and spool positions -> spool_done. Each points only to
+ *          what was synced before it.
+ * Threads  The pipeline's, with `writing` held.
+ */
+#ifndef MM_INGEST_CHECKPOINT_H
+#define MM_INGEST_CHECKPOINT_H
+
+#include "ingest/disposition.h"
+#include "ingest/ledger.h"
+#include "ingest/pipeline.h"
+
+struct checkpoint;
+
+struct checkpoint *checkpoint_new(const struct pipeline_parts *parts);
+void checkpoint_free(struct checkpoint **c);
+
+void checkpoint_disposition(struct checkpoint *c, const struct disposition *d);
+void checkpoint_ledger(struct checkpoint *c, const uint8_t key[LEDGER_KEY],
+		       const struct message_id *id);
+/* The message before this position is done. */
+void checkpoint_position(struct checkpoint *c, const struct spool_position *after);
+/* Since the first thing that is not yet checkpointed; -1 when there is none. */
+int64_t checkpoint_age_ms(const struct checkpoint *c);
+/* Messages checkpointed since start. */
+uint64_t checkpoint_done(const struct checkpoint *c);
+enum rc checkpoint_write(struct checkpoint *c, struct err *e) MUST_USE;
+
+/* An audit entry for blocks that reached the disk. */
+struct block_list;
+struct block_list *block_list_new(void);
+void block_list_add(void *list, const struct store_block *b); /* as store_sync's on_block */
+/* Adds the entries (not synced) and frees the list. */
+enum rc block_list_account(struct block_list **list, struct audit *audit, struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,325 @@
+#include "ingest/judge.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/codec.h"
+#include "base/limits.h"
+#include "ingest/resources.h"
+
+/* Rule sets of older versions that spooled messages still refer to. */
+struct old_rules {
+	struct old_rules *next;
+	struct rule_set *rules;
+	char id[RESOURCE_ID_ROOM];
+	int64_t version;
+};
+
+struct judge {
+	struct pipeline_parts parts;
+	struct old_rules *old;
+	int64_t generation; /* of the config that `old` was compiled with */
+	struct buf meta;
+};
+
+struct judge *judge_new(const struct pipeline_parts *parts)
+{
+	struct judge *j = mem_new(sizeof(*j));
+
+	j->parts = *parts;
+	buf_init(&j->meta, LIMIT_REQUEST);
+	return j;
+}
+
+static void forget_old(struct judge *j)
+{
+	while (j->old) {
+		struct old_rules *next = j->old->next;
+
+		rule_set_free(&j->old->rules);
+		free(j->old);
+		j->old = next;
+	}
+}
+
+void judge_free(struct judge **jp)
+{
+	if (!*jp)
+		return;
+	forget_old(*jp);
+	buf_free(&(*jp)->meta);
+	free(*jp);
+	*jp = NULL;
+}
+
+/* ---- the rule set of that version ---- */
+
+static enum rc compile_old(struct judge *j, const struct config *c, struct slice id,
+                           int64_t version, const struct rule_set **out, struct err *e)
+{
+	struct old_rules *o;
+	json_t *json;
+	enum rc rc = resources_version(j->parts.control, RESOURCE_RULE_SET, id, version, &json, e);
+
+	if (rc != RC_OK)
+		return rc;
+	o = mem_new(sizeof(*o));
+	rc = config_compile_rule_set(c, json, &o->rules, e);
+	json_decref(json);
+	if (rc != RC_OK) {
+		free(o);
+		return rc;
+	}
+	(void)snprintf(o->id, sizeof(o->id), "%.*s", (int)id.len, (const char *)id.at);
+	o->version = version;
+	o->next = j->old;
+	j->old = o;
+	*out = o->rules;
+	return RC_OK;
+}
+
+static enum rc find_rules(struct judge *j, const struct config *c, const struct mail *m,
+                          const struct rule_set **out, struct err *e)
+{
+	*out = config_rule_set(c, m->rule_set, m->rule_set_version);
+	if (*out)
+		return RC_OK;
+	if (j->generation != config_generation(c))
+		forget_old(j);
+	j->generation = config_generation(c);
+	for (struct old_rules *o = j->old; o; o = o->next)
+		if (o->version == m->rule_set_version &&
+		    slice_equal(slice_str(o->id), m->rule_set)) {
+			*out = o->rules;
+			return RC_OK;
+		}
+	return compile_old(j, c, m->rule_set, m->rule_set_version, out, e);
+}
+
+/* ---- into one archive ---- */
+
+static enum rc put_index(struct judge *j, uint32_t archive, uint64_t lot, const struct judged *m,
+                         const struct slice *recipients, size_t count, struct err *e)
+{
+	struct document_envelope env = { .lot = lot, .bytes = m->raw.len };
+	struct document doc;
+	enum rc rc;
+
+	mail_envelope(m->mail, &env);
+	memcpy(env.sha256, m->sha256, sizeof(env.sha256));
+	if (recipients) {
+		env.recipients = recipients;
+		env.recipient_count = count;
+	}
+	document_make(&doc, m->parsed, &env);
+	rc = index_add(j->parts.index, archive, &doc.doc, e);
+	document_free(&doc);
+	return rc;
+}
+
+static enum rc put_store(struct judge *j, uint32_t archive, uint64_t lot, const struct judged *m,
+                         struct slice meta, struct err *e)
+{
+	struct store_message sm = { .id = m->mail->id, .lot = lot, .meta = meta, .raw = m->raw };
+
+	if (store_has(j->parts.store, archive, &m->mail->id))
+		return RC_OK;
+	memcpy(sm.sha256, m->sha256, sizeof(sm.sha256));
+	return store_put(j->parts.store, archive, &sm, e);
+}
+
+static enum rc archive_into(struct judge *j, uint32_t archive, const struct judged *m,
+                            json_t *decided, const struct slice *recipients, size_t count,
+                            struct err *e)
+{
+	json_t *meta = json_object();
+	uint64_t lot;
+	enum rc rc;
+
+	json_put(meta, "receipt", json_incref(m->mail->json));
+	json_put(meta, "archive", decided);
+	buf_clear(&j->meta);
+	rc = json_write(&j->meta, meta);
+	json_decref(meta);
+	if (rc != RC_OK)
+		return err_set(e, rc, "what is kept beside the message is too long");
+	rc = keyring_lot(j->parts.keys, archive, (int32_t)day_of_ms(m->mail->received_ms), 0, &lot,
+	                 e);
+	if (rc == RC_OK)
+		rc = put_store(j, archive, lot, m, buf_slice(&j->meta), e);
+	if (rc == RC_OK)
+		rc = put_index(j, archive, lot, m, recipients, count, e);
+	return rc;
+}
+
+/* ---- what was decided, for the record beside the bytes ---- */
+
+static bool shares_recipient(const struct rule_execution *a, const struct rule_execution *b)
+{
+	for (size_t i = 0; i < a->recipient_count; i++)
+		for (size_t k = 0; k < b->recipient_count; k++)
+			if (a->recipients[i] == b->recipients[k])
+				return true;
+	return false;
+}
+
+static json_t *added_headers(const struct rule_outcome *o, const struct rule_execution *upto)
+{
+	json_t *list = json_array();
+
+	for (const struct rule_execution *x = o->executions; x < upto; x++) {
+		json_t *header;
+
+		if (x->what->kind != RULE_ADD_HEADER || !shares_recipient(x, upto))
+			continue;
+		header = json_object();
+		json_put_text(header, "name", slice_str(x->what->header_name));
+		json_put_text(header, "value", slice_str(x->what->header_value));
+		json_push(list, header);
+	}
+	return list;
+}
+
+static json_t *describe(const struct rule_set *rs, const struct rule_outcome *o,
+                        const struct rule_execution *x)
+{
+	json_t *d = json_object();
+	json_t *covered = json_array();
+	json_t *replaced = json_array();
+	json_t *headers = added_headers(o, x);
+
+	json_put_text(d, "rule_set", slice_str(rule_set_id(rs)));
+	json_put_text(d, "rule_set_name", slice_str(rule_set_name(rs)));
+	json_put_int(d, "rule_set_version", rule_set_version(rs));
+	json_put_int(d, "rule", x->rule);
+	json_put_text(d, "rule_name", slice_str(x->rule_name));
+	json_put_int(d, "action", x->action);
+	for (size_t i = 0; i < x->recipient_count; i++)
+		json_push(covered, json_of_slice(o->recipients[x->recipients[i]].address));
+	json_put(d, "recipients", covered);
+	for (size_t i = o->envelope_count; i < o->recipient_count; i++)
+		json_push(replaced, json_of_slice(o->recipients[i].address));
+	if (json_array_size(replaced))
+		json_put(d, "replaced", replaced);
+	else
+		json_decref(replaced);
+	if (json_array_size(headers))
+		json_put(d, "headers", headers);
+	else
+		json_decref(headers);
+	return d;
+}
+
+/* ---- one message ---- */
+
+struct tally {
+	unsigned archived;
+	const struct rule_execution *failed; /* an Archive whose archive is gone */
+	const struct rule_execution *dropped;
+};
+
+static enum rc carry_out(struct judge *j, const struct rule_set *rs, const struct rule_outcome *o,
+                         const struct judged *m, struct tally *t, struct err *e)
+{
+	struct slice *all = mem_array(o->recipient_count, sizeof(*all));
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < o->recipient_count; i++)
+		all[i] = o->recipients[i].address;
+	for (size_t i = 0; rc == RC_OK && i < o->execution_count; i++) {
+		const struct rule_execution *x = &o->executions[i];
+
+		if (x->what->kind == RULE_DROP) {
+			t->dropped = x;
+		} else if (x->what->kind == RULE_ARCHIVE && x->what->archive == 0) {
+			t->failed = x;
+		} else if (x->what->kind == RULE_ARCHIVE) {
+			rc = archive_into(j, x->what->archive, m, describe(rs, o, x), all,
+			                  o->recipient_count, e);
+			t->archived++;
+		}
+	}
+	free(all);
+	return rc;
+}
+
+static void copy_name(char *out, size_t room, const char *s)
+{
+	(void)snprintf(out, room, "%s", s ? s : "");
+}
+
+static bool settle(const struct rule_set *rs, const struct rule_outcome *o, const struct tally *t,
+                   struct disposition *d)
+{
+	const struct rule_execution *x = t->failed ? t->failed : t->dropped;
+
+	if (t->archived && !t->failed)
+		return false;
+	copy_name(d->rule_set, sizeof(d->rule_set), rule_set_id(rs));
+	d->rule_set_version = rule_set_version(rs);
+	d->rule = x ? (int)x->rule : -1;
+	if (x)
+		copy_name(d->rule_name, sizeof(d->rule_name), x->rule_name);
+	if (t->failed) {
+		d->kind = DISPOSITION_FAILED;
+		(void)snprintf(d->text, sizeof(d->text), "the archive %s does not exist",
+		               t->failed->what->archive_ref);
+	} else if (o->unmatched) {
+		d->kind = DISPOSITION_UNMATCHED;
+	} else {
+		d->kind = o->live == 0 ? DISPOSITION_DROPPED : DISPOSITION_NO_ACTION;
+	}
+	return true;
+}
+
+static enum rc judge_by_rules(struct judge *j, const struct rule_set *rs, const struct judged *m,
+                              struct disposition *d, bool *record, struct err *e)
+{
+	struct rule_facts facts = { .bytes = m->raw.len };
+	struct rule_outcome outcome;
+	struct tally t = { 0 };
+	enum rc rc;
+
+	document_facts(&facts, m->parsed);
+	mail_facts(m->mail, &facts);
+	rc = rules_run(rs, &facts, m->mail->recipients, m->mail->recipient_count, &outcome, NULL,
+	               e);
+	if (rc == RC_OK) {
+		rc = carry_out(j, rs, &outcome, m, &t, e);
+		*record = settle(rs, &outcome, &t, d);
+		rule_outcome_free(&outcome);
+	} else if (rc == RC_LIMIT) {
+		*record = true;
+		d->kind = DISPOSITION_FAILED;
+		copy_name(d->text, sizeof(d->text), e ? e->text : "too many recipients");
+		rc = RC_OK;
+	}
+	document_facts_free(&facts);
+	return rc;
+}
+
+enum rc judge_message(struct judge *j, const struct config *c, const struct judged *m,
+                      struct disposition *d, bool *record, struct err *e)
+{
+	const struct rule_set *rs;
+	json_t *decided;
+	enum rc rc;
+
+	*record = false;
+	*d = (struct disposition) { .id = m->mail->id,
+		                    .received_ms = m->mail->received_ms,
+		                    .rule = -1 };
+	if (m->mail->import) {
+		decided = json_object();
+		json_put_text(decided, "import", slice_str("mm-import"));
+		return archive_into(j, m->mail->archive, m, decided, NULL, 0, e);
+	}
+	rc = find_rules(j, c, m->mail, &rs, e);
+	if (rc == RC_NOTFOUND || rc == RC_INVALID) {
+		*record = true;
+		d->kind = DISPOSITION_FAILED;
+		copy_name(d->text, sizeof(d->text), e ? e->text : "");
+		return RC_OK;
+	}
+	return rc == RC_OK ? judge_by_rules(j, rs, m, d, record, e) : rc;
+}

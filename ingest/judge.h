@@ -1,0 +1,35 @@
+/*
+ * ingest/judge.h - one parsed message: rules, then what they ask for, into store and index
+ *
+ * What     Runs the rule set by the version fixed at commit (an import has none), puts the message
+ *          into each archive that an Archive action names, with what was decided beside its bytes, adds
+ *          it to the index, and says what became of it.
+ * Twice    A message that an archive has already (a replay after a crash) is not stored again.
+ * Threads  The pipeline's, with `writing` held.
+ */
+#ifndef MM_INGEST_JUDGE_H
+#define MM_INGEST_JUDGE_H
+
+#include "ingest/disposition.h"
+#include "ingest/mail.h"
+#include "ingest/pipeline.h"
+
+struct judge;
+
+struct judge *judge_new(const struct pipeline_parts *parts);
+void judge_free(struct judge **j);
+
+/* One message as the spool gave it and the worker read it. */
+struct judged {
+	const struct mail *mail;
+	const struct parsed *parsed;
+	struct slice raw;
+	const uint8_t *sha256;
+};
+
+/* RC_OK: done, and `d` says whether a disposition is to be recorded (*record). Everything else is an
+ * error of store, index or key ring: nothing may be checkpointed. */
+enum rc judge_message(struct judge *j, const struct config *c, const struct judged *m,
+		      struct disposition *d, bool *record, struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,119 @@
+#include "ingest/mail.h"
+
+#include <stdlib.h>
+
+#include "base/codec.h"
+
+static enum policy_tls tls_of(struct slice version)
+{
+	if (slice_equal(version, slice_str("TLSv1.3")))
+		return POLICY_TLS_1_3;
+	return slice_equal(version, slice_str("TLSv1.2")) ? POLICY_TLS_1_2 : POLICY_TLS_NONE;
+}
+
+/* "rcpt" is a list of {"to":...}; `more` a list of plain addresses. */
+static void read_recipients(struct mail *m, const json_t *receipt, const json_t *more)
+{
+	json_t *list = json_member_array(receipt, "rcpt");
+	size_t count = json_array_size(list) + json_array_size(more);
+
+	m->recipients = mem_array(count, sizeof(*m->recipients));
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		struct slice to = json_member_text(json_array_get(list, i), "to");
+
+		if (to.at)
+			m->recipients[m->recipient_count++] = to;
+	}
+	for (size_t i = 0; i < json_array_size(more); i++) {
+		struct slice to = json_text(json_array_get(more, i));
+
+		if (to.at)
+			m->recipients[m->recipient_count++] = to;
+	}
+}
+
+static void read_receipt(struct mail *m, const json_t *receipt, const json_t *more)
+{
+	m->mail_from = json_member_text(receipt, "mail_from");
+	m->helo = json_member_text(receipt, "helo");
+	m->ip = json_member_text(receipt, "ip");
+	m->ingress = json_member_text(receipt, "ingress");
+	m->rule_set = json_member_text(receipt, "rule_set");
+	m->rule_set_version = json_member_int(receipt, "rule_set_version", 0);
+	m->odd = json_member_text(receipt, "odd");
+	m->tls = tls_of(json_member_text(json_object_get(receipt, "tls"), "version"));
+	m->tls_wrapped = json_member_bool(receipt, "tls_wrapped", false);
+	m->archive = (uint32_t)json_member_int(receipt, "archive", 0);
+	m->import = m->archive != 0;
+	read_recipients(m, receipt, more);
+}
+
+static enum rc read_import(struct mail *m, const json_t *receipt, struct err *e)
+{
+	int64_t received_ms = json_member_int(receipt, "received_ms", -1);
+
+	if (!m->import)
+		return RC_OK;
+	if (!hex_decode(m->ledger, sizeof(m->ledger), json_member_text(receipt, "ledger")))
+		return err_set(e, RC_INVALID, "an imported message has no ledger key");
+	if (received_ms >= 0) {
+		m->id = id_at(&m->id, received_ms);
+		m->received_ms = id_received_ms(&m->id);
+	}
+	return RC_OK;
+}
+
+enum rc mail_read(struct mail *m, const struct message_id *id, int64_t received_ms,
+                  struct slice meta, struct err *e)
+{
+	enum rc rc;
+
+	*m = (struct mail) { .id = *id, .received_ms = received_ms };
+	rc = json_read(&m->json, meta, e);
+	if (rc != RC_OK)
+		return err_in(e, "what is kept beside the message");
+	read_receipt(m, m->json, NULL);
+	return read_import(m, m->json, e);
+}
+
+enum rc mail_read_stored(struct mail *m, const struct message_id *id, struct slice meta,
+                         struct err *e)
+{
+	enum rc rc;
+
+	*m = (struct mail) { .id = *id, .received_ms = id_received_ms(id) };
+	rc = json_read(&m->json, meta, e);
+	if (rc != RC_OK)
+		return err_in(e, "what is kept beside the message");
+	read_receipt(m, json_object_get(m->json, "receipt"),
+	             json_member_array(json_object_get(m->json, "archive"), "replaced"));
+	return RC_OK;
+}
+
+void mail_free(struct mail *m)
+{
+	free(m->recipients);
+	json_decref(m->json);
+	*m = (struct mail) { .received_ms = 0 };
+}
+
+void mail_envelope(const struct mail *m, struct document_envelope *env)
+{
+	env->id = m->id;
+	env->mail_from = m->mail_from;
+	env->recipients = m->recipients;
+	env->recipient_count = m->recipient_count;
+	env->ingress = m->ingress;
+	env->ip = m->ip;
+	env->problem = m->odd;
+}
+
+void mail_facts(const struct mail *m, struct rule_facts *facts)
+{
+	facts->mail_from = m->mail_from;
+	facts->helo = m->helo;
+	if (!ip_parse(&facts->peer, m->ip))
+		facts->peer = (struct ip) { 0 };
+	facts->tls = m->tls;
+	facts->tls_wrapped = m->tls_wrapped;
+}

@@ -1,0 +1,49 @@
+/*
+ * ingest/mail.h - what was known of a message when it was received, read back from its JSON
+ *
+ * The spool's record carries the "receipt" (ingest/meta.h writes it, or an import); the store keeps it
+ * with what the rules decided as {"receipt":{...},"archive":{...}}. docs/formats.md, "Meta of a message".
+ */
+#ifndef MM_INGEST_MAIL_H
+#define MM_INGEST_MAIL_H
+
+#include "base/json.h"
+#include "ingest/document.h"
+#include "ingest/ledger.h"
+#include "ingest/rules.h"
+
+struct mail {
+	struct message_id id; /* of the archived message */
+	int64_t received_ms;
+	bool import;          /* no rules: straight into `archive` */
+	uint32_t archive;
+	uint8_t ledger[LEDGER_KEY];
+	struct slice mail_from;
+	struct slice helo;
+	struct slice ip;
+	struct slice ingress;
+	struct slice rule_set;
+	int64_t rule_set_version;
+	struct slice odd; /* "a bare LF" */
+	enum policy_tls tls;
+	bool tls_wrapped;
+	struct slice *recipients; /* as received; behind them those of ReplaceRecipient (stored mail) */
+	size_t recipient_count;
+	json_t *json; /* what the slices point into */
+};
+
+/* From the spool's record. A meta that can't be read leaves an empty envelope and RC_INVALID: the
+ * message is archived nowhere without one, so the caller records the failure. */
+enum rc mail_read(struct mail *m, const struct message_id *id, int64_t received_ms,
+		  struct slice meta, struct err *e) MUST_USE;
+/* From the store's meta. */
+enum rc mail_read_stored(struct mail *m, const struct message_id *id, struct slice meta,
+			 struct err *e) MUST_USE;
+void mail_free(struct mail *m);
+
+/* The envelope part of an index document. */
+void mail_envelope(const struct mail *m, struct document_envelope *env);
+/* The parts of a rule's facts that come from the envelope. */
+void mail_facts(const struct mail *m, struct rule_facts *facts);
+
+#endif

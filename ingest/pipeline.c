@@ -1,0 +1,387 @@
+#include "ingest/pipeline.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/log.h"
+#include "ingest/checkpoint.h"
+#include "ingest/judge.h"
+#include "ingest/parse.h"
+
+#define BATCH_MESSAGES    64
+#define BATCH_BYTES       (8u << 20)
+#define IDLE_MS           200  /* between two looks at the spool without a wake */
+#define CHECKPOINT_MIN_MS 100  /* a trickle shares its syncs */
+#define CHECKPOINT_MAX_MS 1000 /* a flood waits no longer than this to be findable */
+#define CHECKPOINT_BYTES  (32u << 20)
+
+struct item {
+	struct spool_record record;
+	struct mail mail;
+	bool readable; /* mail_read worked */
+};
+
+struct batch {
+	size_t count;
+	struct item items[BATCH_MESSAGES];
+	struct parse_job jobs[BATCH_MESSAGES];
+};
+
+struct pipeline {
+	struct pipeline_parts parts;
+	struct parse_pool *pool;
+	struct judge *judge;
+	struct checkpoint *checkpoint;
+	struct batch batches[2];
+	pthread_t thread;
+	pthread_mutex_t lock; /* everything below */
+	pthread_cond_t changed;
+	bool woken;
+	bool stop;
+	bool running;
+	uint64_t done; /* messages checkpointed since start */
+	struct err failure;
+	struct pipeline_totals totals;
+};
+
+/* ---- one batch ---- */
+
+static enum rc fill_batch(struct pipeline *p, struct batch *b, struct err *e)
+{
+	size_t bytes = 0;
+
+	b->count = 0;
+	while (b->count < BATCH_MESSAGES && bytes < BATCH_BYTES) {
+		struct item *it = &b->items[b->count];
+		enum rc rc = spool_next(p->parts.spool, &it->record, e);
+
+		if (rc == RC_AGAIN)
+			break;
+		if (rc != RC_OK)
+			return rc;
+		b->jobs[b->count] = (struct parse_job) { .raw = it->record.raw };
+		bytes += it->record.raw.len;
+		b->count++;
+	}
+	return RC_OK;
+}
+
+static enum rc read_envelope(struct item *it)
+{
+	struct err e = { 0 };
+	enum rc rc =
+	        mail_read(&it->mail, &it->record.id, it->record.received_ms, it->record.meta, &e);
+	char id[ID_TEXT + 1];
+
+	it->readable = rc == RC_OK;
+	if (rc != RC_OK) {
+		id_format(id, &it->record.id);
+		log_error("message %s: %s", id, e.text);
+	}
+	return rc;
+}
+
+/* A record whose envelope can't be read is listed, not forgotten. */
+static void note_unreadable(struct pipeline *p, const struct item *it)
+{
+	struct disposition d = { .id = it->record.id,
+		                 .received_ms = it->record.received_ms,
+		                 .kind = DISPOSITION_FAILED,
+		                 .rule = -1,
+		                 .text = "its envelope can't be read" };
+
+	checkpoint_disposition(p->checkpoint, &d);
+}
+
+static enum rc store_item(struct pipeline *p, const struct config *c, struct item *it,
+                          const struct parse_job *job, struct err *e)
+{
+	struct judged m = { &it->mail, &job->parsed, it->record.raw, it->record.sha256 };
+	struct disposition d;
+	bool record;
+	enum rc rc;
+
+	if (read_envelope(it) != RC_OK) {
+		note_unreadable(p, it);
+	} else {
+		rc = judge_message(p->judge, c, &m, &d, &record, e);
+		if (rc != RC_OK)
+			return rc;
+		if (record)
+			checkpoint_disposition(p->checkpoint, &d);
+		if (it->mail.import)
+			checkpoint_ledger(p->checkpoint, it->mail.ledger, &it->mail.id);
+	}
+	checkpoint_position(p->checkpoint, &it->record.after);
+	return RC_OK;
+}
+
+static enum rc store_batch(struct pipeline *p, struct batch *b, struct err *e)
+{
+	struct config *c = p->parts.config(p->parts.arg);
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < b->count; i++) {
+		if (rc == RC_OK) {
+			rc = store_item(p, c, &b->items[i], &b->jobs[i], e);
+			p->totals.messages++;
+			if (b->jobs[i].outcome != PARSE_OK)
+				p->totals.unparsed++;
+		}
+		mail_free(&b->items[i].mail);
+		parse_job_free(&b->jobs[i]);
+	}
+	b->count = 0;
+	config_unref(&c);
+	return rc;
+}
+
+/* Reads the next batch into `fresh` and has it parsed while `ready` is stored. */
+static enum rc turn(struct pipeline *p, struct batch *ready, struct batch *fresh, struct err *e)
+{
+	enum rc stored;
+	enum rc parsed = RC_OK;
+	enum rc rc = fill_batch(p, fresh, e);
+
+	if (rc == RC_OK && fresh->count)
+		rc = parse_begin(p->pool, fresh->jobs, fresh->count, e);
+	if (rc != RC_OK)
+		return rc;
+	stored = store_batch(p, ready, e);
+	if (fresh->count)
+		parsed = parse_wait(p->pool, stored == RC_OK ? e : NULL);
+	return stored != RC_OK ? stored : parsed;
+}
+
+/* ---- the thread ---- */
+
+static void publish(struct pipeline *p)
+{
+	uint64_t done = checkpoint_done(p->checkpoint);
+
+	(void)pthread_mutex_lock(&p->lock);
+	p->done = done;
+	p->totals.checkpoints++;
+	(void)pthread_cond_broadcast(&p->changed);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+static bool due(const struct pipeline *p, bool more)
+{
+	int64_t age = checkpoint_age_ms(p->checkpoint);
+
+	if (age < 0)
+		return false;
+	if (!more)
+		return age >= CHECKPOINT_MIN_MS || p->stop;
+	return age >= CHECKPOINT_MAX_MS || store_buffered(p->parts.store) >= CHECKPOINT_BYTES;
+}
+
+/* Everything that is there now; *more says whether a batch is under way. */
+static enum rc step(struct pipeline *p, unsigned *which, bool *more, struct err *e)
+{
+	enum rc rc;
+
+	(void)pthread_mutex_lock(p->parts.writing);
+	rc = turn(p, &p->batches[*which], &p->batches[1 - *which], e);
+	*which = 1 - *which;
+	*more = p->batches[*which].count > 0;
+	if (rc == RC_OK && due(p, *more)) {
+		rc = checkpoint_write(p->checkpoint, e);
+		if (rc == RC_OK)
+			publish(p);
+	}
+	(void)pthread_mutex_unlock(p->parts.writing);
+	return rc;
+}
+
+/* Until woken, or for a while; true when the thread is to end. */
+static bool rest(struct pipeline *p)
+{
+	int64_t age = checkpoint_age_ms(p->checkpoint);
+	int64_t ms = age >= 0 ? CHECKPOINT_MIN_MS - age + 1 : IDLE_MS;
+	struct timespec until;
+	bool stop;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until); /* tidy: what pthread_cond_timedwait takes */
+	until.tv_nsec += (ms < 1 ? 1 : ms) * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	(void)pthread_mutex_lock(&p->lock);
+	while (!p->woken && !p->stop &&
+	       pthread_cond_timedwait(&p->changed, &p->lock, &until) != ETIMEDOUT)
+		;
+	p->woken = false;
+	stop = p->stop;
+	(void)pthread_mutex_unlock(&p->lock);
+	return stop;
+}
+
+static void fail(struct pipeline *p, const struct err *e)
+{
+	log_error("the pipeline stops: %s; the spool keeps what is not archived", e->text);
+	(void)pthread_mutex_lock(&p->lock);
+	p->failure = *e;
+	if (p->failure.code == RC_OK)
+		p->failure.code = RC_IO;
+	(void)pthread_cond_broadcast(&p->changed);
+	(void)pthread_mutex_unlock(&p->lock);
+	if (p->parts.failed)
+		p->parts.failed(p->parts.arg, e);
+}
+
+static bool stopping(struct pipeline *p)
+{
+	bool stop;
+
+	(void)pthread_mutex_lock(&p->lock);
+	stop = p->stop;
+	(void)pthread_mutex_unlock(&p->lock);
+	return stop;
+}
+
+static void *run(void *arg)
+{
+	struct pipeline *p = arg;
+	struct err e = { 0 };
+	unsigned which = 0;
+	bool more = false;
+	bool stop = false;
+
+	/* The senders' side comes first on a busy machine: indexing follows at its own pace. */
+	(void)setpriority(PRIO_PROCESS, 0, 10);
+	while (!stop || more) {
+		if (step(p, &which, &more, &e) != RC_OK) {
+			fail(p, &e);
+			return NULL;
+		}
+		stop = more ? stopping(p) : rest(p);
+	}
+	(void)pthread_mutex_lock(p->parts.writing);
+	if (checkpoint_age_ms(p->checkpoint) >= 0 && checkpoint_write(p->checkpoint, &e) != RC_OK)
+		fail(p, &e);
+	else
+		publish(p);
+	(void)pthread_mutex_unlock(p->parts.writing);
+	return NULL;
+}
+
+/* ---- from outside ---- */
+
+static void init_batches(struct pipeline *p)
+{
+	for (size_t b = 0; b < 2; b++)
+		for (size_t i = 0; i < BATCH_MESSAGES; i++)
+			spool_record_init(&p->batches[b].items[i].record);
+}
+
+static void free_batches(struct pipeline *p)
+{
+	for (size_t b = 0; b < 2; b++)
+		for (size_t i = 0; i < BATCH_MESSAGES; i++) {
+			if (i < p->batches[b].count) {
+				mail_free(&p->batches[b].items[i].mail);
+				parse_job_free(&p->batches[b].jobs[i]);
+			}
+			spool_record_free(&p->batches[b].items[i].record);
+		}
+}
+
+enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, struct err *e)
+{
+	struct pipeline *p = mem_new(sizeof(*p));
+	pthread_condattr_t attributes;
+	enum rc rc;
+
+	*out = NULL;
+	p->parts = *parts;
+	p->judge = judge_new(parts);
+	p->checkpoint = checkpoint_new(parts);
+	init_batches(p);
+	MUST(pthread_mutex_init(&p->lock, NULL) == 0);
+	MUST(pthread_condattr_init(&attributes) == 0);
+	MUST(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+	MUST(pthread_cond_init(&p->changed, &attributes) == 0);
+	(void)pthread_condattr_destroy(&attributes);
+	rc = parse_pool_new(&p->pool, parts->workers, NULL, e);
+	if (rc == RC_OK && pthread_create(&p->thread, NULL, run, p) != 0)
+		rc = err_set(e, RC_LIMIT, "no thread for the pipeline");
+	p->running = rc == RC_OK;
+	if (rc != RC_OK) {
+		pipeline_free(&p);
+		return rc;
+	}
+	*out = p;
+	return RC_OK;
+}
+
+void pipeline_free(struct pipeline **pp)
+{
+	struct pipeline *p = *pp;
+
+	if (!p)
+		return;
+	if (p->running) {
+		(void)pthread_mutex_lock(&p->lock);
+		p->stop = true;
+		(void)pthread_cond_broadcast(&p->changed);
+		(void)pthread_mutex_unlock(&p->lock);
+		(void)pthread_join(p->thread, NULL);
+	}
+	parse_pool_free(&p->pool);
+	free_batches(p);
+	judge_free(&p->judge);
+	checkpoint_free(&p->checkpoint);
+	(void)pthread_mutex_destroy(&p->lock);
+	(void)pthread_cond_destroy(&p->changed);
+	free(p);
+	*pp = NULL;
+}
+
+void pipeline_wake(struct pipeline *p)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	p->woken = true;
+	(void)pthread_cond_broadcast(&p->changed);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+const struct err *pipeline_failure(struct pipeline *p)
+{
+	bool failed;
+
+	(void)pthread_mutex_lock(&p->lock);
+	failed = p->failure.code != RC_OK;
+	(void)pthread_mutex_unlock(&p->lock);
+	return failed ? &p->failure : NULL;
+}
+
+void pipeline_count(struct pipeline *p, struct pipeline_totals *out)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	*out = p->totals;
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+enum rc pipeline_drain(struct pipeline *p, int64_t ms, struct err *e)
+{
+	int64_t until = ms > INT64_MAX - clock_mono_ms() ? INT64_MAX : clock_mono_ms() + ms;
+	struct spool_totals spool;
+
+	for (;;) {
+		spool_backlog(p->parts.spool, &spool);
+		if (pipeline_failure(p))
+			return err_set(e, RC_IO, "the pipeline has stopped: %s", p->failure.text);
+		if (spool.messages == 0)
+			return RC_OK;
+		if (clock_mono_ms() >= until)
+			return err_set(e, RC_AGAIN, "%llu messages are still in the spool",
+			               (unsigned long long)spool.messages);
+		pipeline_wake(p);
+		clock_sleep_ms(20);
+	}
+}
