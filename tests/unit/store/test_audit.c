@@ -1,0 +1,526 @@
+#include "tests/unit/test.h"
+
+#include <pthread.h>
+
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/log.h"
+#include "store/audit.h"
+#include "tests/unit/store/scratch.h"
+
+#define FILE_HEADER  128
+#define ENTRY_HEADER 64
+
+static const uint8_t master[KEY_BYTES] = "audit test master key, 32 bytes";
+
+struct fixture {
+	struct scratch s;
+	struct keyring *kr;
+	struct audit *a;
+	struct err e;
+};
+
+static enum rc try_open(struct fixture *f)
+{
+	audit_close(&f->a);
+	return audit_open(&f->a, f->s.dir, f->kr, &f->e);
+}
+
+static void reopen(struct fixture *f)
+{
+	EXPECT_OK(try_open(f), &f->e);
+}
+
+static void begin(struct fixture *f)
+{
+	memset(f, 0, sizeof(*f));
+	scratch_make(&f->s);
+	EXPECT_OK(keyring_create(f->s.dir, master, &f->e), &f->e);
+	EXPECT_OK(keyring_open(&f->kr, f->s.dir, master, &f->e), &f->e);
+	reopen(f);
+}
+
+static void end(struct fixture *f)
+{
+	audit_close(&f->a);
+	keyring_close(&f->kr);
+	scratch_remove(&f->s);
+}
+
+static void add(struct fixture *f, int n)
+{
+	json_t *detail = n % 3 ? json_pack("{s:i, s:s}", "n", n, "text", "canary words") : NULL;
+
+	EXPECT_OK(audit_add(f->a, n % 2 ? "search" : "read", "uid 1000", detail, &f->e), &f->e);
+}
+
+static void add_many(struct fixture *f, int from, int to)
+{
+	for (int n = from; n < to; n++)
+		add(f, n);
+	EXPECT_OK(audit_sync(f->a, &f->e), &f->e);
+}
+
+static char *log_path(struct fixture *f, unsigned number)
+{
+	char name[40];
+
+	(void)snprintf(name, sizeof(name), "audit/%08u.log", number);
+	return scratch_path(&f->s, name);
+}
+
+static void read_log(struct fixture *f, unsigned number, struct buf *b)
+{
+	char *path = log_path(f, number);
+
+	buf_init(b, (size_t)1 << 30);
+	EXPECT_OK(file_read_all(path, b, &f->e), &f->e);
+	free(path);
+}
+
+static void write_log(struct fixture *f, unsigned number, struct slice s)
+{
+	char *path = log_path(f, number);
+
+	EXPECT_OK(file_replace(path, s, &f->e), &f->e);
+	free(path);
+}
+
+struct seen {
+	uint64_t next;
+	int64_t when;
+	unsigned details;
+	uint64_t stop_at;
+};
+
+static enum rc see(void *arg, const struct audit_entry *entry, struct err *e)
+{
+	struct seen *s = arg;
+
+	assert_int_equal(entry->number, s->next++);
+	assert_true(entry->when_ms >= s->when);
+	s->when = entry->when_ms;
+	assert_string_equal(entry->who, "uid 1000");
+	assert_true(!strcmp(entry->event, "search") || !strcmp(entry->event, "read"));
+	if (entry->detail) {
+		s->details++;
+		assert_string_equal(json_string_value(json_object_get(entry->detail, "text")),
+		                    "canary words");
+	}
+	if (entry->number == s->stop_at)
+		return err_set(e, RC_LIMIT, "enough");
+	return RC_OK;
+}
+
+static void test_entries_last(void **state)
+{
+	struct fixture f;
+	struct audit_head head;
+	struct audit_head seen;
+	struct seen s = { .next = 1 };
+
+	(void)state;
+	begin(&f);
+	audit_head(f.a, &head);
+	assert_int_equal(head.entries, 0);
+	for (int round = 0; round < 10; round++) {
+		add_many(&f, round * 20, round * 20 + 20);
+		if (round % 3 == 0)
+			reopen(&f);
+	}
+	audit_head(f.a, &head);
+	assert_int_equal(head.entries, 200);
+	EXPECT_OK(audit_each(f.a, 1, see, &s, &f.e), &f.e);
+	assert_int_equal(s.next, 201);
+	assert_int_equal(s.details, 133);
+	s = (struct seen) { .next = 150, .stop_at = 160 };
+	assert_int_equal(audit_each(f.a, 150, see, &s, &f.e), RC_LIMIT);
+	assert_int_equal(s.next, 161);
+	EXPECT_OK(audit_verify(f.a, &head, &seen, &f.e), &f.e);
+	assert_memory_equal(&seen, &head, sizeof(head));
+	assert_int_equal(audit_add(f.a, "no such word", "x", NULL, &f.e), RC_INVALID);
+	assert_int_equal(audit_add(f.a, "read", "\xff", json_object(), &f.e), RC_INVALID);
+	end(&f);
+}
+
+static void test_nothing_readable(void **state)
+{
+	struct fixture f;
+	struct buf b;
+
+	(void)state;
+	begin(&f);
+	add_many(&f, 0, 50);
+	read_log(&f, 1, &b);
+#ifdef MM_TEST_PLAINTEXT
+	assert_true(slice_find(buf_slice(&b), slice_str("canary words")) != SIZE_MAX);
+#else
+	assert_true(slice_find(buf_slice(&b), slice_str("canary words")) == SIZE_MAX);
+	assert_true(slice_find(buf_slice(&b), slice_str("uid 1000")) == SIZE_MAX);
+#endif
+	buf_free(&b);
+	end(&f);
+}
+
+static void test_unsynced_is_not_the_head(void **state)
+{
+	struct fixture f;
+	struct audit_head head;
+
+	(void)state;
+	begin(&f);
+	add_many(&f, 0, 3);
+	add(&f, 3);
+	audit_head(f.a, &head);
+	assert_int_equal(head.entries, 3);
+	EXPECT_OK(audit_sync(f.a, &f.e), &f.e);
+	audit_head(f.a, &head);
+	assert_int_equal(head.entries, 4);
+	end(&f);
+}
+
+static void test_head_text(void **state)
+{
+	struct audit_head h = { .entries = 12345, .when_ms = 1795470379123 };
+	struct audit_head back;
+	static const char *const bad[] = {
+		"",
+		"mm-audit-head 2 1 2026-11-23T21:46:19.123Z 00",
+		"mm-audit-head 1 -1 2026-11-23T21:46:19.123Z 00",
+		"mm-audit-head 1 1 yesterday 00",
+		"mm-audit-head 1 1 2026-11-23T21:46:19.123Z 00",
+	};
+	char text[160];
+
+	(void)state;
+	memset(h.hash, 0xab, sizeof(h.hash));
+	audit_head_format(text, &h);
+	assert_true(audit_head_parse(&back, slice_str(text)));
+	assert_memory_equal(&back, &h, sizeof(h));
+	for (size_t i = 0; i < COUNT(bad); i++)
+		EXPECT(bad[i], !audit_head_parse(&back, slice_str(bad[i])));
+}
+
+/* Offsets of the entries of one file; the last is the end. */
+static size_t entry_offsets(struct slice s, size_t *at, size_t room)
+{
+	size_t n = 0;
+	size_t pos = FILE_HEADER;
+
+	while (n + 1 < room && pos + ENTRY_HEADER <= s.len) {
+		at[n++] = pos;
+		pos += ENTRY_HEADER + get_le32(s.at + pos + 4);
+	}
+	at[n] = pos;
+	assert_int_equal(pos, s.len);
+	return n;
+}
+
+enum mutation { EDIT, DROP, TWICE, SWAP, CUT, MUTATIONS };
+
+static void mutate(struct buf *out, struct slice s, const size_t *at, size_t i, enum mutation how,
+                   uint64_t *seed)
+{
+	struct slice before = slice_part(s, 0, at[i]);
+	struct slice this = slice_part(s, at[i], at[i + 1] - at[i]);
+	struct slice after = slice_from(s, at[i + 1]);
+
+	buf_clear(out);
+	(void)!buf_add(out, before);
+	if (how == SWAP) {
+		size_t n = at[i + 2] - at[i + 1];
+
+		(void)!buf_add(out, slice_part(after, 0, n));
+		after = slice_from(after, n);
+	}
+	if (how != DROP && how != CUT)
+		(void)!buf_add(out, this);
+	if (how == TWICE)
+		(void)!buf_add(out, this);
+	if (how != CUT)
+		(void)!buf_add(out, after);
+	if (how == EDIT)
+		out->at[at[i] + scratch_random(seed) % this.len] ^=
+		        (uint8_t)(1 << scratch_random(seed) % 8);
+}
+
+/* Each of 200 entries edited, dropped, doubled, swapped and cut at: found, at open or against the
+ * anchor. What is not at the tail is found without it. */
+static void test_mutations(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct audit_head anchor;
+	struct audit_head seen;
+	struct buf whole;
+	struct buf changed;
+	size_t at[300];
+	size_t n;
+
+	(void)state;
+	begin(&f);
+	for (int i = 0; i < 100; i++)
+		add_many(&f, 2 * i, 2 * i + 2);
+	audit_head(f.a, &anchor);
+	audit_close(&f.a);
+	read_log(&f, 1, &whole);
+	n = entry_offsets(buf_slice(&whole), at, COUNT(at));
+	assert_int_equal(n, 200);
+	buf_init(&changed, (size_t)1 << 30);
+	for (size_t i = 0; i < n; i++) {
+		for (enum mutation how = EDIT; how < MUTATIONS; how++) {
+			enum rc rc;
+
+			if (how == SWAP && i + 1 == n)
+				continue;
+			mutate(&changed, buf_slice(&whole), at, i, how, &seed);
+			write_log(&f, 1, buf_slice(&changed));
+			rc = try_open(&f);
+			if (rc == RC_OK) {
+				assert_true(how == CUT || i + 4 >= n);
+				if (how != TWICE || i + 1 < n)
+					rc = audit_verify(f.a, &anchor, &seen, &f.e);
+				else
+					rc = RC_CORRUPT; /* a second copy of the last adds nothing
+					                  */
+			}
+			if (rc != RC_CORRUPT)
+				fail_msg("entry %zu, mutation %d: %s", i + 1, (int)how,
+				         rc_name(rc));
+		}
+	}
+	write_log(&f, 1, buf_slice(&whole));
+	reopen(&f);
+	EXPECT_OK(audit_verify(f.a, &anchor, &seen, &f.e), &f.e);
+	buf_free(&whole);
+	buf_free(&changed);
+	end(&f);
+}
+
+/* The log is changed behind the back of who has it open. */
+static void test_verify_reads_the_disk(void **state)
+{
+	struct fixture f;
+	struct audit_head seen;
+	struct buf b;
+	char *path;
+	struct file *file;
+
+	(void)state;
+	begin(&f);
+	add_many(&f, 0, 20);
+	read_log(&f, 1, &b);
+	b.at[b.len - 5] ^= 1;
+	path = log_path(&f, 1);
+	EXPECT_OK(file_open(&file, path, FILE_WRITE, &f.e), &f.e);
+	EXPECT_OK(file_write_at(file, buf_slice(&b), 0, &f.e), &f.e);
+	file_close(&file);
+	assert_int_equal(audit_verify(f.a, NULL, &seen, &f.e), RC_CORRUPT);
+	assert_non_null(strstr(f.e.text, "entry 20"));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(audit_verify(f.a, NULL, &seen, &f.e), RC_CORRUPT);
+	write_log(&f, 1, buf_slice(&b));
+	free(path);
+	buf_free(&b);
+	end(&f);
+}
+
+/* Cut at every length within the last entry: all before it is there, the rest is sealed by the next
+ * file, and the chain goes on. */
+static void test_torn_tail(void **state)
+{
+	struct fixture f;
+	struct buf whole;
+	size_t at[32];
+	size_t n;
+
+	(void)state;
+	begin(&f);
+	add_many(&f, 0, 5);
+	audit_close(&f.a);
+	read_log(&f, 1, &whole);
+	n = entry_offsets(buf_slice(&whole), at, COUNT(at));
+	for (size_t cut = at[n - 1]; cut < whole.len; cut += 7) {
+		struct audit_head head;
+		char *second = log_path(&f, 2);
+
+		write_log(&f, 1, slice_part(buf_slice(&whole), 0, cut));
+		reopen(&f);
+		audit_head(f.a, &head);
+		assert_int_equal(head.entries, 4);
+		EXPECT_OK(audit_verify(f.a, &head, NULL, &f.e), &f.e);
+		add_many(&f, 10, 13);
+		assert_int_equal(file_exists(second), cut != at[n - 1]);
+		reopen(&f);
+		audit_head(f.a, &head);
+		assert_int_equal(head.entries, 7);
+		EXPECT_OK(audit_verify(f.a, &head, NULL, &f.e), &f.e);
+		audit_close(&f.a);
+		(void)unlink(second);
+		free(second);
+	}
+	buf_free(&whole);
+	end(&f);
+}
+
+/* A crash while the second file is made leaves it without a header: it counts as never begun. */
+static void test_hollow_file(void **state)
+{
+	struct fixture f;
+	struct audit_head head;
+	struct seen s = { .next = 1 };
+
+	(void)state;
+	begin(&f);
+	add_many(&f, 0, 5);
+	audit_close(&f.a);
+	write_log(&f, 2, slice_str(""));
+	reopen(&f);
+	audit_head(f.a, &head);
+	assert_int_equal(head.entries, 5);
+	add_many(&f, 5, 8);
+	audit_close(&f.a);
+	write_log(&f, 4, slice_str("half a header"));
+	reopen(&f);
+	add_many(&f, 8, 9);
+	reopen(&f);
+	audit_head(f.a, &head);
+	assert_int_equal(head.entries, 9);
+	EXPECT_OK(audit_verify(f.a, &head, NULL, &f.e), &f.e);
+	EXPECT_OK(audit_each(f.a, 1, see, &s, &f.e), &f.e);
+	assert_int_equal(s.next, 10);
+	/* A file that has entries doesn't become hollow unnoticed. */
+	audit_close(&f.a);
+	write_log(&f, 3, slice_str(""));
+	assert_int_equal(try_open(&f), RC_CORRUPT);
+	end(&f);
+}
+
+/* 16 MiB a file; the chain crosses them, and none may be missing or cut. */
+static void test_roll(void **state)
+{
+	struct fixture f;
+	struct audit_head head;
+	struct buf b;
+	char *big = mem_new(1 << 20);
+	char *path;
+
+	(void)state;
+	begin(&f);
+	memset(big, 'x', (1 << 20) - 1);
+	for (int i = 0; i < 40; i++)
+		EXPECT_OK(audit_add(f.a, "plan", "mmd", json_pack("{s:s}", "x", big), &f.e), &f.e);
+	EXPECT_OK(audit_sync(f.a, &f.e), &f.e);
+	free(big);
+	reopen(&f);
+	audit_head(f.a, &head);
+	assert_int_equal(head.entries, 40);
+	EXPECT_OK(audit_verify(f.a, &head, NULL, &f.e), &f.e);
+	path = log_path(&f, 2);
+	assert_true(file_exists(path));
+	audit_close(&f.a);
+	read_log(&f, 2, &b);
+	write_log(&f, 2, slice_part(buf_slice(&b), 0, b.len - 1));
+	assert_int_equal(try_open(&f), RC_CORRUPT);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(try_open(&f), RC_CORRUPT);
+	b.at[b.len / 2] ^= 4;
+	write_log(&f, 2, buf_slice(&b));
+	reopen(&f); /* only the last file is read at open */
+	assert_int_equal(audit_verify(f.a, &head, NULL, &f.e), RC_CORRUPT);
+	buf_free(&b);
+	free(path);
+	end(&f);
+}
+
+static void *add_some(void *arg)
+{
+	struct fixture *f = arg;
+	struct err e = { 0 };
+
+	for (int i = 0; i < 100; i++)
+		if (audit_add(f->a, "read", "uid 1000", NULL, &e) != RC_OK ||
+		    audit_sync(f->a, &e) != RC_OK)
+			return f;
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	struct fixture f;
+	struct audit_head head;
+	pthread_t threads[6];
+	struct seen s = { .next = 1 };
+
+	(void)state;
+	begin(&f);
+	for (size_t i = 0; i < COUNT(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, add_some, &f), 0);
+	for (size_t i = 0; i < COUNT(threads); i++) {
+		void *failed;
+
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_null(failed);
+	}
+	audit_head(f.a, &head);
+	assert_int_equal(head.entries, 600);
+	EXPECT_OK(audit_each(f.a, 1, see, &s, &f.e), &f.e);
+	assert_int_equal(s.next, 601);
+	end(&f);
+}
+
+/* Random bytes changed anywhere: opening and reading end with an answer, never with a wrong entry
+ * (see() checks each). */
+static void test_flips(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct buf whole;
+
+	(void)state;
+	begin(&f);
+	for (int i = 0; i < 20; i++)
+		add_many(&f, i, i + 1);
+	audit_close(&f.a);
+	read_log(&f, 1, &whole);
+	for (int i = 0; i < 1000; i++) {
+		size_t where = scratch_random(&seed) % whole.len;
+		uint8_t old = whole.at[where];
+		struct audit_head head;
+		enum rc rc;
+
+		whole.at[where] ^= (uint8_t)(1 + scratch_random(&seed) % 255);
+		write_log(&f, 1, buf_slice(&whole));
+		whole.at[where] = old;
+		rc = try_open(&f);
+		if (rc == RC_OK) {
+			audit_head(f.a, &head);
+			assert_true(head.entries < 20);
+		} else {
+			assert_int_equal(rc, RC_CORRUPT);
+		}
+	}
+	write_log(&f, 1, buf_slice(&whole));
+	buf_free(&whole);
+	end(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_entries_last),
+		cmocka_unit_test(test_nothing_readable),
+		cmocka_unit_test(test_unsynced_is_not_the_head),
+		cmocka_unit_test(test_head_text),
+		cmocka_unit_test(test_mutations),
+		cmocka_unit_test(test_verify_reads_the_disk),
+		cmocka_unit_test(test_torn_tail),
+		cmocka_unit_test(test_hollow_file),
+		cmocka_unit_test(test_roll),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_flips),
+	};
+
+	log_init("test", LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
