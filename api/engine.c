@@ -8,6 +8,7 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "retention/clockguard.h"
+#include "ingest/checkpoint.h"
 #include "ingest/disposition.h"
 #include "ingest/ledger.h"
 #include "ingest/resources.h"
@@ -403,6 +404,23 @@ enum rc engine_account(struct engine *en, const char *event, const char *who, js
 	enum rc rc = audit_add(en->audit, event, who, detail, e);
 
 	return rc == RC_OK ? audit_sync(en->audit, e) : rc;
+}
+
+enum rc engine_repack(struct engine *en, struct err *e)
+{
+	struct block_list *blocks = block_list_new();
+	enum rc rc;
+	enum rc accounted;
+
+	(void)pthread_mutex_lock(&en->writing);
+	rc = store_repack(en->store, (int32_t)day_of_ms(clock_now_ms()), block_list_add, blocks, e);
+	accounted = block_list_account(&blocks, en->audit, rc == RC_OK ? e : NULL);
+	if (rc == RC_OK)
+		rc = accounted;
+	if (rc == RC_OK)
+		rc = audit_sync(en->audit, e);
+	(void)pthread_mutex_unlock(&en->writing);
+	return rc;
 }
 
 /* ---- options ---- */

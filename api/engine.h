@@ -77,6 +77,8 @@ void    engine_sweep(struct engine *en, struct config *c, struct sweep *s);
 /* An entry for the log, and its sync: what is answered afterwards is accounted for. */
 enum rc engine_account(struct engine *en, const char *event, const char *who, json_t *detail,
 		       struct err *e) MUST_USE;
+/* Merges the small blocks of past days; takes `writing` itself. */
+enum rc engine_repack(struct engine *en, struct err *e) MUST_USE;
 /* Defaults for a directory: DIR.key. In memory to be freed. */
 char   *engine_key_path(const char *dir, const char *key_file);
 

@@ -193,7 +193,7 @@ enum rc op_passwd(struct request *r, struct err *e)
 
 /* ---- dispositions ---- */
 
-static json_t *disposition_json(const struct disposition *d)
+json_t *disposition_json(const struct disposition *d)
 {
 	json_t *o = json_object();
 	char id[ID_TEXT + 1];

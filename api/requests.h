@@ -40,4 +40,8 @@ enum rc request_archive(const struct request *r, struct config *c,
 /* The id of argument "id". */
 enum rc request_id(const struct request *r, struct message_id *id, struct err *e) MUST_USE;
 
+/* A disposition as a row; a new reference. */
+struct disposition;
+json_t *disposition_json(const struct disposition *d);
+
 #endif

@@ -1,0 +1,213 @@
+/* api/op_rebuild.c - the index anew from the store, shards sealed, blocks merged */
+#include <stdlib.h>
+
+#include "api/ops.h"
+#include "base/clock.h"
+#include "base/codec.h"
+#include "ingest/checkpoint.h"
+#include "ingest/mail.h"
+#include "ingest/parse.h"
+
+#define BATCH       64
+#define DEAD_ROOM   256
+#define COMMIT_EACH 2000
+
+/* Copies of what the walk shows, until a batch is full. */
+struct waiting {
+	struct message_id id;
+	uint64_t lot;
+	uint32_t archive;
+	uint8_t sha256[32];
+	struct buf meta;
+	struct buf raw;
+};
+
+struct rebuild {
+	struct request *r;
+	struct parse_pool *pool;
+	struct waiting items[BATCH];
+	struct parse_job jobs[BATCH];
+	size_t count;
+	uint64_t done;
+	uint64_t failed;
+	uint64_t total;
+	uint64_t committed;
+};
+
+static enum rc add_one(struct rebuild *b, const struct waiting *w, const struct parse_job *job,
+                       struct err *e)
+{
+	struct document_envelope env = { .lot = w->lot, .bytes = w->raw.len };
+	struct document doc;
+	struct mail mail;
+	enum rc rc = mail_read_stored(&mail, &w->id, buf_slice(&w->meta), e);
+
+	if (rc == RC_OK) {
+		mail_envelope(&mail, &env);
+		memcpy(env.sha256, w->sha256, sizeof(env.sha256));
+		document_make(&doc, &job->parsed, &env);
+		rc = index_add(b->r->en->index, w->archive, &doc.doc, e);
+		document_free(&doc);
+	}
+	mail_free(&mail);
+	return rc;
+}
+
+static enum rc tell(struct rebuild *b, struct err *e)
+{
+	json_t *o = json_object();
+
+	json_put_int(o, "done", (int64_t)b->done);
+	json_put_int(o, "total", (int64_t)b->total);
+	return request_row(b->r, o, e);
+}
+
+static enum rc flush(struct rebuild *b, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (b->count == 0)
+		return RC_OK;
+	rc = parse_begin(b->pool, b->jobs, b->count, e);
+	if (rc == RC_OK)
+		rc = parse_wait(b->pool, e);
+	for (size_t i = 0; i < b->count; i++) {
+		if (rc == RC_OK)
+			rc = add_one(b, &b->items[i], &b->jobs[i], e);
+		parse_job_free(&b->jobs[i]);
+		buf_free(&b->items[i].meta);
+		buf_free(&b->items[i].raw);
+	}
+	b->done += b->count;
+	b->count = 0;
+	if (rc == RC_OK && b->done - b->committed >= COMMIT_EACH) {
+		b->committed = b->done;
+		rc = index_commit(b->r->en->index, e);
+		if (rc == RC_OK)
+			rc = tell(b, e);
+	}
+	return rc;
+}
+
+static enum rc take(void *arg, uint32_t archive, const struct store_message *m, const char *problem,
+                    struct err *e)
+{
+	struct rebuild *b = arg;
+	struct waiting *w = &b->items[b->count];
+
+	if (problem) {
+		b->failed++;
+		return RC_OK;
+	}
+	w->id = m->id;
+	w->lot = m->lot;
+	w->archive = archive;
+	memcpy(w->sha256, m->sha256, sizeof(w->sha256));
+	buf_init(&w->meta, SIZE_MAX / 8);
+	buf_init(&w->raw, SIZE_MAX / 8);
+	if (buf_add(&w->meta, m->meta) != RC_OK || buf_add(&w->raw, m->raw) != RC_OK)
+		return err_set(e, RC_LIMIT, "out of memory");
+	b->jobs[b->count] = (struct parse_job) { .raw = buf_slice(&w->raw) };
+	b->count++;
+	return b->count == BATCH ? flush(b, e) : RC_OK;
+}
+
+/* The old shards lose their keys before the new ones are written. */
+static enum rc empty_index(struct engine *en, uint32_t archive, struct err *e)
+{
+	enum rc rc = RC_LIMIT;
+
+	while (rc == RC_LIMIT) {
+		uint64_t dead[DEAD_ROOM];
+		size_t count = 0;
+		enum rc killed;
+
+		rc = index_reset(en->index, archive, dead, DEAD_ROOM, &count, e);
+		if (rc != RC_OK && rc != RC_LIMIT)
+			return rc;
+		killed = keyring_destroy(en->keys, dead, count, e);
+		if (killed != RC_OK)
+			return killed;
+	}
+	return index_drop_dead(en->index, e);
+}
+
+static enum rc rebuild(struct rebuild *b, uint32_t archive, struct err *e)
+{
+	struct engine *en = b->r->en;
+	struct store_visit visit = { .message = take, .arg = b };
+	struct store_totals totals;
+	unsigned sealed;
+	enum rc rc = empty_index(en, archive, e);
+
+	store_count(en->store, archive, &totals);
+	b->total = totals.messages;
+	if (rc == RC_OK)
+		rc = store_walk(en->store, archive, &visit, e);
+	if (rc == RC_OK)
+		rc = flush(b, e);
+	if (rc == RC_OK)
+		rc = index_commit(en->index, e);
+	if (rc == RC_OK)
+		rc = index_seal(en->index, false, &sealed, e);
+	for (size_t i = 0; i < b->count; i++) {
+		buf_free(&b->items[i].meta);
+		buf_free(&b->items[i].raw);
+	}
+	return rc;
+}
+
+enum rc op_reindex(struct request *r, struct err *e)
+{
+	struct rebuild *b = mem_new(sizeof(*b));
+	struct config *c = engine_config(r->en);
+	const struct archive_info *a = NULL;
+	json_t *detail = json_object();
+	enum rc rc = RC_OK;
+
+	b->r = r;
+	if (json_object_get(r->args, "archive"))
+		rc = request_archive(r, c, &a, e);
+	if (rc == RC_OK)
+		rc = parse_pool_new(&b->pool, 2, NULL, e);
+	if (rc == RC_OK) {
+		(void)pthread_mutex_lock(&r->en->writing);
+		rc = rebuild(b, a ? a->number : 0, e);
+		(void)pthread_mutex_unlock(&r->en->writing);
+	}
+	parse_pool_free(&b->pool);
+	json_put_int(detail, "messages", (int64_t)b->done);
+	json_put_int(detail, "failed", (int64_t)b->failed);
+	r->result = json_deep_copy(detail);
+	if (rc == RC_OK)
+		rc = engine_account(r->en, "reindex", r->who, detail, e);
+	else
+		json_decref(detail);
+	config_unref(&c);
+	free(b);
+	return rc;
+}
+
+enum rc op_seal(struct request *r, struct err *e)
+{
+	unsigned sealed = 0;
+	json_t *detail = json_object();
+	enum rc rc;
+
+	(void)pthread_mutex_lock(&r->en->writing);
+	rc = index_commit(r->en->index, e);
+	if (rc == RC_OK)
+		rc = index_seal(r->en->index, true, &sealed, e);
+	(void)pthread_mutex_unlock(&r->en->writing);
+	json_put_int(detail, "sealed", sealed);
+	r->result = json_deep_copy(detail);
+	if (rc == RC_OK)
+		return engine_account(r->en, "seal", r->who, detail, e);
+	json_decref(detail);
+	return rc;
+}
+
+enum rc op_repack(struct request *r, struct err *e)
+{
+	return engine_repack(r->en, e);
+}
