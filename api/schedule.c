@@ -1,0 +1,187 @@
+#include "api/schedule.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "api/sweeping.h"
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/log.h"
+#include "retention/clockguard.h"
+
+#define DEFAULT_SWEEP_MINUTE 150 /* 02:30 UTC */
+#ifdef MM_TEST
+#define LOOK_MS 500 /* tests set the clock and wait for what follows */
+#else
+#define LOOK_MS 30000
+#endif
+
+struct schedule {
+	struct engine *en;
+	struct schedule_options opt;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool stop;
+	int64_t day;         /* the last one whose daily work is done */
+	int64_t sweep_after; /* the last scheduled instant that was acted on */
+};
+
+enum rc schedule_parse(const char *text, int *sweep_minute, struct err *e)
+{
+	struct slice minutes;
+	struct slice hours;
+	uint64_t h;
+	uint64_t m;
+
+	*sweep_minute = DEFAULT_SWEEP_MINUTE;
+	if (!text)
+		return RC_OK;
+	if (strcmp(text, "off") == 0) {
+		*sweep_minute = -1;
+		return RC_OK;
+	}
+	hours = slice_cut(slice_str(text), ':', &minutes);
+	if (!slice_to_u64(hours, &h) || !slice_to_u64(minutes, &m) || h > 23 || m > 59)
+		return err_set(
+		        e, RC_INVALID,
+		        "configuration: retention.schedule is \"HH:MM\" (UTC, daily) or \"off\"");
+	*sweep_minute = (int)(h * 60 + m);
+	return RC_OK;
+}
+
+/* The last scheduled instant that is not after `now`. */
+static int64_t last_due(const struct schedule *s, int64_t now_ms)
+{
+	int64_t at = day_of_ms(now_ms) * MS_PER_DAY + s->opt.sweep_minute * INT64_C(60000);
+
+	return at <= now_ms ? at : at - MS_PER_DAY;
+}
+
+static void daily(struct schedule *s)
+{
+	struct err e = { 0 };
+
+	if (engine_account(s->en, "tick", "mmd", NULL, &e) != RC_OK)
+		log_error("the daily audit entry: %s", e.text);
+	if (s->opt.new_day)
+		s->opt.new_day(s->opt.arg);
+	if (engine_repack(s->en, &e) != RC_OK)
+		log_error("merging small blocks: %s", e.text);
+}
+
+static void sweep(struct schedule *s)
+{
+	struct sweeping w;
+	struct sweep_plan plan = { 0 };
+	struct sweep_report report = { 0 };
+	struct err e = { 0 };
+	enum rc rc;
+
+	sweeping_begin(&w, s->en);
+	rc = sweep_plan_make(&w.sweep, &plan, &e);
+	if (rc == RC_OK)
+		rc = sweep_run(&w.sweep, &plan, "mmd", false, &report, &e);
+	sweep_plan_free(&plan);
+	sweeping_end(&w);
+	if (rc == RC_OK && report.lots)
+		log_info("retention: %llu messages of %llu days destroyed",
+		         (unsigned long long)report.messages, (unsigned long long)report.lots);
+	else if (rc != RC_OK)
+		log_error("retention: %s", e.text);
+}
+
+static void guard(struct schedule *s)
+{
+	struct err e = { 0 };
+
+	(void)pthread_mutex_lock(&s->en->writing);
+	if (clockguard_tick(s->en->control, &e) != RC_OK)
+		log_error("the clock guard: %s", e.text);
+	(void)pthread_mutex_unlock(&s->en->writing);
+}
+
+static void look(struct schedule *s)
+{
+	int64_t now_ms = clock_now_ms();
+
+	guard(s);
+	if (day_of_ms(now_ms) != s->day) {
+		s->day = day_of_ms(now_ms);
+		daily(s);
+	}
+	if (s->opt.sweep_minute >= 0 && last_due(s, now_ms) > s->sweep_after) {
+		s->sweep_after = last_due(s, now_ms);
+		sweep(s);
+	}
+}
+
+/* False when it is time to end. */
+static bool rest(struct schedule *s)
+{
+	struct timespec until;
+	bool stop;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until); /* tidy: what pthread_cond_timedwait takes */
+	until.tv_sec += LOOK_MS / 1000;
+	until.tv_nsec += LOOK_MS % 1000 * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	(void)pthread_mutex_lock(&s->lock);
+	while (!s->stop && pthread_cond_timedwait(&s->changed, &s->lock, &until) != ETIMEDOUT)
+		;
+	stop = s->stop;
+	(void)pthread_mutex_unlock(&s->lock);
+	return !stop;
+}
+
+static void *run(void *arg)
+{
+	struct schedule *s = arg;
+
+	while (rest(s))
+		look(s);
+	return NULL;
+}
+
+enum rc schedule_start(struct schedule **out, struct engine *en, const struct schedule_options *opt,
+                       struct err *e)
+{
+	struct schedule *s = mem_new(sizeof(*s));
+	pthread_condattr_t attributes;
+
+	s->en = en;
+	s->opt = *opt;
+	s->day = day_of_ms(clock_now_ms());
+	s->sweep_after = last_due(s, clock_now_ms());
+	MUST(pthread_mutex_init(&s->lock, NULL) == 0);
+	MUST(pthread_condattr_init(&attributes) == 0);
+	MUST(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+	MUST(pthread_cond_init(&s->changed, &attributes) == 0);
+	(void)pthread_condattr_destroy(&attributes);
+	if (pthread_create(&s->thread, NULL, run, s) != 0) {
+		free(s);
+		*out = NULL;
+		return err_set(e, RC_LIMIT, "no thread for the schedule");
+	}
+	*out = s;
+	return RC_OK;
+}
+
+void schedule_stop(struct schedule **sp)
+{
+	struct schedule *s = *sp;
+
+	if (!s)
+		return;
+	(void)pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	(void)pthread_cond_broadcast(&s->changed);
+	(void)pthread_mutex_unlock(&s->lock);
+	(void)pthread_join(s->thread, NULL);
+	(void)pthread_mutex_destroy(&s->lock);
+	(void)pthread_cond_destroy(&s->changed);
+	free(s);
+	*sp = NULL;
+}
