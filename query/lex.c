@@ -90,15 +90,16 @@ static bool near_operator(struct lexer *l, struct slice run, struct item *it)
 	if (!slice_equal(slice_part(run, 0, name), slice_str(name == 6 ? "AROUND" : "NEAR")))
 		return false;
 	ahead.at = l->at + name;
-	it->kind = ITEM_NEAR;
 	it->number = 0;
 	if (run.len > name) {
 		if (run.at[name] != '/' || !number_at(l, ahead.at + 1, &it->number, &end) ||
 		    end != l->at + run.len)
 			return false;
+		it->kind = ITEM_NEAR;
 		l->at = end;
 		return true;
 	}
+	it->kind = ITEM_NEAR;
 	l->at = ahead.at;
 	if (ahead.at < l->text.len && l->text.at[ahead.at] == '(') {
 		if (number_at(l, ahead.at + 1, &it->number, &end) && end < l->text.len &&

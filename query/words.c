@@ -439,7 +439,7 @@ static enum rc date_range(struct slice a, struct slice b, int64_t now_ms, int64_
 		rc = span_parse(b, now_ms, &span, e);
 		*high = span.instant ? span.low : span.high;
 	}
-	if (rc == RC_OK && *high < *low)
+	if (rc == RC_OK && (*high < *low || (*high == *low && !span.instant)))
 		return err_set(e, RC_INVALID, "the range of dates ends before it begins");
 	return rc;
 }
