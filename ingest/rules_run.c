@@ -29,6 +29,7 @@ struct run {
 	uint8_t *added;   /* for each recipient a bit for each AddHeader action that it had */
 	size_t added_row; /* bytes of a row */
 	struct index_list matched;
+	size_t first_live; /* nobody before it is live, nor ever will be */
 };
 
 /* ---- lists ---- */
@@ -339,9 +340,14 @@ static void end_replaced(struct run *r, const struct rule_action *a, int executi
 	}
 }
 
-static size_t find_live(const struct rule_outcome *out, struct slice address)
+static size_t find_live(struct run *r, struct slice address)
 {
-	for (size_t i = 0; i < out->recipient_count; i++)
+	const struct rule_outcome *out = r->out;
+
+	while (r->first_live < out->recipient_count &&
+	       out->recipients[r->first_live].state != RECIPIENT_LIVE)
+		r->first_live++;
+	for (size_t i = r->first_live; i < out->recipient_count; i++)
 		if (out->recipients[i].state == RECIPIENT_LIVE &&
 		    slice_equal_nocase(out->recipients[i].address, address))
 			return i;
@@ -351,7 +357,7 @@ static size_t find_live(const struct rule_outcome *out, struct slice address)
 static enum rc bring(struct run *r, struct slice address, int execution, const struct heritage *h,
                      struct err *e)
 {
-	size_t at = find_live(r->out, address);
+	size_t at = find_live(r, address);
 
 	if (at == SIZE_MAX) {
 		enum rc rc = add_recipient(r, address, execution, e);
@@ -415,7 +421,7 @@ static enum rc run_rule(struct run *r, unsigned rule, struct err *e)
 	struct rule_outcome *out = r->out;
 
 	r->matched.count = 0;
-	for (size_t i = 0; i < out->recipient_count; i++) {
+	for (size_t i = r->first_live; i < out->recipient_count; i++) {
 		if (out->recipients[i].state != RECIPIENT_LIVE || !rule_applies(r, rule, i))
 			continue;
 		list_add(&r->matched, (uint32_t)i);
