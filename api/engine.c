@@ -288,6 +288,15 @@ static struct config *config_for_pipeline(void *arg)
 	return engine_config(arg);
 }
 
+static void pipeline_broke(void *arg, const struct err *e)
+{
+	struct engine *en = arg;
+
+	(void)e; /* the pipeline has logged it */
+	if (en->broken)
+		en->broken(en->broken_arg);
+}
+
 static enum rc start_pipeline(struct engine *en, const struct engine_options *opt, struct err *e)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -300,6 +309,7 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.spool = en->spool,
 		.writing = &en->writing,
 		.config = config_for_pipeline,
+		.failed = pipeline_broke,
 		.arg = en,
 		.workers = opt->parse_workers ? opt->parse_workers : (unsigned)MAX_OF(cores, 1L),
 	};
@@ -317,6 +327,8 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	en->dir = mem_string(opt->dir);
 	en->program = mem_string(opt->program);
 	en->opened_ms = clock_now_ms();
+	en->broken = opt->broken;
+	en->broken_arg = opt->broken_arg;
 	MUST(pthread_mutex_init(&en->writing, NULL) == 0);
 	MUST(pthread_mutex_init(&en->config_lock, NULL) == 0);
 	MUST(pthread_mutex_init(&en->importing, NULL) == 0);

@@ -35,6 +35,9 @@ struct engine_options {
 	uint64_t    spool_file_bytes; /* 0: 64 MiB */
 	uint64_t    spool_max_bytes;
 	unsigned    parse_workers; /* 0: one a processor */
+	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
+	void (*broken)(void *arg);
+	void *broken_arg;
 };
 
 struct engine {
@@ -54,9 +57,12 @@ struct engine {
 	pthread_mutex_t   importing; /* one import at a time */
 	struct config    *config;
 	int64_t           opened_ms;
-	/* Called, with no lock held, when resources or passwords have changed; mmd reconfigures its front. */
-	void (*changed)(void *arg);
-	void  *changed_arg;
+	/* Called, with no lock held, when resources or passwords have changed; mmd reconfigures its front
+	 * and returns when new connections see it. */
+	enum rc (*changed)(void *arg, struct err *e);
+	void *changed_arg;
+	void (*broken)(void *arg); /* from engine_options */
+	void *broken_arg;
 };
 
 /* "mmctl init": DIR, its key ring, control database and audit log; the master key in `key_file` if that

@@ -145,7 +145,7 @@ enum rc op_apply(struct request *r, struct err *e)
 		put_count(r->result, "unchanged", a.unchanged);
 	}
 	if (rc == RC_OK && r->en->changed)
-		r->en->changed(r->en->changed_arg);
+		rc = r->en->changed(r->en->changed_arg, e);
 	apply_result_free(&a);
 	return rc;
 }
@@ -185,7 +185,7 @@ enum rc op_passwd(struct request *r, struct err *e)
 		rc = engine_reload(r->en, e);
 	(void)pthread_mutex_unlock(&r->en->writing);
 	if (rc == RC_OK && r->en->changed)
-		r->en->changed(r->en->changed_arg);
+		rc = r->en->changed(r->en->changed_arg, e);
 	r->result = json_object();
 	json_put_int(r->result, "version", version);
 	return rc;

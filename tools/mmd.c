@@ -1,0 +1,444 @@
+/* tools/mmd.c - the daemon: opens the data directory, starts what faces the world, answers the
+ * tools */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/requests.h"
+#include "api/schedule.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/tls.h"
+#include "ingest/front.h"
+#include "ingest/resources.h"
+#include "store/crypt.h"
+#include "tools/cli.h"
+
+#define REQUEST_THREADS 8
+#define APPLY_WAIT_S    20
+#define DRAIN_MS        30000
+
+struct mmd {
+	struct cli *cli;
+	json_t *config; /* the configuration file */
+	struct engine *engine;
+	struct loop *loop;
+	struct front *front;
+	struct request_server *requests;
+	struct schedule *schedule;
+	struct engine_options options;
+	struct front_options smtp;
+	struct tls_cert cert;
+	struct buf cert_pem;
+	struct buf key_pem;
+	int sweep_minute;
+	int status;
+};
+
+/* ---- the configuration file ---- */
+
+static enum rc read_pem(const json_t *smtp, const char *member, struct buf *out, struct err *e)
+{
+	const char *path = json_string_value(json_object_get(smtp, member));
+
+	buf_clear(out);
+	if (!path)
+		return RC_OK;
+	if (file_read_all(path, out, e) != RC_OK)
+		return err_in(e, "configuration: smtp.%s", member);
+	return RC_OK;
+}
+
+static enum rc read_certificate(struct mmd *m, struct err *e)
+{
+	const json_t *smtp = json_object_get(m->config, "smtp");
+	enum rc rc = read_pem(smtp, "tls_cert", &m->cert_pem, e);
+
+	if (rc == RC_OK)
+		rc = read_pem(smtp, "tls_key", &m->key_pem, e);
+	if (rc != RC_OK)
+		return rc;
+	if ((m->cert_pem.len == 0) != (m->key_pem.len == 0))
+		return err_set(e, RC_INVALID,
+		               "configuration: smtp.tls_cert and smtp.tls_key belong together");
+	m->cert = (struct tls_cert) { buf_slice(&m->cert_pem), buf_slice(&m->key_pem) };
+	m->smtp.certs = &m->cert;
+	m->smtp.cert_count = m->cert_pem.len ? 1 : 0;
+	return RC_OK;
+}
+
+static enum rc check_members(const json_t *object, const char *where, const char *const *known,
+                             size_t count, struct err *e)
+{
+	const char *member;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)object, member, value)
+	{
+		size_t i = 0;
+
+		while (i < count && strcmp(known[i], member) != 0)
+			i++;
+		if (i == count)
+			return err_set(e, RC_INVALID, "configuration: %s%s is not known", where,
+			               member);
+	}
+	return RC_OK;
+}
+
+static enum rc read_smtp(struct mmd *m, struct err *e)
+{
+	static const char *const known[] = { "hostname",        "tls_cert",        "tls_key",
+		                             "max_connections", "max_per_address", "max_message" };
+	const json_t *smtp = json_object_get(m->config, "smtp");
+	int64_t connections = json_member_int(smtp, "max_connections", 0);
+	int64_t per_address = json_member_int(smtp, "max_per_address", 0);
+	int64_t message = json_member_int(smtp, "max_message", 0);
+	enum rc rc = check_members(smtp, "smtp.", known, COUNT(known), e);
+
+	if (rc != RC_OK)
+		return rc;
+	if (connections < 0 || connections > 100000 || per_address < 0 || per_address > 100000 ||
+	    message < 0 || message > LIMIT_MESSAGE_BYTES)
+		return err_set(
+		        e, RC_INVALID,
+		        "configuration: smtp.max_connections and smtp.max_per_address are at most"
+		        " 100000, smtp.max_message at most %d",
+		        LIMIT_MESSAGE_BYTES);
+	m->smtp.hostname = json_string_value(json_object_get(smtp, "hostname"));
+	m->smtp.max_connections = (unsigned)connections;
+	m->smtp.max_per_address = (unsigned)per_address;
+	m->smtp.max_message = (uint64_t)message;
+	return read_certificate(m, e);
+}
+
+static enum rc read_config(struct mmd *m, struct err *e)
+{
+	static const char *const sections[] = { "smtp",  "index", "store",
+		                                "spool", "parse", "retention" };
+	static const char *const retention[] = { "schedule" };
+	const char *path = cli_get(m->cli, "config");
+	struct buf text;
+	enum rc rc = RC_OK;
+
+	buf_init(&text, LIMIT_CONFIG_FILE);
+	m->config = json_object();
+	if (path) {
+		rc = file_read_all(path, &text, e);
+		json_decref(m->config);
+		m->config = NULL;
+		if (rc == RC_OK)
+			rc = json_read(&m->config, buf_slice(&text), e);
+		if (rc != RC_OK)
+			(void)err_in(e, "configuration %s", path);
+	}
+	buf_free(&text);
+	if (rc == RC_OK)
+		rc = check_members(m->config, "", sections, COUNT(sections), e);
+	if (rc == RC_OK)
+		rc = check_members(json_object_get(m->config, "retention"), "retention.", retention,
+		                   1, e);
+	if (rc == RC_OK)
+		rc = schedule_parse(json_string_value(json_object_get(
+		                            json_object_get(m->config, "retention"), "schedule")),
+		                    &m->sweep_minute, e);
+	if (rc == RC_OK)
+		rc = engine_configure(&m->options, m->config, e);
+	return rc == RC_OK ? read_smtp(m, e) : rc;
+}
+
+/* ---- the front, configured from the loop's thread ---- */
+
+static enum rc configure_front(struct mmd *m, void (*done)(void *arg), void *arg, struct err *e)
+{
+	struct config *c = engine_config(m->engine);
+	struct db *db = NULL;
+	json_t *snapshot = NULL;
+	enum rc rc = engine_control(m->engine, &db, e);
+
+	if (rc == RC_OK)
+		rc = resources_snapshot(db, &snapshot, e);
+	if (rc == RC_OK)
+		rc = front_configure(m->front, &m->smtp, snapshot, c, done, arg, e);
+	db_close(&db);
+	json_decref(snapshot);
+	config_unref(&c);
+	return rc;
+}
+
+/* A change that waits, on a request's thread, until the front works with it. */
+struct change {
+	struct mmd *mmd;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool done;
+	unsigned holders; /* the request's thread, and the loop until it has called back */
+	struct err e;
+};
+
+static void change_release(struct change *ch)
+{
+	bool last;
+
+	(void)pthread_mutex_lock(&ch->lock);
+	last = --ch->holders == 0;
+	(void)pthread_mutex_unlock(&ch->lock);
+	if (!last)
+		return;
+	(void)pthread_mutex_destroy(&ch->lock);
+	(void)pthread_cond_destroy(&ch->changed);
+	free(ch);
+}
+
+static void change_done(void *arg)
+{
+	struct change *ch = arg;
+
+	(void)pthread_mutex_lock(&ch->lock);
+	ch->done = true;
+	(void)pthread_cond_signal(&ch->changed);
+	(void)pthread_mutex_unlock(&ch->lock);
+	change_release(ch);
+}
+
+static void change_begin(void *arg)
+{
+	struct change *ch = arg;
+	struct err e = { 0 };
+
+	if (configure_front(ch->mmd, change_done, ch, &e) == RC_OK)
+		return;
+	ch->e = e;
+	change_done(ch);
+}
+
+static enum rc on_changed(void *arg, struct err *e)
+{
+	struct mmd *m = arg;
+	struct change *ch = mem_new(sizeof(*ch));
+	struct timespec until;
+	enum rc rc;
+
+	ch->mmd = m;
+	ch->holders = 2;
+	MUST(pthread_mutex_init(&ch->lock, NULL) == 0);
+	MUST(pthread_cond_init(&ch->changed, NULL) == 0);
+	loop_post(m->loop, change_begin, ch);
+	(void)clock_gettime(CLOCK_REALTIME, &until); /* tidy: what pthread_cond_timedwait takes */
+	until.tv_sec += APPLY_WAIT_S;
+	(void)pthread_mutex_lock(&ch->lock);
+	while (!ch->done && pthread_cond_timedwait(&ch->changed, &ch->lock, &until) != ETIMEDOUT)
+		;
+	rc = ch->done ? ch->e.code : RC_AGAIN;
+	if (rc != RC_OK)
+		*e = ch->e;
+	(void)pthread_mutex_unlock(&ch->lock);
+	if (rc == RC_AGAIN)
+		(void)err_set(e, rc, "it is stored, but mm-smtpd did not take it yet");
+	else if (rc != RC_OK)
+		(void)err_in(e, "it is stored, but can't take effect");
+	change_release(ch);
+	return rc;
+}
+
+/* ---- events ---- */
+
+static void on_ready(void *arg)
+{
+	(void)arg;
+	log_info("all listeners are open");
+	if (puts("ready") < 0 || fflush(stdout) != 0)
+		log_warn("nobody reads this program's stdout");
+}
+
+static void on_durable(void *arg)
+{
+	struct mmd *m = arg;
+
+	pipeline_wake(m->engine->pipeline);
+}
+
+static void on_front_failed(void *arg, const char *text)
+{
+	(void)arg;
+	log_warn("%s", text);
+}
+
+static void on_front_stopped(void *arg)
+{
+	struct mmd *m = arg;
+
+	loop_stop(m->loop);
+}
+
+static const struct front_ops front_ops = { on_ready, on_durable, on_front_failed,
+	                                    on_front_stopped };
+
+static void on_terminate(void *arg)
+{
+	struct mmd *m = arg;
+
+	log_info("stopping");
+	front_stop(m->front);
+}
+
+/* New certificates, from the files that the configuration names. */
+static void on_reload(void *arg)
+{
+	struct mmd *m = arg;
+	struct err e = { 0 };
+
+	if (read_certificate(m, &e) != RC_OK || configure_front(m, NULL, NULL, &e) != RC_OK)
+		log_error("reload: %s", e.text);
+	else
+		log_info("reloaded the certificate");
+}
+
+static void stop_broken(void *arg)
+{
+	struct mmd *m = arg;
+
+	m->status = CLI_PARTLY;
+	front_stop(m->front);
+}
+
+static void on_broken(void *arg)
+{
+	struct mmd *m = arg;
+
+	loop_post(m->loop, stop_broken, m);
+}
+
+static void end_file(void *arg)
+{
+	struct mmd *m = arg;
+
+	front_end_file(m->front);
+}
+
+static void on_new_day(void *arg)
+{
+	struct mmd *m = arg;
+
+	loop_post(m->loop, end_file, m);
+}
+
+/* ---- the life of the daemon ---- */
+
+static enum rc start(struct mmd *m, struct err *e)
+{
+	const struct schedule_options so = { m->sweep_minute, on_new_day, m };
+	char *path = path_join(m->options.dir, "mmd.sock");
+	enum rc rc;
+
+	m->engine->changed = on_changed;
+	m->engine->changed_arg = m;
+	m->smtp.floor_ms = 0;
+	m->front = front_new(m->loop, m->engine->spool, &front_ops, m);
+	rc = request_server_new(&m->requests, m->loop, path, REQUEST_THREADS, api_handle, m->engine,
+	                        e);
+	free(path);
+	if (rc == RC_OK)
+		rc = schedule_start(&m->schedule, m->engine, &so, e);
+	if (rc == RC_OK)
+		rc = configure_front(m, NULL, NULL, e);
+	return rc;
+}
+
+static void stop(struct mmd *m)
+{
+	struct err e = { 0 };
+
+	request_server_free(&m->requests);
+	schedule_stop(&m->schedule);
+	front_free(&m->front);
+	if (m->engine && pipeline_drain(m->engine->pipeline, DRAIN_MS, &e) != RC_OK)
+		log_warn("%s; they are archived at the next start", e.text);
+	engine_close(&m->engine);
+}
+
+static int run(struct mmd *m, struct err *e)
+{
+	struct loop_signal *term;
+	struct loop_signal *interrupt;
+	struct loop_signal *hangup;
+	int status = CLI_NO_DATA;
+
+	m->loop = loop_new();
+	term = loop_signal_new(m->loop, SIGTERM, on_terminate, m);
+	interrupt = loop_signal_new(m->loop, SIGINT, on_terminate, m);
+	hangup = loop_signal_new(m->loop, SIGHUP, on_reload, m);
+	if (engine_open(&m->engine, &m->options, e) == RC_OK) {
+		status = CLI_PARTLY;
+		if (start(m, e) == RC_OK) {
+			loop_run(m->loop, NULL, NULL);
+			status = m->status;
+		} else if (e->code == RC_INVALID) {
+			status = CLI_USAGE;
+		}
+	}
+	if (status != CLI_OK && e->text[0])
+		log_error("%s", e->text);
+	stop(m);
+	loop_signal_free(&term);
+	loop_signal_free(&interrupt);
+	loop_signal_free(&hangup);
+	loop_free(&m->loop);
+	return status;
+}
+
+static const struct cli_option options[] = {
+	{ "config", "FILE", "the configuration file (JSON); defaults for all without one" },
+};
+
+static const struct cli_spec spec = {
+	.program = "mmd",
+	.summary = "receive, judge and archive mail",
+	.arguments = "",
+	.options = options,
+	.option_count = COUNT(options),
+	.more = "Stays in the foreground, logs to stderr, prints \"ready\" on stdout when all "
+	        "listeners are\n"
+	        "open. SIGTERM stops it cleanly, SIGHUP reloads the certificate.\n",
+};
+
+int main(int argc, char **argv)
+{
+	struct cli c;
+	struct mmd m = { .cli = &c };
+	struct err e = { 0 };
+	int status;
+
+	cli_parse(&c, &spec, argc, argv);
+	if (!c.data)
+		cli_usage(&c, "which data directory? (--data DIR, or MM_DATA)");
+	log_init("mmd", LOG_INFO);
+	clock_init();
+	crypt_init();
+	tls_init();
+	(void)signal(SIGPIPE, SIG_IGN);
+	buf_init(&m.cert_pem, 1 << 20);
+	buf_init(&m.key_pem, 1 << 20);
+	m.options = (struct engine_options) { .dir = c.data,
+		                              .key_file = c.key_file,
+		                              .program = "mmd",
+		                              .broken = on_broken,
+		                              .broken_arg = &m };
+	if (read_config(&m, &e) != RC_OK) {
+		(void)cli_fail(&c, &e);
+		status = CLI_USAGE;
+	} else {
+		status = run(&m, &e);
+	}
+	json_decref(m.config);
+	buf_free(&m.cert_pem);
+	buf_free(&m.key_pem);
+	cli_free(&c);
+	return status;
+}
