@@ -42,6 +42,11 @@ static void on_resume(void *arg)
 		conn_resume(x->conn);
 }
 
+static void end_round(void *arg)
+{
+	loop_stop(arg);
+}
+
 static size_t on_input(void *arg, struct slice s)
 {
 	struct echo *x = arg;
@@ -375,18 +380,13 @@ static void test_names(void **state)
 		conn_tls_connect(y.conn, y.tls, cases[i].host, 10000);
 		MUST(buf_add_str(&y.out, "hello") == RC_OK);
 		while (!x.closed && !y.closed && y.in.len < 5) {
-			loop_stop(x.loop); /* one round */
-			loop_run(x.loop, NULL, NULL);
+			struct loop_timer *t = loop_timer_new(x.loop, end_round, x.loop);
+
 			if (y.secured)
 				conn_send(y.conn);
-			if (!x.closed && !y.closed && y.in.len < 5) {
-				struct loop_timer *t =
-				        loop_timer_new(x.loop, (void (*)(void *))loop_stop, x.loop);
-
-				loop_timer_set(t, 5);
-				loop_run(x.loop, NULL, NULL);
-				loop_timer_free(&t);
-			}
+			loop_timer_set(t, 5);
+			loop_run(x.loop, NULL, NULL);
+			loop_timer_free(&t);
 		}
 		EXPECT(cases[i].name, cases[i].good == (y.in.len == 5));
 		conn_free(&y.conn);
@@ -486,7 +486,7 @@ static void test_slow_reader(void **state)
 			got += (size_t)n;
 			continue;
 		}
-		struct loop_timer *t = loop_timer_new(x.loop, (void (*)(void *))loop_stop, x.loop);
+		struct loop_timer *t = loop_timer_new(x.loop, end_round, x.loop);
 
 		loop_timer_set(t, 1);
 		loop_run(x.loop, NULL, NULL);

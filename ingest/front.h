@@ -1,0 +1,78 @@
+/*
+ * ingest/front.h - mmd's side of mm-smtpd
+ *
+ * What     Binds the listening sockets and keeps them, starts mm-smtpd and starts it again when it
+ *          dies, and gives it sockets, configuration and spool files; takes from it what is durable.
+ * Why      Connections wait in the sockets that mmd holds while a new mm-smtpd starts: none is
+ *          refused. A change of configuration touches only listeners that changed.
+ * Trust    mm-smtpd may have been broken into: what it says is checked, what it asks for is bounded,
+ *          nonsense ends it.
+ * Threads  The loop's, but for the callbacks' own needs. Spool files are made on a thread of the front.
+ */
+#ifndef MM_INGEST_FRONT_H
+#define MM_INGEST_FRONT_H
+
+#include "base/json.h"
+#include "base/loop.h"
+#include "base/tls.h"
+#include "ingest/config.h"
+#include "ingest/spool/spool.h"
+
+struct front;
+
+struct front_ops {
+	/* Once: all listeners are open and the first spool file was handed over. */
+	void (*ready)(void *arg);
+	/* Messages are on disk and can be read from the spool. */
+	void (*durable)(void *arg);
+	/* mm-smtpd ended and will be started again, or a spool file can't be made. For the log and the
+	 * status; the front goes on by itself. */
+	void (*failed)(void *arg, const char *text);
+	/* After front_stop: mm-smtpd has ended, everything it wrote is settled. */
+	void (*stopped)(void *arg);
+};
+
+/* Of the configuration file, "smtp". Zero or NULL: the default. */
+struct front_options {
+	const char *hostname;      /* NULL: the machine's name */
+	const struct tls_cert *certs;
+	size_t cert_count;
+	unsigned max_connections;  /* 1000 */
+	unsigned max_per_address;  /* 50 */
+	uint64_t max_message;      /* LIMIT_MESSAGE_BYTES */
+	unsigned command_timeout_s; /* 300 */
+	unsigned data_timeout_s;    /* 180 */
+	unsigned message_timeout_s; /* 3600 */
+	unsigned min_rate;          /* 128 bytes a second */
+	int64_t floor_ms;           /* no message is received before this: the newest one known */
+	const char *program;        /* NULL: "mm-smtpd" beside this program */
+};
+
+struct front_stats {
+	uint64_t connections;
+	uint64_t accepted; /* these three count from the start of the present mm-smtpd */
+	uint64_t refused;
+	uint64_t denied;
+	unsigned restarts;
+};
+
+/* Nothing is started before the first front_configure. `ops` lives as long as the front. tls_init was
+ * called. */
+struct front *front_new(struct loop *l, struct spool *sp, const struct front_ops *ops, void *arg);
+/* All or nothing: binds what is new, then hands over. `done` (may be NULL) is called when mm-smtpd works
+ * with it: connections from then on see it. `snapshot` and `c` are the same state. RC_INVALID when an
+ * ingress point needs TLS and there is no certificate, or a certificate is bad; else as bind(2), naming
+ * the ingress point. */
+enum rc front_configure(struct front *f, const struct front_options *opt, const json_t *snapshot,
+			const struct config *c, void (*done)(void *arg), void *arg,
+			struct err *e) MUST_USE;
+/* 452 to MAIL until it is taken back; for a backlog that grows too large. */
+void front_pause(struct front *f, bool pause);
+/* Ends the current spool file, so that it can be finished. */
+void front_end_file(struct front *f);
+/* No further connections; those that are open get 421; what was committed is written. `stopped` follows. */
+void front_stop(struct front *f);
+void front_free(struct front **f); /* kills what still runs; NULL is fine */
+void front_count(const struct front *f, struct front_stats *out);
+
+#endif

@@ -1,0 +1,632 @@
+#include "ingest/gate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "ingest/gate_auth.h"
+#include "ingest/meta.h"
+#include "ingest/spool/record.h"
+
+#define MOST_ERRORS 20
+#define MOST_JUNK   100
+#define KEPT_META   2048 /* bytes of an envelope's buffer that an idle session may keep */
+
+struct gate_point {
+	unsigned refs; /* the loop's thread alone */
+	struct config *config;
+	const struct ingress_point *ingress;
+	char *hostname;
+	struct smtp_config smtp;
+	struct tls_context *tls;
+};
+
+struct gate {
+	struct loop *loop;
+	const struct gate_host *host;
+	void *app;
+	struct spool_writer *spool;
+	struct loop_watch *done;
+	struct gate_auth *auth;
+	struct gate_point **points;
+	size_t point_count;
+	struct gate_counts counts;
+	bool paused;
+};
+
+struct gate_session {
+	struct gate *gate;
+	struct gate_point *point;
+	struct gate_peer peer;
+	const struct gate_session_ops *ops;
+	void *arg;
+	struct smtp_session *smtp; /* NULL: the connection has gone */
+	struct spool_draft *draft;
+	struct buf meta; /* the envelope so far, as the beginning of a JSON object */
+	bool body;       /* between body_begin and body_end */
+	bool waiting;    /* committed, and not done */
+	struct gate_check *check;
+	enum policy_tls tls;
+	char tls_version[16];
+	char tls_cipher[64];
+	char user[72]; /* an ingress point's id or name */
+};
+
+/* --- ingress points --- */
+
+struct gate_point *gate_point_ref(struct gate_point *p)
+{
+	p->refs++;
+	return p;
+}
+
+void gate_point_free(struct gate_point **at)
+{
+	struct gate_point *p = *at;
+
+	if (!p)
+		return;
+	*at = NULL;
+	if (--p->refs)
+		return;
+	tls_context_free(&p->tls);
+	config_unref(&p->config);
+	free(p->hostname);
+	free(p);
+}
+
+const struct ingress_point *gate_point_ingress(const struct gate_point *p)
+{
+	return p->ingress;
+}
+
+struct tls_context *gate_point_tls(const struct gate_point *p)
+{
+	return p->tls;
+}
+
+static enum smtp_tls tls_mode(const struct gate_point *p)
+{
+	if (p->ingress->tls_wrapped)
+		return SMTP_TLS_ON;
+	if (p->ingress->tls == INGRESS_TLS_REQUIRED)
+		return SMTP_TLS_REQUIRED;
+	return p->tls ? SMTP_TLS_OFFERED : SMTP_TLS_NONE;
+}
+
+static enum rc point_new(struct gate_point **out, struct config *c, const struct ingress_point *i,
+                         const struct gate_options *opt, struct err *e)
+{
+	struct gate_point *p = mem_new(sizeof(*p));
+	uint64_t most = i->policy ? policy_max_bytes(i->policy) : 0;
+
+	p->refs = 1;
+	p->config = config_ref(c);
+	p->ingress = i;
+	p->hostname = mem_string(opt->hostname);
+	/* Sessions and tickets of one ingress point are of no use at another. */
+	if (opt->cert_count &&
+	    tls_server_new(&p->tls, opt->certs, opt->cert_count, slice_str(i->id), e) != RC_OK) {
+		gate_point_free(&p);
+		return RC_INVALID;
+	}
+	p->smtp = (struct smtp_config) {
+		.hostname = p->hostname,
+		.limits = { .message_bytes =
+		                    most ? MIN_OF(most, opt->message_bytes) : opt->message_bytes,
+		            .recipients = LIMIT_SMTP_RECIPIENTS,
+		            .errors = MOST_ERRORS,
+		            .junk = MOST_JUNK },
+		.tls = tls_mode(p),
+		.auth = i->type == INGRESS_AUTH,
+		.keep_bare = i->keep_bare,
+		.odd_local = i->odd_local,
+	};
+	*out = p;
+	return RC_OK;
+}
+
+static void free_points(struct gate_point **points, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		gate_point_free(&points[i]);
+	free(points);
+}
+
+enum rc gate_configure(struct gate *g, struct config *c, const struct gate_options *opt,
+                       struct err *e)
+{
+	size_t count = config_ingress_count(c);
+	struct gate_point **points = mem_array(count, sizeof(struct gate_point *));
+
+	for (size_t i = 0; i < count; i++) {
+		if (point_new(&points[i], c, config_ingress_at(c, i), opt, e) == RC_OK)
+			continue;
+		free_points(points, i);
+		return RC_INVALID;
+	}
+	free_points(g->points, g->point_count);
+	g->points = points;
+	g->point_count = count;
+	return RC_OK;
+}
+
+static struct gate_point *find_point(const struct gate *g, struct slice id)
+{
+	for (size_t i = 0; i < g->point_count; i++)
+		if (slice_equal(id, slice_str(g->points[i]->ingress->id)))
+			return g->points[i];
+	return NULL;
+}
+
+struct gate_point *gate_point(struct gate *g, struct slice ingress_id)
+{
+	struct gate_point *p = find_point(g, ingress_id);
+
+	return p ? gate_point_ref(p) : NULL;
+}
+
+/* --- what is kept beside a message --- */
+
+/* An idle session holds little. */
+static void drop_envelope(struct gate_session *s)
+{
+	if (s->meta.room > KEPT_META)
+		buf_free(&s->meta);
+	else
+		buf_clear(&s->meta);
+}
+
+static bool begin_envelope(struct gate_session *s, const struct smtp_path *from,
+                           const struct smtp_mail_params *p)
+{
+	struct buf *b = &s->meta;
+
+	buf_clear(b);
+	return buf_add_byte(b, '{') == RC_OK && meta_int(b, "v", 1) == RC_OK &&
+	       meta_text(b, "mail_from", from->address) == RC_OK &&
+	       meta_bool(b, "smtputf8", p->smtputf8) == RC_OK &&
+	       meta_text_if(b, "body", p->body) == RC_OK &&
+	       meta_text_if(b, "envid", p->envid) == RC_OK &&
+	       meta_text_if(b, "ret", p->ret) == RC_OK &&
+	       meta_text_if(b, "mail_auth", p->auth) == RC_OK && meta_open(b, "rcpt", '[') == RC_OK;
+}
+
+static bool add_recipient(struct gate_session *s, const struct smtp_path *to,
+                          const struct smtp_rcpt_params *p)
+{
+	struct buf *b = &s->meta;
+	size_t before = b->len;
+
+	if (meta_element(b) == RC_OK && meta_text(b, "to", to->address) == RC_OK &&
+	    meta_text_if(b, "notify", p->notify) == RC_OK &&
+	    meta_text_if(b, "orcpt", p->orcpt) == RC_OK && meta_close(b, '}') == RC_OK &&
+	    b->len <= SPOOL_META_MAX / 2)
+		return true;
+	b->len = before;
+	return false;
+}
+
+static bool add_peer(struct gate_session *s)
+{
+	struct buf *b = &s->meta;
+	char ip[IP_TEXT], local[IP_TEXT], at[IP_TEXT + 10];
+
+	ip_format(ip, &s->peer.ip);
+	ip_format(local, &s->peer.local_ip);
+	(void)snprintf(at, sizeof(at), s->peer.local_ip.family == 6 ? "[%s]:%u" : "%s:%u", local,
+	               (unsigned)s->peer.local_port);
+	return meta_text(b, "helo", smtp_session_helo(s->smtp)) == RC_OK &&
+	       meta_bool(b, "esmtp", smtp_session_esmtp(s->smtp)) == RC_OK &&
+	       meta_text(b, "ip", slice_str(ip)) == RC_OK &&
+	       meta_int(b, "port", s->peer.port) == RC_OK &&
+	       meta_text(b, "local", slice_str(at)) == RC_OK;
+}
+
+static bool add_security(struct gate_session *s)
+{
+	struct buf *b = &s->meta;
+	const char *odd = smtp_session_body_oddity(s->smtp);
+
+	if (s->tls_version[0] && (meta_open(b, "tls", '{') != RC_OK ||
+	                          meta_text(b, "version", slice_str(s->tls_version)) != RC_OK ||
+	                          meta_text(b, "cipher", slice_str(s->tls_cipher)) != RC_OK ||
+	                          meta_close(b, '}') != RC_OK))
+		return false;
+	if (smtp_session_authenticated(s->smtp) &&
+	    meta_text(b, "auth", slice_str(s->user)) != RC_OK)
+		return false;
+	return meta_bool(b, "tls_wrapped", s->point->ingress->tls_wrapped) == RC_OK &&
+	       (!odd || meta_text(b, "odd", slice_str(odd)) == RC_OK);
+}
+
+/* The rule set's version is that of now, not of the connection's beginning. */
+static bool add_configuration(struct gate_session *s)
+{
+	struct buf *b = &s->meta;
+	const struct gate_point *now = find_point(s->gate, slice_str(s->point->ingress->id));
+	const struct ingress_point *i = (now ? now : s->point)->ingress;
+	const struct ingress_point *judged = s->point->ingress;
+
+	return meta_text(b, "ingress", slice_str(i->name)) == RC_OK &&
+	       meta_text(b, "ingress_id", slice_str(i->id)) == RC_OK &&
+	       (!judged->policy ||
+	        meta_text(b, "policy", slice_str(policy_id(judged->policy))) == RC_OK) &&
+	       meta_text(b, "rule_set", slice_str(i->rule_set_id)) == RC_OK &&
+	       meta_int(b, "rule_set_version", i->rule_set_version) == RC_OK;
+}
+
+static bool end_envelope(struct gate_session *s)
+{
+	return meta_close(&s->meta, ']') == RC_OK && add_configuration(s) && add_peer(s) &&
+	       add_security(s) && meta_close(&s->meta, '}') == RC_OK;
+}
+
+/* --- the session's questions --- */
+
+static void on_mail(void *app, struct smtp_session *smtp, const struct smtp_path *from,
+                    const struct smtp_mail_params *p)
+{
+	struct gate_session *s = app;
+
+	if (s->gate->paused || spool_writer_failed(s->gate->spool))
+		smtp_answer(smtp, 452, "4.3.1", "The archive is behind, try again later");
+	else if (!begin_envelope(s, from, p))
+		smtp_answer(smtp, 452, "4.3.1", "No memory left");
+	else
+		smtp_answer(smtp, 250, "2.1.0", "Ok");
+}
+
+/* <postmaster> without a domain is this host's, RFC 5321 section 4.5.1. */
+static struct slice judged_address(const struct gate_session *s, const struct smtp_path *to,
+                                   char *room, size_t size)
+{
+	if (to->domain.len)
+		return to->address;
+	(void)snprintf(room, size, "postmaster@%s", s->point->hostname);
+	return slice_str(room);
+}
+
+static void on_rcpt(void *app, struct smtp_session *smtp, const struct smtp_path *to,
+                    const struct smtp_rcpt_params *p)
+{
+	struct gate_session *s = app;
+	char room[LIMIT_SMTP_DOMAIN + 16];
+	struct policy_facts f = { .recipient = judged_address(s, to, room, sizeof(room)),
+		                  .peer = s->peer.ip,
+		                  .tls = s->tls,
+		                  .authenticated = smtp_session_authenticated(smtp) };
+	const struct policy *policy = s->point->ingress->policy;
+
+	if (!policy || policy_decide(policy, &f, NULL) != POLICY_ALLOW) {
+		s->gate->counts.denied++;
+		smtp_answer(smtp, 550, "5.7.1", "Recipient refused by policy");
+	} else if (!add_recipient(s, to, p)) {
+		smtp_answer(smtp, 452, "4.5.3", "Too many recipients");
+	} else {
+		smtp_answer(smtp, 250, "2.1.5", "Ok");
+	}
+}
+
+static unsigned refusal(enum rc code)
+{
+	return code == RC_NOSPACE || code == RC_LIMIT ? 452 : 451;
+}
+
+static const char *refusal_enhanced(enum rc code)
+{
+	return refusal(code) == 452 ? "4.3.1" : "4.3.0";
+}
+
+static const char *refusal_text(enum rc code)
+{
+	return refusal(code) == 452 ? "Not enough storage, try again later"
+	                            : "The message could not be stored, try again later";
+}
+
+static void on_body_begin(void *app, struct smtp_session *smtp)
+{
+	struct gate_session *s = app;
+	struct err e;
+	enum rc rc = spool_begin(s->gate->spool, &s->draft, &e);
+
+	if (rc != RC_OK) {
+		log_warn("no message can be taken: %s", e.text);
+		smtp_answer_begin(smtp, refusal(rc), refusal_enhanced(rc), refusal_text(rc));
+		return;
+	}
+	s->body = true;
+	smtp_answer_begin(smtp, 354, NULL, NULL);
+}
+
+static enum rc on_body(void *app, struct smtp_session *smtp, struct slice bytes)
+{
+	struct gate_session *s = app;
+	struct err e;
+	enum rc rc;
+
+	(void)smtp;
+	if (!s->draft)
+		return RC_NOSPACE;
+	rc = spool_add(s->draft, bytes, &e);
+	if (rc != RC_OK) {
+		log_warn("a message is refused: %s", e.text);
+		spool_abort(&s->draft);
+	}
+	return rc;
+}
+
+static void on_body_end(void *app, struct smtp_session *smtp)
+{
+	struct gate_session *s = app;
+
+	s->body = false;
+	if (!s->draft || !end_envelope(s)) {
+		s->gate->counts.refused++;
+		spool_abort(&s->draft);
+		smtp_answer_refused(smtp, 452, "4.3.1", refusal_text(RC_NOSPACE));
+		return;
+	}
+	s->waiting = true;
+	spool_commit(&s->draft, buf_slice(&s->meta), s);
+	drop_envelope(s);
+}
+
+static void on_reset(void *app, struct smtp_session *smtp)
+{
+	struct gate_session *s = app;
+
+	(void)smtp;
+	s->body = false;
+	spool_abort(&s->draft);
+	drop_envelope(s);
+}
+
+static void on_checked(void *arg, bool good)
+{
+	struct gate_session *s = arg;
+	char ip[IP_TEXT];
+
+	s->check = NULL;
+	if (!good) {
+		ip_format(ip, &s->peer.ip);
+		log_info("AUTH failed at %s from %s", s->point->ingress->id, ip);
+	}
+	smtp_answer_auth(s->smtp, good);
+	s->ops->wake(s->arg);
+}
+
+static void on_auth(void *app, struct smtp_session *smtp, struct slice authzid, struct slice user,
+                    struct slice password)
+{
+	struct gate_session *s = app;
+	const struct ingress_point *i = s->point->ingress;
+	bool known = ingress_is_user(i, user) && (!authzid.len || slice_equal(authzid, user));
+
+	(void)snprintf(s->user, sizeof(s->user), "%s", i->id);
+	s->check = gate_auth_check(s->gate->auth, &s->peer.ip, i, known, password, on_checked, s);
+	if (!s->check)
+		smtp_answer_auth_later(smtp);
+}
+
+static void on_starttls(void *app, struct smtp_session *smtp)
+{
+	struct gate_session *s = app;
+
+	(void)smtp;
+	s->ops->start_tls(s->arg);
+}
+
+static const struct smtp_server_ops session_ops = {
+	.mail = on_mail,
+	.rcpt = on_rcpt,
+	.body_begin = on_body_begin,
+	.body = on_body,
+	.body_end = on_body_end,
+	.reset = on_reset,
+	.auth = on_auth,
+	.starttls = on_starttls,
+};
+
+/* --- sessions --- */
+
+struct gate_session *gate_session_new(struct gate *g, struct gate_point *p,
+                                      const struct gate_peer *peer,
+                                      const struct gate_session_ops *ops, void *arg)
+{
+	struct gate_session *s = mem_new(sizeof(*s));
+
+	s->gate = g;
+	s->point = gate_point_ref(p);
+	s->peer = *peer;
+	s->ops = ops;
+	s->arg = arg;
+	buf_init(&s->meta, SPOOL_META_MAX);
+	s->smtp = smtp_session_new(&p->smtp, &session_ops, s);
+	return s;
+}
+
+static void release(struct gate_session *s)
+{
+	buf_free(&s->meta);
+	gate_point_free(&s->point);
+	free(s);
+}
+
+void gate_session_free(struct gate_session **at)
+{
+	struct gate_session *s = *at;
+
+	if (!s)
+		return;
+	*at = NULL;
+	if (s->check)
+		gate_check_forget(s->check);
+	s->check = NULL;
+	smtp_session_free(&s->smtp); /* calls `reset` where a transaction was open */
+	spool_abort(&s->draft);
+	if (!s->waiting)
+		release(s);
+}
+
+struct smtp_session *gate_session_smtp(struct gate_session *s)
+{
+	return s->smtp;
+}
+
+void gate_session_secured(struct gate_session *s, const char *version, const char *cipher)
+{
+	(void)snprintf(s->tls_version, sizeof(s->tls_version), "%s", version ? version : "");
+	(void)snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%s", cipher ? cipher : "");
+	s->tls = strcmp(s->tls_version, "TLSv1.3") == 0 ? POLICY_TLS_1_3 : POLICY_TLS_1_2;
+}
+
+enum gate_doing gate_session_doing(const struct gate_session *s)
+{
+	if (s->waiting || s->check)
+		return GATE_WAITS;
+	return s->body ? GATE_BODY : GATE_COMMANDS;
+}
+
+uint64_t gate_session_body_bytes(const struct gate_session *s)
+{
+	return s->draft ? spool_draft_bytes(s->draft) : 0;
+}
+
+/* --- the spool's answers --- */
+
+static void refuse(struct gate_session *s, const struct err *why)
+{
+	enum rc code = why ? why->code : RC_IO;
+
+	s->gate->counts.refused++;
+	log_warn("a message is refused: %s", why ? why->text : "the spool gives no reason");
+	if (s->smtp)
+		smtp_answer_refused(s->smtp, refusal(code), refusal_enhanced(code),
+		                    refusal_text(code));
+}
+
+static void on_done(void *app, void *cookie, const struct message_id *id, int64_t received_ms,
+                    const struct durable *proof, const struct err *why)
+{
+	struct gate *g = app;
+	struct gate_session *s = cookie;
+	char text[ID_TEXT + 1];
+
+	(void)received_ms;
+	s->waiting = false;
+	if (!proof) {
+		refuse(s, why);
+	} else {
+		g->counts.accepted++;
+		id_format(text, id);
+		if (s->smtp)
+			smtp_answer_accepted(s->smtp, text, proof);
+	}
+	if (s->smtp)
+		s->ops->wake(s->arg);
+	else
+		release(s);
+}
+
+static void on_need_file(void *app)
+{
+	struct gate *g = app;
+
+	g->host->need_file(g->app);
+}
+
+static void on_need_big(void *app)
+{
+	struct gate *g = app;
+
+	g->host->need_big(g->app);
+}
+
+static void on_progress(void *app, uint64_t file, uint64_t offset, uint64_t messages)
+{
+	struct gate *g = app;
+
+	g->host->progress(g->app, file, offset, messages);
+}
+
+static void on_spool_event(void *arg, unsigned what)
+{
+	struct gate *g = arg;
+
+	(void)what;
+	spool_writer_reap(g->spool);
+}
+
+/* --- the gate --- */
+
+enum rc gate_new(struct gate **out, struct loop *l, const struct spool_writer_options *spool,
+                 const struct gate_host *host, void *app, struct err *e)
+{
+	static const struct spool_writer_ops ops = {
+		.need_file = on_need_file,
+		.need_big = on_need_big,
+		.progress = on_progress,
+		.done = on_done,
+	};
+	struct gate *g = mem_new(sizeof(*g));
+	enum rc rc = spool_writer_new(&g->spool, spool, &ops, g, e);
+
+	if (rc != RC_OK) {
+		free(g);
+		return rc;
+	}
+	g->loop = l;
+	g->host = host;
+	g->app = app;
+	g->auth = gate_auth_new(l);
+	g->done = loop_watch_new(l, spool_writer_event_fd(g->spool), LOOP_READ, on_spool_event, g);
+	*out = g;
+	return RC_OK;
+}
+
+void gate_stop(struct gate *g)
+{
+	spool_writer_stop(g->spool);
+}
+
+void gate_free(struct gate **at)
+{
+	struct gate *g = *at;
+
+	if (!g)
+		return;
+	*at = NULL;
+	spool_writer_stop(g->spool); /* frees what waits without a connection */
+	loop_watch_free(&g->done);
+	gate_auth_free(&g->auth);
+	spool_writer_free(&g->spool);
+	free_points(g->points, g->point_count);
+	free(g);
+}
+
+struct spool_writer *gate_spool(struct gate *g)
+{
+	return g->spool;
+}
+
+void gate_pause(struct gate *g, bool pause)
+{
+	g->paused = pause;
+}
+
+void gate_flush(struct gate *g)
+{
+	spool_writer_flush(g->spool);
+}
+
+size_t gate_waiting(const struct gate *g)
+{
+	return spool_writer_waiting(g->spool);
+}
+
+void gate_count(const struct gate *g, struct gate_counts *out)
+{
+	*out = g->counts;
+}

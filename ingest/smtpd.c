@@ -1,0 +1,518 @@
+#include "ingest/smtpd.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "ingest/smtpd_session.h"
+#include "ingest/wire.h"
+#include "store/crypt.h"
+
+#define ACCEPTS    64   /* of one listener before others have their turn */
+#define NO_FDS_MS  200  /* how long accepting rests when descriptors have run out */
+#define STOP_MS    3000 /* for clients to take their last reply */
+#define STATS_MS   2000
+#define MOST_CERTS 64
+#define PUBLIC_KEY 32
+
+struct listener {
+	struct listener *next;
+	struct smtpd *d;
+	uint32_t number;
+	int fd;
+	struct loop_watch *watch;
+	struct ip ip; /* where it listens */
+	uint16_t port;
+	char *ingress_id;
+};
+
+struct smtpd {
+	struct loop *loop;
+	struct channel *channel;
+	struct gate *gate; /* NULL before the first configuration */
+	struct smtpd_sessions *sessions;
+	struct listener *listeners;
+	struct loop_timer *rest; /* accepting goes on */
+	struct loop_timer *stop;
+	struct loop_timer *stats;
+	int64_t complained_ms;
+	struct { /* what mmd wasn't told yet; file 0: nothing */
+		uint64_t file;
+		uint64_t offset;
+		uint64_t messages;
+	} news;
+	bool paused;
+	bool stopping;
+	bool failed;
+};
+
+/* --- to mmd --- */
+
+static void tell(struct smtpd *d, unsigned type, struct slice body)
+{
+	struct err e;
+
+	if (channel_send(d->channel, type, body, NULL, 0, &e) != RC_OK) {
+		log_error("mmd can't be told: %s", e.text);
+		_exit(1);
+	}
+}
+
+static void tell_news(struct smtpd *d)
+{
+	uint8_t body[24] = { 0 };
+
+	if (!d->news.file)
+		return;
+	put_le64(body, d->news.file);
+	put_le64(body + 8, d->news.offset);
+	put_le64(body + 16, d->news.messages);
+	d->news.file = 0;
+	tell(d, WIRE_DURABLE, slice_of(body, sizeof(body)));
+}
+
+static void on_progress(void *app, uint64_t file, uint64_t offset, uint64_t messages)
+{
+	struct smtpd *d = app;
+
+	if (d->news.file != file)
+		tell_news(d);
+	d->news.file = file;
+	d->news.offset = offset;
+	d->news.messages = messages;
+}
+
+static void on_need_file(void *app)
+{
+	tell(app, WIRE_NEED_FILE, slice_of(NULL, 0));
+}
+
+static void on_need_big(void *app)
+{
+	tell(app, WIRE_NEED_BIG, slice_of(NULL, 0));
+}
+
+static void tell_stats(void *arg)
+{
+	struct smtpd *d = arg;
+	struct gate_counts n = { 0 };
+	uint8_t body[32] = { 0 };
+
+	if (d->gate)
+		gate_count(d->gate, &n);
+	put_le64(body, smtpd_sessions_count(d->sessions));
+	put_le64(body + 8, n.accepted);
+	put_le64(body + 16, n.refused);
+	put_le64(body + 24, n.denied);
+	tell(d, WIRE_STATS, slice_of(body, sizeof(body)));
+	loop_timer_set(d->stats, STATS_MS);
+}
+
+static void fail(struct smtpd *d, const char *text)
+{
+	log_error("%s", text);
+	if (!d->failed)
+		tell(d, WIRE_FAILED, slice_str(text));
+	d->failed = true;
+}
+
+/* --- listeners --- */
+
+static void rest_from_accepting(struct smtpd *d, const char *why)
+{
+	int64_t now = clock_mono_ms();
+
+	if (!d->complained_ms || now - d->complained_ms > 60000)
+		log_warn("no connection can be accepted for a moment: %s", why);
+	d->complained_ms = now;
+	for (struct listener *l = d->listeners; l; l = l->next)
+		loop_watch_set(l->watch, 0);
+	loop_timer_set(d->rest, NO_FDS_MS);
+}
+
+static void accept_again(void *arg)
+{
+	struct smtpd *d = arg;
+
+	for (struct listener *l = d->listeners; l; l = l->next)
+		loop_watch_set(l->watch, LOOP_READ);
+}
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_storage room;
+};
+
+static uint16_t port_of(const union address *a)
+{
+	return ntohs(a->any.sa_family == AF_INET6 ? a->v6.sin6_port : a->v4.sin_port);
+}
+
+static void start_session(struct listener *l, int fd, const union address *from)
+{
+	struct gate_point *p = gate_point(l->d->gate, slice_str(l->ingress_id));
+	struct gate_peer peer = { .ip = ip_of_sockaddr(&from->any),
+		                  .port = port_of(from),
+		                  .local_ip = l->ip,
+		                  .local_port = l->port };
+
+	if (!p) {
+		(void)close(fd);
+		return;
+	}
+	smtpd_session_start(l->d->sessions, l->d->gate, p, fd, &peer);
+	gate_point_free(&p);
+}
+
+static void on_listener(void *arg, unsigned what)
+{
+	struct listener *l = arg;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS; i++) {
+		union address from = { .room = { 0 } };
+		socklen_t len = sizeof(from);
+		int fd = accept4(l->fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			start_session(l, fd, &from);
+			continue;
+		}
+		if (errno == EAGAIN)
+			return;
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			rest_from_accepting(l->d, strerror(errno));
+			return;
+		}
+		/* All else is about that one connection, accept(2). */
+	}
+}
+
+static void listener_free(struct smtpd *d, uint32_t number)
+{
+	for (struct listener **at = &d->listeners; *at; at = &(*at)->next) {
+		struct listener *l = *at;
+
+		if (l->number != number)
+			continue;
+		*at = l->next;
+		loop_watch_free(&l->watch);
+		(void)close(l->fd);
+		free(l->ingress_id);
+		free(l);
+		return;
+	}
+}
+
+static void on_new_listener(struct smtpd *d, struct slice body, int *fd)
+{
+	struct reader r = reader_over(body);
+	struct listener *l = mem_new(sizeof(*l));
+	union address at = { .room = { 0 } };
+	socklen_t len = sizeof(at);
+
+	l->d = d;
+	l->number = read_u32(&r);
+	l->ingress_id = slice_string(r.rest);
+	l->fd = *fd;
+	*fd = -1;
+	if (getsockname(l->fd, &at.any, &len) == 0) {
+		l->ip = ip_of_sockaddr(&at.any);
+		l->port = port_of(&at);
+	}
+	l->next = d->listeners;
+	d->listeners = l;
+	l->watch = loop_watch_new(d->loop, l->fd, LOOP_READ, on_listener, l);
+}
+
+static void close_listeners(struct smtpd *d)
+{
+	while (d->listeners)
+		listener_free(d, d->listeners->number);
+}
+
+/* --- configuration --- */
+
+static const struct gate_host host = {
+	.need_file = on_need_file,
+	.need_big = on_need_big,
+	.progress = on_progress,
+};
+
+static size_t read_certs(const json_t *list, struct tls_cert *out)
+{
+	size_t n = MIN_OF(json_array_size(list), MOST_CERTS);
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *c = json_array_get(list, i);
+
+		out[i].chain = json_member_text(c, "chain");
+		out[i].key = json_member_text(c, "key");
+	}
+	return n;
+}
+
+static void read_limits(const json_t *smtp, struct smtpd_limits *l)
+{
+	*l = (struct smtpd_limits) {
+		.connections = (unsigned)json_member_int(smtp, "max_connections", 1000),
+		.per_address = (unsigned)json_member_int(smtp, "max_per_address", 50),
+		.command_ms = json_member_int(smtp, "command_timeout_s", 300) * 1000,
+		.data_ms = json_member_int(smtp, "data_timeout_s", 180) * 1000,
+		.message_ms = json_member_int(smtp, "message_timeout_s", 3600) * 1000,
+		.min_rate = (uint64_t)json_member_int(smtp, "min_rate", 128),
+	};
+}
+
+static enum rc start_gate(struct smtpd *d, const json_t *j, struct err *e)
+{
+	struct spool_writer_options opt = { .writer = SPOOL_WRITER_SMTP,
+		                            .floor_ms = json_member_int(j, "floor_ms", 0) };
+	enum rc rc;
+
+	if (d->gate)
+		return RC_OK;
+	rc = gate_new(&d->gate, d->loop, &opt, &host, d, e);
+	if (rc == RC_OK)
+		gate_pause(d->gate, d->paused);
+	return rc;
+}
+
+static enum rc configure(struct smtpd *d, const json_t *j, struct err *e)
+{
+	const json_t *smtp = json_member_object(j, "smtp");
+	struct slice hostname = json_member_text(smtp, "hostname");
+	struct tls_cert certs[MOST_CERTS];
+	struct smtpd_limits limits;
+	struct gate_options opt = { .certs = certs };
+	struct config *c = NULL;
+	enum rc rc = config_new(&c, json_member_object(j, "snapshot"), e);
+	char *name;
+
+	if (rc != RC_OK)
+		return rc;
+	name = slice_string(hostname.len ? hostname : slice_str("localhost"));
+	opt.hostname = name;
+	opt.message_bytes = (uint64_t)json_member_int(smtp, "max_message", LIMIT_MESSAGE_BYTES);
+	opt.cert_count = read_certs(json_member_array(j, "certs"), certs);
+	rc = start_gate(d, j, e);
+	if (rc == RC_OK)
+		rc = gate_configure(d->gate, c, &opt, e);
+	read_limits(smtp, &limits);
+	smtpd_sessions_limit(d->sessions, &limits);
+	config_unref(&c);
+	free(name);
+	return rc;
+}
+
+static void on_config(struct smtpd *d, struct slice body)
+{
+	json_t *j = NULL;
+	struct err e;
+	enum rc rc = json_read(&j, body, &e);
+
+	if (rc == RC_OK)
+		rc = configure(d, j, &e);
+	json_decref(j);
+	if (rc != RC_OK)
+		fail(d, e.text);
+}
+
+/* --- spool files --- */
+
+static void on_spool_file(struct smtpd *d, struct slice body, int *fd)
+{
+	struct reader r = reader_over(body);
+	uint64_t number = read_u64(&r);
+	uint64_t capacity = read_u64(&r);
+	struct slice key = read_bytes(&r, PUBLIC_KEY);
+	struct err e;
+	enum rc rc;
+
+	if (!r.ok || !d->gate)
+		return;
+	rc = spool_writer_give_file(gate_spool(d->gate), number, *fd, capacity, key.at, &e);
+	*fd = -1;
+	if (rc != RC_OK)
+		fail(d, e.text);
+}
+
+static void on_big_file(struct smtpd *d, struct slice body, int *fd)
+{
+	struct reader r = reader_over(body);
+	uint64_t number = read_u64(&r);
+
+	if (!r.ok || !d->gate)
+		return;
+	spool_writer_give_big(gate_spool(d->gate), number, *fd);
+	*fd = -1;
+}
+
+/* --- the end --- */
+
+/* Everything that was committed gets its answer and mmd its news; then this program ends. */
+static void end_now(void *arg)
+{
+	struct smtpd *d = arg;
+
+	if (d->gate)
+		gate_stop(d->gate);
+	smtpd_sessions_stop(d->sessions);
+	smtpd_sessions_free(&d->sessions);
+	gate_free(&d->gate);
+	tell_news(d);
+	loop_stop(d->loop);
+}
+
+static void stop(struct smtpd *d)
+{
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	close_listeners(d);
+	smtpd_sessions_stop(d->sessions);
+	loop_timer_set(d->stop, smtpd_sessions_count(d->sessions) ? STOP_MS : 0);
+}
+
+/* --- from mmd --- */
+
+static void on_pause(struct smtpd *d, struct slice body)
+{
+	d->paused = body.len == 1 && body.at[0];
+	if (d->gate)
+		gate_pause(d->gate, d->paused);
+}
+
+static void on_message(void *arg, unsigned type, struct slice body, int *fds, size_t nfds)
+{
+	struct smtpd *d = arg;
+	struct reader r = reader_over(body);
+
+	if (type == WIRE_CONFIG)
+		on_config(d, body);
+	else if (type == WIRE_LISTENER && nfds == 1 && d->gate && !d->stopping)
+		on_new_listener(d, body, &fds[0]);
+	else if (type == WIRE_CLOSE_LISTENER)
+		listener_free(d, read_u32(&r));
+	else if (type == WIRE_SPOOL_FILE && nfds == 1)
+		on_spool_file(d, body, &fds[0]);
+	else if (type == WIRE_BIG_FILE && nfds == 1)
+		on_big_file(d, body, &fds[0]);
+	else if (type == WIRE_END_FILE && d->gate)
+		spool_writer_end_file(gate_spool(d->gate));
+	else if (type == WIRE_PAUSE)
+		on_pause(d, body);
+	else if (type == WIRE_MARK)
+		tell(d, WIRE_MARKED, body);
+	else if (type == WIRE_STOP)
+		stop(d);
+}
+
+/* mmd has gone: whoever comes next starts another one of us. */
+static void on_closed(void *arg, const char *why)
+{
+	(void)arg;
+	log_info("the channel ended: %s", why);
+	_exit(1);
+}
+
+static const struct channel_ops channel_callbacks = {
+	.message = on_message,
+	.closed = on_closed,
+};
+
+/* After each round: what came up in it goes out together. */
+static void after_round(void *arg)
+{
+	struct smtpd *d = arg;
+	const struct err *why;
+
+	if (!d->gate)
+		return;
+	gate_flush(d->gate);
+	tell_news(d);
+	why = spool_writer_failed(gate_spool(d->gate));
+	if (why && !d->failed) {
+		fail(d, why->text);
+		stop(d);
+	}
+	if (d->stopping && !smtpd_sessions_count(d->sessions) && !gate_waiting(d->gate))
+		end_now(d);
+}
+
+/* --- the program --- */
+
+static enum rc confine(struct err *e)
+{
+	static const int calls[] = {
+		__NR_accept4,   __NR_recvfrom,    __NR_recvmsg,   __NR_sendto,     __NR_sendmsg,
+		__NR_shutdown,  __NR_getsockname, __NR_epoll_ctl, __NR_epoll_wait, __NR_epoll_pwait,
+		__NR_eventfd2,  __NR_pwrite64,    __NR_pwritev,   __NR_pwritev2,   __NR_fdatasync,
+		__NR_ftruncate, __NR_fcntl,       __NR_pread64,
+	};
+	struct sandbox_profile p = { .syscalls = calls, .count = COUNT(calls), .threads = true };
+
+	return sandbox_enter(&p, e);
+}
+
+static void end_round(void *arg)
+{
+	loop_stop(arg);
+}
+
+/* For at most ten seconds: mmd reads what was told last. */
+static void send_the_rest(struct smtpd *d)
+{
+	struct loop_timer *t = loop_timer_new(d->loop, end_round, d->loop);
+
+	for (int i = 0; i < 1000 && channel_waiting(d->channel); i++) {
+		loop_timer_set(t, 10);
+		loop_run(d->loop, NULL, NULL);
+	}
+	loop_timer_free(&t);
+}
+
+int smtpd_main(void)
+{
+	struct smtpd d = { .paused = false };
+	struct err e;
+	int code;
+
+	clock_init();
+	log_init("mm-smtpd", LOG_INFO);
+	tls_init();
+	crypt_init();
+	d.loop = loop_new();
+	if (confine(&e) != RC_OK) {
+		log_error("the sandbox can't be entered: %s", e.text);
+		return 1;
+	}
+	d.sessions = smtpd_sessions_new(d.loop);
+	d.channel = channel_new(d.loop, WIRE_CHANNEL_FD, WIRE_CONFIG_MAX, &channel_callbacks, &d);
+	d.rest = loop_timer_new(d.loop, accept_again, &d);
+	d.stop = loop_timer_new(d.loop, end_now, &d);
+	d.stats = loop_timer_new(d.loop, tell_stats, &d);
+	loop_timer_set(d.stats, STATS_MS);
+	loop_run(d.loop, after_round, &d);
+	loop_timer_clear(d.stop);
+	loop_timer_clear(d.stats);
+	send_the_rest(&d);
+	code = d.failed ? 1 : 0;
+	channel_free(&d.channel);
+	loop_timer_free(&d.rest);
+	loop_timer_free(&d.stop);
+	loop_timer_free(&d.stats);
+	loop_free(&d.loop);
+	return code;
+}

@@ -1,0 +1,38 @@
+/*
+ * ingest/wire.h - what mmd and mm-smtpd tell each other over their channel
+ *
+ * Numbers are little endian (base/codec.h). mmd trusts nothing that comes back: a wrong length or an
+ * unknown type ends the child.
+ */
+#ifndef MM_INGEST_WIRE_H
+#define MM_INGEST_WIRE_H
+
+#define WIRE_CHANNEL_FD 3 /* in mm-smtpd */
+#define WIRE_CONFIG_MAX 67108864
+#define WIRE_NEWS_MAX   4096 /* bodies of what mm-smtpd sends */
+
+enum wire_to_smtpd {
+	/* JSON {"floor_ms":n, "smtp":{"hostname", "max_connections", "max_per_address", "max_message",
+	 * "command_timeout_s", "data_timeout_s", "message_timeout_s", "min_rate"},
+	 * "certs":[{"chain","key"}], "snapshot":{resources_snapshot}} */
+	WIRE_CONFIG = 1,
+	WIRE_LISTENER,       /* u32 number, then the ingress point's id; 1 descriptor */
+	WIRE_CLOSE_LISTENER, /* u32 number */
+	WIRE_SPOOL_FILE,     /* u64 number, u64 capacity, 32 bytes public key; 1 descriptor */
+	WIRE_BIG_FILE,       /* u64 number; 1 descriptor */
+	WIRE_END_FILE,       /* end the current spool file */
+	WIRE_PAUSE,          /* u8: 1 pause, 0 go on */
+	WIRE_MARK,           /* u64, to be sent back when all before it is done */
+	WIRE_STOP,           /* 421 to all, write what was committed, exit 0 */
+};
+
+enum wire_to_mmd {
+	WIRE_NEED_FILE = 64,
+	WIRE_NEED_BIG,
+	WIRE_DURABLE, /* u64 file, u64 offset, u64 messages in it */
+	WIRE_MARKED,  /* u64 */
+	WIRE_FAILED,  /* text: it is going to exit */
+	WIRE_STATS,   /* u64 connections open, accepted messages, refused ones, denied recipients */
+};
+
+#endif
