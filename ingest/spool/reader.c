@@ -23,7 +23,9 @@ struct spool_reader {
 	struct place before; /* spool_reader_undo */
 	void (*lost)(void *arg, uint64_t offset, uint64_t records, const char *text);
 	void *arg;
-	/* A hole that may be a torn group: told only if a later record says that it was synced. */
+	/* What may be a torn write: told only if a later record says that it was synced. */
+	bool header_lost; /* one of the two, at header_at */
+	uint64_t header_at;
 	uint64_t hole_at;
 	uint64_t hole_records;
 	/* K(n+1), K(n+2)... as far as a scan needed them. */
@@ -120,9 +122,8 @@ static enum rc open_header(struct spool_reader *r, uint64_t number, const uint8_
 	}
 	if (!good[0] && !good[1])
 		return judge_headers(r->file, size, number, copies, e);
-	if (!good[0] || !good[1])
-		r->lost(r->arg, places[good[0] ? 1 : 0], 0,
-		        "one of the two headers is damaged; the other one is used");
+	r->header_lost = !good[0] || !good[1];
+	r->header_at = places[good[0] ? 1 : 0];
 	return RC_OK;
 }
 
@@ -297,6 +298,10 @@ static void note_hole(struct spool_reader *r, uint64_t at, uint64_t records, uin
 /* A record says that everything before `synced` was on disk. */
 static void attest(struct spool_reader *r, uint64_t synced)
 {
+	if (r->header_lost && synced > 0) {
+		r->lost(r->arg, r->header_at, 0, "one of the two headers is damaged");
+		r->header_lost = false;
+	}
 	if (r->hole_records && synced > r->hole_at) {
 		tell_lost(r, r->hole_at, r->hole_records);
 		r->hole_records = 0;
@@ -410,6 +415,7 @@ enum rc spool_reader_next(struct spool_reader *r, uint64_t limit, uint64_t synce
 {
 	limit = MIN_OF(limit, r->header.capacity);
 	synced = MIN_OF(synced, limit);
+	attest(r, synced);
 	for (;;) {
 		struct spool_header h;
 		uint64_t at;
