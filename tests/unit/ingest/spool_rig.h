@@ -222,7 +222,7 @@ UNUSED static size_t rig_check(struct rig *rig, const struct spool_record *r)
 	struct slice digits = slice_part(slice_from(r->meta, 5), 0, r->meta.len - 6);
 	uint8_t *content;
 	uint8_t hash[32];
-	uint64_t n;
+	uint64_t n = SIZE_MAX;
 
 	assert_true(r->meta.len > 6 && slice_to_u64(digits, &n) && n < rig->count);
 	assert_int_equal(r->raw.len, rig->sent[n].bytes);
