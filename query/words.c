@@ -385,9 +385,11 @@ static bool span_instant(struct slice s, struct span *span)
 
 	span->instant = true;
 	if (slice_to_u64(s, &number)) {
+		if (s.len < 9 || number >= (uint64_t)civil_ms(9999, 1, 1) / 1000)
+			return false;
 		span->low = (int64_t)number * 1000;
 		span->high = span->low + 1000;
-		return s.len > 8 && s.len < 13 && number * 1000 < (uint64_t)civil_ms(9999, 1, 1);
+		return true;
 	}
 	if (s.len < 12 || s.len + 2 > sizeof(zoned) || !strchr("Tt ", s.at[10]))
 		return false;

@@ -301,6 +301,8 @@ static void bad_values_are_refused(void **state)
 		{ "after:0000-01-01", "a date is wanted" },
 		{ "after:9999", "a date is wanted" },
 		{ "after:123", "a date is wanted" },
+		{ "after:162222222222222222", "a date is wanted" },
+		{ "after:253370764800", "a date is wanted" },
 		{ "received:(2024 OR never)", "column 19, received" },
 		{ "older_than:1x", "an age is wanted" },
 		{ "older_than:99999y", "an age is wanted" },
