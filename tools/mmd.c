@@ -20,6 +20,7 @@
 #include "store/crypt.h"
 #include "tools/cli.h"
 
+#define MAX_CERTS       16
 #define REQUEST_THREADS 8
 #define APPLY_WAIT_S    20
 #define DRAIN_MS        30000
@@ -34,43 +35,55 @@ struct mmd {
 	struct schedule *schedule;
 	struct engine_options options;
 	struct front_options smtp;
-	struct tls_cert cert;
-	struct buf cert_pem;
-	struct buf key_pem;
+	struct tls_cert certs[MAX_CERTS];
+	struct buf pem[MAX_CERTS][2]; /* certificate, key */
 	int sweep_minute;
 	int status;
 };
 
 /* ---- the configuration file ---- */
 
-static enum rc read_pem(const json_t *smtp, const char *member, struct buf *out, struct err *e)
+/* File i of a member that is one path or an array of them; NULL when there is none. */
+static const char *pem_path(const json_t *smtp, const char *member, size_t i)
 {
-	const char *path = json_string_value(json_object_get(smtp, member));
+	const json_t *value = json_object_get(smtp, member);
 
+	if (json_is_string(value))
+		return i == 0 ? json_string_value(value) : NULL;
+	return json_string_value(json_array_get(value, i));
+}
+
+static enum rc read_pem(const json_t *smtp, const char *member, size_t i, struct buf *out,
+                        struct err *e)
+{
 	buf_clear(out);
-	if (!path)
-		return RC_OK;
-	if (file_read_all(path, out, e) != RC_OK)
+	if (file_read_all(pem_path(smtp, member, i), out, e) != RC_OK)
 		return err_in(e, "configuration: smtp.%s", member);
 	return RC_OK;
 }
 
-static enum rc read_certificate(struct mmd *m, struct err *e)
+static enum rc read_certificates(struct mmd *m, struct err *e)
 {
 	const json_t *smtp = json_object_get(m->config, "smtp");
-	enum rc rc = read_pem(smtp, "tls_cert", &m->cert_pem, e);
+	enum rc rc = RC_OK;
+	size_t n = 0;
 
-	if (rc == RC_OK)
-		rc = read_pem(smtp, "tls_key", &m->key_pem, e);
-	if (rc != RC_OK)
-		return rc;
-	if ((m->cert_pem.len == 0) != (m->key_pem.len == 0))
-		return err_set(e, RC_INVALID,
-		               "configuration: smtp.tls_cert and smtp.tls_key belong together");
-	m->cert = (struct tls_cert) { buf_slice(&m->cert_pem), buf_slice(&m->key_pem) };
-	m->smtp.certs = &m->cert;
-	m->smtp.cert_count = m->cert_pem.len ? 1 : 0;
-	return RC_OK;
+	while (rc == RC_OK && n < MAX_CERTS &&
+	       (pem_path(smtp, "tls_cert", n) || pem_path(smtp, "tls_key", n))) {
+		if (!pem_path(smtp, "tls_cert", n) || !pem_path(smtp, "tls_key", n))
+			return err_set(
+			        e, RC_INVALID,
+			        "configuration: smtp.tls_cert and smtp.tls_key belong together");
+		rc = read_pem(smtp, "tls_cert", n, &m->pem[n][0], e);
+		if (rc == RC_OK)
+			rc = read_pem(smtp, "tls_key", n, &m->pem[n][1], e);
+		m->certs[n] =
+		        (struct tls_cert) { buf_slice(&m->pem[n][0]), buf_slice(&m->pem[n][1]) };
+		n++;
+	}
+	m->smtp.certs = m->certs;
+	m->smtp.cert_count = n;
+	return rc;
 }
 
 static enum rc check_members(const json_t *object, const char *where, const char *const *known,
@@ -115,7 +128,7 @@ static enum rc read_smtp(struct mmd *m, struct err *e)
 	m->smtp.max_connections = (unsigned)connections;
 	m->smtp.max_per_address = (unsigned)per_address;
 	m->smtp.max_message = (uint64_t)message;
-	return read_certificate(m, e);
+	return read_certificates(m, e);
 }
 
 static enum rc read_config(struct mmd *m, struct err *e)
@@ -294,7 +307,7 @@ static void on_reload(void *arg)
 	struct mmd *m = arg;
 	struct err e = { 0 };
 
-	if (read_certificate(m, &e) != RC_OK || configure_front(m, NULL, NULL, &e) != RC_OK)
+	if (read_certificates(m, &e) != RC_OK || configure_front(m, NULL, NULL, &e) != RC_OK)
 		log_error("reload: %s", e.text);
 	else
 		log_info("reloaded the certificate");
@@ -423,8 +436,10 @@ int main(int argc, char **argv)
 	crypt_init();
 	tls_init();
 	(void)signal(SIGPIPE, SIG_IGN);
-	buf_init(&m.cert_pem, 1 << 20);
-	buf_init(&m.key_pem, 1 << 20);
+	for (size_t i = 0; i < MAX_CERTS; i++) {
+		buf_init(&m.pem[i][0], 1 << 20);
+		buf_init(&m.pem[i][1], 1 << 20);
+	}
 	m.options = (struct engine_options) { .dir = c.data,
 		                              .key_file = c.key_file,
 		                              .program = "mmd",
@@ -437,8 +452,10 @@ int main(int argc, char **argv)
 		status = run(&m, &e);
 	}
 	json_decref(m.config);
-	buf_free(&m.cert_pem);
-	buf_free(&m.key_pem);
+	for (size_t i = 0; i < MAX_CERTS; i++) {
+		buf_free(&m.pem[i][0]);
+		buf_free(&m.pem[i][1]);
+	}
 	cli_free(&c);
 	return status;
 }
