@@ -28,5 +28,6 @@ enum rc smtp_rcpt_params_parse(struct smtp_rcpt_params *p, struct slice text, bo
 /* RFC 3461 section 4: "+HH" is a byte, '+' and '=' stand only so. The result is added to the room.
  * False when it isn't xtext, or what it hides isn't printable ASCII. */
 bool smtp_xtext_decode(struct slice text, struct smtp_params_room *room, struct slice *out);
+bool smtp_is_ascii(struct slice s);
 
 #endif

@@ -92,6 +92,7 @@ struct smtp_session {
 	unsigned rcpts_tried; /* refused ones too */
 	unsigned rcpts_over;  /* refused for the limit */
 	/* its body */
+	bool chunked; /* it comes by BDAT */
 	struct smtp_data data;
 	enum smtp_verdict verdict;
 	uint64_t body_bytes;
@@ -121,6 +122,7 @@ void smtp_refuse(struct smtp_session *s, unsigned code, const char *enhanced, co
 /* A reply to a command that brings no message nearer. */
 void smtp_reply_junk(struct smtp_session *s, unsigned code, const char *enhanced,
                      const char *text);
+void smtp_reply_greeting(struct smtp_session *s);
 void smtp_reply_final(struct smtp_session *s, const char *enhanced, const char *text); /* 421 */
 
 /* command.c */
@@ -153,7 +155,7 @@ void smtp_auth_line(struct smtp_session *s, struct slice line);
 void smtp_auth_forget(struct smtp_session *s);
 
 /* body.c: what DATA and BDAT share */
-void smtp_body_begin(struct smtp_session *s);
+void smtp_body_begin(struct smtp_session *s, bool chunked);
 void smtp_body_take(struct smtp_session *s, struct slice run);
 /* The body is whole: asks ops.body_end, or refuses. */
 void smtp_body_finish(struct smtp_session *s);
