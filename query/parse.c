@@ -650,18 +650,17 @@ static struct match *or_group(struct parser *p, const struct word *field)
 
 /* ---- the whole ---- */
 
-/* Groups in groups of the canonical text: what query_print prints must be read back. */
-static unsigned printed_depth(const struct match *m)
+/* Nodes from here to the deepest leaf. The canonical text has fewer parentheses in one another. */
+static unsigned depth_of(const struct match *m)
 {
 	unsigned deepest = 0;
 
 	for (const struct match *c = m->child; c; c = c->next) {
-		bool group = c->kind == MATCH_AND || c->kind == MATCH_OR || c->kind == MATCH_NEAR;
-		unsigned d = printed_depth(c) + group;
+		unsigned d = depth_of(c);
 
 		deepest = MAX_OF(deepest, d);
 	}
-	return deepest;
+	return deepest + 1;
 }
 
 static enum rc parse_clean(struct parser *p, struct match **out)
@@ -677,8 +676,8 @@ static enum rc parse_clean(struct parser *p, struct match **out)
 	if (!m && !blank)
 		note(p, 0, "nothing to search for is left: no message matches");
 	*out = m ? m : match_new(p->tree, blank ? MATCH_ALL : MATCH_NONE);
-	if (printed_depth(*out) > LIMIT_QUERY_DEPTH)
-		return err_set(p->e, RC_LIMIT, "the query nests deeper than %d groups",
+	if (depth_of(*out) > LIMIT_QUERY_DEPTH)
+		return err_set(p->e, RC_LIMIT, "the query nests deeper than %d levels",
 		               LIMIT_QUERY_DEPTH);
 	return RC_OK;
 }

@@ -419,7 +419,8 @@ static void limits_hold(void **state)
 	assert_int_equal(nested("(", "a", ")", LIMIT_QUERY_DEPTH), RC_OK);
 	assert_int_equal(nested("(", "a", ")", LIMIT_QUERY_DEPTH + 1), RC_LIMIT);
 	assert_int_equal(nested("{", "a", "}", LIMIT_QUERY_DEPTH + 1), RC_LIMIT);
-	assert_int_equal(nested("-(a ", "b", ")", 32), RC_OK);
+	assert_int_equal(nested("-(a ", "b", ")", 31), RC_OK);
+	assert_int_equal(nested("-(a ", "b", ")", 32), RC_LIMIT);
 	assert_int_equal(nested("(a OR b ", "c", ")", LIMIT_QUERY_DEPTH), RC_LIMIT);
 	assert_int_equal(nested("subject:(", "c", ")", 30000 / 10), RC_LIMIT);
 	assert_int_equal(nested("NOT ", "c", "", 16000), RC_OK);
