@@ -35,6 +35,7 @@ struct rig {
 	bool withhold_files; /* need_file is not answered */
 	bool withhold_bigs;
 	bool deaf; /* progress is not passed on */
+	void (*on_done)(void);
 	unsigned asked_files;
 	unsigned asked_bigs;
 	enum rc make_rc; /* of the last spool_make_file */
@@ -116,7 +117,8 @@ UNUSED static void rig_done(void *app, void *cookie, const struct message_id *id
 	struct rig *rig = app;
 	struct rig_message *m = cookie;
 
-	(void)rig;
+	if (rig->on_done)
+		rig->on_done();
 	assert_false(m->finished);
 	m->finished = true;
 	m->accepted = proof != NULL;

@@ -287,37 +287,44 @@ static void test_ids(void **state)
 	rig_free(&rig);
 }
 
+static void note_done(void)
+{
+	if (watch.on)
+		watch_note(CALL_DONE, 0);
+}
+
 /* Large: bytes, sync, then record, sync, then done. Small: record, sync, done. */
 static void test_order(void **state)
 {
 	struct rig *rig = rig_new(0);
-	size_t big_writes = 0;
+	size_t n = 0;
 
 	(void)state;
+	rig->on_done = note_done;
 	rig_open_writer(rig);
 	(void)rig_send(rig, 100); /* the header of the file is written */
 	watch.on = true;
 	(void)rig_send(rig, 100);
-	watch.on = false;
-	assert_int_equal(watch.count, 2);
+	assert_int_equal(watch.count, 3);
 	assert_int_equal(watch.calls[0], CALL_WRITE);
 	assert_int_equal(watch.calls[1], CALL_SYNC);
+	assert_int_equal(watch.calls[2], CALL_DONE);
 	assert_int_equal(watch.fds[0], watch.fds[1]);
 	watch.count = 0;
-	watch.on = true;
 	(void)rig_send(rig, 200000);
 	watch.on = false;
 	assert_true(rig->sent[2].accepted);
-	while (big_writes < watch.count && watch.calls[big_writes] == CALL_WRITE)
-		big_writes++;
-	assert_true(big_writes >= 2);
-	assert_int_equal(watch.count, big_writes + 3);
-	assert_int_equal(watch.calls[big_writes], CALL_SYNC);
-	assert_int_equal(watch.fds[big_writes], watch.fds[0]);
-	assert_int_equal(watch.calls[big_writes + 1], CALL_WRITE);
-	assert_int_equal(watch.calls[big_writes + 2], CALL_SYNC);
-	assert_int_equal(watch.fds[big_writes + 1], watch.fds[big_writes + 2]);
-	assert_int_not_equal(watch.fds[big_writes + 1], watch.fds[0]);
+	while (n < watch.count && watch.calls[n] == CALL_WRITE)
+		n++;
+	assert_true(n >= 2);
+	assert_int_equal(watch.count, n + 4);
+	assert_int_equal(watch.calls[n], CALL_SYNC); /* the big file */
+	assert_int_equal(watch.fds[n], watch.fds[0]);
+	assert_int_equal(watch.calls[n + 1], CALL_WRITE);
+	assert_int_equal(watch.calls[n + 2], CALL_SYNC);
+	assert_int_equal(watch.calls[n + 3], CALL_DONE);
+	assert_int_equal(watch.fds[n + 1], watch.fds[n + 2]);
+	assert_int_not_equal(watch.fds[n + 1], watch.fds[0]);
 	rig_free(&rig);
 }
 

@@ -396,6 +396,26 @@ static void test_big_orphan(void **state)
 	rig_free(&rig);
 }
 
+/* The END of a live file is damaged: an alarm, and the writer's next file is read all the same. */
+static void test_end_damaged(void **state)
+{
+	struct rig *rig = rig_new(0);
+	struct spool_totals totals;
+
+	(void)state;
+	rig_open_writer(rig);
+	(void)rig_send(rig, 100);
+	spool_writer_end_file(rig->w);
+	(void)rig_send(rig, 100);
+	flip_in(rig, ".spool", SPOOL_FIRST + SPOOL_GROUP_ALIGN + 20);
+	assert_int_equal(rig_read_all(rig, NULL, true), 2);
+	assert_int_equal(rig->damage, 1);
+	spool_backlog(rig->sp, &totals);
+	assert_int_equal(totals.messages, 0);
+	assert_int_equal(totals.files, 2);
+	rig_free(&rig);
+}
+
 /* A whole spool with damage: the callback is called once, also after a rewind. */
 static void test_damage_told_once(void **state)
 {
@@ -421,11 +441,11 @@ static void test_damage_told_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_torn_tail),        cmocka_unit_test(test_torn_middle),
-		cmocka_unit_test(test_bit_flips),        cmocka_unit_test(test_holes),
-		cmocka_unit_test(test_headers),          cmocka_unit_test(test_moved),
-		cmocka_unit_test(test_big_damage),       cmocka_unit_test(test_big_orphan),
-		cmocka_unit_test(test_damage_told_once),
+		cmocka_unit_test(test_torn_tail),   cmocka_unit_test(test_torn_middle),
+		cmocka_unit_test(test_bit_flips),   cmocka_unit_test(test_holes),
+		cmocka_unit_test(test_headers),     cmocka_unit_test(test_moved),
+		cmocka_unit_test(test_big_damage),  cmocka_unit_test(test_big_orphan),
+		cmocka_unit_test(test_end_damaged), cmocka_unit_test(test_damage_told_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
