@@ -1,0 +1,280 @@
+/* tests/unit/base/test_request.c - requests over a socket and without one give the same answers */
+#include "base/request.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/file.h"
+#include "tests/unit/test.h"
+
+#define ROWS 20000
+
+static atomic_int endless_ended;
+static atomic_uint peer_uid;
+static char arg_text[] = "arg";
+
+/* The first word of the request says what to do. */
+static void handle(void *arg, const struct request_peer *peer, struct slice json,
+                   struct request_writer *w)
+{
+	struct err e;
+	enum rc rc = RC_OK;
+
+	assert_string_equal(arg, "arg");
+	atomic_store(&peer_uid, peer->uid);
+	if (slice_equal(json, slice_str("rows"))) {
+		for (int i = 0; i < ROWS && rc == RC_OK; i++) {
+			char row[32];
+
+			(void)snprintf(row, sizeof(row), "{\"row\":%d}", i);
+			rc = request_json(w, slice_str(row), &e);
+		}
+		EXPECT_OK(request_done(w, slice_str("{\"rows\":20000}"), &e), &e);
+	} else if (slice_equal(json, slice_str("bytes"))) {
+		uint8_t *big = calloc(1, 5000000);
+
+		EXPECT_OK(request_bytes(w, slice_of("head", 4), &e), &e);
+		EXPECT_OK(request_bytes(w, slice_of(big, 5000000), &e), &e);
+		EXPECT_OK(request_bytes(w, slice_of("", 0), &e), &e);
+		EXPECT_OK(request_done(w, slice_str("{}"), &e), &e);
+		free(big);
+	} else if (slice_equal(json, slice_str("fail"))) {
+		(void)err_set(&e, RC_HELD, "row 7: \"held\" for ever");
+		request_fail(w, &e);
+	} else if (slice_equal(json, slice_str("endless"))) {
+		while (request_bytes(w, slice_str("more"), &e) == RC_OK)
+			;
+		atomic_fetch_add(&endless_ended, 1);
+	} else if (slice_equal(json, slice_str("quiet"))) {
+		while (!request_gone(w))
+			clock_sleep_ms(1);
+		atomic_fetch_add(&endless_ended, 1);
+	} else if (!slice_equal(json, slice_str("silent"))) {
+		EXPECT_OK(request_done(w, json, &e), &e);
+	}
+}
+
+struct got {
+	unsigned rows;
+	bool in_order;
+	size_t bytes;
+	unsigned stop_after; /* rows; 0: none */
+};
+
+static enum rc on_row(void *arg, struct slice line, struct err *e)
+{
+	struct got *g = arg;
+	char want[32];
+
+	(void)snprintf(want, sizeof(want), "{\"row\":%u}", g->rows);
+	if (!slice_equal(line, slice_str(want)))
+		g->in_order = false;
+	g->rows++;
+	if (g->rows == g->stop_after)
+		return err_set(e, RC_LIMIT, "enough");
+	return RC_OK;
+}
+
+static enum rc on_bytes(void *arg, struct slice bytes, struct err *e)
+{
+	struct got *g = arg;
+
+	g->bytes += bytes.len;
+	if (g->stop_after && g->bytes > g->stop_after)
+		return err_set(e, RC_LIMIT, "enough");
+	return RC_OK;
+}
+
+struct rig {
+	char dir[32];
+	char path[64];
+	struct loop *loop;
+	struct request_server *server;
+	pthread_t thread;
+	bool socket; /* or in this thread */
+};
+
+static void *run_loop(void *arg)
+{
+	loop_run(arg, NULL, NULL);
+	return NULL;
+}
+
+static void rig_start(struct rig *r)
+{
+	struct err e;
+
+	memcpy(r->dir, "/tmp/mm-req.XXXXXX", 19);
+	assert_non_null(mkdtemp(r->dir));
+	(void)snprintf(r->path, sizeof(r->path), "%s/mmd.sock", r->dir);
+	r->loop = loop_new();
+	EXPECT_OK(request_server_new(&r->server, r->loop, r->path, 3, handle, arg_text, &e), &e);
+	assert_int_equal(pthread_create(&r->thread, NULL, run_loop, r->loop), 0);
+}
+
+static void rig_end(struct rig *r)
+{
+	loop_stop(r->loop);
+	assert_int_equal(pthread_join(r->thread, NULL), 0);
+	request_server_free(&r->server);
+	loop_free(&r->loop);
+	assert_false(file_exists(r->path));
+	assert_int_equal(rmdir(r->dir), 0);
+}
+
+static enum rc ask(struct rig *r, const char *what, struct got *g, struct buf *result,
+                   struct err *e)
+{
+	struct request_reader reader = { on_row, on_bytes, g };
+
+	buf_init(result, 1 << 20);
+	g->in_order = true;
+	if (r->socket)
+		return request_call(r->path, slice_str(what), &reader, result, e);
+	return request_local(handle, arg_text, slice_str(what), &reader, result, e);
+}
+
+static const struct {
+	const char *ask;
+	enum rc rc;
+	const char *text; /* the result, or the error */
+	unsigned rows;
+	size_t bytes;
+	unsigned stop_after;
+} cases[] = {
+	{ "rows", RC_OK, "{\"rows\":20000}", ROWS, 0, 0 },
+	{ "bytes", RC_OK, "{}", 0, 5000004, 0 },
+	{ "fail", RC_HELD, "row 7: \"held\" for ever", 0, 0, 0 },
+	{ "silent", RC_IO, "the request was not answered", 0, 0, 0 },
+	{ "{\"op\":1}", RC_OK, "{\"op\":1}", 0, 0, 0 },
+	{ "endless", RC_LIMIT, "enough", 0, 0, 100000 },
+};
+
+static void test_answers(void **state)
+{
+	struct rig r = { .socket = false };
+
+	(void)state;
+	rig_start(&r);
+	for (size_t i = 0; i < 2 * COUNT(cases); i++) {
+		size_t k = i % COUNT(cases);
+		struct got g = { .stop_after = cases[k].stop_after };
+		struct buf result;
+		struct err e = { .code = RC_OK };
+		enum rc rc;
+
+		r.socket = i >= COUNT(cases);
+		rc = ask(&r, cases[k].ask, &g, &result, &e);
+		EXPECT(cases[k].ask, rc == cases[k].rc);
+		if (rc == RC_OK)
+			EXPECT_SLICE(cases[k].ask, buf_slice(&result), cases[k].text);
+		else
+			EXPECT_SLICE(cases[k].ask, slice_str(e.text), cases[k].text);
+		EXPECT(cases[k].ask, g.rows == cases[k].rows && g.in_order);
+		EXPECT(cases[k].ask, cases[k].stop_after || g.bytes == cases[k].bytes);
+		buf_free(&result);
+	}
+	assert_int_equal(atomic_load(&peer_uid), getuid());
+	while (atomic_load(&endless_ended) < 2) /* the handler hears that its client has gone */
+		clock_sleep_ms(1);
+	rig_end(&r);
+}
+
+static int connect_raw(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+static void test_socket(void **state)
+{
+	struct rig r = { .socket = true };
+	struct got g = { .rows = 0 };
+	struct buf result;
+	struct err e;
+	struct stat st;
+	uint8_t frame[8] = { 0 };
+	int fd;
+
+	(void)state;
+	assert_int_equal(request_call("/tmp/mm-no-such.sock", slice_str("x"), NULL, NULL, &e),
+	                 RC_AGAIN);
+	rig_start(&r);
+	assert_int_equal(stat(r.path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	/* A request that is too long is refused with a reason; one byte at a time is fine. */
+	fd = connect_raw(r.path);
+	put_le32(frame, UINT32_MAX);
+	assert_int_equal(send(fd, frame, 4, 0), 4);
+	assert_int_equal(recv(fd, frame, 5, MSG_WAITALL), 5);
+	assert_int_equal(frame[4], 'E');
+	close(fd);
+	fd = connect_raw(r.path);
+	put_le32(frame, 3);
+	memcpy(frame + 4, "odd", 3);
+	for (int i = 0; i < 7; i++)
+		assert_int_equal(send(fd, frame + i, 1, 0), 1);
+	assert_int_equal(recv(fd, frame, 8, MSG_WAITALL), 8);
+	assert_memory_equal(frame, "\4\0\0\0Dodd", 8);
+	close(fd);
+	/* A client that leaves in the middle of its request. */
+	fd = connect_raw(r.path);
+	assert_int_equal(send(fd, frame, 2, 0), 2);
+	close(fd);
+	EXPECT_OK(ask(&r, "ok", &g, &result, &e), &e);
+	buf_free(&result);
+	rig_end(&r);
+}
+
+static void *ask_quiet(void *arg)
+{
+	struct rig *r = arg;
+	struct got g = { .rows = 0 };
+	struct buf result;
+	struct err e;
+
+	(void)ask(r, "quiet", &g, &result, &e);
+	buf_free(&result);
+	return NULL;
+}
+
+/* The server's end ends what runs, and what waits for a thread. */
+static void test_end(void **state)
+{
+	struct rig r = { .socket = true };
+	pthread_t t[6];
+
+	(void)state;
+	rig_start(&r);
+	for (size_t i = 0; i < COUNT(t); i++)
+		assert_int_equal(pthread_create(&t[i], NULL, ask_quiet, &r), 0);
+	while (request_server_running(r.server) < 3)
+		clock_sleep_ms(1);
+	rig_end(&r);
+	for (size_t i = 0; i < COUNT(t); i++)
+		assert_int_equal(pthread_join(t[i], NULL), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_socket),
+		cmocka_unit_test(test_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
