@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "ingest/ledger.h"
 #include "store/crypt.h"
 
@@ -51,15 +52,19 @@ static enum rc answer(struct import *im, const char *source, const char *outcome
 
 /* ---- the spool writer's questions; this thread is its loop ---- */
 
+/* A file that can't be had is not given; the commits that wait for it end as failed. */
 static void need_file(void *app)
 {
 	struct import *im = app;
 	struct spool_new_file f;
 	struct err e = { 0 };
+	enum rc rc = spool_make_file(im->r->en->spool, SPOOL_WRITER_IMPORT, &f, &e);
 
-	if (spool_make_file(im->r->en->spool, SPOOL_WRITER_IMPORT, &f, &e) == RC_OK)
-		(void)spool_writer_give_file(im->writer, f.number, f.fd, f.capacity, f.public_key,
-		                             &e);
+	if (rc == RC_OK)
+		rc = spool_writer_give_file(im->writer, f.number, f.fd, f.capacity, f.public_key,
+		                            &e);
+	if (rc != RC_OK)
+		log_error("a spool file for an import: %s", e.text);
 }
 
 static void need_big(void *app)
@@ -70,6 +75,8 @@ static void need_big(void *app)
 
 	if (spool_make_big(im->r->en->spool, SPOOL_WRITER_IMPORT, &f, &e) == RC_OK)
 		spool_writer_give_big(im->writer, f.number, f.fd);
+	else
+		log_error("a file for a large message: %s", e.text);
 }
 
 static void progress(void *app, uint64_t file, uint64_t offset, uint64_t messages)
