@@ -90,8 +90,16 @@ struct store_visit {
 enum rc store_walk(struct store *st, uint32_t archive, const struct store_visit *v,
 		   struct err *e) MUST_USE;
 
-/* After their keys are destroyed: unlinks segments with no live lot left, and rewrites those of which
- * less than half is live. The keys in `lots` need not be complete; the ring is asked. */
+/* Calls `on_block` for every synced block that `known` doesn't know, of the segments that were still
+ * open at the last store_sync: after a crash a block may be on disk whose audit entry was lost.
+ * Called after store_open, before the first store_sync. Serials are never used again. */
+enum rc store_pending_blocks(struct store *st,
+			     bool (*known)(void *arg, uint64_t segment, uint32_t block),
+			     void (*on_block)(void *arg, const struct store_block *b), void *arg,
+			     struct err *e) MUST_USE;
+
+/* After keys were destroyed (the ring is asked which): unlinks segments with no live lot left, and
+ * rewrites those of which less than half is live, block by block, so roots stay as they were. */
 enum rc store_forget(struct store *st, struct err *e) MUST_USE;
 /* Rewrites the segments of days before `day` whose blocks are small into full blocks, and removes
  * the old ones when the new are synced. `on_block` as in store_sync. */
