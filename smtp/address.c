@@ -92,13 +92,13 @@ static bool is_odd(struct slice local)
 
 static bool literal_valid(struct slice inside)
 {
-	static const char tag[] = "IPv6:";
-	struct slice prefix = slice_str(tag);
+	struct slice tag = slice_str("IPv6:");
+	bool six = slice_starts_nocase(inside, tag);
+	struct slice text = six ? slice_from(inside, tag.len) : inside;
 	struct ip ip;
 
-	if (slice_starts_nocase(inside, prefix))
-		return ip_parse(&ip, slice_from(inside, prefix.len)) && ip.family == 6;
-	return ip_parse(&ip, inside) && ip.family == 4 && slice_find_byte(inside, ':') == SIZE_MAX;
+	/* The family isn't asked: ::ffff:192.0.2.1 counts as IPv4. */
+	return ip_parse(&ip, text) && (slice_find_byte(text, ':') != SIZE_MAX) == six;
 }
 
 static bool label_valid(struct slice label, unsigned flags)
