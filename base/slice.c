@@ -147,11 +147,27 @@ static size_t utf8_sequence(struct slice s)
 	return n;
 }
 
+/* ASCII bytes at the front, eight at a time: most text is nothing else. */
+static size_t ascii_run(struct slice s)
+{
+	size_t n = 0;
+	uint64_t eight;
+
+	for (; s.len - n >= sizeof(eight); n += sizeof(eight)) {
+		memcpy(&eight, s.at + n, sizeof(eight));
+		if (eight & 0x8080808080808080U)
+			break;
+	}
+	return n;
+}
+
 bool slice_is_utf8(struct slice s)
 {
 	while (s.len) {
-		size_t n = utf8_sequence(s);
+		size_t n = ascii_run(s);
 
+		if (n == 0)
+			n = utf8_sequence(s);
 		if (n == 0)
 			return false;
 		s = slice_from(s, n);

@@ -67,7 +67,7 @@ struct parsed_header {
 
 struct parsed {
 	uint32_t flags;
-	int64_t sent_ms; /* Date:, with PARSED_HAS_SENT; 1970 to 9999 */
+	int64_t sent_ms; /* Date:, with PARSED_HAS_SENT, years 1900 to 9999; else 0 */
 	struct slice text[PARSED_TEXTS];
 	struct parsed_address *addresses[PARSED_FIELDS];
 	size_t address_count[PARSED_FIELDS];
