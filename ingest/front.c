@@ -58,6 +58,7 @@ struct front {
 	struct loop_timer *retry;
 	struct loop_timer *killer; /* of an mm-smtpd that closed its channel and stays */
 	struct front_stats stats;
+	bool writing;      /* an mm-smtpd was given, or may be given, spool files */
 	bool gone_to_tell; /* the spool wasn't told yet that the last writer ended */
 	bool has_file;
 	bool configured;
@@ -320,7 +321,7 @@ static enum rc on_start(void *arg, struct child_start *s, struct err *e)
 	s->fds[0].at = WIRE_CHANNEL_FD;
 	s->nfds = 1;
 	f->channel = channel_new(f->loop, ends[0], WIRE_NEWS_MAX, &ops, f);
-	f->gone_to_tell = true; /* it is a writer from now on */
+	f->writing = true;
 	send_everything(f);
 	return RC_OK;
 }
@@ -334,6 +335,8 @@ static void on_ended(void *arg, const char *how, int64_t again_ms)
 	f->files_wanted = 0;
 	f->bigs_wanted = 0;
 	f->stats = (struct front_stats) { .restarts = child_restarts(f->child) };
+	f->gone_to_tell |= f->writing;
+	f->writing = false;
 	tell_gone(f);
 	if (again_ms < 0) {
 		f->ops->stopped(f->arg);
@@ -665,7 +668,7 @@ void front_free(struct front **at)
 	channel_free(&f->channel);
 	child_free(&f->child);
 	front_maker_free(&f->maker);
-	if (f->gone_to_tell)
+	if (f->gone_to_tell || f->writing)
 		spool_writer_gone(f->spool, SPOOL_WRITER_SMTP);
 	for (struct listener *l = f->listeners; l; l = l->next)
 		l->wanted = false;

@@ -45,7 +45,8 @@ struct smtpd {
 	struct loop_timer *stop;
 	struct loop_timer *stats;
 	int64_t complained_ms;
-	struct { /* what mmd wasn't told yet; file 0: nothing */
+	struct { /* what mmd wasn't told yet */
+		bool any;
 		uint64_t file;
 		uint64_t offset;
 		uint64_t messages;
@@ -71,12 +72,12 @@ static void tell_news(struct smtpd *d)
 {
 	uint8_t body[24] = { 0 };
 
-	if (!d->news.file)
+	if (!d->news.any)
 		return;
 	put_le64(body, d->news.file);
 	put_le64(body + 8, d->news.offset);
 	put_le64(body + 16, d->news.messages);
-	d->news.file = 0;
+	d->news.any = false;
 	tell(d, WIRE_DURABLE, slice_of(body, sizeof(body)));
 }
 
@@ -86,6 +87,7 @@ static void on_progress(void *app, uint64_t file, uint64_t offset, uint64_t mess
 
 	if (d->news.file != file)
 		tell_news(d);
+	d->news.any = true;
 	d->news.file = file;
 	d->news.offset = offset;
 	d->news.messages = messages;
