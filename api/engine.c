@@ -8,7 +8,7 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "retention/clockguard.h"
-#include "ingest/checkpoint.h"
+#include "ingest/audited.h"
 #include "ingest/disposition.h"
 #include "ingest/ledger.h"
 #include "ingest/resources.h"
@@ -260,6 +260,41 @@ void engine_sweep(struct engine *en, struct config *c, struct sweep *s)
 	};
 }
 
+struct pending {
+	struct audited *known;
+	struct block_list *blocks;
+};
+
+static bool is_audited(void *arg, uint64_t segment, uint32_t block)
+{
+	const struct pending *p = arg;
+
+	return audited_place(p->known, segment, block);
+}
+
+static void take_pending(void *arg, const struct store_block *b)
+{
+	const struct pending *p = arg;
+
+	block_list_add(p->blocks, b);
+}
+
+/* Blocks that reached the disk just before a crash, and their audit entries didn't. */
+static enum rc account_pending(struct engine *en, struct err *e)
+{
+	struct pending p;
+	enum rc rc = audited_load(&p.known, en->audit, e);
+	enum rc accounted;
+
+	if (rc != RC_OK)
+		return rc;
+	p.blocks = block_list_new();
+	rc = store_pending_blocks(en->store, is_audited, take_pending, &p, e);
+	accounted = block_list_account(&p.blocks, en->audit, false, rc == RC_OK ? e : NULL);
+	audited_free(&p.known);
+	return rc == RC_OK ? accounted : rc;
+}
+
 /* What a killed process left half done in the archives, before the pipeline runs. */
 static enum rc recover(struct engine *en, struct err *e)
 {
@@ -278,6 +313,8 @@ static enum rc recover(struct engine *en, struct err *e)
 	config_unref(&c);
 	if (rc == RC_OK)
 		rc = index_drop_dead(en->index, e);
+	if (rc == RC_OK)
+		rc = account_pending(en, e);
 	if (rc == RC_OK)
 		rc = engine_account(en, "start", en->program, NULL, e);
 	return rc;
@@ -426,7 +463,7 @@ enum rc engine_repack(struct engine *en, struct err *e)
 
 	(void)pthread_mutex_lock(&en->writing);
 	rc = store_repack(en->store, (int32_t)day_of_ms(clock_now_ms()), block_list_add, blocks, e);
-	accounted = block_list_account(&blocks, en->audit, rc == RC_OK ? e : NULL);
+	accounted = block_list_account(&blocks, en->audit, true, rc == RC_OK ? e : NULL);
 	if (rc == RC_OK)
 		rc = accounted;
 	if (rc == RC_OK)

@@ -9,22 +9,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "api/ops.h"
 #include "base/codec.h"
-
-struct audited {
-	uint8_t place[12]; /* segment, block */
-	uint8_t root[32];
-	uint64_t lot;
-	bool seen;
-	UT_hash_handle hh;
-};
+#include "ingest/audited.h"
 
 struct verify {
 	struct request *r;
-	struct audited *blocks;
+	struct audited *audited;
 	uint64_t messages;
 	uint64_t rows;
 	uint64_t problems;
@@ -48,90 +40,32 @@ static enum rc PRINTF(4, 5)
 	return request_row(v->r, o, e);
 }
 
-/* ---- the audit log's blocks ---- */
-
-static void place_of(uint8_t place[12], uint64_t segment, uint32_t block)
-{
-	put_le64(place, segment);
-	put_le32(place + 8, block);
-}
-
-static void remember(struct verify *v, const json_t *block)
-{
-	struct audited *a = mem_new(sizeof(*a));
-	struct audited *old;
-
-	place_of(a->place, (uint64_t)json_member_int(block, "segment", 0),
-	         (uint32_t)json_member_int(block, "block", 0));
-	a->lot = (uint64_t)json_member_int(block, "lot", 0);
-	if (!hex_decode(a->root, sizeof(a->root), json_member_text(block, "root"))) {
-		free(a);
-		return;
-	}
-	HASH_FIND(hh, v->blocks, a->place, sizeof(a->place), old);
-	if (old) {
-		HASH_DEL(v->blocks, old);
-		free(old);
-	}
-	HASH_ADD(hh, v->blocks, place, sizeof(a->place), a);
-}
-
-static enum rc collect(void *arg, const struct audit_entry *entry, struct err *e)
-{
-	json_t *list;
-
-	(void)e;
-	if (strcmp(entry->event, "block") != 0)
-		return RC_OK;
-	list = json_object_get(entry->detail, "blocks");
-	for (size_t i = 0; i < json_array_size(list); i++)
-		remember(arg, json_array_get(list, i));
-	return RC_OK;
-}
+/* ---- the store against the audit log ---- */
 
 static enum rc check_block(void *arg, const struct store_block *b, struct err *e)
 {
 	struct verify *v = arg;
-	struct audited *a;
-	uint8_t place[12];
 	char where[64];
 
-	place_of(place, b->segment, b->block);
+	if (audited_root(v->audited, b->root))
+		return RC_OK;
 	(void)snprintf(where, sizeof(where), "segment %llx block %u",
 	               (unsigned long long)b->segment, b->block);
-	HASH_FIND(hh, v->blocks, place, sizeof(place), a);
-	if (!a)
-		return problem(v, where, e, "the audit log does not know this block");
-	a->seen = true;
-	if (memcmp(a->root, b->root, sizeof(a->root)) != 0)
-		return problem(v, where, e,
-		               "its messages are not those that the audit log recorded");
-	return RC_OK;
+	return problem(v, where, e, "its messages are not what the audit log recorded");
 }
 
-static enum rc missing_blocks(struct verify *v, struct err *e)
+static enum rc check_lot(void *arg, uint64_t lot, uint64_t given, uint64_t found, struct err *e)
 {
-	struct audited *a;
-	struct audited *next;
-	enum rc rc = RC_OK;
+	struct verify *v = arg;
+	struct key_info info;
+	char where[64];
 
-	HASH_ITER(hh, v->blocks, a, next)
-	{
-		struct key_info info;
-		char where[64];
-
-		if (rc == RC_OK && !a->seen &&
-		    keyring_info(v->r->en->keys, a->lot, &info, NULL) == RC_OK &&
-		    info.state == KEY_LIVE) {
-			(void)snprintf(where, sizeof(where), "segment %llx block %u",
-			               (unsigned long long)get_le64(a->place),
-			               get_le32(a->place + 8));
-			rc = problem(v, where, e, "this block was archived and is missing");
-		}
-		HASH_DEL(v->blocks, a);
-		free(a);
-	}
-	return rc;
+	if (keyring_info(v->r->en->keys, lot, &info, NULL) != RC_OK || info.state != KEY_LIVE)
+		return RC_OK; /* destroyed after its retention */
+	(void)snprintf(where, sizeof(where), "lot %llu of archive %u", (unsigned long long)lot,
+	               info.archive);
+	return problem(v, where, e, "%llu messages were archived, %llu are there",
+	               (unsigned long long)given, (unsigned long long)found);
 }
 
 /* ---- the store against the index ---- */
@@ -143,6 +77,7 @@ static enum rc check_message(void *arg, uint32_t archive, const struct store_mes
 	char id[ID_TEXT + 1];
 
 	v->messages++;
+	audited_found(v->audited, m->lot);
 	id_format(id, &m->id);
 	if (what)
 		return problem(v, id, e, "%s", what);
@@ -193,11 +128,11 @@ static enum rc verify_all(struct verify *v, struct config *c, struct err *e)
 	if (rc == RC_CORRUPT)
 		rc = problem(v, "audit log", e, "%s", e->text);
 	if (rc == RC_OK)
-		rc = audit_each(v->r->en->audit, 1, collect, v, e);
+		rc = audited_load(&v->audited, v->r->en->audit, e);
 	if (rc == RC_OK)
 		rc = store_walk(v->r->en->store, 0, &visit, e);
 	if (rc == RC_OK)
-		rc = missing_blocks(v, e);
+		rc = audited_differences(v->audited, check_lot, v, e);
 	for (size_t i = 0; rc == RC_OK && i < config_archive_count(c); i++)
 		rc = check_rows(v, config_archive_at(c, i), e);
 	if (rc == RC_OK)
@@ -216,6 +151,7 @@ enum rc op_verify(struct request *r, struct err *e)
 	(void)pthread_mutex_lock(&r->en->writing);
 	rc = verify_all(&v, c, e);
 	(void)pthread_mutex_unlock(&r->en->writing);
+	audited_free(&v.audited);
 	config_unref(&c);
 	json_put_int(detail, "messages", (int64_t)v.messages);
 	json_put_int(detail, "problems", (int64_t)v.problems);

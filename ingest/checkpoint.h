@@ -29,11 +29,4 @@ int64_t checkpoint_age_ms(const struct checkpoint *c);
 uint64_t checkpoint_done(const struct checkpoint *c);
 enum rc checkpoint_write(struct checkpoint *c, struct err *e) MUST_USE;
 
-/* An audit entry for blocks that reached the disk. */
-struct block_list;
-struct block_list *block_list_new(void);
-void block_list_add(void *list, const struct store_block *b); /* as store_sync's on_block */
-/* Adds the entries (not synced) and frees the list. */
-enum rc block_list_account(struct block_list **list, struct audit *audit, struct err *e) MUST_USE;
-
 #endif

@@ -1,0 +1,224 @@
+#include "ingest/audited.h"
+
+#include <stdlib.h>
+#include <uthash.h>
+
+#include "base/codec.h"
+#include "base/json.h"
+
+#define BLOCKS_AN_ENTRY 200
+
+struct place {
+	uint8_t key[12]; /* segment, block */
+	UT_hash_handle hh;
+};
+
+struct root {
+	uint8_t key[32];
+	UT_hash_handle hh;
+};
+
+struct lot {
+	uint64_t id;
+	uint64_t given;
+	uint64_t found;
+	UT_hash_handle hh;
+};
+
+struct audited {
+	struct place *places;
+	struct root *roots;
+	struct lot *lots;
+};
+
+static void place_key(uint8_t key[12], uint64_t segment, uint32_t block)
+{
+	put_le64(key, segment);
+	put_le32(key + 8, block);
+}
+
+static struct lot *lot_of(struct audited *a, uint64_t id)
+{
+	struct lot *l;
+
+	HASH_FIND(hh, a->lots, &id, sizeof(id), l);
+	if (l)
+		return l;
+	l = mem_new(sizeof(*l));
+	l->id = id;
+	HASH_ADD(hh, a->lots, id, sizeof(l->id), l);
+	return l;
+}
+
+static void add_block(struct audited *a, const json_t *block, bool moved)
+{
+	struct place *p = mem_new(sizeof(*p));
+	struct place *known_place;
+	struct root *r = mem_new(sizeof(*r));
+	struct root *known_root;
+
+	place_key(p->key, (uint64_t)json_member_int(block, "segment", 0),
+	          (uint32_t)json_member_int(block, "block", 0));
+	HASH_FIND(hh, a->places, p->key, sizeof(p->key), known_place);
+	if (known_place) /* entered again after a crash */
+		free(p);
+	else
+		HASH_ADD(hh, a->places, key, sizeof(p->key), p);
+	if (!known_place && !moved)
+		lot_of(a, (uint64_t)json_member_int(block, "lot", 0))->given +=
+		        (uint64_t)json_member_int(block, "messages", 0);
+	if (!hex_decode(r->key, sizeof(r->key), json_member_text(block, "root"))) {
+		free(r);
+		return;
+	}
+	HASH_FIND(hh, a->roots, r->key, sizeof(r->key), known_root);
+	if (known_root)
+		free(r);
+	else
+		HASH_ADD(hh, a->roots, key, sizeof(r->key), r);
+}
+
+static enum rc add_entry(void *arg, const struct audit_entry *entry, struct err *e)
+{
+	json_t *list;
+	bool moved;
+
+	(void)e;
+	if (strcmp(entry->event, "block") != 0)
+		return RC_OK;
+	list = json_member_array(entry->detail, "blocks");
+	moved = json_member_bool(entry->detail, "moved", false);
+	for (size_t i = 0; i < json_array_size(list); i++)
+		add_block(arg, json_array_get(list, i), moved);
+	return RC_OK;
+}
+
+enum rc audited_load(struct audited **out, struct audit *audit, struct err *e)
+{
+	struct audited *a = mem_new(sizeof(*a));
+	enum rc rc = audit_each(audit, 1, add_entry, a, e);
+
+	if (rc != RC_OK)
+		audited_free(&a);
+	*out = a;
+	return rc;
+}
+
+void audited_free(struct audited **ap)
+{
+	struct audited *a = *ap;
+	struct place *p;
+	struct place *next_place;
+	struct root *r;
+	struct root *next_root;
+	struct lot *l;
+	struct lot *next_lot;
+
+	if (!a)
+		return;
+	HASH_ITER(hh, a->places, p, next_place)
+	{
+		HASH_DEL(a->places, p);
+		free(p);
+	}
+	HASH_ITER(hh, a->roots, r, next_root)
+	{
+		HASH_DEL(a->roots, r);
+		free(r);
+	}
+	HASH_ITER(hh, a->lots, l, next_lot)
+	{
+		HASH_DEL(a->lots, l);
+		free(l);
+	}
+	free(a);
+	*ap = NULL;
+}
+
+bool audited_place(const struct audited *a, uint64_t segment, uint32_t block)
+{
+	struct place *p;
+	uint8_t key[12];
+
+	place_key(key, segment, block);
+	HASH_FIND(hh, a->places, key, sizeof(key), p);
+	return p != NULL;
+}
+
+bool audited_root(const struct audited *a, const uint8_t root[32])
+{
+	struct root *r;
+
+	HASH_FIND(hh, a->roots, root, 32, r);
+	return r != NULL;
+}
+
+void audited_found(struct audited *a, uint64_t lot)
+{
+	lot_of(a, lot)->found++;
+}
+
+enum rc audited_differences(const struct audited *a,
+                            enum rc (*each)(void *arg, uint64_t lot, uint64_t given, uint64_t found,
+                                            struct err *e),
+                            void *arg, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (struct lot *l = a->lots; rc == RC_OK && l; l = l->hh.next)
+		if (l->given != l->found)
+			rc = each(arg, l->id, l->given, l->found, e);
+	return rc;
+}
+
+/* ---- entries ---- */
+
+struct block_list {
+	json_t *blocks;
+};
+
+struct block_list *block_list_new(void)
+{
+	struct block_list *list = mem_new(sizeof(*list));
+
+	list->blocks = json_array();
+	return list;
+}
+
+void block_list_add(void *arg, const struct store_block *b)
+{
+	struct block_list *list = arg;
+	json_t *o = json_object();
+	char root[65];
+
+	hex_encode(root, b->root, sizeof(b->root));
+	json_put_int(o, "archive", b->archive);
+	json_put_int(o, "segment", (int64_t)b->segment);
+	json_put_int(o, "block", b->block);
+	json_put_int(o, "lot", (int64_t)b->lot);
+	json_put_int(o, "messages", b->messages);
+	json_put_text(o, "root", slice_str(root));
+	json_push(list->blocks, o);
+}
+
+enum rc block_list_account(struct block_list **list, struct audit *audit, bool moved, struct err *e)
+{
+	json_t *all = (*list)->blocks;
+	enum rc rc = RC_OK;
+
+	for (size_t from = 0; rc == RC_OK && from < json_array_size(all); from += BLOCKS_AN_ENTRY) {
+		json_t *detail = json_object();
+		json_t *some = json_array();
+
+		for (size_t i = from; i < from + BLOCKS_AN_ENTRY && i < json_array_size(all); i++)
+			json_push(some, json_incref(json_array_get(all, i)));
+		if (moved)
+			json_put_bool(detail, "moved", true);
+		json_put(detail, "blocks", some);
+		rc = audit_add(audit, "block", "mmd", detail, e);
+	}
+	json_decref(all);
+	free(*list);
+	*list = NULL;
+	return rc;
+}

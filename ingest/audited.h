@@ -1,0 +1,39 @@
+/*
+ * ingest/audited.h - what the audit log says is in the store
+ *
+ * What     Reads every "block" entry: the roots of all blocks that were ever written, and how many
+ *          messages each lot was given. Blocks that were only moved (repacked) add their roots, not
+ *          their messages.
+ * Why      A block whose root is unknown was not written by mm; a lot with fewer messages than it was
+ *          given has lost some unseen. Neither depends on where a block lies now.
+ * Threads  One.
+ */
+#ifndef MM_INGEST_AUDITED_H
+#define MM_INGEST_AUDITED_H
+
+#include "store/audit.h"
+#include "store/store.h"
+
+struct audited;
+
+enum rc audited_load(struct audited **out, struct audit *audit, struct err *e) MUST_USE;
+void audited_free(struct audited **a);
+bool audited_place(const struct audited *a, uint64_t segment, uint32_t block);
+bool audited_root(const struct audited *a, const uint8_t root[32]);
+/* One message of a lot was found. */
+void audited_found(struct audited *a, uint64_t lot);
+/* Calls `each` for every lot that was given more or fewer messages than were found. */
+enum rc audited_differences(const struct audited *a,
+			    enum rc (*each)(void *arg, uint64_t lot, uint64_t given, uint64_t found,
+					    struct err *e),
+			    void *arg, struct err *e) MUST_USE;
+
+/* Entries for blocks: added to the log (not synced), then the list is freed. `moved`: their messages
+ * were in the store before. */
+struct block_list;
+struct block_list *block_list_new(void);
+void block_list_add(void *list, const struct store_block *b); /* as store_sync's on_block */
+enum rc block_list_account(struct block_list **list, struct audit *audit, bool moved,
+			   struct err *e) MUST_USE;
+
+#endif
