@@ -39,7 +39,8 @@ static void auth_ask(struct smtp_session *s, struct slice authzid, struct slice 
 {
 	struct buf secret;
 
-	if (user.len == 0 || !name_valid(authzid) || !name_valid(user) || !name_valid(password)) {
+	if (user.len == 0 || password.len == 0 || !name_valid(authzid) || !name_valid(user) ||
+	    !name_valid(password)) {
 		auth_fail(s, "5.5.2", "Not valid credentials");
 		return;
 	}
