@@ -87,8 +87,8 @@ void spool_writer_reap(struct spool_writer *w);
 size_t spool_writer_waiting(const struct spool_writer *w);
 /* NULL while it works, else what ended it. */
 const struct err *spool_writer_failed(const struct spool_writer *w);
-/* Ends the current file after what is queued, so that mmd can finish it; the next commit begins the
- * next file. Nothing happens when the current file holds no message. */
+/* Ends the current file soon, after what is committed (what is committed meanwhile may still go into it),
+ * so that mmd can finish it; progress tells. Nothing happens when the file holds no message. */
 void spool_writer_end_file(struct spool_writer *w);
 /* Writes what was committed, ends the file, joins the thread, and calls progress and done for all.
  * Commits that no file was there for are done with RC_NOSPACE. Further commits are refused. */

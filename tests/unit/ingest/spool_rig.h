@@ -188,6 +188,20 @@ UNUSED static void rig_drain(struct rig *rig)
 	}
 }
 
+/* Ends the file and waits until that is told. */
+UNUSED static void rig_end_file(struct rig *rig)
+{
+	uint64_t before = rig->last_offset;
+
+	spool_writer_end_file(rig->w);
+	while (rig->last_offset == before) {
+		struct pollfd p = { .fd = spool_writer_event_fd(rig->w), .events = POLLIN };
+
+		assert_int_equal(poll(&p, 1, 20000), 1);
+		spool_writer_reap(rig->w);
+	}
+}
+
 /* Commits one message of so many bytes in steps of 10,000; not flushed. */
 UNUSED static struct rig_message *rig_commit(struct rig *rig, size_t bytes)
 {

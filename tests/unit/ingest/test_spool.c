@@ -15,8 +15,9 @@ static struct {
 	enum call calls[4096];
 	int fds[4096];
 	size_t count;
-	int fail_sync_at;  /* the how manieth sync from now on gives EIO; 0: none */
-	int fail_write_on; /* every write to this descriptor gives ENOSPC; 0: none */
+	int fail_sync_at;    /* the how manieth sync from now on gives EIO; 0: none */
+	size_t fail_read_of; /* every read of so many bytes gives EIO; 0: none */
+	int fail_write_on;   /* every write to this descriptor gives ENOSPC; 0: none */
 } watch;
 
 static void watch_note(enum call call, int fd)
@@ -38,6 +39,15 @@ ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
 		return -1;
 	}
 	return syscall(SYS_pwritev, fd, iov, count, at, 0);
+}
+
+ssize_t pread(int fd, void *to, size_t n, off_t at)
+{
+	if (watch.fail_read_of && n == watch.fail_read_of) {
+		errno = EIO;
+		return -1;
+	}
+	return syscall(SYS_pread64, fd, to, n, at);
 }
 
 int fdatasync(int fd)
@@ -221,7 +231,7 @@ static void test_end_file(void **state)
 	spool_writer_end_file(rig->w); /* nothing to end */
 	(void)rig_send(rig, 1000);
 	first = rig->last_file;
-	spool_writer_end_file(rig->w);
+	rig_end_file(rig);
 	(void)rig_send(rig, 1000);
 	assert_int_not_equal(rig->last_file, first);
 	assert_int_equal(rig_read_all(rig, NULL, true), 2);
@@ -434,6 +444,45 @@ static void test_big_sync_fails(void **state)
 	(void)rig_send(rig, 300000);
 	assert_false(rig->sent[1].accepted);
 	assert_int_equal(spool_begin(rig->w, &d, NULL), RC_IO);
+	rig_free(&rig);
+}
+
+/* A read error of the system is no damage: the same record is read when it has passed. */
+static void test_read_error(void **state)
+{
+	struct rig *rig = rig_new(0);
+	struct spool_record r;
+	struct err e = { 0 };
+
+	(void)state;
+	rig_open_writer(rig);
+	(void)rig_send(rig, 300000);
+	(void)rig_send(rig, 10);
+	spool_record_init(&r);
+	watch.fail_read_of = 65552; /* a piece of a big file */
+	assert_int_equal(spool_next(rig->sp, &r, &e), RC_IO);
+	assert_int_equal(spool_next(rig->sp, &r, &e), RC_IO);
+	watch.fail_read_of = 0;
+	EXPECT_OK(spool_next(rig->sp, &r, &e), &e);
+	assert_int_equal(rig_check(rig, &r), 0);
+	spool_record_free(&r);
+	assert_int_equal(rig_read_all(rig, NULL, true), 1);
+	assert_int_equal(rig->damage, 0);
+	rig_free(&rig);
+}
+
+/* A finished file's big files go with it, also those whose record was lost. */
+static void test_big_files_go(void **state)
+{
+	struct rig *rig = rig_new(0);
+
+	(void)state;
+	rig_open_writer(rig);
+	for (int i = 0; i < 6; i++)
+		(void)rig_send(rig, 200000);
+	assert_int_equal(count_files(rig, ".big"), 6 + 2);
+	assert_int_equal(rig_read_all(rig, NULL, true), 6);
+	assert_int_equal(count_files(rig, ".big"), 2);
 	rig_free(&rig);
 }
 
@@ -657,6 +706,8 @@ int main(void)
 		cmocka_unit_test_setup(test_big_no_space, reset_watch),
 		cmocka_unit_test_setup(test_big_sync_fails, reset_watch),
 		cmocka_unit_test_setup(test_big_late, reset_watch),
+		cmocka_unit_test_setup(test_read_error, reset_watch),
+		cmocka_unit_test_setup(test_big_files_go, reset_watch),
 		cmocka_unit_test_setup(test_budget, reset_watch),
 		cmocka_unit_test_setup(test_no_file, reset_watch),
 		cmocka_unit_test_setup(test_limit_of_bytes, reset_watch),

@@ -348,22 +348,24 @@ static void test_big_damage(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(places); i++) {
 		struct rig *rig = rig_new(0);
-		unsigned seen[3] = { 0 };
+		unsigned seen[4] = { 0 };
 		struct spool_totals totals;
 
 		rig_open_writer(rig);
 		(void)rig_send(rig, 100);
 		(void)rig_send(rig, 300000);
 		(void)rig_send(rig, 100);
+		(void)rig_send(rig, 300000); /* with nothing behind it */
 		spool_writer_free(&rig->w);
 		flip_in(rig, ".big", places[i]);
 		rig_reopen(rig);
 		assert_int_equal(rig_read_all(rig, seen, true), 2);
-		assert_true(seen[0] && !seen[1] && seen[2]);
-		assert_int_equal(rig->damage, 1);
+		assert_true(seen[0] && !seen[1] && seen[2] && !seen[3]);
+		assert_int_equal(rig->damage, 2);
 		spool_backlog(rig->sp, &totals);
-		assert_int_equal(totals.damaged, 1);
+		assert_int_equal(totals.damaged, 2);
 		assert_int_equal(totals.files, 0);
+		assert_int_equal(totals.disk_bytes % SPOOL_MIN_CAPACITY, 0); /* no big file */
 		rig_free(&rig);
 	}
 }
@@ -405,7 +407,7 @@ static void test_end_damaged(void **state)
 	(void)state;
 	rig_open_writer(rig);
 	(void)rig_send(rig, 100);
-	spool_writer_end_file(rig->w);
+	rig_end_file(rig);
 	(void)rig_send(rig, 100);
 	flip_in(rig, ".spool", SPOOL_FIRST + SPOOL_GROUP_ALIGN + 20);
 	assert_int_equal(rig_read_all(rig, NULL, true), 2);
