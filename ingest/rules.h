@@ -94,7 +94,7 @@ struct rule_recipient {
 	int brought_by; /* index of the execution that brought it, or -1 */
 	int ended_by;   /* index of the execution that dropped or replaced it, or -1 */
 	bool acted;     /* some rule applied to it or to one that it replaces */
-	bool archived;  /* some Archive action covers it or all that it replaces */
+	bool archived;  /* an Archive action whose archive is there covers it or all it replaces */
 };
 
 /* One action carried out (or, for Archive, to be carried out by the caller). */
@@ -103,7 +103,9 @@ struct rule_execution {
 	const char *rule_name; /* "" when it has none */
 	unsigned action; /* index in the rule's Actions */
 	const struct rule_action *what;
-	const uint32_t *recipients; /* indices into the outcome's recipients, ascending */
+	/* Indices into the outcome's recipients, ascending. Of AddHeader also those that replaced one of
+	 * them later: the header stands for them too. */
+	const uint32_t *recipients;
 	size_t recipient_count;
 };
 

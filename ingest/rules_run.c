@@ -279,7 +279,8 @@ static void run_archive(struct run *r, unsigned rule, unsigned action)
 		(void)record(r, rule, action);
 	for (size_t i = 0; i < r->matched.count; i++) {
 		list_add(&r->memory->lists[at], r->matched.at[i]);
-		out->recipients[r->matched.at[i]].archived = true;
+		if (what->archive)
+			out->recipients[r->matched.at[i]].archived = true;
 	}
 }
 
@@ -354,6 +355,22 @@ static size_t find_live(struct run *r, struct slice address)
 	return SIZE_MAX;
 }
 
+/* The headers that were added to those it stands for are its own now. */
+static void inherit_headers(struct run *r, size_t recipient, const struct heritage *h)
+{
+	const struct rule_outcome *out = r->out;
+
+	for (size_t k = 0; k < r->added_row; k++)
+		added_of(r, recipient)[k] |= h->added[k];
+	for (size_t i = 0; i < out->execution_count; i++) {
+		const struct rule_execution *x = &out->executions[i];
+		size_t bit = r->rs->rules[x->rule].first_action + x->action;
+
+		if (x->what->kind == RULE_ADD_HEADER && h->added[bit / 8] >> bit % 8 & 1)
+			list_add(&r->memory->lists[i], (uint32_t)recipient);
+	}
+}
+
 static enum rc bring(struct run *r, struct slice address, int execution, const struct heritage *h,
                      struct err *e)
 {
@@ -369,8 +386,7 @@ static enum rc bring(struct run *r, struct slice address, int execution, const s
 	}
 	r->out->recipients[at].acted = true;
 	r->out->recipients[at].archived = r->out->recipients[at].archived && h->archived;
-	for (size_t k = 0; k < r->added_row; k++)
-		added_of(r, at)[k] |= h->added[k];
+	inherit_headers(r, at, h);
 	list_add(&r->matched, (uint32_t)at);
 	return RC_OK;
 }
