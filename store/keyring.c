@@ -88,7 +88,8 @@ static struct kept *find_kind(struct keyring *kr, enum key_kind kind, uint32_t a
 		const struct key_info *i = &k->slot.info;
 
 		if (i->state == KEY_LIVE && i->kind == kind && i->archive == archive &&
-		    i->object == object && (!best || i->id > best->slot.info.id))
+		    (kind == KEY_ARCHIVE || i->object == object) &&
+		    (!best || i->id > best->slot.info.id))
 			best = k;
 	}
 	return best;
@@ -247,14 +248,14 @@ void keyring_close(struct keyring **krp)
 
 	if (!kr)
 		return;
-	HASH_ITER(hh, kr->by_id, k, next)
-	{
+	for (k = kr->by_id; k; k = next) {
+		next = k->hh.next;
 		HASH_DEL(kr->by_id, k);
 		crypt_wipe(k, sizeof(*k));
 		free(k);
 	}
-	HASH_ITER(hh, kr->lines, l, after)
-	{
+	for (l = kr->lines; l; l = after) {
+		after = l->hh.next;
 		HASH_DEL(kr->lines, l);
 		free(l);
 	}

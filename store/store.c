@@ -258,8 +258,11 @@ static void open_blocks_free(struct store *st)
 	struct open_block *ob;
 	struct open_block *next;
 
-	HASH_ITER(hh, st->open, ob, next)
-	open_block_free(st, ob);
+	for (ob = st->open; ob; ob = next) {
+		next = ob->hh.next;
+		open_block_free(st, ob);
+	}
+	st->buffered = 0;
 }
 
 void written_free(struct written *w)
@@ -308,8 +311,8 @@ static void drop_unsynced_entries(struct segment *s)
 	struct open_entry *x;
 	struct open_entry *next;
 
-	HASH_ITER(hh, s->index, x, next)
-	{
+	for (x = s->index; x; x = next) {
+		next = x->hh.next;
 		if (x->place.block < s->synced_blocks)
 			continue;
 		HASH_DEL(s->index, x);
@@ -412,8 +415,8 @@ static void discard_block(struct open_block *ob)
 	struct open_entry *x;
 	struct open_entry *next;
 
-	HASH_ITER(hh, ob->segment->index, x, next)
-	{
+	for (x = ob->segment->index; x; x = next) {
+		next = x->hh.next;
 		if (x->place.block != BLOCK_BUFFERED || x->lot != ob->lot)
 			continue;
 		HASH_DEL(ob->segment->index, x);

@@ -424,8 +424,8 @@ static enum rc repack_group(struct repack *r, void (*on_block)(void *, const str
 	r->written.n = 0;
 	for (size_t i = 0; i < r->ngroup; i++)
 		segment_unpin(r->st, r->group[i]);
-	HASH_ITER(hh, r->lots, l, next)
-	{
+	for (l = r->lots; l; l = next) {
+		next = l->hh.next;
 		HASH_DEL(r->lots, l);
 		free(l);
 	}

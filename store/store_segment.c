@@ -24,8 +24,8 @@ static void drop_index(struct segment *s)
 	struct open_entry *x;
 	struct open_entry *next;
 
-	HASH_ITER(hh, s->index, x, next)
-	{
+	for (x = s->index; x; x = next) {
+		next = x->hh.next;
 		HASH_DEL(s->index, x);
 		free(x);
 	}

@@ -1,0 +1,1121 @@
+#include "tests/unit/test.h"
+
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/log.h"
+#include "store/crypt.h"
+#include "store/store.h"
+#include "tests/unit/store/scratch.h"
+
+static const uint8_t master[KEY_BYTES] = "store test master key, 32 bytes";
+
+/* What should be in the store. */
+struct item {
+	uint32_t archive;
+	uint64_t lot;
+	struct message_id id;
+	size_t size;
+	uint64_t seed;
+};
+
+struct fixture {
+	struct scratch s;
+	struct keyring *kr;
+	struct store *st;
+	struct store_options opt;
+	struct item *items;
+	size_t n;
+	uint32_t blocks; /* that store_sync told of */
+	struct err e;
+};
+
+static int32_t today(void)
+{
+	return (int32_t)day_of_ms(clock_now_ms());
+}
+
+static void close_all(struct fixture *f)
+{
+	store_close(&f->st);
+	keyring_close(&f->kr);
+}
+
+static void reopen(struct fixture *f)
+{
+	close_all(f);
+	EXPECT_OK(keyring_open(&f->kr, f->s.dir, master, &f->e), &f->e);
+	EXPECT_OK(store_open(&f->st, f->s.dir, f->kr, &f->opt, &f->e), &f->e);
+}
+
+static void begin(struct fixture *f, uint64_t segment_bytes, uint32_t block_bytes)
+{
+	memset(f, 0, sizeof(*f));
+	f->opt = (struct store_options) { segment_bytes, block_bytes, 1 };
+	scratch_make(&f->s);
+	EXPECT_OK(keyring_create(f->s.dir, master, &f->e), &f->e);
+	EXPECT_OK(keyring_open(&f->kr, f->s.dir, master, &f->e), &f->e);
+	for (uint32_t a = 1; a <= 3; a++) {
+		struct key_info want = { .kind = KEY_ARCHIVE, .archive = a };
+		uint64_t id;
+
+		EXPECT_OK(keyring_add(f->kr, &want, &id, &f->e), &f->e);
+	}
+	reopen(f);
+}
+
+static void end(struct fixture *f)
+{
+	close_all(f);
+	free(f->items);
+	scratch_remove(&f->s);
+}
+
+/* Bytes that compress by a third; the same for the same seed. */
+static uint8_t *content(const struct item *it)
+{
+	uint64_t seed = it->seed | 1;
+	uint8_t *at = mem_new(it->size + 1);
+
+	for (size_t i = 0; i < it->size;) {
+		uint64_t r = scratch_random(&seed);
+		size_t n = (size_t)MIN_OF(it->size - i, 6 + r % 40);
+
+		for (size_t k = 0; k < n; k++)
+			at[i + k] = (uint8_t)(r % 3 ? scratch_random(&seed) : 'a' + k % 7);
+		i += n;
+	}
+	return at;
+}
+
+static enum rc put(struct fixture *f, const struct item *it)
+{
+	uint8_t *raw = content(it);
+	struct buf meta;
+	struct store_message m = { .id = it->id, .lot = it->lot, .raw = slice_of(raw, it->size) };
+	enum rc rc;
+
+	buf_init(&meta, 1000);
+	(void)!buf_addf(&meta, "{\"size\":%zu}", it->size);
+	m.meta = buf_slice(&meta);
+	sha256(m.sha256, m.raw);
+	rc = store_put(f->st, it->archive, &m, &f->e);
+	buf_free(&meta);
+	free(raw);
+	return rc;
+}
+
+static struct item make_item(struct fixture *f, uint32_t archive, int32_t day, size_t size,
+                             uint64_t *seed)
+{
+	struct item it = { .archive = archive, .size = size, .seed = scratch_random(seed) };
+	uint64_t r = scratch_random(seed);
+
+	EXPECT_OK(keyring_lot(f->kr, archive, day, 0, &it.lot, &f->e), &f->e);
+	it.id = id_make((int64_t)day * MS_PER_DAY + (int64_t)(r % MS_PER_DAY), (uint32_t)r & 0xffff,
+	                (const uint8_t *)&r);
+	return it;
+}
+
+static struct item *add(struct fixture *f, uint32_t archive, int32_t day, size_t size,
+                        uint64_t *seed)
+{
+	struct item it = make_item(f, archive, day, size, seed);
+
+	EXPECT_OK(put(f, &it), &f->e);
+	f->items = mem_resize(f->items, (f->n + 1) * sizeof(*f->items));
+	f->items[f->n] = it;
+	return &f->items[f->n++];
+}
+
+static void count_block(void *arg, const struct store_block *b)
+{
+	struct fixture *f = arg;
+
+	assert_true(b->archive >= 1 && b->archive <= 3);
+	f->blocks++;
+}
+
+static void sync_store(struct fixture *f)
+{
+	EXPECT_OK(store_sync(f->st, count_block, f, &f->e), &f->e);
+	assert_int_equal(store_buffered(f->st), 0);
+}
+
+static enum rc get(struct fixture *f, const struct item *it, bool *right)
+{
+	struct buf meta;
+	struct buf raw;
+	uint8_t *want = content(it);
+	enum rc rc;
+
+	buf_init(&meta, 1000);
+	buf_init(&raw, (size_t)1 << 30);
+	rc = store_get(f->st, it->archive, &it->id, &meta, &raw, &f->e);
+	*right = raw.len == it->size && (!it->size || memcmp(raw.at, want, it->size) == 0);
+	if (rc == RC_OK) {
+		char text[40];
+
+		(void)snprintf(text, sizeof(text), "{\"size\":%zu}", it->size);
+		*right = *right && slice_equal(buf_slice(&meta), slice_str(text));
+	} else {
+		assert_int_equal(raw.len, 0); /* never a part, never damaged bytes */
+		assert_int_equal(meta.len, 0);
+	}
+	buf_free(&meta);
+	buf_free(&raw);
+	free(want);
+	return rc;
+}
+
+static void check(struct fixture *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		bool right;
+
+		assert_true(store_has(f->st, f->items[i].archive, &f->items[i].id));
+		EXPECT_OK(get(f, &f->items[i], &right), &f->e);
+		assert_true(right);
+	}
+}
+
+/* --- walking -----------------------------------------------------------------------------------*/
+
+struct tally {
+	unsigned messages;
+	unsigned problems;
+	unsigned blocks;
+	unsigned begun; /* messages that the blocks' roots are over */
+	unsigned damages;
+	char what[256];
+};
+
+static enum rc tally_message(void *arg, uint32_t archive, const struct store_message *m,
+                             const char *problem, struct err *e)
+{
+	struct tally *t = arg;
+	uint8_t sum[32];
+
+	(void)archive;
+	(void)e;
+	if (problem) {
+		t->problems++;
+		assert_int_equal(m->raw.len, 0);
+		return RC_OK;
+	}
+	sha256(sum, m->raw);
+	assert_memory_equal(sum, m->sha256, 32);
+	assert_true(m->meta.len > 0);
+	t->messages++;
+	return RC_OK;
+}
+
+static enum rc tally_block(void *arg, const struct store_block *b, struct err *e)
+{
+	struct tally *t = arg;
+
+	(void)e;
+	t->blocks++;
+	t->begun += b->messages;
+	return RC_OK;
+}
+
+static enum rc tally_damage(void *arg, const char *file, const char *problem, struct err *e)
+{
+	struct tally *t = arg;
+
+	(void)e;
+	t->damages++;
+	(void)snprintf(t->what, sizeof(t->what), "%s: %s", file, problem);
+	return RC_OK;
+}
+
+static struct tally walk(struct fixture *f, uint32_t archive)
+{
+	struct tally t = { 0 };
+	const struct store_visit v = { tally_message, tally_block, tally_damage, &t };
+
+	EXPECT_OK(store_walk(f->st, archive, &v, &f->e), &f->e);
+	return t;
+}
+
+/* --- files -------------------------------------------------------------------------------------*/
+
+struct names {
+	const char *dir;
+	char *paths[64];
+	size_t n;
+};
+
+static enum rc take_name(void *arg, const char *name, struct err *e)
+{
+	struct names *l = arg;
+
+	(void)e;
+	assert_true(l->n < COUNT(l->paths));
+	l->paths[l->n++] = path_join(l->dir, name);
+	return RC_OK;
+}
+
+static void list_segments(struct fixture *f, uint32_t archive, struct names *l)
+{
+	char name[20];
+	char *dir;
+
+	(void)snprintf(name, sizeof(name), "seg/%u", archive);
+	dir = scratch_path(&f->s, name);
+	memset(l, 0, sizeof(*l));
+	l->dir = dir;
+	if (file_exists(dir))
+		EXPECT_OK(dir_list(dir, take_name, l, &f->e), &f->e);
+	free(dir);
+}
+
+static void names_free(struct names *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->paths[i]);
+	l->n = 0;
+}
+
+static size_t count_segments(struct fixture *f, uint32_t archive)
+{
+	struct names l;
+	size_t n;
+
+	list_segments(f, archive, &l);
+	n = l.n;
+	names_free(&l);
+	return n;
+}
+
+static void slurp(const char *path, struct buf *b)
+{
+	struct err e = { 0 };
+
+	buf_init(b, (size_t)1 << 30);
+	EXPECT_OK(file_read_all(path, b, &e), &e);
+}
+
+static void spew(const char *path, struct slice s)
+{
+	struct err e = { 0 };
+
+	EXPECT_OK(file_replace(path, s, &e), &e);
+}
+
+/* --- tests -------------------------------------------------------------------------------------*/
+
+static void test_round_trips(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 100, 3000, 60000, 70000, 90000, 131072, 1000000, 5 };
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct store_totals t;
+	struct tally seen;
+
+	(void)state;
+	begin(&f, 3000000, 65536);
+	for (int round = 0; round < 6; round++) {
+		for (size_t i = 0; i < COUNT(sizes); i++) {
+			int32_t day =
+			        i % 3 ? today() - (int32_t)(scratch_random(&seed) % 400) : today();
+
+			add(&f, 1 + (uint32_t)(i % 2), day, sizes[i], &seed);
+		}
+		check(&f); /* buffered ones too */
+		sync_store(&f);
+		check(&f);
+		if (round % 2)
+			reopen(&f);
+		check(&f);
+	}
+	store_count(f.st, 0, &t);
+	assert_int_equal(t.messages, f.n);
+	seen = walk(&f, 0);
+	assert_int_equal(seen.messages, f.n);
+	assert_int_equal(seen.begun, f.n);
+	assert_int_equal(seen.blocks, f.blocks);
+	assert_int_equal(seen.damages + seen.problems, 0);
+	store_count(f.st, 2, &t);
+	assert_int_equal(walk(&f, 2).messages, t.messages);
+	assert_true(count_segments(&f, 1) > 2);
+	end(&f);
+}
+
+static void test_45_megabytes(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+
+	(void)state;
+	begin(&f, 0, 0);
+	add(&f, 1, today(), 100, &seed);
+	add(&f, 1, today(), 45000000, &seed);
+	add(&f, 1, today(), 100, &seed);
+	sync_store(&f);
+	check(&f);
+	reopen(&f);
+	check(&f);
+	assert_int_equal(walk(&f, 1).messages, 3);
+	end(&f);
+}
+
+static void test_not_there(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct item it;
+	struct message_id id = { { 1 } };
+	struct buf small;
+
+	(void)state;
+	begin(&f, 0, 65536);
+	add(&f, 1, today(), 5000, &seed);
+	sync_store(&f);
+	assert_false(store_has(f.st, 1, &id));
+	assert_false(store_has(f.st, 2, &f.items[0].id));
+	assert_false(store_has(f.st, 99, &f.items[0].id));
+	assert_int_equal(store_get(f.st, 1, &id, NULL, NULL, &f.e), RC_NOTFOUND);
+	assert_int_equal(store_get(f.st, 2, &f.items[0].id, NULL, NULL, &f.e), RC_NOTFOUND);
+	EXPECT_OK(store_get(f.st, 1, &f.items[0].id, NULL, NULL, &f.e), &f.e);
+	buf_init(&small, 4999);
+	assert_int_equal(store_get(f.st, 1, &f.items[0].id, NULL, &small, &f.e), RC_LIMIT);
+	buf_free(&small);
+	/* A lot of one archive is no lot of another; a destroyed one takes nothing. */
+	it = make_item(&f, 1, today(), 10, &seed);
+	it.archive = 2;
+	assert_int_equal(put(&f, &it), RC_INVALID);
+	it.archive = 1;
+	EXPECT_OK(keyring_destroy(f.kr, &it.lot, 1, &f.e), &f.e);
+	assert_int_equal(put(&f, &it), RC_NOTFOUND);
+	it.lot = 12345678;
+	assert_int_equal(put(&f, &it), RC_NOTFOUND);
+	end(&f);
+}
+
+/* What was put and not synced is gone after a kill; what was synced is there. */
+static void test_unsynced_is_not_kept(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+
+	(void)state;
+	begin(&f, 0, 65536);
+	for (int i = 0; i < 30; i++)
+		add(&f, 1, today(), 1000, &seed);
+	sync_store(&f);
+	add(&f, 1, today(), 1000, &seed);
+	reopen(&f);
+	f.n--;
+	check(&f);
+	assert_false(store_has(f.st, 1, &f.items[30].id));
+	assert_int_equal(walk(&f, 0).messages, 30);
+	end(&f);
+}
+
+/* The open segment cut at many places: what lies before the cut is there, nothing is damage. */
+static void test_torn_tail(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct names l;
+	struct buf whole;
+	size_t n;
+
+	(void)state;
+	begin(&f, 0, 65536);
+	for (int i = 0; i < 12; i++) {
+		add(&f, 1, today(), i % 5 == 4 ? 200000 : 9000, &seed);
+		sync_store(&f);
+	}
+	n = f.n;
+	close_all(&f);
+	list_segments(&f, 1, &l);
+	assert_int_equal(l.n, 1);
+	slurp(l.paths[0], &whole);
+	for (size_t cut = whole.len; cut > 128;
+	     cut -= MIN_OF(cut, 1 + scratch_random(&seed) % 9000)) {
+		struct names now;
+		unsigned there = 0;
+		size_t first_gone = n;
+
+		list_segments(&f, 1, &now);
+		for (size_t i = 0; i < now.n; i++)
+			(void)unlink(now.paths[i]);
+		names_free(&now);
+		spew(l.paths[0], slice_part(buf_slice(&whole), 0, cut));
+		reopen(&f);
+		for (size_t i = 0; i < n; i++) {
+			bool right;
+			enum rc rc = get(&f, &f.items[i], &right);
+
+			assert_true(rc == RC_NOTFOUND || (rc == RC_OK && right));
+			if (rc == RC_OK)
+				there++;
+			else
+				first_gone = MIN_OF(first_gone, i);
+		}
+		assert_int_equal(there, first_gone); /* no hole */
+		assert_int_equal(walk(&f, 0).messages, there);
+		assert_int_equal(walk(&f, 0).damages, 0);
+		/* It goes on, and survives being closed. */
+		add(&f, 1, today(), 500, &seed);
+		sync_store(&f);
+		sync_store(&f);
+		reopen(&f);
+		assert_int_equal(walk(&f, 0).messages, there + 1);
+		f.n = n;
+		close_all(&f);
+	}
+	buf_free(&whole);
+	names_free(&l);
+	end(&f);
+}
+
+static bool is_closed(const struct buf *b)
+{
+	return b->len > 512 && memcmp(b->at + b->len - 384, "MMSF", 4) == 0;
+}
+
+/* Flips anywhere in closed and open segments: each message is right or refused, and when the flip
+ * cost a message the walk says so. */
+static void test_flips(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct names l;
+	struct buf whole[8];
+
+	(void)state;
+	begin(&f, 100000, 16384);
+	for (int i = 0; i < 40; i++) {
+		add(&f, 1, today() - (i % 2 ? 100 : 0), i % 9 == 8 ? 60000 : 3000, &seed);
+		if (i % 4 == 3)
+			sync_store(&f);
+	}
+	sync_store(&f);
+	store_close(&f.st);
+	list_segments(&f, 1, &l);
+	assert_true(l.n >= 3 && l.n <= COUNT(whole));
+	for (size_t i = 0; i < l.n; i++)
+		slurp(l.paths[i], &whole[i]);
+	for (int i = 0; i < 2000; i++) {
+		size_t which = scratch_random(&seed) % l.n;
+		size_t where = scratch_random(&seed) % whole[which].len;
+		struct err e = { 0 };
+		unsigned lost = 0;
+		struct tally t;
+		struct file *file;
+		uint8_t bad = (uint8_t)(whole[which].at[where] ^ (1 << scratch_random(&seed) % 8));
+
+		EXPECT_OK(file_open(&file, l.paths[which], FILE_WRITE, &e), &e);
+		EXPECT_OK(file_write_at(file, slice_of(&bad, 1), where, &e), &e);
+		EXPECT_OK(store_open(&f.st, f.s.dir, f.kr, &f.opt, &f.e), &f.e);
+		for (size_t k = 0; k < f.n; k++) {
+			bool right;
+			enum rc rc = get(&f, &f.items[k], &right);
+
+			assert_true((rc == RC_OK && right) || rc == RC_CORRUPT ||
+			            rc == RC_NOTFOUND);
+			lost += rc != RC_OK;
+		}
+		t = walk(&f, 0);
+		assert_int_equal(t.messages, f.n - lost);
+		/* In a segment that is still open the last blocks can't be told from a torn tail.
+		 */
+		if (lost && is_closed(&whole[which]))
+			assert_true(t.damages > 0);
+		store_close(&f.st);
+		EXPECT_OK(file_write_at(file, slice_of(&whole[which].at[where], 1), where, &e), &e);
+		EXPECT_OK(file_truncate(file, whole[which].len, &e), &e);
+		file_close(&file);
+	}
+	reopen(&f);
+	check(&f);
+	assert_int_equal(walk(&f, 0).damages, 0);
+	for (size_t i = 0; i < l.n; i++)
+		buf_free(&whole[i]);
+	names_free(&l);
+	end(&f);
+}
+
+/* Closed segments tell of a damaged block and of every message in it. */
+static void test_damage_is_told(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct names l;
+	struct buf whole;
+	struct tally t;
+
+	(void)state;
+	begin(&f, 20000, 16384);
+	for (int i = 0; i < 30; i++)
+		add(&f, 1, today(), 3000, &seed);
+	sync_store(&f);
+	add(&f, 1, today(), 3000, &seed);
+	sync_store(&f); /* closes the first */
+	close_all(&f);
+	list_segments(&f, 1, &l);
+	slurp(l.paths[0], &whole);
+	whole.at[128 + 72 + 300] ^= 1;
+	spew(l.paths[0], buf_slice(&whole));
+	reopen(&f);
+	t = walk(&f, 1);
+	assert_true(t.damages == 1 && t.problems >= 2);
+	assert_non_null(strstr(t.what, "block 0"));
+	assert_int_equal(t.messages + t.problems, f.n);
+	buf_free(&whole);
+	names_free(&l);
+	end(&f);
+}
+
+/* A file of one archive put into another, and under another name in its own: not read as ours. */
+static void test_moved_files(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct names l;
+	struct names m;
+	struct buf b;
+	char *path;
+
+	(void)state;
+	begin(&f, 0, 16384);
+	for (int i = 0; i < 10; i++)
+		add(&f, 1 + (uint32_t)i % 2, today(), 5000, &seed);
+	sync_store(&f);
+	close_all(&f);
+	list_segments(&f, 1, &l);
+	list_segments(&f, 2, &m);
+	slurp(l.paths[0], &b);
+	path = scratch_path(&f.s, "seg/2/00000000000000ff.seg");
+	spew(path, buf_slice(&b));
+	reopen(&f);
+	check(&f);
+	for (size_t i = 0; i < f.n; i++)
+		assert_int_equal(store_has(f.st, 2, &f.items[i].id), f.items[i].archive == 2);
+	assert_int_equal(walk(&f, 2).damages, 1);
+	assert_int_equal(walk(&f, 2).messages, 5);
+	close_all(&f);
+	(void)unlink(path);
+	free(path);
+	path = scratch_path(&f.s, "seg/1/00000000000000ff.seg");
+	spew(path, buf_slice(&b));
+	reopen(&f);
+	check(&f);
+	assert_int_equal(walk(&f, 1).damages, 1);
+	close_all(&f);
+	/* In place of another archive's file, under its very name. */
+	spew(m.paths[0], buf_slice(&b));
+	reopen(&f);
+	for (size_t i = 0; i < f.n; i++)
+		if (f.items[i].archive == 2)
+			assert_int_equal(store_get(f.st, 2, &f.items[i].id, NULL, NULL, &f.e),
+			                 RC_NOTFOUND);
+	free(path);
+	buf_free(&b);
+	names_free(&l);
+	names_free(&m);
+	end(&f);
+}
+
+/* Two blocks of a closed segment that are the same size change places. */
+static void test_swapped_blocks(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct names l;
+	struct buf b;
+	size_t at[2];
+	size_t n;
+
+	(void)state;
+	begin(&f, 0, 65536);
+	for (int i = 0; i < 2; i++) {
+		struct item it = make_item(&f, 1, today(), 4000, &seed);
+
+		it.seed = 77;
+		EXPECT_OK(put(&f, &it), &f.e);
+		f.items = mem_resize(f.items, (f.n + 1) * sizeof(*f.items));
+		f.items[f.n++] = it;
+		sync_store(&f);
+	}
+	close_all(&f);
+	list_segments(&f, 1, &l);
+	slurp(l.paths[0], &b);
+	at[0] = 128;
+	n = 72 + get_le32(b.at + 128 + 20);
+	at[1] = at[0] + n;
+	if (b.len - at[1] == n) { /* ids may compress to another size */
+		uint8_t *one = mem_new(n);
+
+		memcpy(one, b.at + at[0], n);
+		memcpy(b.at + at[0], b.at + at[1], n);
+		memcpy(b.at + at[1], one, n);
+		free(one);
+		spew(l.paths[0], buf_slice(&b));
+		reopen(&f);
+		for (size_t i = 0; i < f.n; i++) {
+			bool right;
+			enum rc rc = get(&f, &f.items[i], &right);
+
+			assert_true(rc != RC_OK || right);
+		}
+	}
+	buf_free(&b);
+	names_free(&l);
+	end(&f);
+}
+
+static size_t files_with(struct fixture *f, uint32_t archive, const char *canary)
+{
+	struct names l;
+	size_t hits = 0;
+
+	list_segments(f, archive, &l);
+	for (size_t i = 0; i < l.n; i++) {
+		struct buf b;
+
+		slurp(l.paths[i], &b);
+		hits += slice_find(buf_slice(&b), slice_str(canary)) != SIZE_MAX;
+		buf_free(&b);
+	}
+	names_free(&l);
+	return hits;
+}
+
+static void test_nothing_readable(void **state)
+{
+	static const char text[] = "Subject: canary words that nobody may read\r\n";
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct item it;
+	struct store_message m = { .raw = { (const uint8_t *)text, sizeof(text) - 1 },
+		                   .meta = { (const uint8_t *)"canary meta", 11 } };
+
+	(void)state;
+	begin(&f, 0, 65536);
+	it = make_item(&f, 1, today(), 0, &seed);
+	m.id = it.id;
+	m.lot = it.lot;
+	sha256(m.sha256, m.raw);
+	EXPECT_OK(store_put(f.st, 1, &m, &f.e), &f.e);
+	sync_store(&f);
+#ifdef MM_TEST_PLAINTEXT
+	assert_int_equal(files_with(&f, 1, "canary words"), 1);
+#else
+	assert_int_equal(files_with(&f, 1, "canary"), 0);
+#endif
+	end(&f);
+}
+
+static void test_forget(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	uint64_t lots[10];
+	struct store_totals t;
+
+	(void)state;
+	begin(&f, 0, 16384);
+	/* Archive 1: ten lots of old days share a segment; archive 2 has a day of its own. */
+	for (int round = 0; round < 8; round++) {
+		for (int d = 0; d < 10; d++)
+			lots[d] = add(&f, 1, today() - 1000 - d, d == 9 ? 60000 : 3000, &seed)->lot;
+		add(&f, 2, today(), 3000, &seed);
+		sync_store(&f);
+	}
+	reopen(&f);
+	check(&f);
+	for (size_t killed = 0; killed < 9; killed++) {
+		uint64_t lot = lots[9 - killed];
+		uint64_t before = 0;
+
+		store_count(f.st, 1, &t);
+		before = t.disk_bytes;
+		EXPECT_OK(keyring_destroy(f.kr, &lot, 1, &f.e), &f.e);
+		for (size_t i = 0; i < f.n; i++) {
+			bool right;
+
+			if (f.items[i].lot != lot)
+				continue;
+			assert_false(store_has(f.st, 1, &f.items[i].id));
+			assert_int_equal(get(&f, &f.items[i], &right), RC_NOTFOUND);
+			f.items[i--] = f.items[--f.n];
+		}
+		EXPECT_OK(store_forget(f.st, &f.e), &f.e);
+		store_count(f.st, 1, &t);
+		if (killed == 0)
+			assert_true(t.disk_bytes < before / 2); /* the large ones are gone */
+		check(&f);
+		assert_int_equal(walk(&f, 0).messages, f.n);
+		if (killed % 3 == 1)
+			reopen(&f);
+		check(&f);
+	}
+	EXPECT_OK(keyring_destroy(f.kr, &lots[0], 1, &f.e), &f.e);
+	EXPECT_OK(store_forget(f.st, &f.e), &f.e);
+	assert_int_equal(count_segments(&f, 1), 0);
+	assert_int_equal(count_segments(&f, 2), 1);
+	store_count(f.st, 1, &t);
+	assert_int_equal(t.messages, 0);
+	end(&f);
+}
+
+/* An archive whose key is destroyed is forgotten as a whole, also after a restart. */
+static void test_forget_archive(void **state)
+{
+	uint64_t seed = scratch_seed();
+
+	(void)state;
+	for (int restart = 0; restart < 2; restart++) {
+		struct fixture f;
+		uint64_t key;
+
+		begin(&f, 0, 16384);
+		for (int i = 0; i < 6; i++)
+			add(&f, 1 + (uint32_t)i % 2, today(), 3000, &seed);
+		sync_store(&f);
+		EXPECT_OK(keyring_find(f.kr, KEY_ARCHIVE, 1, 0, &key, &f.e), &f.e);
+		EXPECT_OK(keyring_destroy(f.kr, &key, 1, &f.e), &f.e);
+		if (restart)
+			reopen(&f);
+		assert_int_equal(store_get(f.st, 1, &f.items[0].id, NULL, NULL, &f.e), RC_NOTFOUND);
+		EXPECT_OK(store_forget(f.st, &f.e), &f.e);
+		assert_int_equal(count_segments(&f, 1), 0);
+		assert_int_equal(walk(&f, 0).messages, 3);
+		end(&f);
+	}
+}
+
+/* A lot destroyed while mail of it waits for store_sync: that mail is forgotten, the rest is kept.
+ */
+static void test_forgotten_while_buffered(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct item dead;
+
+	(void)state;
+	begin(&f, 0, 65536);
+	dead = *add(&f, 1, today() - 500, 2000, &seed);
+	f.n = 0;
+	add(&f, 1, today() - 600, 2000, &seed);
+	EXPECT_OK(keyring_destroy(f.kr, &dead.lot, 1, &f.e), &f.e);
+	sync_store(&f);
+	check(&f);
+	assert_false(store_has(f.st, 1, &dead.id));
+	assert_int_equal(walk(&f, 0).messages, 1);
+	end(&f);
+}
+
+/* A second copy is never shown while the first can be read, and is when it can't. */
+static void test_copies(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct item second;
+	struct names l;
+	struct buf b;
+	bool right;
+
+	(void)state;
+	begin(&f, 0, 65536);
+	add(&f, 1, today(), 4000, &seed);
+	sync_store(&f);
+	second = f.items[0];
+	EXPECT_OK(keyring_lot(f.kr, 1, today() - 700, 0, &second.lot, &f.e), &f.e);
+	second.seed++;
+	second.size = 3000;
+	EXPECT_OK(put(&f, &second), &f.e); /* another content, to tell them apart */
+	EXPECT_OK(put(&f, &second), &f.e);
+	sync_store(&f);
+	for (int i = 0; i < 2; i++) {
+		check(&f);
+		assert_int_equal(walk(&f, 1).messages, 1);
+		reopen(&f);
+	}
+	list_segments(&f, 1, &l);
+	slurp(l.paths[0], &b);
+	close_all(&f);
+	b.at[300] ^= 1;
+	spew(l.paths[0], buf_slice(&b));
+	reopen(&f);
+	EXPECT_OK(get(&f, &second, &right), &f.e);
+	assert_true(right);
+	assert_int_equal(walk(&f, 1).messages, 1);
+	assert_int_equal(walk(&f, 1).problems, 0);
+	close_all(&f);
+	b.at[300] ^= 1;
+	spew(l.paths[0], buf_slice(&b));
+	reopen(&f);
+	check(&f);
+	EXPECT_OK(keyring_destroy(f.kr, &f.items[0].lot, 1, &f.e), &f.e);
+	EXPECT_OK(get(&f, &second, &right), &f.e);
+	assert_true(right);
+	assert_true(store_has(f.st, 1, &second.id));
+	buf_free(&b);
+	names_free(&l);
+	end(&f);
+}
+
+static void test_repack(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct store_totals t;
+	struct tally before;
+	struct tally after;
+	uint32_t told;
+	uint64_t disk;
+
+	(void)state;
+	begin(&f, 0, 65536);
+	for (int i = 0; i < 60; i++) {
+		add(&f, 1, today() - 30, 2000, &seed);
+		add(&f, 1, today() - 31, i % 20 ? 1500 : 150000, &seed);
+		add(&f, 2, today(), 1000, &seed);
+		sync_store(&f);
+		if (i % 25 == 24)
+			reopen(&f);
+	}
+	before = walk(&f, 0);
+	store_count(f.st, 1, &t);
+	disk = t.disk_bytes;
+	f.blocks = 0;
+	EXPECT_OK(store_repack(f.st, today(), count_block, &f, &f.e), &f.e);
+	told = f.blocks;
+	assert_true(told > 0);
+	after = walk(&f, 0);
+	assert_int_equal(after.messages, f.n);
+	assert_int_equal(after.damages, 0);
+	assert_true(after.blocks < before.blocks);
+	store_count(f.st, 1, &t);
+	assert_int_equal(t.messages, 120);
+	assert_true(t.disk_bytes < disk);
+	check(&f);
+	reopen(&f);
+	check(&f);
+	assert_int_equal(walk(&f, 1).blocks, told);
+	/* There is nothing more to gain. */
+	f.blocks = 0;
+	EXPECT_OK(store_repack(f.st, today(), count_block, &f, &f.e), &f.e);
+	assert_int_equal(f.blocks, 0);
+	end(&f);
+}
+
+/* Old and new file both there, as a crash leaves them: every message is there once. */
+static void test_crash_in_repack(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct names l;
+	struct buf b;
+	char *unfinished;
+
+	(void)state;
+	begin(&f, 0, 65536);
+	for (int i = 0; i < 20; i++) {
+		add(&f, 1, today() - 30, 2000, &seed);
+		sync_store(&f);
+	}
+	list_segments(&f, 1, &l);
+	assert_int_equal(l.n, 1);
+	slurp(l.paths[0], &b);
+	EXPECT_OK(store_repack(f.st, today(), NULL, NULL, &f.e), &f.e);
+	assert_false(file_exists(l.paths[0]));
+	close_all(&f);
+	spew(l.paths[0], buf_slice(&b));
+	unfinished = scratch_path(&f.s, "seg/1/0000000000000123.seg.new");
+	spew(unfinished, slice_part(buf_slice(&b), 0, 5000));
+	reopen(&f);
+	assert_false(file_exists(unfinished));
+	assert_int_equal(count_segments(&f, 1), 2);
+	check(&f);
+	assert_int_equal(walk(&f, 1).messages, 20);
+	assert_int_equal(walk(&f, 1).damages, 0);
+	free(unfinished);
+	buf_free(&b);
+	names_free(&l);
+	end(&f);
+}
+
+struct pending {
+	unsigned all;
+	unsigned unknown;
+};
+
+static bool know_even(void *arg, uint64_t segment, uint32_t block)
+{
+	struct pending *p = arg;
+
+	(void)segment;
+	p->all++;
+	return block % 2 == 0;
+}
+
+static void tell_pending(void *arg, const struct store_block *b)
+{
+	struct pending *p = arg;
+
+	assert_int_equal(b->block % 2, 1);
+	assert_true(b->messages > 0);
+	p->unknown++;
+}
+
+static void test_pending_blocks(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct pending p = { 0 };
+
+	(void)state;
+	begin(&f, 0, 65536);
+	for (int i = 0; i < 7; i++) {
+		add(&f, 1, today(), 2000, &seed);
+		sync_store(&f);
+	}
+	reopen(&f);
+	EXPECT_OK(store_pending_blocks(f.st, know_even, tell_pending, &p, &f.e), &f.e);
+	assert_int_equal(p.all, 7);
+	assert_int_equal(p.unknown, 3);
+	end(&f);
+}
+
+/* RFC 6962 section 2.1.3 has a tree of seven leaves; the root is checked by its definition. */
+static void hash_pair(uint8_t out[32], const uint8_t *l, const uint8_t *r)
+{
+	uint8_t node[65] = { 1 };
+
+	memcpy(node + 1, l, 32);
+	memcpy(node + 33, r, 32);
+	sha256(out, slice_of(node, sizeof(node)));
+}
+
+static void root_by_definition(uint8_t out[32], const uint8_t *leaves, size_t n)
+{
+	uint8_t left[32];
+	uint8_t right[32];
+	size_t k = 1;
+
+	if (n == 1) {
+		memcpy(out, leaves, 32);
+		return;
+	}
+	while (k * 2 < n)
+		k *= 2;
+	root_by_definition(left, leaves, k);
+	root_by_definition(right, leaves + k * 32, n - k);
+	hash_pair(out, left, right);
+}
+
+struct root_check {
+	struct fixture *f;
+	unsigned seen;
+};
+
+static void check_root(void *arg, const struct store_block *b)
+{
+	struct root_check *c = arg;
+	uint8_t leaves[64 * 32];
+	uint8_t root[32];
+
+	assert_int_equal(b->messages, c->f->n);
+	for (size_t i = 0; i < c->f->n; i++) {
+		uint8_t leaf[1 + ID_BYTES + 32] = { 0 };
+		uint8_t *raw = content(&c->f->items[i]);
+
+		memcpy(leaf + 1, c->f->items[i].id.b, ID_BYTES);
+		sha256(leaf + 1 + ID_BYTES, slice_of(raw, c->f->items[i].size));
+		sha256(leaves + i * 32, slice_of(leaf, sizeof(leaf)));
+		free(raw);
+	}
+	root_by_definition(root, leaves, c->f->n);
+	assert_memory_equal(b->root, root, 32);
+	c->seen++;
+}
+
+static void test_roots(void **state)
+{
+	uint64_t seed = scratch_seed();
+
+	(void)state;
+	for (int n = 1; n <= 20; n++) {
+		struct fixture f;
+		struct root_check c = { &f, 0 };
+
+		begin(&f, 0, 0);
+		for (int i = 0; i < n; i++)
+			add(&f, 1, today(), 100, &seed);
+		EXPECT_OK(store_sync(f.st, check_root, &c, &f.e), &f.e);
+		assert_int_equal(c.seen, 1);
+		end(&f);
+	}
+}
+
+/* Thousands of lots at once: memory stays within its bound and everything is found. */
+static void test_many_lots(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+
+	(void)state;
+	begin(&f, 0, 0);
+	for (int i = 0; i < 300; i++) {
+		add(&f, 1, 10000 + (int32_t)(scratch_random(&seed) % 150), 300000, &seed);
+		assert_true(store_buffered(f.st) <= ((size_t)65 << 20));
+	}
+	sync_store(&f);
+	check(&f);
+	reopen(&f);
+	assert_int_equal(walk(&f, 0).messages, 300);
+	end(&f);
+}
+
+static void test_wrong_master(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	uint8_t wrong[KEY_BYTES] = "another key";
+	struct keyring *kr;
+
+	(void)state;
+	begin(&f, 0, 65536);
+	add(&f, 1, today(), 100, &seed);
+	sync_store(&f);
+	close_all(&f);
+	assert_int_equal(keyring_open(&kr, f.s.dir, wrong, &f.e), RC_CRYPTO);
+	reopen(&f);
+	check(&f);
+	end(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trips),
+		cmocka_unit_test(test_45_megabytes),
+		cmocka_unit_test(test_not_there),
+		cmocka_unit_test(test_unsynced_is_not_kept),
+		cmocka_unit_test(test_torn_tail),
+		cmocka_unit_test(test_flips),
+		cmocka_unit_test(test_damage_is_told),
+		cmocka_unit_test(test_moved_files),
+		cmocka_unit_test(test_swapped_blocks),
+		cmocka_unit_test(test_nothing_readable),
+		cmocka_unit_test(test_forget),
+		cmocka_unit_test(test_forget_archive),
+		cmocka_unit_test(test_forgotten_while_buffered),
+		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_repack),
+		cmocka_unit_test(test_crash_in_repack),
+		cmocka_unit_test(test_pending_blocks),
+		cmocka_unit_test(test_roots),
+		cmocka_unit_test(test_many_lots),
+		cmocka_unit_test(test_wrong_master),
+	};
+
+	log_init("test", LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
