@@ -245,7 +245,7 @@ static enum rc carry_out(struct judge *j, const struct rule_set *rs, const struc
 
 static void copy_name(char *out, size_t room, const char *s)
 {
-	(void)snprintf(out, room, "%s", s ? s : "");
+	(void)snprintf(out, room, "%.*s", (int)room - 1, s ? s : "");
 }
 
 static bool settle(const struct rule_set *rs, const struct rule_outcome *o, const struct tally *t,
