@@ -78,6 +78,8 @@ static int setup(void **state)
 	uint8_t master[KEY_BYTES] = { 1 };
 	struct err e = { 0 };
 	char *path;
+	const struct key_info want = { .kind = KEY_ARCHIVE, .archive = ARCHIVE };
+	uint64_t key;
 	unsigned sealed;
 
 	crypt_init();
@@ -85,6 +87,7 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(w->root));
 	EXPECT_OK(keyring_create(w->root, master, &e), &e);
 	EXPECT_OK(keyring_open(&w->keys, w->root, master, &e), &e);
+	EXPECT_OK(keyring_add(w->keys, &want, &key, &e), &e);
 	path = path_join(w->root, "control.db");
 	EXPECT_OK(db_open(&w->control, path, master, DB_CREATE, &e), &e);
 	free(path);
