@@ -6,52 +6,56 @@ void smtp_body_begin(struct smtp_session *s, bool chunked)
 {
 	s->chunked = chunked;
 	smtp_data_begin(&s->data);
-	s->verdict = BODY_GOOD;
 	s->body_bytes = 0;
+	s->body_dropped = false;
 	s->waiting = WAIT_BEGIN;
 	s->ops->body_begin(s->app, s);
 }
 
-static void judge(struct smtp_session *s)
+static void refuse(struct smtp_session *s, unsigned code, const char *enhanced, const char *text)
 {
-	if (s->verdict == BODY_GOOD && s->data.odd && !s->config->keep_bare)
-		s->verdict = BODY_ODD;
+	smtp_transaction_end(s, false);
+	smtp_reply(s, code, enhanced, text);
+}
+
+static bool too_big(const struct smtp_session *s)
+{
+	return s->body_bytes > s->config->limits.message_bytes;
+}
+
+static bool odd(const struct smtp_session *s)
+{
+	return s->data.odd && !s->config->keep_bare;
 }
 
 /* What can't be accepted any more is counted, for deadlines, and dropped. */
 void smtp_body_take(struct smtp_session *s, struct slice run)
 {
-	uint64_t limit = s->config->limits.message_bytes;
-
-	judge(s);
-	if (s->verdict == BODY_GOOD && (s->body_bytes > limit || run.len > limit - s->body_bytes))
-		s->verdict = BODY_TOO_BIG;
-	s->body_bytes += run.len;
-	if (s->verdict == BODY_GOOD && run.len && s->ops->body(s->app, s, run) != RC_OK)
-		s->verdict = BODY_NOT_TAKEN;
+	if (__builtin_add_overflow(s->body_bytes, (uint64_t)run.len, &s->body_bytes))
+		s->body_bytes = UINT64_MAX;
+	if (too_big(s) || odd(s))
+		s->body_dropped = true;
+	if (s->body_dropped || run.len == 0 || s->ops->body(s->app, s, run) == RC_OK)
+		return;
+	s->body_dropped = true; /* 452 unless something worse turns up */
 }
 
+/* The order doesn't depend on the pieces that the body came in, and what will never be accepted is
+ * told before what may be later. */
 bool smtp_body_refused(struct smtp_session *s)
 {
-	enum smtp_verdict verdict;
 	char text[64];
 
-	judge(s);
-	verdict = s->verdict;
-	if (verdict == BODY_GOOD)
+	if (!s->body_dropped && !odd(s)) /* a CR at the very end of chunks is found late */
 		return false;
-	smtp_transaction_end(s, false);
-	switch (verdict) {
-	case BODY_TOO_BIG:
-		smtp_reply(s, 552, "5.3.4", "Message too big");
-		break;
-	case BODY_NOT_TAKEN:
-		smtp_reply(s, 452, "4.3.1", "No room for the message now");
-		break;
-	default:
+	if (too_big(s)) {
+		refuse(s, 552, "5.3.4", "Message too big");
+	} else if (odd(s)) {
 		(void)snprintf(text, sizeof(text), "The message has %s",
 		               smtp_data_oddity(&s->data));
-		smtp_reply(s, 550, "5.6.0", text);
+		refuse(s, 550, "5.6.0", text);
+	} else {
+		refuse(s, 452, "4.3.1", "No room for the message now");
 	}
 	return true;
 }

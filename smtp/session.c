@@ -42,7 +42,6 @@ void smtp_transaction_end(struct smtp_session *s, bool accepted)
 	s->rcpts = 0;
 	s->rcpts_tried = 0;
 	s->rcpts_over = 0;
-	s->verdict = BODY_GOOD;
 	s->body_bytes = 0;
 	if (s->state != STATE_CLOSED)
 		smtp_session_enter(s, STATE_READY);

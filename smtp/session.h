@@ -50,9 +50,6 @@ enum smtp_waiting {
 	WAIT_AUTH,
 };
 
-/* What the end of this body will be answered with. */
-enum smtp_verdict { BODY_GOOD, BODY_TOO_BIG, BODY_NOT_TAKEN, BODY_ODD };
-
 enum smtp_auth_step { AUTH_IDLE, AUTH_PLAIN, AUTH_LOGIN_USER, AUTH_LOGIN_PASSWORD };
 
 /* A reply that is given after the octets of its chunk. */
@@ -94,8 +91,8 @@ struct smtp_session {
 	/* its body */
 	bool chunked; /* it comes by BDAT */
 	struct smtp_data data;
-	enum smtp_verdict verdict;
 	uint64_t body_bytes;
+	bool body_dropped; /* it can't be accepted: the app gets no more of it */
 	/* the chunk */
 	uint64_t chunk_bytes;
 	uint64_t chunk_left;
