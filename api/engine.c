@@ -426,10 +426,27 @@ struct config *engine_config(struct engine *en)
 	return c;
 }
 
+/* An archive has its key before anything can be put into it. */
+static enum rc ensure_archive_keys(struct engine *en, const struct config *c, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < config_archive_count(c); i++) {
+		struct key_info want = { .kind = KEY_ARCHIVE,
+			                 .archive = config_archive_at(c, i)->number };
+		uint64_t id;
+
+		rc = keyring_find(en->keys, KEY_ARCHIVE, want.archive, 0, &id, e);
+		if (rc == RC_NOTFOUND)
+			rc = keyring_add(en->keys, &want, &id, e);
+	}
+	return rc;
+}
+
 enum rc engine_reload(struct engine *en, struct err *e)
 {
 	json_t *snapshot;
-	struct config *fresh;
+	struct config *fresh = NULL;
 	struct config *old;
 	enum rc rc = resources_snapshot(en->control, &snapshot, e);
 
@@ -437,8 +454,12 @@ enum rc engine_reload(struct engine *en, struct err *e)
 		return rc;
 	rc = config_new(&fresh, snapshot, e);
 	json_decref(snapshot);
-	if (rc != RC_OK)
+	if (rc == RC_OK)
+		rc = ensure_archive_keys(en, fresh, e);
+	if (rc != RC_OK) {
+		config_unref(&fresh);
 		return rc;
+	}
 	(void)pthread_mutex_lock(&en->config_lock);
 	old = en->config;
 	en->config = fresh;
