@@ -17,12 +17,13 @@
 #include "ingest/wire.h"
 #include "store/crypt.h"
 
-#define ACCEPTS    64   /* of one listener before others have their turn */
-#define NO_FDS_MS  200  /* how long accepting rests when descriptors have run out */
-#define STOP_MS    3000 /* for clients to take their last reply */
-#define STATS_MS   2000
-#define MOST_CERTS 64
-#define PUBLIC_KEY 32
+#define ACCEPTS       64   /* of one listener before others have their turn */
+#define NO_FDS_MS     200  /* how long accepting rests when descriptors have run out */
+#define FIRST_FILE_MS 5000 /* how long clients wait for the first spool file */
+#define STOP_MS       3000 /* for clients to take their last reply */
+#define STATS_MS      2000
+#define MOST_CERTS    64
+#define PUBLIC_KEY    32
 
 struct listener {
 	struct listener *next;
@@ -51,6 +52,7 @@ struct smtpd {
 		uint64_t offset;
 		uint64_t messages;
 	} news;
+	bool accepting; /* there is, or was, a spool file */
 	bool paused;
 	bool stopping;
 	bool failed;
@@ -141,10 +143,12 @@ static void rest_from_accepting(struct smtpd *d, const char *why)
 	loop_timer_set(d->rest, NO_FDS_MS);
 }
 
+/* Clients wait in the sockets' queues until there is a spool file, or none has come for a while. */
 static void accept_again(void *arg)
 {
 	struct smtpd *d = arg;
 
+	d->accepting = true;
 	for (struct listener *l = d->listeners; l; l = l->next)
 		loop_watch_set(l->watch, LOOP_READ);
 }
@@ -235,7 +239,7 @@ static void on_new_listener(struct smtpd *d, struct slice body, int *fd)
 	}
 	l->next = d->listeners;
 	d->listeners = l;
-	l->watch = loop_watch_new(d->loop, l->fd, LOOP_READ, on_listener, l);
+	l->watch = loop_watch_new(d->loop, l->fd, d->accepting ? LOOP_READ : 0, on_listener, l);
 }
 
 static void close_listeners(struct smtpd *d)
@@ -348,6 +352,8 @@ static void on_spool_file(struct smtpd *d, struct slice body, int *fd)
 	*fd = -1;
 	if (rc != RC_OK)
 		fail(d, e.text);
+	else if (!d->accepting)
+		accept_again(d);
 }
 
 static void on_big_file(struct smtpd *d, struct slice body, int *fd)
@@ -506,6 +512,7 @@ int smtpd_main(void)
 	d.stop = loop_timer_new(d.loop, end_now, &d);
 	d.stats = loop_timer_new(d.loop, tell_stats, &d);
 	loop_timer_set(d.stats, STATS_MS);
+	loop_timer_set(d.rest, FIRST_FILE_MS);
 	loop_run(d.loop, after_round, &d);
 	loop_timer_clear(d.stop);
 	loop_timer_clear(d.stats);
