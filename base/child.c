@@ -148,24 +148,37 @@ static void check_numbers(const struct child_start *s)
 		MUST(s->fds[i].at == (int)i + 3);
 }
 
+static void close_sources(struct child_start *s)
+{
+	for (size_t i = 0; i < s->nfds; i++)
+		if (s->fds[i].fd >= 0)
+			(void)close(s->fds[i].fd);
+}
+
+enum rc child_spawn(const char *program, struct child_start *s, pid_t *pid, struct err *e)
+{
+	char path[4096];
+	enum rc rc = child_path(program, path, sizeof(path), e);
+
+	check_numbers(s);
+	if (rc == RC_OK)
+		rc = raise_fds(s, e);
+	if (rc == RC_OK)
+		rc = spawn_with(path, s, pid, e);
+	close_sources(s);
+	return rc;
+}
+
 static enum rc spawn(struct child *c, struct err *e)
 {
 	struct child_start s = { .nfds = 0 };
-	char path[4096];
-	enum rc rc = child_path(c->program, path, sizeof(path), e);
+	enum rc rc = c->ops->start(c->arg, &s, e);
 
-	if (rc != RC_OK)
+	if (rc != RC_OK) {
+		close_sources(&s);
 		return rc;
-	rc = c->ops->start(c->arg, &s, e);
-	check_numbers(&s);
-	if (raise_fds(&s, rc == RC_OK ? e : NULL) != RC_OK && rc == RC_OK)
-		rc = RC_LIMIT;
-	if (rc == RC_OK)
-		rc = spawn_with(path, &s, &c->pid, e);
-	for (size_t i = 0; i < s.nfds; i++)
-		if (s.fds[i].fd >= 0)
-			(void)close(s.fds[i].fd);
-	return rc;
+	}
+	return child_spawn(c->program, &s, &c->pid, e);
 }
 
 static void describe_end(int status, char *out, size_t room)

@@ -52,6 +52,10 @@ pid_t child_pid(const struct child *c); /* -1 when none runs */
 void child_kill(struct child *c);
 /* How often it ended by itself. */
 unsigned child_restarts(const struct child *c);
+/* One start without a loop and without restarts, for who watches and reaps by himself (waitpid). The
+ * descriptors in `s` are closed in this process, whether it worked or not. */
+enum rc child_spawn(const char *program, struct child_start *s, pid_t *pid,
+		    struct err *e) MUST_USE;
 /* The program's path as child_new would take it. */
 enum rc child_path(const char *program, char *out, size_t room, struct err *e) MUST_USE;
 

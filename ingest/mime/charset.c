@@ -312,6 +312,7 @@ static void convert(struct buf *out, struct slice bytes, iconv_t c, size_t unit,
 {
 	char *in = (char *)(uintptr_t)bytes.at; /* iconv's type; it isn't written to */
 	size_t left = bytes.len;
+	char chunk[CHUNK];
 
 	if (c == (iconv_t)-1) { /* this system's C library came without it */
 		add_damaged_utf8(out, bytes, r);
@@ -319,17 +320,21 @@ static void convert(struct buf *out, struct slice bytes, iconv_t c, size_t unit,
 	}
 	(void)iconv(c, NULL, NULL, NULL, NULL);
 	while (left) {
-		char chunk[CHUNK];
 		char *to = chunk;
 		size_t room = sizeof(chunk);
-		size_t n = iconv(c, &in, &left, &to, &room);
+		size_t piece =
+		        MIN_OF(left, (size_t)CHUNK); /* a character cut at its end comes again */
+		bool whole = piece == left;
+		char *before = in;
+		size_t n = iconv(c, &in, &piece, &to, &room);
 		int why = errno;
 
+		left -= (size_t)(in - before);
 		if (!add_text(out, slice_of(chunk, sizeof(chunk) - room))) {
 			r->cut = true;
 			return;
 		}
-		if (n != (size_t)-1 || why == E2BIG)
+		if (n != (size_t)-1 || why == E2BIG || (why == EINVAL && !whole && in != before))
 			continue;
 		r->damaged = true;
 		if (buf_add_str(out, REPLACEMENT) != RC_OK) {

@@ -390,12 +390,31 @@ static struct parsed_header *keep_header(struct findings *f, const struct header
 	return &f->headers[f->header_count++];
 }
 
+/* A bare CR ends a line for some programs: what then would be headers of their own is read as such,
+ * too. */
+static void found_behind_cr(struct findings *f, struct slice raw)
+{
+	struct slice rest = raw;
+	struct header h;
+
+	if (slice_find_byte(raw, '\r') == SIZE_MAX)
+		return;
+	(void)slice_cut(rest, '\r', &rest);
+	while (rest.len && f->header_count < PARSED_MAX_HEADERS) {
+		struct slice line = slice_cut(rest, '\r', &rest);
+
+		if (header_line(line, &h.name, &h.raw))
+			found_header(f, &h, keep_header(f, &h)->value);
+	}
+}
+
 void found_headers(struct findings *f, const struct header_block *b)
 {
 	for (size_t i = 0; i < b->count && f->header_count < PARSED_MAX_HEADERS; i++) {
 		const struct parsed_header *kept = keep_header(f, &b->at[i]);
 
 		found_header(f, &b->at[i], kept->value);
+		found_behind_cr(f, b->at[i].raw);
 	}
 	if (f->has_date && !(f->flags & PARSED_HAS_SENT))
 		found_problem(f, 0, "the Date header is no date");
@@ -404,11 +423,6 @@ void found_headers(struct findings *f, const struct header_block *b)
 
 		(void)snprintf(what, sizeof(what), "not fully parsed: %s", b->over);
 		found_problem(f, PARSED_NOT_INDEXED, what);
-	}
-	if (b->junk.len) {
-		buf_clear(&f->scratch[1]);
-		charset_guess(&f->scratch[1], buf_slice(&b->junk));
-		found_text(f, PARSED_BODY, buf_slice(&f->scratch[1]));
 	}
 }
 
@@ -420,11 +434,15 @@ void found_inner_headers(struct findings *f, const struct header_block *b, enum 
 		if (k && (k->use == USE_ADDRESSES || k->use == USE_TEXT || k->use == USE_ID))
 			found_text(f, where, header_value(f, b->at[i].raw));
 	}
-	if (b->junk.len) {
-		buf_clear(&f->scratch[1]);
-		charset_guess(&f->scratch[1], buf_slice(&b->junk));
-		found_text(f, where, buf_slice(&f->scratch[1]));
-	}
+}
+
+void found_junk(struct findings *f, const struct header_block *b, enum parsed_text where)
+{
+	if (b->junk.len == 0)
+		return;
+	buf_clear(&f->scratch[1]);
+	charset_guess(&f->scratch[1], buf_slice(&b->junk));
+	found_text(f, where, buf_slice(&f->scratch[1]));
 }
 
 /* --- parts --- */

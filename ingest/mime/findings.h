@@ -44,6 +44,8 @@ void found_filename(struct findings *f, struct slice utf8);
 void found_headers(struct findings *f, const struct header_block *b);
 /* The headers of a message inside: their text goes to `where` (body or attachment). */
 void found_inner_headers(struct findings *f, const struct header_block *b, enum parsed_text where);
+/* What stood in the block and is no header, or beyond its limits: after the body, as text. */
+void found_junk(struct findings *f, const struct header_block *b, enum parsed_text where);
 
 /* A leaf of the tree. Slices live for the call. */
 struct part {

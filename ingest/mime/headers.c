@@ -89,18 +89,20 @@ static void add_junk(struct header_block *b, struct slice s)
 	(void)!buf_add(&b->junk, slice_part(s, 0, b->junk.limit - b->junk.len));
 }
 
-static void take_line(struct header_block *b, struct slice line, size_t at)
+/* False when the line is no header and that ends the block. */
+static bool take_line(struct header_block *b, struct slice line, size_t at, bool strict)
 {
 	struct slice name, value;
 
 	if (!header_line(line, &name, &value)) {
-		add_junk(b, line);
-		return;
+		if (!strict)
+			add_junk(b, line);
+		return !strict;
 	}
 	if (b->count == LIMIT_HEADERS || at >= LIMIT_HEADER_BLOCK) {
 		b->over = b->count == LIMIT_HEADERS ? "10,000 headers" : "1 MiB of headers";
 		add_junk(b, line);
-		return;
+		return true;
 	}
 	if (value.len > LIMIT_HEADER) {
 		b->over = "a header over 256 KiB";
@@ -108,6 +110,7 @@ static void take_line(struct header_block *b, struct slice line, size_t at)
 		value.len = LIMIT_HEADER;
 	}
 	add_header(b, name, value);
+	return true;
 }
 
 static bool is_mbox_line(struct slice s)
@@ -120,7 +123,7 @@ static bool is_mbox_line(struct slice s)
 	        sender.at[0] != ':');
 }
 
-void header_split(struct header_block *b, struct slice bytes)
+void header_split(struct header_block *b, struct slice bytes, bool strict)
 {
 	size_t at = 0;
 	bool ended = false;
@@ -137,8 +140,8 @@ void header_split(struct header_block *b, struct slice bytes)
 		ended = without_end(slice_part(rest, 0, line_length(rest))).len == 0;
 		if (ended)
 			n = line_length(rest);
-		else
-			take_line(b, slice_part(rest, 0, n), at);
+		else if (!take_line(b, slice_part(rest, 0, n), at, strict))
+			break;
 		at += n;
 	}
 	b->body = at;

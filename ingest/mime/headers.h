@@ -31,8 +31,9 @@ struct header_block {
 void header_block_init(struct header_block *b);
 void header_block_free(struct header_block *b);
 /* Reads the block at the front of `bytes`; the slices point into it. A line of mbox's "From " in
- * front is skipped. Without any header `body` is 0 and there is no junk. */
-void header_split(struct header_block *b, struct slice bytes);
+ * front is skipped. Without any header `body` is 0 and there is no junk. With `strict`, for blocks
+ * inside a body, the first line that is no header begins the body. */
+void header_split(struct header_block *b, struct slice bytes, bool strict);
 /* The first header of that name at or behind *from; *from is set behind it. */
 const struct header *header_find(const struct header_block *b, const char *name, size_t *from);
 

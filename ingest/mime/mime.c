@@ -125,18 +125,20 @@ void message_read(struct findings *f, uint8_t *bytes, size_t len, const struct e
 	struct header_block b;
 	char what[96];
 	const char *over = plain ? NULL : prescan(whole);
+	enum parsed_text where = e->inside_attached ? PARSED_ATTACHMENT : PARSED_BODY;
 
 	header_block_init(&b);
-	header_split(&b, whole);
+	header_split(&b, whole, false);
 	if (e->encoded_depth == 0)
 		found_headers(f, &b);
 	else
-		found_inner_headers(f, &b, e->inside_attached ? PARSED_ATTACHMENT : PARSED_BODY);
+		found_inner_headers(f, &b, where);
 	if (over) {
 		(void)snprintf(what, sizeof(what), "not fully parsed: %s", over);
 		found_problem(f, PARSED_NOT_INDEXED, what);
 	}
 	read_all(f, &b, e, bytes, len, plain || over);
+	found_junk(f, &b, where);
 	header_block_free(&b);
 }
 

@@ -96,7 +96,7 @@ static size_t take_blocks(struct plain *r, struct slice s, struct entity *e)
 	size_t at = 0;
 
 	do {
-		header_split(&r->block, slice_from(s, at));
+		header_split(&r->block, slice_from(s, at), true);
 		at += r->block.body;
 		if (e->type.len && is_message(params_type(e->type)))
 			found_inner_headers(r->f, &r->block, PARSED_BODY);

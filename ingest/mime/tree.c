@@ -212,6 +212,8 @@ static void walk_multipart(struct walk *w, GMimeMultipart *m, bool inside_attach
 
 	if (GMIME_IS_MULTIPART_ENCRYPTED(m))
 		found_problem(w->f, PARSED_NOT_INDEXED, "encrypted (PGP/MIME)");
+	if (n == 0)
+		return; /* then all of it is text, which the caller reads */
 	found_around(w, g_mime_multipart_get_prologue(m), attached);
 	for (int i = 0; i < n; i++)
 		walk_object(w, g_mime_multipart_get_part(m, i), attached);

@@ -1,0 +1,166 @@
+/*
+ * mm-parse - reads MIME in a sandbox; started by mmd, talks to it by shared memory
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "ingest/mime/mime.h"
+#include "ingest/parse.h"
+#include "ingest/parse_area.h"
+
+#ifdef MM_TEST
+#include <sys/ptrace.h>
+#endif
+
+/* Bytes of address space in use; libraries and the shared memory among them. */
+static uint64_t address_space(void)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (!f || fscanf(f, "%lu", &pages) != 1)
+		pages = 65536;
+	if (f)
+		(void)fclose(f);
+	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static enum rc enter(struct err *e)
+{
+	static const int calls[] = { __NR_setitimer };
+	struct sandbox_profile p = { .syscalls = calls,
+		                     .count = COUNT(calls),
+		                     .address_space = address_space() + LIMIT_WORKER_MEMORY,
+		                     .nofile = 16,
+		                     .stack = 8388608 };
+
+	return sandbox_enter(&p, e);
+}
+
+/* Processor time for one message: SIGPROF ends the process, and mmd knows what that means. 0: none.
+ */
+static void limit_time(long ms)
+{
+	struct itimerval t = { .it_value = { ms / 1000, ms % 1000 * 1000 } };
+
+	(void)setitimer(ITIMER_PROF, &t, NULL);
+}
+
+static void run_batch(struct mime *m, struct parse_head *head, struct buf *out)
+{
+	uint8_t *raw = (uint8_t *)head + PARSE_HEAD;
+	uint8_t *results = raw + PARSE_RAW;
+	uint32_t used = 0;
+
+	head->done = 0;
+	for (uint32_t i = 0; i < head->count; i++) {
+		struct parse_request r = head->request[i];
+		enum rc rc;
+
+		buf_clear(out);
+		limit_time(PARSE_CPU_MS);
+		rc = mime_read(m, raw + r.at, r.len, r.plain ? MIME_PLAIN : MIME_FULL, out);
+		limit_time(0);
+		if (rc != RC_OK)
+			buf_clear(out);
+		if (out->len > PARSE_RESULT - used)
+			break;
+		head->result[i] = (struct parse_result) { used, (uint32_t)out->len };
+		if (out->len)
+			memcpy(results + used, out->at, out->len);
+		used += (uint32_t)out->len;
+		head->done = i + 1; /* mmd looks at it when the batch takes long */
+	}
+}
+
+#ifdef MM_TEST
+static void probe_one(struct buf *b, const char *what, long result)
+{
+	(void)!buf_addf(b, "%s %d\n", what, result < 0 ? errno : 0);
+}
+
+static void probe(struct parse_head *head, struct buf *b)
+{
+	static const char name[] = "/etc/passwd";
+	char *const none[] = { NULL };
+
+	buf_clear(b);
+	probe_one(b, "open", open(name, O_RDONLY | O_CLOEXEC));
+	probe_one(b, "create", open("/tmp/mm-parse-probe", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	probe_one(b, "socket", socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	probe_one(b, "unix", socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	probe_one(b, "execve", execve("/bin/true", none, none));
+	probe_one(b, "ptrace", ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+	probe_one(b, "fork", fork());
+	probe_one(b, "kill", kill(getppid(), 0));
+	probe_one(b, "unlink", unlink("/tmp/mm-parse-probe"));
+	probe_one(b, "mmap-exec",
+	          mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+	                          MAP_FAILED
+	                  ? -1
+	                  : 0);
+	memcpy((uint8_t *)head + PARSE_HEAD + PARSE_RAW, b->at, b->len);
+	head->result[0] = (struct parse_result) { 0, (uint32_t)b->len };
+	head->done = 1;
+}
+#endif
+
+static int serve(struct mime *m, struct parse_head *head)
+{
+	struct buf out;
+	char what;
+
+	buf_init(&out, PARSE_RESULT);
+	for (;;) {
+		ssize_t n = read(PARSE_SOCKET, &what, 1);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return 0; /* mmd has gone, or wants us to */
+#ifdef MM_TEST
+		if (what == PARSE_PROBE)
+			probe(head, &out);
+#endif
+		if (what == PARSE_GO)
+			run_batch(m, head, &out);
+		what = PARSE_DONE;
+		if (write(PARSE_SOCKET, &what, 1) != 1)
+			return 1;
+		if (out.room > PARSE_BATCH_BYTES)
+			buf_free(&out);
+	}
+}
+
+int main(void)
+{
+	struct err e = { .code = RC_OK };
+	struct mime *m;
+	void *area;
+
+	log_init("mm-parse", LOG_INFO);
+	area = mmap(NULL, PARSE_AREA, PROT_READ | PROT_WRITE, MAP_SHARED, PARSE_MEMORY, 0);
+	if (area == MAP_FAILED) {
+		log_error("mm-parse is started by mmd, not by hand");
+		return 2;
+	}
+	(void)close(PARSE_MEMORY);
+	m = mime_new();
+	if (enter(&e) != RC_OK) {
+		log_error("%s", e.text);
+		return 1;
+	}
+	/* _exit: nothing is worth the sanitizers' look at what a confined process may not see. */
+	_exit(serve(m, area));
+}
