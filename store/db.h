@@ -42,6 +42,12 @@ enum rc db_remove(const char *path, struct err *e) MUST_USE;
 enum rc db_seal(struct db *from, const char *path, const uint8_t key[KEY_BYTES],
 		struct err *e) MUST_USE;
 
+/* Authenticates every page, or every chunk, of a file, and a WAL beside it. */
+enum rc db_check(const char *path, const uint8_t key[KEY_BYTES], bool sealed, struct err *e) MUST_USE;
+/* The root of a sealed file: a hash of its header and table, which name the content of each chunk. */
+enum rc db_sealed_root(const char *path, const uint8_t key[KEY_BYTES], uint8_t root[32],
+		       struct err *e) MUST_USE;
+
 enum rc db_exec(struct db *db, const char *sql, struct err *e) MUST_USE; /* several statements */
 /* VACUUM; its copy of the whole database is in memory meanwhile. */
 enum rc db_vacuum(struct db *db, struct err *e) MUST_USE;

@@ -134,3 +134,70 @@ enum rc db_seal(struct db *from, const char *path, const uint8_t key[KEY_BYTES],
 	}
 	return db_remove(copy, e);
 }
+
+static enum rc check_sealed(const char *path, const uint8_t key[KEY_BYTES], struct err *e)
+{
+	struct sealed *s;
+	uint8_t byte;
+	enum rc rc = sealed_open(&s, path, key, e);
+
+	if (rc != RC_OK)
+		return rc;
+	for (uint64_t at = 0; rc == RC_OK && at < sealed_size(s); at += SEALED_CHUNK)
+		rc = sealed_read(s, &byte, 1, at, e);
+	sealed_close(&s);
+	return rc;
+}
+
+static enum rc check_pages(struct node *n, struct err *e)
+{
+	uint8_t page[PAGE_BYTES];
+	bool there = true;
+	uint64_t bytes = 0;
+	enum rc rc = node_size(n, &bytes, e);
+
+	for (uint64_t i = 1; rc == RC_OK && i <= bytes / PAGE_BYTES; i++)
+		rc = node_page_read(n, page, i, &there, e);
+	return rc;
+}
+
+enum rc db_check(const char *path, const uint8_t key[KEY_BYTES], bool sealed, struct err *e)
+{
+	char full[PATH_MAX];
+	sqlite3_vfs *v;
+	struct node *n;
+	enum rc rc;
+
+	vfs_init();
+	if (sealed)
+		return check_sealed(path, key, e);
+	v = sqlite3_vfs_find(VFS_CRYPT);
+	if (v->xFullPathname(v, path, PATH_MAX, full) != SQLITE_OK)
+		return err_set(e, RC_INVALID, "%s: no such path", path);
+	rc = node_open(&n, full, key, false, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = check_pages(n, e);
+	if (rc == RC_OK) {
+		rc = node_wal_open(n, false, e); /* which looks at every frame */
+		if (rc == RC_OK)
+			node_wal_close(n);
+	}
+	node_close(&n);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+enum rc db_sealed_root(const char *path, const uint8_t key[KEY_BYTES], uint8_t root[32],
+                       struct err *e)
+{
+	struct sealed *s;
+	enum rc rc;
+
+	vfs_init();
+	rc = sealed_open(&s, path, key, e);
+	if (rc != RC_OK)
+		return rc;
+	sealed_root(s, root);
+	sealed_close(&s);
+	return RC_OK;
+}

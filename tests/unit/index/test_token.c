@@ -54,16 +54,28 @@ static const struct {
 	{ "sharp s", "Straße STRASSE", "0:strasse 1:strasse" },
 	{ "accents", "Émile CAFÉ naïve Ångström", "0:emile 1:cafe 2:naive 3:angstrom" },
 	{ "combining marks", "E\xcc\x81mile nai\xcc\x88ve", "0:emile 1:naive" },
-	{ "many marks", "Z\xcc\x81\xcc\x82\xcc\x83" "al", "0:zal" },
+	{ "many marks",
+	  "Z\xcc\x81\xcc\x82\xcc\x83"
+	  "al",
+	  "0:zal" },
 	{ "mark alone", " \xcc\x81 x", "0:x" },
 	{ "vietnamese", "Ti\xe1\xba\xbfng Vi\xe1\xbb\x87t", "0:tieng 1:viet" },
-	{ "ligature", "\xef\xac\x81nal o\xef\xac\x83" "ce", "0:final 1:office" },
+	{ "ligature",
+	  "\xef\xac\x81nal o\xef\xac\x83"
+	  "ce",
+	  "0:final 1:office" },
 	{ "full width", "\xef\xbc\xa1\xef\xbc\xa2\xef\xbc\xa3\xef\xbc\x91\xef\xbc\x92", "0:abc12" },
 	{ "greek", "ΣΊΣΥΦΟΣ", "0:σισυφοσ" },
 	{ "cyrillic", "Ёлка", "0:елка" },
 	{ "turkish", "İstanbul", "0:istanbul" },
-	{ "soft hyphen and joiners", "ex\xc2\xad" "am\xe2\x80\x8bple", "0:example" },
-	{ "no-break space", "a\xc2\xa0" "b", "0:a 1:b" },
+	{ "soft hyphen and joiners",
+	  "ex\xc2\xad"
+	  "am\xe2\x80\x8bple",
+	  "0:example" },
+	{ "no-break space",
+	  "a\xc2\xa0"
+	  "b",
+	  "0:a 1:b" },
 	{ "umlaut address", "jürgen@bücher.example",
 	  "0:jurgen 0a:jurgen@bucher.example 1:bucher 1h:bucher.example 2:example" },
 	{ "hebrew points", "\xd7\xa9\xd6\xb8\xd7\x9c", "0:\xd7\xa9\xd7\x9c" },
@@ -78,15 +90,24 @@ static const struct {
 	{ "korean", "한국", "0:한 0p:한국 1:국" },
 	{ "korean of jamo", "\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab", "0:한" },
 	{ "thai", "ภาษา", "0:ภ 0p:ภา 1:า 1p:าษ 2:ษ 2p:ษา 3:า" },
-	{ "thai am", "น้ำ",
-	  "0:น 0p:น้ 1:้ 1p:้\xe0\xb9\x8d 2:\xe0\xb9\x8d 2p:\xe0\xb9\x8dา 3:า" },
+	{ "thai am", "น้ำ", "0:น 0p:น้ 1:้ 1p:้\xe0\xb9\x8d 2:\xe0\xb9\x8d 2p:\xe0\xb9\x8dา 3:า" },
 	{ "address behind japanese", "宛先foo@bar.example",
 	  "0:宛 0p:宛先 1:先 2:foo 2a:foo@bar.example 3:bar 3h:bar.example 4:example" },
-	{ "beyond the BMP", "\xf0\xa0\xae\xb7\xe9\x87\x8e", "0:\xf0\xa0\xae\xb7 0p:\xf0\xa0\xae\xb7野 1:野" },
+	{ "beyond the BMP", "\xf0\xa0\xae\xb7\xe9\x87\x8e",
+	  "0:\xf0\xa0\xae\xb7 0p:\xf0\xa0\xae\xb7野 1:野" },
 	{ "mathematical letters", "\xf0\x9d\x90\x80\xf0\x9d\x90\x81", "0:ab" },
-	{ "emoji separates", "a\xf0\x9f\x98\x80" "b", "0:a 1:b" },
-	{ "invalid bytes separate", "a\xff" "b\xc3", "0:a 1:b" },
-	{ "surrogate separates", "a\xed\xa0\x80" "b", "0:a 1:b" },
+	{ "emoji separates",
+	  "a\xf0\x9f\x98\x80"
+	  "b",
+	  "0:a 1:b" },
+	{ "invalid bytes separate",
+	  "a\xff"
+	  "b\xc3",
+	  "0:a 1:b" },
+	{ "surrogate separates",
+	  "a\xed\xa0\x80"
+	  "b",
+	  "0:a 1:b" },
 	{ "fraction", "x½", "0:x12" },
 };
 
@@ -182,10 +203,16 @@ static enum rc check_order(void *arg, const struct token *t)
  * word before them, all is valid. */
 static void test_random(void **state)
 {
-	static const char *const pieces[] = { "a", "B", "7", ".", "@", "-", "_", "+", " ", "東", "京",
-		                              "ภ", "ß", "é", "\xcc\x81", "\xc2\xad", "ｶ", "ﾞ", "ﬁ",
-		                              "\xff", "\xe6\x9d", "word", "..", "@b.c", "½", "İ",
-		                              "\xe1\x84\x92", "\xe1\x85\xa1" };
+	static const char *const pieces[] = { "a",           "B",    "7",
+		                              ".",           "@",    "-",
+		                              "_",           "+",    " ",
+		                              "東",          "京",   "ภ",
+		                              "ß",           "é",    "\xcc\x81",
+		                              "\xc2\xad",    "ｶ",    "ﾞ",
+		                              "ﬁ",           "\xff", "\xe6\x9d",
+		                              "word",        "..",   "@b.c",
+		                              "½",           "İ",    "\xe1\x84\x92",
+		                              "\xe1\x85\xa1" };
 	unsigned seed = (unsigned)getpid();
 	char text[400];
 

@@ -1,0 +1,645 @@
+#include "index/index_parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "store/crypt.h"
+
+#define DEFAULT_MESSAGES 50000
+#define DEFAULT_DAYS     31
+
+/* ---- shards ---- */
+
+void lock_index(struct index *ix)
+{
+	MUST(pthread_mutex_lock(&ix->lock) == 0);
+}
+
+void unlock_index(struct index *ix)
+{
+	MUST(pthread_mutex_unlock(&ix->lock) == 0);
+}
+
+char *shard_file(const struct index *ix, uint32_t archive, uint64_t number, bool sealed)
+{
+	size_t room = strlen(ix->dir) + 64;
+	char *path = mem_new(room);
+
+	(void)snprintf(path, room, "%s/%u/%08llu.%s", ix->dir, archive, (unsigned long long)number,
+	               sealed ? "shard" : "db");
+	return path;
+}
+
+struct shard *shard_new(struct index *ix, const struct shard_meta *meta, bool sealed)
+{
+	struct shard *s = mem_new(sizeof(*s));
+
+	s->ix = ix;
+	s->holders = 1;
+	s->sealed = sealed;
+	s->meta = *meta;
+	s->path = shard_file(ix, meta->archive, meta->number, sealed);
+	return s;
+}
+
+static void shard_free(struct shard *s)
+{
+	struct err e;
+
+	if (s->remove_file && db_remove(s->path, &e) != RC_OK)
+		log_warn("%s", e.text);
+	crypt_wipe(s->key, sizeof(s->key));
+	free(s->path);
+	free(s);
+}
+
+void shard_list(struct shard *s)
+{
+	struct index *ix = s->ix;
+
+	lock_index(ix);
+	s->listed = true;
+	s->next = ix->shards;
+	ix->shards = s;
+	unlock_index(ix);
+}
+
+/* Under the lock: takes the idle connections out, to be closed without it. */
+static unsigned take_idle(struct shard *s, struct conn *out[IDLE_A_SHARD])
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < IDLE_A_SHARD; i++)
+		if (s->idle[i]) {
+			out[count++] = s->idle[i];
+			s->idle[i] = NULL;
+			s->ix->idle--;
+		}
+	return count;
+}
+
+static void close_idle(struct shard *s)
+{
+	struct conn *idle[IDLE_A_SHARD];
+	unsigned count;
+
+	lock_index(s->ix);
+	count = take_idle(s, idle);
+	unlock_index(s->ix);
+	for (unsigned i = 0; i < count; i++)
+		conn_close(&idle[i]);
+}
+
+void shard_unlist(struct shard *s)
+{
+	struct shard **at = &s->ix->shards;
+
+	lock_index(s->ix);
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	s->listed = false;
+	unlock_index(s->ix);
+	close_idle(s);
+	shard_drop(s);
+}
+
+void shard_hold(struct shard *s)
+{
+	lock_index(s->ix);
+	s->holders++;
+	unlock_index(s->ix);
+}
+
+void shard_drop(struct shard *s)
+{
+	bool last;
+
+	lock_index(s->ix);
+	last = --s->holders == 0;
+	unlock_index(s->ix);
+	if (last)
+		shard_free(s);
+}
+
+void shard_set_dead(struct shard *s)
+{
+	lock_index(s->ix);
+	s->dead = true;
+	unlock_index(s->ix);
+	close_idle(s);
+}
+
+enum rc shard_borrow(struct shard *s, struct conn **out, struct err *e)
+{
+	*out = NULL;
+	lock_index(s->ix);
+	for (unsigned i = 0; i < IDLE_A_SHARD && !*out; i++)
+		if (s->idle[i]) {
+			*out = s->idle[i];
+			s->idle[i] = NULL;
+			s->ix->idle--;
+		}
+	unlock_index(s->ix);
+	return *out ? RC_OK : conn_open(out, s->path, s->key, s->sealed, DB_WRITE, e);
+}
+
+void shard_return(struct shard *s, struct conn **c)
+{
+	if (!*c)
+		return;
+	lock_index(s->ix);
+	for (unsigned i = 0; i < IDLE_A_SHARD && *c; i++)
+		if (s->listed && !s->dead && !s->idle[i] && s->ix->idle < IDLE_IN_ALL) {
+			s->idle[i] = *c;
+			s->ix->idle++;
+			*c = NULL;
+		}
+	unlock_index(s->ix);
+	conn_close(c);
+}
+
+size_t shards_hold(struct index *ix, uint32_t archive, bool dead, struct shard ***out)
+{
+	size_t count = 0;
+	struct shard *s;
+
+	lock_index(ix);
+	for (s = ix->shards; s; s = s->next)
+		count++;
+	*out = mem_array(count + 1, sizeof(**out));
+	count = 0;
+	for (s = ix->shards; s; s = s->next)
+		if ((archive == 0 || s->meta.archive == archive) && (dead || !s->dead)) {
+			s->holders++;
+			(*out)[count++] = s;
+		}
+	unlock_index(ix);
+	return count;
+}
+
+void shards_drop(struct shard ***list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		shard_drop((*list)[i]);
+	free(*list);
+	*list = NULL;
+}
+
+/* ---- opening ---- */
+
+enum rc index_open(struct index **out, const char *dir, struct keyring *kr, struct db *control,
+                   const struct index_options *opt, struct err *e)
+{
+	struct index *ix = mem_new(sizeof(*ix));
+	enum rc rc;
+
+	ix->dir = path_join(dir, "index");
+	ix->kr = kr;
+	ix->control = control;
+	if (opt)
+		ix->opt = *opt;
+	if (ix->opt.shard_messages == 0)
+		ix->opt.shard_messages = DEFAULT_MESSAGES;
+	if (ix->opt.shard_days == 0)
+		ix->opt.shard_days = DEFAULT_DAYS;
+	MUST(pthread_mutex_init(&ix->lock, NULL) == 0);
+	rc = dir_make(ix->dir, e);
+	if (rc == RC_OK)
+		rc = dir_sync(dir, e);
+	if (rc == RC_OK)
+		rc = catalogue_load(ix, e);
+	if (rc != RC_OK)
+		index_close(&ix);
+	*out = ix;
+	return rc;
+}
+
+void index_close(struct index **ix)
+{
+	if (!*ix)
+		return;
+	while ((*ix)->writers)
+		writer_free(*ix, (*ix)->writers);
+	while ((*ix)->shards)
+		shard_unlist((*ix)->shards);
+	(void)pthread_mutex_destroy(&(*ix)->lock);
+	free((*ix)->dir);
+	free(*ix);
+	*ix = NULL;
+}
+
+/* ---- writing ---- */
+
+struct writer *writer_find(struct index *ix, uint32_t archive)
+{
+	struct writer *w = ix->writers;
+
+	while (w && w->archive != archive)
+		w = w->next;
+	return w;
+}
+
+void writer_free(struct index *ix, struct writer *w)
+{
+	struct writer **at = &ix->writers;
+
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	if (w->begun)
+		db_rollback(conn_db(w->conn));
+	conn_close(&w->conn);
+	shard_drop(w->shard);
+	free(w);
+}
+
+enum rc shard_key_new(struct index *ix, struct shard *s, struct err *e)
+{
+	struct key_info want = { .kind = KEY_SHARD,
+		                 .archive = s->meta.archive,
+		                 .object = s->meta.number };
+	enum rc rc = keyring_add(ix->kr, &want, &s->key_id, e);
+
+	return rc == RC_OK ? keyring_get(ix->kr, s->key_id, s->key, e) : rc;
+}
+
+static enum rc make_folder(struct index *ix, uint32_t archive, struct err *e)
+{
+	char name[16];
+	char *path;
+	enum rc rc;
+
+	(void)snprintf(name, sizeof(name), "%u", archive);
+	path = path_join(ix->dir, name);
+	rc = dir_make(path, e);
+	if (rc == RC_OK)
+		rc = dir_sync(ix->dir, e);
+	free(path);
+	return rc;
+}
+
+static struct writer *writer_new(struct index *ix, struct shard *s, struct conn *c)
+{
+	struct writer *w = mem_new(sizeof(*w));
+
+	w->archive = s->meta.archive;
+	w->shard = s;
+	w->conn = c;
+	w->next = ix->writers;
+	ix->writers = w;
+	shard_hold(s);
+	return w;
+}
+
+static enum rc open_new(struct index *ix, uint32_t archive, struct writer **out, struct err *e)
+{
+	struct shard_meta meta = { .archive = archive,
+		                   .number = ++ix->last_number,
+		                   .created_ms = clock_now_ms() };
+	struct shard *s = shard_new(ix, &meta, false);
+	struct conn *c = NULL;
+	enum rc rc = make_folder(ix, archive, e);
+
+	if (rc == RC_OK)
+		rc = shard_key_new(ix, s, e);
+	if (rc == RC_OK)
+		rc = conn_create(&c, s->path, s->key, &meta, e);
+	if (rc == RC_OK)
+		rc = catalogue_put(ix, s, e);
+	if (rc != RC_OK) {
+		conn_close(&c);
+		shard_drop(s);
+		return rc;
+	}
+	shard_list(s);
+	*out = writer_new(ix, s, c);
+	return RC_OK;
+}
+
+static bool is_full(const struct index *ix, const struct shard *s, uint64_t pending)
+{
+	int64_t age = clock_now_ms() - s->meta.created_ms;
+
+	return s->stats.messages + pending >= ix->opt.shard_messages ||
+	       age >= (int64_t)ix->opt.shard_days * MS_PER_DAY;
+}
+
+/* An unsealed shard with room, as a restart leaves it behind. */
+static struct shard *find_open(struct index *ix, uint32_t archive)
+{
+	struct shard *s;
+
+	lock_index(ix);
+	for (s = ix->shards; s; s = s->next)
+		if (s->meta.archive == archive && !s->sealed && !s->dead && !s->damaged &&
+		    !is_full(ix, s, 0))
+			break;
+	unlock_index(ix);
+	return s;
+}
+
+static enum rc writer_get(struct index *ix, uint32_t archive, struct writer **out, struct err *e)
+{
+	struct conn *c;
+	struct shard *s;
+	enum rc rc;
+
+	*out = writer_find(ix, archive);
+	if (*out && is_full(ix, (*out)->shard, (*out)->pending.messages)) {
+		rc = writer_commit(*out, e);
+		if (rc != RC_OK)
+			return rc;
+		writer_free(ix, *out);
+		*out = NULL;
+	}
+	if (*out)
+		return RC_OK;
+	s = find_open(ix, archive);
+	if (!s)
+		return open_new(ix, archive, out, e);
+	rc = conn_open(&c, s->path, s->key, false, DB_WRITE, e);
+	if (rc == RC_OK)
+		*out = writer_new(ix, s, c);
+	return rc;
+}
+
+/* Is the id in a shard other than the writer's? One that can't be read can't tell; a message that
+ * is indexed twice does less harm than one that is not indexed at all. */
+static bool in_others(struct index *ix, uint32_t archive, const struct message_id *id,
+                      const struct shard *own)
+{
+	int64_t ms = id_received_ms(id);
+	struct shard **list;
+	size_t count = shards_hold(ix, archive, false, &list);
+	bool found = false;
+
+	for (size_t i = 0; i < count && !found; i++) {
+		struct shard *s = list[i];
+		struct conn *c = NULL;
+		struct err e;
+		int64_t at;
+		enum rc rc;
+
+		if (s == own || s->stats.messages == 0 || ms < s->stats.received_low ||
+		    ms > s->stats.received_high)
+			continue;
+		rc = shard_borrow(s, &c, &e);
+		if (rc == RC_OK)
+			rc = conn_find(c, id, &at, &e);
+		found = rc == RC_OK;
+		if (rc != RC_OK && rc != RC_NOTFOUND)
+			log_warn("%s", e.text);
+		shard_return(s, &c);
+	}
+	shards_drop(&list, count);
+	return found;
+}
+
+bool index_has(struct index *ix, uint32_t archive, const struct message_id *id)
+{
+	struct writer *w = writer_find(ix, archive);
+	int64_t at;
+
+	if (w && conn_find(w->conn, id, &at, NULL) == RC_OK)
+		return true;
+	return in_others(ix, archive, id, w ? w->shard : NULL);
+}
+
+static enum rc add(struct index *ix, struct writer *w, const struct index_doc *d, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (in_others(ix, w->archive, &d->id, w->shard))
+		return RC_OK;
+	if (!w->begun)
+		rc = db_begin(conn_db(w->conn), e);
+	if (rc != RC_OK)
+		return rc;
+	w->begun = true;
+	return conn_add(w->conn, d, &w->pending, e);
+}
+
+enum rc index_add(struct index *ix, uint32_t archive, const struct index_doc *d, struct err *e)
+{
+	struct writer *w;
+	struct err why = { 0 };
+	enum rc rc;
+
+	if (ix->lost.code != RC_OK)
+		return err_set(e, ix->lost.code, "%s", ix->lost.text);
+	rc = writer_get(ix, archive, &w, &why);
+	if (rc == RC_OK)
+		rc = add(ix, w, d, &why);
+	if (rc == RC_OK)
+		return RC_OK;
+	/* The words of a message may be half in: the transaction can't be kept. */
+	ix->lost = why;
+	return err_set(e, rc, "%s", why.text);
+}
+
+enum rc writer_commit(struct writer *w, struct err *e)
+{
+	enum rc rc;
+
+	if (!w->begun)
+		return RC_OK;
+	rc = db_commit(conn_db(w->conn), e);
+	if (rc != RC_OK)
+		db_rollback(conn_db(w->conn));
+	w->begun = false;
+	if (rc == RC_OK) {
+		lock_index(w->shard->ix);
+		stats_add(&w->shard->stats, &w->pending);
+		unlock_index(w->shard->ix);
+	}
+	w->pending = (struct shard_stats) { 0 };
+	return rc;
+}
+
+static void roll_back_all(struct index *ix)
+{
+	for (struct writer *w = ix->writers; w; w = w->next) {
+		db_rollback(conn_db(w->conn));
+		w->begun = false;
+		w->pending = (struct shard_stats) { 0 };
+	}
+}
+
+enum rc index_commit(struct index *ix, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (ix->lost.code != RC_OK) {
+		rc = err_set(e, ix->lost.code, "%s", ix->lost.text);
+		roll_back_all(ix);
+		ix->lost.code = RC_OK;
+		return rc;
+	}
+	for (struct writer *w = ix->writers; w && rc == RC_OK; w = w->next)
+		rc = writer_commit(w, e);
+	if (rc != RC_OK)
+		roll_back_all(ix);
+	return rc;
+}
+
+/* ---- sealing ---- */
+
+static enum rc seal_file(struct shard *s, const char *path, struct err *e)
+{
+	struct conn *c;
+	enum rc rc = conn_open(&c, s->path, s->key, false, DB_WRITE, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = conn_optimize(c, e);
+	if (rc == RC_OK)
+		rc = db_seal(conn_db(c), path, s->key, e);
+	conn_close(&c);
+	return rc;
+}
+
+/* The sealed file takes the place of the open one under the same number and key. */
+static enum rc seal(struct index *ix, struct shard *s, struct err *e)
+{
+	struct writer *w = writer_find(ix, s->meta.archive);
+	struct shard *sealed;
+	enum rc rc;
+
+	if (w && w->shard == s)
+		writer_free(ix, w);
+	sealed = shard_new(ix, &s->meta, true);
+	sealed->stats = s->stats;
+	sealed->key_id = s->key_id;
+	memcpy(sealed->key, s->key, KEY_BYTES);
+	rc = seal_file(s, sealed->path, e);
+	if (rc == RC_OK)
+		rc = catalogue_put(ix, sealed, e);
+	if (rc != RC_OK) {
+		shard_drop(sealed);
+		return rc;
+	}
+	/* A view that is opened in between sees both or none; so no gap and no view in between. */
+	lock_index(ix);
+	for (struct shard **at = &ix->shards; *at; at = &(*at)->next)
+		if (*at == s) {
+			*at = sealed;
+			sealed->next = s->next;
+			break;
+		}
+	sealed->listed = true;
+	s->listed = false;
+	s->remove_file = true;
+	unlock_index(ix);
+	close_idle(s);
+	shard_drop(s);
+	return RC_OK;
+}
+
+enum rc index_seal(struct index *ix, bool all, unsigned *sealed, struct err *e)
+{
+	struct shard **list;
+	size_t count;
+	enum rc rc = index_commit(ix, e);
+
+	*sealed = 0;
+	if (rc != RC_OK)
+		return rc;
+	count = shards_hold(ix, 0, false, &list);
+	for (size_t i = 0; rc == RC_OK && i < count; i++) {
+		struct shard *s = list[i];
+
+		if (s->sealed || s->stats.messages == 0 || !(all || is_full(ix, s, 0)))
+			continue;
+		rc = seal(ix, s, e);
+		*sealed += rc == RC_OK;
+	}
+	shards_drop(&list, count);
+	return rc;
+}
+
+/* ---- counting and checking ---- */
+
+static uint64_t file_bytes(const char *path)
+{
+	struct file *f;
+	uint64_t bytes = 0;
+
+	if (file_open(&f, path, FILE_READ, NULL) != RC_OK)
+		return 0;
+	if (file_size(f, &bytes, NULL) != RC_OK)
+		bytes = 0;
+	file_close(&f);
+	return bytes;
+}
+
+enum rc index_count(struct index *ix, uint32_t archive, struct index_totals *out, struct err *e)
+{
+	struct shard **list;
+	size_t count = shards_hold(ix, archive, false, &list);
+
+	(void)e;
+	*out = (struct index_totals) { 0 };
+	for (size_t i = 0; i < count; i++) {
+		struct shard_stats stats;
+
+		lock_index(ix);
+		stats = list[i]->stats;
+		unlock_index(ix);
+		out->messages += stats.messages;
+		out->not_indexed += stats.not_indexed;
+		out->problems += stats.problems;
+		out->disk_bytes += file_bytes(list[i]->path);
+		out->shards++;
+		out->sealed += list[i]->sealed;
+	}
+	shards_drop(&list, count);
+	return RC_OK;
+}
+
+static enum rc check_shard(struct shard *s, struct err *e)
+{
+	struct shard_stats stats;
+	struct conn *c = NULL;
+	enum rc rc = db_check(s->path, s->key, s->sealed, e);
+
+	if (rc == RC_OK)
+		rc = shard_borrow(s, &c, e);
+	if (rc == RC_OK)
+		rc = conn_check(c, e);
+	if (rc == RC_OK)
+		rc = conn_stats(c, &stats, e);
+	if (rc == RC_OK && s->sealed && stats.messages != s->stats.messages)
+		rc = err_set(e, RC_CORRUPT, "%s has %llu messages, its catalogue row says %llu",
+		             s->path, (unsigned long long)stats.messages,
+		             (unsigned long long)s->stats.messages);
+	shard_return(s, &c);
+	return rc;
+}
+
+enum rc index_verify(struct index *ix, uint32_t archive,
+                     enum rc (*damage)(void *arg, const char *shard, const char *problem,
+                                       struct err *e),
+                     void *arg, struct err *e)
+{
+	struct shard **list;
+	size_t count = shards_hold(ix, archive, false, &list);
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < count; i++) {
+		struct err why = { 0 };
+		char name[48];
+
+		if (check_shard(list[i], &why) == RC_OK)
+			continue;
+		(void)snprintf(name, sizeof(name), "%u/%08llu", list[i]->meta.archive,
+		               (unsigned long long)list[i]->meta.number);
+		rc = damage(arg, name, why.text, e);
+	}
+	shards_drop(&list, count);
+	return rc;
+}

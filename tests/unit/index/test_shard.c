@@ -1,0 +1,476 @@
+#include "tests/unit/index/place.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+/* ids of hits in order, as their sequence numbers */
+struct seen {
+	uint32_t sequence[2000];
+	size_t count;
+	size_t stop_at; /* 0: never */
+};
+
+static enum rc see(void *arg, const struct index_row *row, struct err *e)
+{
+	struct seen *s = arg;
+
+	if (s->stop_at && s->count == s->stop_at)
+		return err_set(e, RC_DENIED, "enough");
+	assert_true(s->count < COUNT(s->sequence));
+	s->sequence[s->count++] = (uint32_t)(id_rowid(&row->id) & ((1 << ID_SEQUENCE_BITS) - 1));
+	return RC_OK;
+}
+
+static struct seen list(struct place *p, const struct match *m, enum index_sort sort,
+                        uint64_t limit)
+{
+	struct index_view *v = place_view(p, 1);
+	struct seen s = { .count = 0 };
+
+	EXPECT_OK(index_view_each(v, m, sort, limit, see, &s, &p->e), &p->e);
+	index_view_close(&v);
+	return s;
+}
+
+static void expect_list(const char *name, const struct seen *s, const uint32_t *want, size_t count)
+{
+	EXPECT(name, s->count == count);
+	for (size_t i = 0; i < count; i++)
+		EXPECT(name, s->sequence[i] == want[i]);
+}
+
+static void test_added_is_found_after_commit(void **state)
+{
+	struct place *p = *state;
+	struct message_id id = place_id(DAY0, 1);
+	struct index_doc d = place_doc(id, "Quarterly report", "the figures of spring");
+
+	assert_false(index_has(p->ix, 1, &id));
+	place_add(p, 1, &d);
+	assert_true(index_has(p->ix, 1, &id));
+	assert_int_equal(place_count(p, 1, "figures"), 0);
+	place_commit(p);
+	assert_int_equal(place_count(p, 1, "figures"), 1);
+	assert_int_equal(place_count(p, 1, "quarterly report"), 1);
+	assert_int_equal(place_count(p, 1, "report quarterly"), 0);
+	assert_int_equal(place_count(p, 2, "figures"), 0);
+	place_add(p, 1, &d); /* twice */
+	place_commit(p);
+	assert_int_equal(place_all(p, 1), 1);
+	place_reopen(p);
+	assert_int_equal(place_count(p, 1, "figures"), 1);
+	assert_true(index_has(p->ix, 1, &id));
+	assert_int_equal(place_seal(p), 1);
+	assert_int_equal(place_count(p, 1, "figures"), 1);
+	assert_true(index_has(p->ix, 1, &id));
+	place_add(p, 1, &d);
+	place_commit(p);
+	assert_int_equal(place_all(p, 1), 1);
+}
+
+struct one_row {
+	bool seen;
+};
+
+static enum rc check_row(void *arg, const struct index_row *r, struct err *e)
+{
+	struct one_row *o = arg;
+
+	(void)e;
+	o->seen = true;
+	assert_int_equal(r->received_ms, DAY0 + 5);
+	assert_int_equal(r->sent_ms, 12345);
+	assert_int_equal(r->lot, 1);
+	assert_int_equal(r->bytes, 4711);
+	assert_int_equal(r->flags, DOC_HAS_SENT | DOC_HAS_ATTACHMENT);
+	assert_int_equal(r->sha256[31], 0xab);
+	EXPECT_SLICE("subject", r->subject, "Straße");
+	EXPECT_SLICE("from", r->from, "Max <max@a.example>");
+	EXPECT_SLICE("to", r->to, "to@a.example");
+	EXPECT_SLICE("cc", r->cc, "cc@a.example");
+	EXPECT_SLICE("bcc", r->bcc, "");
+	EXPECT_SLICE("envelope_from", r->envelope_from, "ef@a.example");
+	EXPECT_SLICE("envelope_to", r->envelope_to, "et@a.example");
+	EXPECT_SLICE("filename", r->filename, "a.pdf\nb.txt");
+	EXPECT_SLICE("message_id", r->message_id, "x@y");
+	EXPECT_SLICE("ingress", r->ingress, "inbound");
+	EXPECT_SLICE("ip", r->ip, "2001:db8::1");
+	EXPECT_SLICE("problem", r->problem, "odd");
+	return RC_OK;
+}
+
+static void test_row_comes_back_whole(void **state)
+{
+	struct place *p = *state;
+	struct index_doc d = place_doc(place_id(DAY0 + 5, 1), "Straße", "body");
+	struct match all = { .kind = MATCH_ALL };
+	struct one_row o = { false };
+	struct index_view *v;
+
+	d.bytes = 4711;
+	d.flags = DOC_HAS_SENT | DOC_HAS_ATTACHMENT;
+	d.sent_ms = 12345;
+	d.sha256[31] = 0xab;
+	d.field[DOC_FROM] = slice_str("Max <max@a.example>");
+	d.field[DOC_TO] = slice_str("to@a.example");
+	d.field[DOC_CC] = slice_str("cc@a.example");
+	d.field[DOC_ENVELOPE_FROM] = slice_str("ef@a.example");
+	d.field[DOC_ENVELOPE_TO] = slice_str("et@a.example");
+	d.field[DOC_FILENAME] = slice_str("a.pdf\nb.txt");
+	d.message_id = slice_str("x@y");
+	d.ip = slice_str("2001:db8::1");
+	d.problem = slice_str("odd");
+	place_add(p, 1, &d);
+	place_seal(p);
+	v = place_view(p, 1);
+	EXPECT_OK(index_view_each(v, &all, SORT_RECEIVED_DOWN, 0, check_row, &o, &p->e), &p->e);
+	assert_true(o.seen);
+	index_view_close(&v);
+}
+
+static void add_numbered(struct place *p, uint32_t sequence, int64_t ms, int64_t sent,
+                         uint64_t bytes)
+{
+	char body[64];
+	struct index_doc d;
+
+	snprintf(body, sizeof(body), "common %s number%u", sequence % 2 ? "odd odd odd" : "even",
+	         sequence);
+	d = place_doc(place_id(ms, sequence), "numbered", body);
+	d.bytes = bytes;
+	if (sent) {
+		d.flags = DOC_HAS_SENT;
+		d.sent_ms = sent;
+	}
+	place_add(p, 1, &d);
+}
+
+static void test_orders_over_shards(void **state)
+{
+	struct place *p = *state;
+	struct match m = { .kind = MATCH_TEXT, .fields = FIELDS_ALL, .text = slice_str("common") };
+	struct seen s;
+
+	/* Three shards that overlap in time, two of them sealed. */
+	add_numbered(p, 1, DAY0 + 10, 500, 30);
+	add_numbered(p, 2, DAY0 + 40, 0, 10);
+	place_seal(p);
+	add_numbered(p, 3, DAY0 + 20, 100, 60);
+	add_numbered(p, 4, DAY0 + 50, 900, 20);
+	place_seal(p);
+	add_numbered(p, 5, DAY0 + 30, 300, 50);
+	add_numbered(p, 6, DAY0 + 60, 0, 40);
+	place_commit(p);
+
+	s = list(p, &m, SORT_RECEIVED_DOWN, 0);
+	expect_list("newest first", &s, (const uint32_t[]) { 6, 4, 2, 5, 3, 1 }, 6);
+	s = list(p, &m, SORT_RECEIVED_UP, 0);
+	expect_list("oldest first", &s, (const uint32_t[]) { 1, 3, 5, 2, 4, 6 }, 6);
+	s = list(p, &m, SORT_RECEIVED_DOWN, 2);
+	expect_list("two newest", &s, (const uint32_t[]) { 6, 4 }, 2);
+	s = list(p, &m, SORT_SENT_DOWN, 0);
+	expect_list("sent, unknown last", &s, (const uint32_t[]) { 4, 1, 5, 3, 6, 2 }, 6);
+	s = list(p, &m, SORT_SENT_UP, 3);
+	expect_list("sent up", &s, (const uint32_t[]) { 3, 5, 1 }, 3);
+	s = list(p, &m, SORT_BYTES_DOWN, 0);
+	expect_list("largest first", &s, (const uint32_t[]) { 3, 5, 6, 1, 4, 2 }, 6);
+	s = list(p, &m, SORT_BYTES_UP, 1);
+	expect_list("smallest", &s, (const uint32_t[]) { 2 }, 1);
+	m.text = slice_str("odd");
+	s = list(p, &m, SORT_RANK, 0);
+	EXPECT("rank finds all", s.count == 3);
+	m = (struct match) { .kind = MATCH_ALL };
+	s = list(p, &m, SORT_RANK, 0);
+	expect_list("no rank", &s, (const uint32_t[]) { 6, 4, 2, 5, 3, 1 }, 6);
+}
+
+static void test_best_rank_first(void **state)
+{
+	struct place *p = *state;
+	struct match m = { .kind = MATCH_TEXT, .fields = FIELDS_ALL, .text = slice_str("needle") };
+	struct index_doc d;
+	struct seen s;
+
+	for (uint32_t i = 1; i <= 20; i++) {
+		d = place_doc(place_id(DAY0 + i, i), "x",
+		              i == 7    ? "needle needle needle"
+		              : i == 13 ? "needle in a heap of other words that go on for long"
+		                        : "hay hay hay");
+		place_add(p, 1, &d);
+	}
+	place_commit(p);
+	s = list(p, &m, SORT_RANK, 0);
+	expect_list("rank", &s, (const uint32_t[]) { 7, 13 }, 2);
+}
+
+static void test_callback_stops(void **state)
+{
+	struct place *p = *state;
+	struct match m = { .kind = MATCH_ALL };
+	struct seen s = { .stop_at = 1 };
+	struct index_view *v;
+
+	add_numbered(p, 1, DAY0, 0, 1);
+	add_numbered(p, 2, DAY0, 0, 1);
+	place_commit(p);
+	v = place_view(p, 1);
+	assert_int_equal(index_view_each(v, &m, SORT_RECEIVED_UP, 0, see, &s, &p->e), RC_DENIED);
+	assert_int_equal(s.count, 1);
+	index_view_close(&v);
+}
+
+static void test_limit_of_a_shard(void **state)
+{
+	struct place *p = *state;
+	struct index_totals t;
+	unsigned sealed;
+
+	place_close(p);
+	p->opt.shard_messages = 10;
+	place_open(p);
+	for (uint32_t i = 0; i < 35; i++)
+		add_numbered(p, i, DAY0 + i, 0, 1);
+	EXPECT_OK(index_seal(p->ix, false, &sealed, &p->e), &p->e);
+	assert_int_equal(sealed, 3);
+	EXPECT_OK(index_count(p->ix, 1, &t, &p->e), &p->e);
+	assert_int_equal(t.shards, 4);
+	assert_int_equal(t.sealed, 3);
+	assert_int_equal(t.messages, 35);
+	assert_true(t.disk_bytes > 0);
+	assert_int_equal(place_count(p, 1, "common"), 35);
+	assert_int_equal(place_count(p, 1, "number17"), 1);
+	place_reopen(p);
+	assert_int_equal(place_count(p, 1, "common"), 35);
+	add_numbered(p, 35, DAY0 + 35, 0, 1);
+	place_commit(p);
+	EXPECT_OK(index_count(p->ix, 0, &t, &p->e), &p->e);
+	assert_int_equal(t.shards, 4);
+	assert_int_equal(t.messages, 36);
+}
+
+/* Ids that agree in time and sequence but not in the random part. */
+static void test_colliding_ids(void **state)
+{
+	struct place *p = *state;
+	struct message_id id;
+	struct index_doc d;
+	uint32_t last = (1u << ID_SEQUENCE_BITS) - 3;
+
+	for (uint8_t i = 0; i < 40; i++) {
+		uint8_t random[8] = { i };
+
+		id = id_make(DAY0, 77, random);
+		d = place_doc(id, "collision", "x");
+		place_add(p, 1, &d);
+		if (i < 3) { /* at the end of the millisecond there is less room */
+			id = id_make(DAY0 + 1, last, random);
+			d = place_doc(id, "edge", "x");
+			place_add(p, 1, &d);
+		}
+	}
+	place_commit(p);
+	place_seal(p);
+	assert_int_equal(place_count(p, 1, "collision"), 40);
+	assert_int_equal(place_count(p, 1, "edge"), 3);
+	for (uint8_t i = 0; i < 41; i++) {
+		uint8_t random[8] = { i };
+
+		id = id_make(DAY0, 77, random);
+		assert_int_equal(index_has(p->ix, 1, &id), i < 40);
+	}
+}
+
+static void test_view_keeps_what_it_saw(void **state)
+{
+	struct place *p = *state;
+	struct match all = { .kind = MATCH_ALL };
+	struct index_view *v;
+	uint64_t hits;
+
+	add_numbered(p, 1, DAY0, 0, 1);
+	place_seal(p);
+	add_numbered(p, 2, DAY0 + 1, 0, 1);
+	place_commit(p);
+	v = place_view(p, 1);
+	add_numbered(p, 3, DAY0 + 2, 0, 1);
+	place_seal(p); /* the open shard is sealed and its file removed meanwhile */
+	add_numbered(p, 4, DAY0 + 3, 0, 1);
+	place_commit(p);
+	EXPECT_OK(index_view_count(v, &all, &hits, &p->e), &p->e);
+	assert_int_equal(hits, 2);
+	index_view_close(&v);
+	assert_int_equal(place_all(p, 1), 4);
+	place_reopen(p);
+	assert_int_equal(place_all(p, 1), 4);
+}
+
+static void test_view_range_leaves_shards_out(void **state)
+{
+	struct place *p = *state;
+	struct index_view *v;
+
+	add_numbered(p, 1, DAY0, 0, 1);
+	place_seal(p);
+	add_numbered(p, 2, DAY0 + 1000, 0, 1);
+	place_seal(p);
+	EXPECT_OK(index_view_open(&v, p->ix, 1, DAY0 + 500, DAY0 + 2000, &p->e), &p->e);
+	assert_int_equal(index_view_shards(v), 1);
+	index_view_close(&v);
+	EXPECT_OK(index_view_open(&v, p->ix, 1, DAY0 + 1, DAY0 + 1000, &p->e), &p->e);
+	assert_int_equal(index_view_shards(v), 0);
+	index_view_close(&v);
+	EXPECT_OK(index_view_open(&v, p->ix, 1, DAY0, DAY0 + 1001, &p->e), &p->e);
+	assert_int_equal(index_view_shards(v), 2);
+	index_view_close(&v);
+}
+
+static void test_catalogue_is_rebuilt(void **state)
+{
+	struct place *p = *state;
+	struct index_totals t;
+
+	add_numbered(p, 1, DAY0, 0, 1);
+	place_seal(p);
+	add_numbered(p, 2, DAY0 + 1, 0, 1);
+	place_seal(p);
+	EXPECT_OK(db_exec(p->control, "DELETE FROM shard WHERE number = 1", &p->e), &p->e);
+	EXPECT_OK(db_exec(p->control, "UPDATE shard SET messages = 99, root = x'00'", &p->e),
+	          &p->e);
+	place_reopen(p);
+	EXPECT_OK(index_count(p->ix, 1, &t, &p->e), &p->e);
+	assert_int_equal(t.messages, 2);
+	assert_int_equal(t.sealed, 2);
+	EXPECT_OK(db_exec(p->control, "DROP TABLE shard", &p->e), &p->e);
+	place_reopen(p);
+	assert_int_equal(place_all(p, 1), 2);
+}
+
+static enum rc count_damage(void *arg, const char *shard, const char *problem, struct err *e)
+{
+	unsigned *count = arg;
+
+	(void)e;
+	assert_string_equal(shard, "1/00000001");
+	assert_true(strlen(problem) > 0);
+	++*count;
+	return RC_OK;
+}
+
+static void test_verify(void **state)
+{
+	struct place *p = *state;
+	unsigned damaged = 0;
+	char path[128];
+	uint8_t b;
+	int fd;
+
+	for (uint32_t i = 0; i < 50; i++)
+		add_numbered(p, i, DAY0 + i, 0, 1);
+	place_seal(p);
+	add_numbered(p, 100, DAY0 + 100, 0, 1);
+	place_commit(p);
+	EXPECT_OK(index_verify(p->ix, 0, count_damage, &damaged, &p->e), &p->e);
+	assert_int_equal(damaged, 0);
+#ifndef MM_TEST_PLAINTEXT
+	snprintf(path, sizeof(path), "%s/index/1/00000001.shard", p->dir);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &b, 1, 3000), 1);
+	b ^= 4;
+	assert_int_equal(pwrite(fd, &b, 1, 3000), 1);
+	EXPECT_OK(index_verify(p->ix, 0, count_damage, &damaged, &p->e), &p->e);
+	assert_int_equal(damaged, 1);
+	/* One whose table is gone can't be searched around. */
+	assert_int_equal(pwrite(fd, "XXXX", 4, 70), 4);
+	close(fd);
+	place_reopen(p);
+	{
+		struct index_view *v;
+
+		assert_int_equal(index_view_open(&v, p->ix, 1, 0, INT64_MAX, &p->e), RC_CORRUPT);
+		assert_non_null(strstr(p->e.text, "reindex"));
+	}
+#else
+	(void)path;
+	(void)b;
+	(void)fd;
+#endif
+}
+
+static void test_killed_before_commit(void **state)
+{
+	struct place *p = *state;
+	int status;
+	pid_t pid;
+
+	add_numbered(p, 1, DAY0, 0, 1);
+	place_commit(p);
+	place_close(p);
+	pid = fork();
+	if (pid == 0) {
+		place_open(p);
+		add_numbered(p, 2, DAY0 + 1, 0, 1);
+		place_commit(p);
+		add_numbered(p, 3, DAY0 + 2, 0, 1);
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	place_open(p);
+	assert_int_equal(place_all(p, 1), 2);
+	assert_int_equal(place_count(p, 1, "number2"), 1);
+	assert_int_equal(place_count(p, 1, "number3"), 0);
+	add_numbered(p, 3, DAY0 + 2, 0, 1);
+	place_commit(p);
+	assert_int_equal(place_count(p, 1, "common"), 3);
+}
+
+/* Every two characters that stand side by side find their text, in the open and the sealed shard.
+ */
+static void test_every_two_characters(void **state)
+{
+	static const char *const texts[] = { "東京都庁で行われた全文検索の会議",
+		                             "机器学习与自然语言处理", "한국어전체텍스트검색",
+		                             "ภาษาไทยไม่มีช่องว่างน้ำ" };
+	struct place *p = *state;
+
+	for (uint32_t i = 0; i < COUNT(texts); i++) {
+		struct index_doc d = place_doc(place_id(DAY0 + i, i), texts[i], "");
+
+		place_add(p, 1, &d);
+	}
+	place_commit(p);
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < COUNT(texts); i++)
+			for (const char *at = texts[i]; at[3]; at += 3) {
+				char two[7] = { 0 };
+
+				memcpy(two, at, 6);
+				EXPECT(two, place_count(p, 1, two) == 1);
+			}
+		place_seal(p);
+	}
+	assert_int_equal(place_count(p, 1, "京東"), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PLACE_CASE(test_added_is_found_after_commit),
+		PLACE_CASE(test_row_comes_back_whole),
+		PLACE_CASE(test_orders_over_shards),
+		PLACE_CASE(test_best_rank_first),
+		PLACE_CASE(test_callback_stops),
+		PLACE_CASE(test_limit_of_a_shard),
+		PLACE_CASE(test_colliding_ids),
+		PLACE_CASE(test_view_keeps_what_it_saw),
+		PLACE_CASE(test_view_range_leaves_shards_out),
+		PLACE_CASE(test_catalogue_is_rebuilt),
+		PLACE_CASE(test_verify),
+		PLACE_CASE(test_killed_before_commit),
+		PLACE_CASE(test_every_two_characters),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
