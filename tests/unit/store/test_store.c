@@ -1,5 +1,10 @@
 #include "tests/unit/test.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
@@ -1091,6 +1096,134 @@ static void test_wrong_master(void **state)
 	end(&f);
 }
 
+/* No file may grow past `bytes`; SIZE_MAX lifts it. */
+static void limit_files(size_t bytes)
+{
+	struct rlimit r;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &r), 0);
+	r.rlim_cur = bytes == SIZE_MAX ? r.rlim_max : bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &r), 0);
+}
+
+/* A write that fails takes everything since the last store_sync with it, and nothing else; when
+ * there is room again the store goes on. */
+static void test_full_disk(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+
+	(void)state;
+	begin(&f, 0, 16384);
+	for (int round = 0; round < 6; round++) {
+		size_t synced = f.n;
+		enum rc rc = RC_OK;
+
+		for (int i = 0; i < 5; i++)
+			add(&f, 1, today() - i * 40, 3000, &seed);
+		sync_store(&f);
+		synced = f.n;
+		/* The ring is of 128 KiB and never grows here. */
+		limit_files(200000 + 1000 * (size_t)round);
+		for (int i = 0; i < 500 && rc == RC_OK; i++) {
+			struct item it = make_item(&f, 1, today() - i % 2 * 40,
+			                           round % 2 ? 2000 : 60000, &seed);
+
+			rc = put(&f, &it);
+			if (rc == RC_OK) {
+				f.items = mem_resize(f.items, (f.n + 1) * sizeof(*f.items));
+				f.items[f.n++] = it;
+			}
+		}
+		if (rc == RC_OK)
+			rc = store_sync(f.st, count_block, &f, &f.e);
+		limit_files(SIZE_MAX);
+		assert_int_not_equal(rc, RC_OK);
+		assert_int_equal(store_buffered(f.st), 0);
+		for (size_t i = synced; i < f.n; i++)
+			assert_false(store_has(f.st, 1, &f.items[i].id));
+		f.n = synced;
+		check(&f);
+		add(&f, 1, today(), 3000, &seed);
+		sync_store(&f);
+		check(&f);
+		if (round % 2) {
+			reopen(&f);
+			check(&f);
+		}
+		assert_int_equal(walk(&f, 0).messages, f.n);
+		assert_int_equal(walk(&f, 0).damages, 0);
+	}
+	end(&f);
+}
+
+struct racing {
+	struct fixture *f;
+	atomic_size_t synced;
+	atomic_bool stop;
+	atomic_uint wrong;
+};
+
+static void *read_on(void *arg)
+{
+	struct racing *r = arg;
+	uint64_t seed = (uintptr_t)&seed | 1;
+
+	while (!r->stop) {
+		size_t n = r->synced;
+		const struct item *it = n ? &r->f->items[scratch_random(&seed) % n] : NULL;
+		struct buf raw;
+		uint8_t *want;
+
+		if (!it)
+			continue;
+		buf_init(&raw, 1 << 20);
+		want = content(it);
+		if (store_get(r->f->st, it->archive, &it->id, NULL, &raw, NULL) != RC_OK ||
+		    raw.len != it->size || memcmp(raw.at, want, it->size) != 0 ||
+		    !store_has(r->f->st, it->archive, &it->id))
+			r->wrong++;
+		free(want);
+		buf_free(&raw);
+	}
+	return NULL;
+}
+
+/* Readers beside the writer, while segments are closed and repacked. */
+static void test_readers(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct racing r = { .f = &f };
+	pthread_t threads[3];
+
+	(void)state;
+	begin(&f, 100000, 16384);
+	f.items = mem_array(400, sizeof(*f.items));
+	for (size_t i = 0; i < COUNT(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, read_on, &r), 0);
+	for (size_t i = 0; i < 400; i++) {
+		f.items[i] =
+		        make_item(&f, 1, today() - (i % 2 ? 50 : 0), i % 50 ? 1500 : 40000, &seed);
+		EXPECT_OK(put(&f, &f.items[i]), &f.e);
+		if (i % 5 == 4) {
+			sync_store(&f);
+			r.synced = i + 1;
+		}
+		if (i % 80 == 79)
+			EXPECT_OK(store_repack(f.st, today() + 1, NULL, NULL, &f.e), &f.e);
+	}
+	r.stop = true;
+	for (size_t i = 0; i < COUNT(threads); i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(r.wrong, 0);
+	f.n = 400;
+	check(&f);
+	assert_int_equal(walk(&f, 0).messages, 400);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1114,6 +1247,8 @@ int main(void)
 		cmocka_unit_test(test_roots),
 		cmocka_unit_test(test_many_lots),
 		cmocka_unit_test(test_wrong_master),
+		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_readers),
 	};
 
 	log_init("test", LOG_ERROR);
