@@ -298,7 +298,10 @@ static void on_killer(void *arg)
 {
 	struct front *f = arg;
 
-	child_kill(f->child);
+	if (f->child)
+		child_kill(f->child);
+	else
+		f->ops->stopped(f->arg); /* there never was one */
 }
 
 /* --- the child --- */
@@ -634,13 +637,6 @@ void front_end_file(struct front *f)
 	to_child(f, WIRE_END_FILE, slice_of(NULL, 0), NULL);
 }
 
-static void stopped_without_child(void *arg)
-{
-	struct front *f = arg;
-
-	f->ops->stopped(f->arg);
-}
-
 void front_stop(struct front *f)
 {
 	if (f->stopping)
@@ -651,7 +647,7 @@ void front_stop(struct front *f)
 		l->wanted = false;
 	drop_listeners(f, false);
 	if (!f->child) {
-		loop_post(f->loop, stopped_without_child, f);
+		loop_timer_set(f->killer, 0);
 		return;
 	}
 	to_child(f, WIRE_STOP, slice_of(NULL, 0), NULL);

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -34,14 +36,16 @@ struct gate_check {
 };
 
 struct gate_auth {
-	struct loop *loop;
 	struct guesser *guessers;
 	size_t pending; /* the loop's: asked, and not told */
+	int wake;       /* eventfd: something was finished */
+	struct loop_watch *woken;
 	pthread_t thread;
 	pthread_mutex_t lock; /* below */
 	pthread_cond_t more;
 	struct gate_check *first;
 	struct gate_check **last;
+	struct gate_check *finished;
 	bool stop;
 };
 
@@ -120,16 +124,54 @@ static void check_free(struct gate_check *c)
 	free(c);
 }
 
-static void tell(void *arg)
+static void tell(struct gate_check *c)
 {
-	struct gate_check *c = arg;
-
 	c->auth->pending--;
 	if (c->good)
 		give_back(c->auth, &c->from, c->since_ms);
 	if (c->done)
 		c->done(c->arg, c->good);
 	check_free(c);
+}
+
+static struct gate_check *take_finished(struct gate_auth *a)
+{
+	struct gate_check *c;
+
+	MUST(pthread_mutex_lock(&a->lock) == 0);
+	c = a->finished;
+	a->finished = NULL;
+	MUST(pthread_mutex_unlock(&a->lock) == 0);
+	return c;
+}
+
+static void on_woken(void *arg, unsigned what)
+{
+	struct gate_auth *a = arg;
+	uint64_t n;
+	struct gate_check *c;
+
+	(void)what;
+	if (read(a->wake, &n, sizeof(n)) < 0) /* the count is of no use */
+		n = 0;
+	c = take_finished(a);
+	while (c) {
+		struct gate_check *next = c->next;
+
+		tell(c);
+		c = next;
+	}
+}
+
+static void finish(struct gate_auth *a, struct gate_check *c)
+{
+	uint64_t one = 1;
+
+	MUST(pthread_mutex_lock(&a->lock) == 0);
+	c->next = a->finished;
+	a->finished = c;
+	MUST(pthread_mutex_unlock(&a->lock) == 0);
+	MUST(write(a->wake, &one, sizeof(one)) == (ssize_t)sizeof(one)); /* tidy: an eventfd */
 }
 
 /* All hashes, whether one was right or not: the time tells nothing. */
@@ -167,7 +209,7 @@ static void *check_all(void *arg)
 
 	while ((c = next_check(a))) {
 		verify(c);
-		loop_post(a->loop, tell, c);
+		finish(a, c);
 	}
 	return NULL;
 }
@@ -176,12 +218,24 @@ struct gate_auth *gate_auth_new(struct loop *l)
 {
 	struct gate_auth *a = mem_new(sizeof(*a));
 
-	a->loop = l;
 	a->guessers = mem_array(SLOTS, sizeof(*a->guessers));
 	a->last = &a->first;
 	MUST(pthread_mutex_init(&a->lock, NULL) == 0 && pthread_cond_init(&a->more, NULL) == 0);
+	a->wake = eventfd(0, EFD_CLOEXEC);
+	MUST(a->wake >= 0);
+	a->woken = loop_watch_new(l, a->wake, LOOP_READ, on_woken, a);
 	MUST(pthread_create(&a->thread, NULL, check_all, a) == 0);
 	return a;
+}
+
+static void drop(struct gate_check *c)
+{
+	while (c) {
+		struct gate_check *next = c->next;
+
+		check_free(c);
+		c = next;
+	}
 }
 
 void gate_auth_free(struct gate_auth **at)
@@ -196,12 +250,10 @@ void gate_auth_free(struct gate_auth **at)
 	MUST(pthread_cond_signal(&a->more) == 0);
 	MUST(pthread_mutex_unlock(&a->lock) == 0);
 	MUST(pthread_join(a->thread, NULL) == 0);
-	while (a->first) {
-		struct gate_check *c = a->first;
-
-		a->first = c->next;
-		check_free(c);
-	}
+	drop(a->first);
+	drop(a->finished);
+	loop_watch_free(&a->woken);
+	(void)close(a->wake);
 	(void)pthread_mutex_destroy(&a->lock);
 	(void)pthread_cond_destroy(&a->more);
 	free(a->guessers);

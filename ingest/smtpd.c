@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 #define STATS_MS      2000
 #define MOST_CERTS    64
 #define PUBLIC_KEY    32
+#define MOST_FDS      65536
 
 struct listener {
 	struct listener *next;
@@ -474,6 +476,18 @@ static enum rc confine(struct err *e)
 	return sandbox_enter(&p, e);
 }
 
+/* The limit on connections is ours, not the shell's. */
+static void raise_descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+		return;
+	r.rlim_cur = MIN_OF(r.rlim_max, MOST_FDS);
+	if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+		log_warn("the limit of descriptors stays as it is: %s", strerror(errno));
+}
+
 static void end_round(void *arg)
 {
 	loop_stop(arg);
@@ -502,6 +516,7 @@ int smtpd_main(void)
 	tls_init();
 	crypt_init();
 	d.loop = loop_new();
+	raise_descriptors();
 	if (confine(&e) != RC_OK) {
 		log_error("the sandbox can't be entered: %s", e.text);
 		return 1;
