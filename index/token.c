@@ -361,7 +361,9 @@ enum rc token_each(struct slice text, enum rc (*each)(void *arg, const struct to
 		}
 		if (c < 0x80 && !ascii_word[c]) {
 			word_end(&ts);
-			ts.single = false;
+			/* Text of such scripts is wrapped anywhere: a line break parts no pair. */
+			if (c != '\r' && c != '\n')
+				ts.single = false;
 			at++;
 			continue;
 		}

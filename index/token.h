@@ -8,7 +8,8 @@
  *    case folding, accents removed: Straße -> strasse, É -> e, ﬁ -> fi.
  *  - A run of letters and digits is a word. Everything else separates, and counts no position.
  *  - Chinese, Japanese, Korean, Thai, Lao, Khmer, Myanmar: each character is a token at a position of
- *    its own, and with its neighbour a two-character token at the same position.
+ *    its own, and with its neighbour a two-character token at the same position. A line break
+ *    between the two parts them not: such text is wrapped at any character.
  *  - An address (local@domain) is also one whole token at the position of its first word; a host
  *    name (two labels or more joined by dots) one at the position of its first label.
  *  - A word longer than TOKEN_MAX bytes is cut to TOKEN_MAX (on a character), never dropped.

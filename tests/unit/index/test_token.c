@@ -83,6 +83,8 @@ static const struct {
 	{ "japanese", "東京都", "0:東 0p:東京 1:京 1p:京都 2:都" },
 	{ "japanese and latin", "東京Tower駅", "0:東 0p:東京 1:京 2:tower 3:駅" },
 	{ "separated", "日本。東京", "0:日 0p:日本 1:本 2:東 2p:東京 3:京" },
+	{ "wrapped", "東\r\n京\n\nx", "0:東 0p:東京 1:京 2:x" },
+	{ "blank between", "東 \n京", "0:東 1:京" },
 	{ "one character", "京", "0:京" },
 	{ "kana", "カタカナ", "0:カ 0p:カタ 1:タ 1p:タカ 2:カ 2p:カナ 3:ナ" },
 	{ "half-width kana", "ｶﾞｰ", "0:ガ 0p:ガー 1:ー" },
