@@ -37,6 +37,7 @@ void    audit_close(struct audit **a);
 enum rc audit_add(struct audit *a, const char *event, const char *who, json_t *detail,
 		  struct err *e) MUST_USE;
 enum rc audit_sync(struct audit *a, struct err *e) MUST_USE;
+/* The last entry that is on disk. */
 void    audit_head(struct audit *a, struct audit_head *out);
 
 struct audit_entry {

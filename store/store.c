@@ -634,10 +634,11 @@ enum rc store_put(struct store *st, uint32_t archive, const struct store_message
 		rc = err_set(e, RC_IO, "the store failed and must be opened again");
 	} else {
 		rc = archive_get(st, archive, &a, e);
-		if (rc == RC_OK)
+		if (rc == RC_OK) {
 			rc = put_in_lot(st, a, day, m, e);
-		if (rc != RC_OK)
-			go_back(st);
+			if (rc != RC_OK)
+				go_back(st);
+		}
 	}
 	store_unlock(st);
 	return rc;

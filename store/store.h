@@ -70,7 +70,7 @@ size_t  store_buffered(const struct store *st);
 
 /* Also true for what was put and not yet synced. */
 bool    store_has(struct store *st, uint32_t archive, const struct message_id *id);
-/* Either buffer may be NULL. The sha256 of the bytes is checked against the recorded one; a
+/* Also what waits for store_sync. Either buffer may be NULL. The sha256 of the bytes is checked against the recorded one; a
  * difference is RC_CORRUPT. Limits are the buffers'. */
 enum rc store_get(struct store *st, uint32_t archive, const struct message_id *id, struct buf *meta,
 		  struct buf *raw, struct err *e) MUST_USE;
@@ -113,6 +113,8 @@ struct store_totals {
 	uint64_t disk_bytes;
 	uint32_t segments;
 };
-void store_count(struct store *st, uint32_t archive, struct store_totals *out); /* 0: all */
+/* What the files hold (0: of all archives): a destroyed lot counts until its segment is rewritten, a
+ * second copy until it is repacked. */
+void store_count(struct store *st, uint32_t archive, struct store_totals *out);
 
 #endif

@@ -52,6 +52,10 @@ struct segment {
 	struct entry_place *entries; /* sorted by id; where index is NULL */
 	uint32_t nentries;
 	struct open_entry *index;
+	/* A Bloom filter over the ids, made when a closed segment is first loaded and kept: so a
+	 * directory is not read again for ids that it hasn't. */
+	uint8_t *filter;
+	uint64_t filter_mask; /* bits - 1 */
 	struct segment_footer f; /* messages, raw_bytes, min and max are always right */
 	/* As of the last store_sync, to go back to. */
 	struct segment_footer synced_f;
@@ -161,6 +165,8 @@ void segment_free(struct segment *s);
 enum rc segment_load(struct store *st, struct segment *s, struct err *e) MUST_USE;
 /* Drops directories that were not used for long while they take too much memory. */
 void segments_evict(struct store *st);
+/* False: the id is not in the segment, for sure; its directory need not be loaded. */
+bool segment_may_have(const struct segment *s, const struct message_id *id);
 bool segment_lookup(const struct segment *s, const struct message_id *id,
 		    struct entry_place *out);
 /* Adds one to the index where the id is not in it. */

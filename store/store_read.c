@@ -337,8 +337,7 @@ static enum rc next_copy(struct store *st, struct archive *a, const struct messa
 		struct segment *at = a->segments[*i];
 		enum rc rc;
 
-		if (!at->f.messages || id_compare(id, &at->f.min) < 0 ||
-		    id_compare(id, &at->f.max) > 0)
+		if (!segment_may_have(at, id))
 			continue;
 		rc = segment_load(st, at, e);
 		segments_evict(st);

@@ -48,6 +48,7 @@ void segment_free(struct segment *s)
 {
 	drop_directory(s);
 	file_close(&s->file);
+	free(s->filter);
 	free(s->path);
 	free(s);
 }
@@ -110,6 +111,52 @@ bool segment_lookup(const struct segment *s, const struct message_id *id, struct
 	if (found)
 		*out = *found;
 	return found != NULL;
+}
+
+/* --- filter ------------------------------------------------------------------------------------*/
+
+#define FILTER_PROBES   6
+#define FILTER_PER_ID   10 /* bits: about one id in a hundred is let through in vain */
+#define FILTER_MULTIPLY UINT64_C(0x9e3779b97f4a7c15)
+
+static uint64_t filter_bit(const struct segment *s, const struct message_id *id, unsigned probe)
+{
+	uint64_t h = (get_le64(id->b) * FILTER_MULTIPLY) ^ get_le64(id->b + 8);
+	uint64_t step = (h * FILTER_MULTIPLY) | 1;
+
+	return (h + probe * step) >> 16 & s->filter_mask;
+}
+
+static void make_filter(struct segment *s)
+{
+	uint64_t bits = 512;
+
+	if (s->filter)
+		return;
+	while (bits < (uint64_t)s->nentries * FILTER_PER_ID)
+		bits *= 2;
+	s->filter = mem_new((size_t)(bits / 8));
+	s->filter_mask = bits - 1;
+	for (uint32_t i = 0; i < s->nentries; i++) {
+		for (unsigned p = 0; p < FILTER_PROBES; p++) {
+			uint64_t bit = filter_bit(s, &s->entries[i].id, p);
+
+			s->filter[bit / 8] |= (uint8_t)(1 << bit % 8);
+		}
+	}
+}
+
+bool segment_may_have(const struct segment *s, const struct message_id *id)
+{
+	if (!s->f.messages || id_compare(id, &s->f.min) < 0 || id_compare(id, &s->f.max) > 0)
+		return false;
+	for (unsigned p = 0; s->filter && p < FILTER_PROBES; p++) {
+		uint64_t bit = filter_bit(s, id, p);
+
+		if (!(s->filter[bit / 8] & 1 << bit % 8))
+			return false;
+	}
+	return true;
 }
 
 static void push_block(struct segment *s, const struct block_place *b)
@@ -251,6 +298,7 @@ enum rc segment_close(struct store *st, struct segment *s, struct err *e)
 	s->entries = entries;
 	s->nentries = n;
 	s->closed = true;
+	make_filter(s);
 	s->used = ++st->tick;
 	st->loaded_bytes += directory_bytes(s);
 	return RC_OK;
@@ -673,12 +721,15 @@ enum rc segment_load(struct store *st, struct segment *s, struct err *e)
 	rc = read_directory(s, e);
 	if (rc == RC_OK) {
 		s->loaded = true;
+		make_filter(s);
 		st->loaded_bytes += directory_bytes(s);
 		return RC_OK;
 	}
 	if (rc != RC_CORRUPT)
 		return rc;
 	s->problem = "the directory is damaged";
+	free(s->filter);
+	s->filter = NULL;
 	return segment_scan(st, s, true, e);
 }
 
