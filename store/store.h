@@ -70,8 +70,8 @@ size_t  store_buffered(const struct store *st);
 
 /* Also true for what was put and not yet synced. */
 bool    store_has(struct store *st, uint32_t archive, const struct message_id *id);
-/* Also what waits for store_sync. Either buffer may be NULL. The sha256 of the bytes is checked against the recorded one; a
- * difference is RC_CORRUPT. Limits are the buffers'. */
+/* Also what waits for store_sync. Either buffer may be NULL. The sha256 of the bytes is checked
+ * against the recorded one; a difference is RC_CORRUPT. Limits are the buffers'. */
 enum rc store_get(struct store *st, uint32_t archive, const struct message_id *id, struct buf *meta,
 		  struct buf *raw, struct err *e) MUST_USE;
 
