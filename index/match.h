@@ -36,7 +36,8 @@ enum match_kind {
 /* to: any recipient, envelope too (docs/man/mm-query.7) */
 #define FIELDS_TO                                                                                  \
 	(FIELD_BIT(DOC_TO) | FIELD_BIT(DOC_CC) | FIELD_BIT(DOC_BCC) | FIELD_BIT(DOC_ENVELOPE_TO))
-#define FIELDS_FROM (FIELD_BIT(DOC_FROM) | FIELD_BIT(DOC_ENVELOPE_FROM))
+/* from: the headers; envelope-from: is a word of its own */
+#define FIELDS_FROM FIELD_BIT(DOC_FROM)
 
 struct match {
 	enum match_kind kind;

@@ -434,6 +434,15 @@ enum rc conn_row(struct conn *c, int64_t at, struct index_row *out, struct err *
 	return RC_OK;
 }
 
+/* A statement that stands on a row keeps the snapshot, whatever ROLLBACK says. */
+void conn_rest(struct conn *c)
+{
+	if (c->row)
+		stmt_reset(c->row);
+	if (c->find)
+		stmt_reset(c->find);
+}
+
 /* ---- upkeep ---- */
 
 /* The first call with a negative count makes one job of all segments, the next go on with it. */

@@ -64,6 +64,8 @@ enum rc conn_add(struct conn *c, const struct index_doc *d, struct shard_stats *
                  struct err *e) MUST_USE;
 /* The row at a place; its slices live until the next call on the connection. */
 enum rc conn_row(struct conn *c, int64_t at, struct index_row *out, struct err *e) MUST_USE;
+/* Ends what reads: before the connection is given back. */
+void conn_rest(struct conn *c);
 /* Merges the words into one segment of the engine, in steps that bound memory. */
 enum rc conn_optimize(struct conn *c, struct err *e) MUST_USE;
 /* FTS5's own check where the file can be written; else every term, place and row is read. */

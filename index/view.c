@@ -22,6 +22,8 @@ struct index_view {
 static void part_release(struct part *p)
 {
 	stmt_free(&p->cursor);
+	if (p->conn)
+		conn_rest(p->conn);
 	if (p->conn && !p->shard->sealed)
 		db_rollback(conn_db(p->conn));
 	shard_return(p->shard, &p->conn);
