@@ -18,13 +18,17 @@ def messages_are_accepted_and_archived():
 
 @test
 def queries_find_them():
-    for query, want in [('', 5), ('lantern', 2), ('lantern*', 3), ('from:ann', 1), ('to:sales', 5), ('subject:order', 2), ('INV-2024/0815', 2),
+    wrong = []
+    for query, want in [('', 5), ('lantern', 1), ('lantern*', 3), ('from:ann', 1), ('to:sales', 5), ('subject:order', 2), ('INV-2024/0815', 2),
                         ('"spring fair"', 2), ('東京', 1), ('検索', 1), ('strasse', 1), ('Strasse OR Straße', 1), ('filename:csv', 1), ('has:attachment', 1),
-                        ('marquee', 1), ('cc:ann@shop.example', 1), ('e-mail C++', 1), ('-newsletter', 4), ('(lantern OR soup)', 3),
+                        ('marquee', 1), ('cc:ann@shop.example', 1), ('e-mail C++', 1), ('-newsletter', 4), ('(lantern OR soup)', 2),
                         ('msgid:order-0815@shop.example', 1), ('larger:1M', 0), ('smaller:1M', 5), ('ingress:inbound', 5),
                         ('ip:127.0.0.1', 5), ('ip:10.0.0.0/8', 0), ('envelope-from:ann@shop.example', 5), ('rcpt:sales@corp.example', 5),
-                        ('blue NEAR/2 lanterns', 1), ('blue AROUND 3 fair', 0), ('sent:2026-03-02', 2), ('sent:2026-03-03..2026-03-05', 3)]:
-        equal(site.count(query), want, query)
+                        ('blue NEAR/2 lanterns', 1), ('blue AROUND 1 fair', 0), ('blue AROUND 3 fair', 1), ('sent:2026-03-02', 2), ('sent:2026-03-03..2026-03-05', 3)]:
+        got = site.count(query)
+        if got != want:
+            wrong.append((query, got, want))
+    equal(wrong, [], 'query, got, want')
 
 @test
 def rows_have_their_fields():
