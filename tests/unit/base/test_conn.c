@@ -212,6 +212,7 @@ static void *run_client(void *arg)
 {
 	struct client *c = arg;
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	char name[] = "a.test";
 	SSL *s;
 
 	if (c->version)
@@ -224,7 +225,7 @@ static void *run_client(void *arg)
 	}
 	s = SSL_new(ctx);
 	SSL_set_fd(s, c->fd);
-	SSL_set_tlsext_host_name(s, "a.test");
+	SSL_ctrl(s, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name);
 	if (c->session) {
 		SSL_set_session(s, c->session);
 		SSL_SESSION_free(c->session);
