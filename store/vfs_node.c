@@ -101,8 +101,11 @@ static enum rc node_check(struct node *n, struct err *e)
 	uint64_t size;
 	enum rc rc = file_size(n->main.file, &size, e);
 
-	if (rc != RC_OK || size == 0)
+	if (rc != RC_OK)
 		return rc;
+	if (size < PAGE_BYTES) /* it was born with a page */
+		return err_set(e, RC_CORRUPT, "%s has %llu bytes", n->path,
+		               (unsigned long long)size);
 	if (page_one_opens(n))
 		return RC_OK; /* the WAL is looked at when it is opened */
 	rc = wal_look(n, e);
@@ -125,11 +128,12 @@ static enum rc node_make(struct node **out, const char *path, const uint8_t key[
 	n->users = 1;
 	page_key_make(&n->key, key);
 	rc = file_open(&n->main.file, path, FILE_WRITE, e);
-	if (rc == RC_NOTFOUND && create)
+	create = create && rc == RC_NOTFOUND;
+	if (create)
 		rc = file_open(&n->main.file, path, FILE_CREATE, e);
 	if (rc == RC_OK)
 		rc = file_lock(n->main.file, e);
-	if (rc == RC_OK)
+	if (rc == RC_OK && !create)
 		rc = node_check(n, e);
 	if (rc != RC_OK) {
 		node_free(n);

@@ -176,6 +176,4 @@ static inline uint64_t place_all(struct place *p, uint32_t archive)
 	return place_hits(p, archive, &m);
 }
 
-#define PLACE_CASE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
-
 #endif

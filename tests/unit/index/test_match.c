@@ -640,13 +640,15 @@ static void test_odd_words(void **state)
 	assert_int_equal(place_hits(p, 1, &m), 0);
 }
 
+#define CASE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PLACE_CASE(test_odd_words),
-		PLACE_CASE(test_deep_trees),
-		PLACE_CASE(test_wide_trees),
-		PLACE_CASE(test_random_queries),
+		CASE(test_odd_words),
+		CASE(test_deep_trees),
+		CASE(test_wide_trees),
+		CASE(test_random_queries),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

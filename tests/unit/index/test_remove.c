@@ -422,18 +422,20 @@ static void test_large_texts(void **state)
 	free(body);
 }
 
+#define CASE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PLACE_CASE(test_answers_as_if_never_there),
-		PLACE_CASE(test_purged_words_are_in_no_chunk),
-		PLACE_CASE(test_open_shard),
-		PLACE_CASE(test_all_of_a_shard),
-		PLACE_CASE(test_untouched_shards_stay),
-		PLACE_CASE(test_stopped_in_between),
-		PLACE_CASE(test_view_outlives_removal),
-		PLACE_CASE(test_room_and_reset),
-		PLACE_CASE(test_large_texts),
+		CASE(test_answers_as_if_never_there),
+		CASE(test_purged_words_are_in_no_chunk),
+		CASE(test_open_shard),
+		CASE(test_all_of_a_shard),
+		CASE(test_untouched_shards_stay),
+		CASE(test_stopped_in_between),
+		CASE(test_view_outlives_removal),
+		CASE(test_room_and_reset),
+		CASE(test_large_texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -454,22 +454,24 @@ static void test_every_two_characters(void **state)
 	assert_int_equal(place_count(p, 1, "京東"), 0);
 }
 
+#define CASE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PLACE_CASE(test_added_is_found_after_commit),
-		PLACE_CASE(test_row_comes_back_whole),
-		PLACE_CASE(test_orders_over_shards),
-		PLACE_CASE(test_best_rank_first),
-		PLACE_CASE(test_callback_stops),
-		PLACE_CASE(test_limit_of_a_shard),
-		PLACE_CASE(test_colliding_ids),
-		PLACE_CASE(test_view_keeps_what_it_saw),
-		PLACE_CASE(test_view_range_leaves_shards_out),
-		PLACE_CASE(test_catalogue_is_rebuilt),
-		PLACE_CASE(test_verify),
-		PLACE_CASE(test_killed_before_commit),
-		PLACE_CASE(test_every_two_characters),
+		CASE(test_added_is_found_after_commit),
+		CASE(test_row_comes_back_whole),
+		CASE(test_orders_over_shards),
+		CASE(test_best_rank_first),
+		CASE(test_callback_stops),
+		CASE(test_limit_of_a_shard),
+		CASE(test_colliding_ids),
+		CASE(test_view_keeps_what_it_saw),
+		CASE(test_view_range_leaves_shards_out),
+		CASE(test_catalogue_is_rebuilt),
+		CASE(test_verify),
+		CASE(test_killed_before_commit),
+		CASE(test_every_two_characters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
