@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -57,6 +58,28 @@ static void limit_time(long ms)
 	(void)setitimer(ITIMER_PROF, &t, NULL);
 }
 
+#ifdef MM_TEST
+/* Messages that kill the worker, which no honest one is known to do: "X-MM-Test: crash" when it is
+ * read in full, "crash-always", "spin" (until the time is over), "eat" (until memory is). */
+static void obey(const uint8_t *raw, const struct parse_request *r)
+{
+	struct slice head = slice_part(slice_of(raw + r->at, r->len), 0, 256);
+	static const char name[] = "X-MM-Test: ";
+	size_t at = slice_find(head, slice_str(name));
+	struct slice what =
+	        slice_trim(slice_from(head, at == SIZE_MAX ? head.len : at + strlen(name)));
+
+	if (slice_starts_nocase(what, slice_str("crash-always")) ||
+	    (slice_starts_nocase(what, slice_str("crash")) && !r->plain))
+		abort();
+	while (slice_starts_nocase(what, slice_str("spin")) && !r->plain)
+		__asm__ volatile("" ::: "memory");
+	while (slice_starts_nocase(what, slice_str("eat")) && !r->plain)
+		memset(mem_new(1048576), 1, 1048576);
+}
+
+#endif
+
 static void run_batch(struct mime *m, struct parse_head *head, struct buf *out)
 {
 	uint8_t *raw = (uint8_t *)head + PARSE_HEAD;
@@ -70,6 +93,9 @@ static void run_batch(struct mime *m, struct parse_head *head, struct buf *out)
 
 		buf_clear(out);
 		limit_time(PARSE_CPU_MS);
+#ifdef MM_TEST
+		obey(raw, &r);
+#endif
 		rc = mime_read(m, raw + r.at, r.len, r.plain ? MIME_PLAIN : MIME_FULL, out);
 		limit_time(0);
 		if (rc != RC_OK)

@@ -307,6 +307,18 @@ static bool add_text(struct buf *out, struct slice s)
 
 static void add_damaged_utf8(struct buf *out, struct slice s, struct charset_result *r);
 
+/* Some sets keep a letter back to see whether a mark follows. */
+static void flush(struct buf *out, iconv_t c, struct charset_result *r)
+{
+	char last[64];
+	char *to = last;
+	size_t room = sizeof(last);
+
+	(void)iconv(c, NULL, NULL, &to, &room);
+	if (!add_text(out, slice_of(last, sizeof(last) - room)))
+		r->cut = true;
+}
+
 static void convert(struct buf *out, struct slice bytes, iconv_t c, size_t unit,
                     struct charset_result *r)
 {
@@ -344,6 +356,7 @@ static void convert(struct buf *out, struct slice bytes, iconv_t c, size_t unit,
 		in += MIN_OF(unit, left);
 		left -= MIN_OF(unit, left);
 	}
+	flush(out, c, r);
 }
 
 static size_t utf8_length(struct slice s)

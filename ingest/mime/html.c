@@ -74,7 +74,7 @@ static size_t numeric(struct slice s, uint32_t *code)
 	size_t from = i;
 
 	*code = 0;
-	for (; i < s.len && i < from + 10; i++) {
+	for (; i < s.len; i++) {
 		uint8_t c = (uint8_t)tolower(s.at[i]);
 
 		if (!(hex ? isxdigit(c) : isdigit(c)))

@@ -73,7 +73,7 @@ static size_t end_group(struct base64_state *s, uint8_t *to)
 size_t base64_feed(struct base64_state *s, struct buf *out, struct slice text, bool *full)
 {
 	const uint8_t *table = values();
-	size_t foreign = 0;
+	size_t odd = 0;
 	uint8_t *to;
 
 	if (buf_reserve(out, text.len / 4 * 3 + 6) != RC_OK) {
@@ -96,12 +96,12 @@ size_t base64_feed(struct base64_state *s, struct buf *out, struct slice text, b
 		} else if (v == PAD) {
 			to += end_group(s, to);
 		} else {
-			foreign += v == FOREIGN;
+			odd += v == FOREIGN || text.at[i] == ' ';
 		}
 	}
 	out->len = (size_t)(to - out->at);
 	out->at[out->len] = '\0';
-	return foreign;
+	return odd;
 }
 
 /* A blank inside, or foreign characters: somebody wrote this line, no encoder did. */
@@ -127,7 +127,10 @@ static void add_plain_lines(struct buf *out, struct slice text, struct transfer_
 	while (text.len) {
 		struct slice line = slice_trim(slice_cut(text, '\n', &text));
 
-		if (is_plain_line(line) && !add_line(out, line)) {
+		if (!is_plain_line(line))
+			continue;
+		r->damaged = true;
+		if (!add_line(out, line)) {
 			r->cut = true;
 			return;
 		}
@@ -137,18 +140,16 @@ static void add_plain_lines(struct buf *out, struct slice text, struct transfer_
 void transfer_base64(struct buf *out, struct slice text, struct transfer_result *r)
 {
 	struct base64_state s = { 0 };
-	size_t foreign = 0;
+	size_t odd = 0;
 	bool full = false;
 
 	for (size_t at = 0; at < text.len && !full; at += PIECE)
-		foreign += base64_feed(&s, out, slice_part(text, at, PIECE), &full);
+		odd += base64_feed(&s, out, slice_part(text, at, PIECE), &full);
 	r->cut = r->cut || full;
 	if (buf_reserve(out, 3) == RC_OK)
 		out->len += end_group(&s, out->at + out->len);
-	if (foreign) {
-		r->damaged = true;
+	if (odd)
 		add_plain_lines(out, text, r);
-	}
 }
 
 /* --- quoted-printable --- */

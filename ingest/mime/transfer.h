@@ -28,7 +28,7 @@ struct base64_state {
 	unsigned count; /* 0, 6, 12 or 18 */
 };
 /* Adds what the characters of `text` give; others are skipped, '=' starts anew. Returns how many
- * were foreign. RC_LIMIT by *full. */
+ * were foreign or blanks. *full is set when `out` has no room for it; nothing is added then. */
 size_t base64_feed(struct base64_state *s, struct buf *out, struct slice text, bool *full);
 
 #endif

@@ -57,6 +57,14 @@ static bool object_is_attached(struct findings *f, GMimeObject *o, bool *related
 
 /* --- leaves --- */
 
+/* What GMime made of the type; a value that is none is read as no header at all (RFC 2045 section
+ * 5.2): text/plain. */
+static struct slice type_of(const char *made, struct slice value)
+{
+	return slice_find_byte(params_type(slice_trim(value)), '/') == SIZE_MAX ? slice_of(NULL, 0)
+	                                                                        : string(made);
+}
+
 /* GMime's content is a window on the memory that it was given. */
 static struct slice content_of(const struct walk *w, GMimePart *part)
 {
@@ -144,12 +152,13 @@ static void walk_part(struct walk *w, GMimePart *part, bool inside_attached)
 	GMimeObject *o = GMIME_OBJECT(part);
 	GMimeContentType *type = g_mime_object_get_content_type(o);
 	char *name = type ? g_mime_content_type_get_mime_type(type) : NULL;
-	struct part p = { .type = string(name), .inside_attached = inside_attached };
+	struct part p = { .inside_attached = inside_attached };
 	struct entity e = { .transfer = header_of(o, "Content-Transfer-Encoding"),
 		            .type = header_of(o, "Content-Type"),
 		            .encoded_depth = w->encoded_depth };
 
 	w->leaves++;
+	p.type = type_of(name, e.type);
 	p.charset = string(type ? g_mime_content_type_get_parameter(type, "charset") : NULL);
 	p.transfer = transfer_of(e.transfer);
 	p.content = content_of(w, part);
@@ -300,7 +309,7 @@ void leaf_read(struct findings *f, const struct entity *e, struct slice content)
 	header_unfold(line, e->disposition);
 	d = g_mime_content_disposition_parse(NULL, buf_text(line));
 	name = g_mime_content_type_get_mime_type(type);
-	p.type = e->type.len ? string(name) : slice_of(NULL, 0);
+	p.type = type_of(name, e->type);
 	p.charset = string(g_mime_content_type_get_parameter(type, "charset"));
 	p.transfer = transfer_of(e->transfer);
 	p.attached = take_names(f, g_mime_content_type_get_parameters(type), "name");
