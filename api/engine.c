@@ -1,5 +1,7 @@
 #include "api/engine.h"
 
+#include "api/requests.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -395,6 +397,7 @@ void engine_close(struct engine **enp)
 
 	if (!en)
 		return;
+	import_line_free(&en->import_line);
 	pipeline_free(&en->pipeline);
 	spool_close(&en->spool);
 	if (en->audit && en->store && engine_account(en, "stop", en->program, NULL, &e) != RC_OK)

@@ -56,6 +56,7 @@ struct engine {
 	pthread_mutex_t   config_lock;
 	pthread_mutex_t   importing; /* one import at a time */
 	struct config    *config;
+	struct import_line *import_line; /* api/op_import.c; with `importing` held */
 	int64_t           opened_ms;
 	/* Called, with no lock held, when resources or passwords have changed; mmd reconfigures its front
 	 * and returns when new connections see it. */

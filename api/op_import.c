@@ -18,6 +18,13 @@
 #include "ingest/ledger.h"
 #include "store/crypt.h"
 
+/* The spool's writer for imports, kept between batches; used with `importing` held. */
+struct import_line {
+	struct engine *en;
+	struct spool_writer *writer;
+	struct import *now; /* the batch under way */
+};
+
 struct import {
 	struct request *r;
 	const struct archive_info *archive;
@@ -69,28 +76,28 @@ static void need_file(void *app)
 
 static void need_big(void *app)
 {
-	struct import *im = app;
+	struct import_line *line = app;
 	struct spool_new_file f;
 	struct err e = { 0 };
 
-	if (spool_make_big(im->r->en->spool, SPOOL_WRITER_IMPORT, &f, &e) == RC_OK)
-		spool_writer_give_big(im->writer, f.number, f.fd);
+	if (spool_make_big(line->en->spool, SPOOL_WRITER_IMPORT, &f, &e) == RC_OK)
+		spool_writer_give_big(line->writer, f.number, f.fd);
 	else
 		log_error("a file for a large message: %s", e.text);
 }
 
 static void progress(void *app, uint64_t file, uint64_t offset, uint64_t messages)
 {
-	struct import *im = app;
+	struct import_line *line = app;
 
-	spool_durable(im->r->en->spool, file, offset, messages);
-	pipeline_wake(im->r->en->pipeline);
+	spool_durable(line->en->spool, file, offset, messages);
+	pipeline_wake(line->en->pipeline);
 }
 
 static void done(void *app, void *cookie, const struct message_id *id, int64_t received_ms,
                  const struct durable *proof, const struct err *why)
 {
-	struct import *im = app;
+	struct import *im = ((struct import_line *)app)->now;
 	struct imported *m = cookie;
 	struct err ignored = { 0 };
 	struct message_id archived;
@@ -111,12 +118,45 @@ static void done(void *app, void *cookie, const struct message_id *id, int64_t r
 	free(m);
 }
 
-static enum rc start_writer(struct import *im, struct err *e)
+static void end_writer(struct import_line *line)
+{
+	if (!line->writer)
+		return;
+	spool_writer_free(&line->writer);
+	spool_writer_gone(line->en->spool, SPOOL_WRITER_IMPORT);
+	pipeline_wake(line->en->pipeline);
+}
+
+static enum rc get_writer(struct import *im, struct err *e)
 {
 	const struct spool_writer_options opt = { .writer = SPOOL_WRITER_IMPORT };
 	const struct spool_writer_ops ops = { need_file, need_big, progress, done };
+	struct import_line *line = im->r->en->import_line;
+	enum rc rc = RC_OK;
 
-	return spool_writer_new(&im->writer, &opt, &ops, im, e);
+	if (!line) {
+		line = mem_new(sizeof(*line));
+		line->en = im->r->en;
+		im->r->en->import_line = line;
+	}
+	line->now = im;
+	if (line->writer && spool_writer_failed(line->writer))
+		end_writer(line);
+	if (!line->writer)
+		rc = spool_writer_new(&line->writer, &opt, &ops, line, e);
+	im->writer = line->writer;
+	if (rc == RC_OK)
+		spool_writer_flush(im->writer); /* asks for its files */
+	return rc;
+}
+
+void import_line_free(struct import_line **line)
+{
+	if (!*line)
+		return;
+	end_writer(*line);
+	free(*line);
+	*line = NULL;
 }
 
 /* Waits until no more than `most` commits are under way. */
@@ -253,15 +293,14 @@ static enum rc with_writer(struct import *im, struct err *e)
 	enum rc rc = engine_control(im->r->en, &im->db, e);
 
 	if (rc == RC_OK)
-		rc = start_writer(im, e);
+		rc = get_writer(im, e);
 	if (rc == RC_OK)
 		rc = import_batch(im, e);
-	if (im->writer) {
+	if (im->writer)
 		settle(im, 0);
-		spool_writer_free(&im->writer);
-		spool_writer_gone(im->r->en->spool, SPOOL_WRITER_IMPORT);
-		pipeline_wake(im->r->en->pipeline);
-	}
+	/* A file that holds imported mail is not kept open for the next import. */
+	if (im->r->en->import_line && json_member_bool(im->r->args, "last", false))
+		end_writer(im->r->en->import_line);
 	db_close(&im->db);
 	return rc;
 }

@@ -172,7 +172,9 @@ enum rc op_reindex(struct request *r, struct err *e)
 		rc = parse_pool_new(&b->pool, 2, NULL, e);
 	if (rc == RC_OK) {
 		(void)pthread_mutex_lock(&r->en->writing);
-		rc = rebuild(b, a ? a->number : 0, e);
+		rc = pipeline_checkpoint(r->en->pipeline, e);
+		if (rc == RC_OK)
+			rc = rebuild(b, a ? a->number : 0, e);
 		(void)pthread_mutex_unlock(&r->en->writing);
 	}
 	parse_pool_free(&b->pool);
@@ -195,7 +197,9 @@ enum rc op_seal(struct request *r, struct err *e)
 	enum rc rc;
 
 	(void)pthread_mutex_lock(&r->en->writing);
-	rc = index_commit(r->en->index, e);
+	rc = pipeline_checkpoint(r->en->pipeline, e);
+	if (rc == RC_OK)
+		rc = index_commit(r->en->index, e);
 	if (rc == RC_OK)
 		rc = index_seal(r->en->index, true, &sealed, e);
 	(void)pthread_mutex_unlock(&r->en->writing);

@@ -52,8 +52,9 @@ enum rc op_retention_plan(struct request *r, struct err *e)
 	json_t *detail;
 	enum rc rc;
 
-	sweeping_begin(&s, r->en);
-	rc = sweep_plan_make(&s.sweep, &plan, e);
+	rc = sweeping_begin(&s, r->en, e);
+	if (rc == RC_OK)
+		rc = sweep_plan_make(&s.sweep, &plan, e);
 	if (rc == RC_OK) {
 		r->result = plan_json(&plan);
 		if (sweep_guard(&s.sweep, &plan, &why) != RC_OK)
@@ -88,8 +89,9 @@ enum rc op_retention_run(struct request *r, struct err *e)
 	bool attended = !json_member_bool(r->args, "unattended", false);
 	enum rc rc;
 
-	sweeping_begin(&s, r->en);
-	rc = sweep_plan_make(&s.sweep, &plan, e);
+	rc = sweeping_begin(&s, r->en, e);
+	if (rc == RC_OK)
+		rc = sweep_plan_make(&s.sweep, &plan, e);
 	if (rc == RC_OK)
 		rc = check_plan(r, &plan, e);
 	if (rc == RC_OK)

@@ -149,7 +149,9 @@ enum rc op_verify(struct request *r, struct err *e)
 
 	/* The writer stands still, so that store, audit log and index show one moment. */
 	(void)pthread_mutex_lock(&r->en->writing);
-	rc = verify_all(&v, c, e);
+	rc = pipeline_checkpoint(r->en->pipeline, e);
+	if (rc == RC_OK)
+		rc = verify_all(&v, c, e);
 	(void)pthread_mutex_unlock(&r->en->writing);
 	audited_free(&v.audited);
 	config_unref(&c);

@@ -40,6 +40,9 @@ enum rc request_archive(const struct request *r, struct config *c,
 /* The id of argument "id". */
 enum rc request_id(const struct request *r, struct message_id *id, struct err *e) MUST_USE;
 
+/* Ends the writer that imports use; before the spool is closed. */
+struct import_line;
+void import_line_free(struct import_line **line);
 /* A disposition as a row; a new reference. */
 struct disposition;
 json_t *disposition_json(const struct disposition *d);

@@ -79,8 +79,9 @@ static void sweep(struct schedule *s)
 	struct err e = { 0 };
 	enum rc rc;
 
-	sweeping_begin(&w, s->en);
-	rc = sweep_plan_make(&w.sweep, &plan, &e);
+	rc = sweeping_begin(&w, s->en, &e);
+	if (rc == RC_OK)
+		rc = sweep_plan_make(&w.sweep, &plan, &e);
 	if (rc == RC_OK)
 		rc = sweep_run(&w.sweep, &plan, "mmd", false, &report, &e);
 	sweep_plan_free(&plan);

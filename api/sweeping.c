@@ -4,17 +4,18 @@
 
 #include "base/log.h"
 
-void sweeping_begin(struct sweeping *s, struct engine *en)
+enum rc sweeping_begin(struct sweeping *s, struct engine *en, struct err *e)
 {
-	struct err e = { 0 };
+	struct err late = { 0 };
 
 	/* A message still in the spool keeps its own key; draining moves it to its lot first. */
-	if (pipeline_drain(en->pipeline, 60000, &e) != RC_OK)
-		log_warn("the spool is not empty before a sweep: %s", e.text);
+	if (pipeline_drain(en->pipeline, 60000, &late) != RC_OK)
+		log_warn("the spool is not empty before a sweep: %s", late.text);
 	s->en = en;
 	s->config = engine_config(en);
 	(void)pthread_mutex_lock(&en->writing);
 	engine_sweep(en, s->config, &s->sweep);
+	return pipeline_checkpoint(en->pipeline, e);
 }
 
 void sweeping_end(struct sweeping *s)

@@ -14,7 +14,8 @@ struct sweeping {
 	struct sweep   sweep;
 };
 
-void sweeping_begin(struct sweeping *s, struct engine *en);
+/* sweeping_end is called also after a failure. */
+enum rc sweeping_begin(struct sweeping *s, struct engine *en, struct err *e) MUST_USE;
 void sweeping_end(struct sweeping *s);
 
 #endif

@@ -360,6 +360,20 @@ const struct err *pipeline_failure(struct pipeline *p)
 	return failed ? &p->failure : NULL;
 }
 
+enum rc pipeline_checkpoint(struct pipeline *p, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (pipeline_failure(p))
+		return err_set(e, RC_IO, "the pipeline has stopped: %s", p->failure.text);
+	if (checkpoint_age_ms(p->checkpoint) < 0)
+		return RC_OK;
+	rc = checkpoint_write(p->checkpoint, e);
+	if (rc == RC_OK)
+		publish(p);
+	return rc;
+}
+
 void pipeline_count(struct pipeline *p, struct pipeline_totals *out)
 {
 	(void)pthread_mutex_lock(&p->lock);

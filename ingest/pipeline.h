@@ -49,6 +49,9 @@ void    pipeline_wake(struct pipeline *p);
 /* Waits until everything accepted before the call is checkpointed, at most `ms`. RC_AGAIN when the
  * time is over, RC_IO when the pipeline has failed. */
 enum rc pipeline_drain(struct pipeline *p, int64_t ms, struct err *e) MUST_USE;
+/* With `writing` held: makes everything last that was put into store and index so far, so that whoever
+ * holds the lock works on what is on disk. */
+enum rc pipeline_checkpoint(struct pipeline *p, struct err *e) MUST_USE;
 /* NULL while it works. */
 const struct err *pipeline_failure(struct pipeline *p);
 

@@ -57,18 +57,19 @@ static enum rc on_outcome(void *arg, json_t *row, struct err *e)
 	return RC_OK;
 }
 
-static enum rc send_batch(struct importing *im, struct err *e)
+static enum rc send_batch(struct importing *im, bool last, struct err *e)
 {
 	struct cli_answer a = { .row = on_outcome, .arg = im };
 	json_t *request;
 	enum rc rc;
 
-	if (json_array_size(im->heads) == 0)
+	if (json_array_size(im->heads) == 0 && !(last && im->sent_one))
 		return RC_OK;
 	request = json_object();
 	json_put_text(request, "op", slice_str("import"));
 	json_put_text(request, "archive", slice_str(cli_get(im->cli, "archive")));
 	json_put_bool(request, "first", !im->sent_one);
+	json_put_bool(request, "last", last);
 	json_put(request, "messages", im->heads);
 	im->heads = json_array();
 	im->sent_one = true;
@@ -90,7 +91,7 @@ static enum rc on_message(void *arg, const char *name, struct slice raw, struct 
 	enum rc rc = RC_OK;
 
 	if (im->bytes.len && im->bytes.len + raw.len > BATCH_BYTES)
-		rc = send_batch(im, e);
+		rc = send_batch(im, false, e);
 	json_put(head, "source", json_of_slice(slice_str(name)));
 	json_put_int(head, "bytes", (int64_t)raw.len);
 	if (im->header_dates && source_received(raw, &received_ms) && received_ms <= im->now_ms)
@@ -99,7 +100,7 @@ static enum rc on_message(void *arg, const char *name, struct slice raw, struct 
 	if (rc == RC_OK && buf_add(&im->bytes, raw) != RC_OK)
 		rc = err_set(e, RC_LIMIT, "%s: the message is too long", name);
 	if (rc == RC_OK && json_array_size(im->heads) >= BATCH_MESSAGES)
-		rc = send_batch(im, e);
+		rc = send_batch(im, false, e);
 	return rc;
 }
 
@@ -135,7 +136,7 @@ static int import(struct importing *im)
 	for (size_t i = 0; rc == RC_OK && i < im->cli->argument_count; i++)
 		rc = source_walk(im->cli->arguments[i], &ops, &e);
 	if (rc == RC_OK)
-		rc = send_batch(im, &e);
+		rc = send_batch(im, true, &e);
 	cli_progress_end(im->cli);
 	if (rc != RC_OK) {
 		(void)cli_fail(im->cli, &e);

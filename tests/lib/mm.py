@@ -27,7 +27,7 @@ def test(function):
         print('skip %s: %s' % (name, e), flush=True)
     except BaseException as e:
         failures += 1
-        traceback.print_exc(file=sys.stdout)
+        print(traceback.format_exc()[-3000:])
         print('FAIL %s: %s' % (name, str(e).split('\n')[0][:300]), flush=True)
         if isinstance(e, KeyboardInterrupt):
             raise
@@ -125,7 +125,7 @@ class Site:
         p = subprocess.run([os.path.join(self.bin, tool)] + list(args), env=env or self.env, input=input,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=900)
         if code is not None and p.returncode != code:
-            raise AssertionError('%s %s: exit %d, want %d\n%s\n%s' % (tool, ' '.join(args), p.returncode, code,
+            raise AssertionError('%s %s: exit %d, want %d\n%s\n%s' % (tool, ' '.join(args)[:500], p.returncode, code,
                                  p.stdout[-2000:].decode('utf-8', 'replace'), p.stderr[-4000:].decode('utf-8', 'replace')))
         self.stderr = p.stderr.decode('utf-8', 'replace')
         return p.stdout if binary else p.stdout.decode('utf-8', 'replace')
