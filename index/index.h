@@ -4,18 +4,22 @@
  * What     A shard is one encrypted SQLite file of one archive: table `message` (what a result row
  *          shows) and an FTS5 table (contentless, full detail) over the fields of index/doc.h. Row
  *          ids begin with the time of receipt, so newest first is free. The open shard is written
- *          through db_open; when it holds `shard_messages` messages or spans `shard_days` days it is
- *          sealed (optimised, vacuumed, packed, read-only) and the next begins.
+ *          through db_open; when it holds `shard_messages` messages or was begun `shard_days` days
+ *          ago the next begins, and index_seal seals it (optimised, vacuumed, packed, read-only).
+ *          Shards may overlap in time: an import of old mail goes where today's mail goes.
  * Why      Sealed shards never change, so the cost of a search or a purge grows with the shards it
  *          touches. Taking messages out means writing a new shard without them under a new key, then
  *          destroying the old key: the only sure way to forget a word.
  * Order    index_add writes into the open shard's transaction; index_commit makes it durable and
  *          visible. Call it after store_sync: rows never point to what is not on disk.
  * Twice    index_add of an id that the archive has already does nothing.
- * Fails    RC_CORRUPT names the shard; everything here can be rebuilt from the store (reindex).
+ * Fails    RC_CORRUPT names the shard; everything here can be rebuilt from the store (reindex). A
+ *          shard that can't be opened is kept in the list: views of its archive fail until index_reset.
+ *          After a failed index_add everything since the last commit is lost: index_commit says so
+ *          once (the same error), then all of it is to be added again.
  * Threads  One writer (add, commit, seal, remove, reset). index_view may be used by any thread; each
  *          view belongs to one thread and sees the shards as they were when it was opened.
- * On disk  docs/formats.md, "Shard". The list of shards is a table of control.db (`shard`), whose
+ * On disk  docs/formats/index.md, "Shard". The list of shards is a table of control.db (`shard`), whose
  *          rows are derived: a missing one is rebuilt from the files and the key ring.
  */
 #ifndef MM_INDEX_INDEX_H
@@ -50,8 +54,9 @@ enum rc index_seal(struct index *ix, bool all, unsigned *sealed, struct err *e) 
 typedef bool (*index_gone)(void *arg, const struct message_id *id, uint64_t lot);
 /* Takes messages out of every shard that has some of them (the lots in `lots`, or all shards when
  * `count` is 0): writes each anew without them under a new key, and adds the old shard's key id to
- * `dead` (an array of up to `room`; RC_LIMIT when it is full, call again). The old files are removed
- * by index_drop_dead once their keys are destroyed. */
+ * `dead` (an array of up to `room`; RC_LIMIT when it is full: destroy those keys and call again). The
+ * old files are removed by index_drop_dead once their keys are destroyed. Keys that an earlier call
+ * reported and that still live are reported again (a process stopped in between). Commits first. */
 enum rc index_remove(struct index *ix, uint32_t archive, const uint64_t *lots, size_t count,
 		     index_gone gone, void *arg, uint64_t *dead, size_t room, size_t *dead_count,
 		     uint64_t *removed, struct err *e) MUST_USE;

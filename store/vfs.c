@@ -65,7 +65,10 @@ struct err *vfs_error(void)
 
 void vfs_error_clear(void)
 {
-	last_error = (struct err) { 0 };
+	/* Called for every step of a statement: not the whole text. */
+	last_error.code = RC_OK;
+	last_error.sys = 0;
+	last_error.text[0] = '\0';
 }
 
 int vfs_code(enum rc rc)

@@ -1,6 +1,7 @@
 #include "tests/unit/index/place.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -454,6 +455,91 @@ static void test_every_two_characters(void **state)
 	assert_int_equal(place_count(p, 1, "京東"), 0);
 }
 
+struct reader {
+	struct place *p;
+	pthread_t thread;
+	bool failed;
+	struct err e;
+};
+
+static enum rc count_row(void *arg, const struct index_row *row, struct err *e)
+{
+	uint64_t *n = arg;
+
+	(void)row;
+	(void)e;
+	++*n;
+	return RC_OK;
+}
+
+/* What a view counts is what it lists, and never less than what was there before it was opened. */
+static void *read_on(void *arg)
+{
+	struct reader *r = arg;
+	struct match m = { .kind = MATCH_TEXT, .fields = FIELDS_ALL, .text = slice_str("common") };
+	uint64_t before = 0;
+
+	while (!r->failed && before < 300) {
+		struct index_view *v;
+		uint64_t hits = 0;
+		uint64_t rows = 0;
+		enum rc rc = index_view_open(&v, r->p->ix, 1, 0, INT64_MAX, &r->e);
+
+		if (rc == RC_OK)
+			rc = index_view_count(v, &m, &hits, &r->e);
+		if (rc == RC_OK)
+			rc = index_view_each(v, &m, SORT_RECEIVED_DOWN, 0, count_row, &rows, &r->e);
+		index_view_close(&v);
+		if (rc != RC_OK || hits != rows || hits < before)
+			r->failed = true;
+		before = hits;
+	}
+	return NULL;
+}
+
+static bool is_doomed(void *arg, const struct message_id *id, uint64_t lot)
+{
+	(void)arg;
+	(void)id;
+	return lot == 66;
+}
+
+static void test_readers_beside_the_writer(void **state)
+{
+	struct place *p = *state;
+	struct reader r[2] = { { .p = p }, { .p = p } };
+	uint64_t lots[] = { 66 };
+	uint64_t dead[16];
+	size_t count;
+	uint64_t removed;
+
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&r[i].thread, NULL, read_on, &r[i]), 0);
+	for (uint32_t i = 0; i < 300; i++) {
+		struct index_doc d = place_doc(place_id(DAY0 + i, 5000 + i), "doomed", "x");
+
+		add_numbered(p, i, DAY0 + i, 0, 1);
+		d.lot = 66;
+		place_add(p, 1, &d);
+		if (i % 10 == 9)
+			place_commit(p);
+		if (i % 100 == 59)
+			place_seal(p);
+		if (i % 100 == 99) {
+			EXPECT_OK(index_remove(p->ix, 1, lots, 1, is_doomed, NULL, dead, 16, &count,
+			                       &removed, &p->e),
+			          &p->e);
+			EXPECT_OK(keyring_destroy(p->kr, dead, count, &p->e), &p->e);
+			EXPECT_OK(index_drop_dead(p->ix, &p->e), &p->e);
+		}
+	}
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(r[i].thread, NULL), 0);
+		EXPECT(r[i].e.text, !r[i].failed);
+	}
+	assert_int_equal(place_all(p, 1), 300);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
 
 int main(void)
@@ -472,6 +558,7 @@ int main(void)
 		CASE(test_verify),
 		CASE(test_killed_before_commit),
 		CASE(test_every_two_characters),
+		CASE(test_readers_beside_the_writer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
