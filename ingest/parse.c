@@ -501,7 +501,9 @@ enum rc parse_begin(struct parse_pool *p, struct parse_job *jobs, size_t count, 
 	p->task_count = count;
 	p->next = 0;
 	p->open = count;
-	return feed_idle(p, e);
+	/* Who can't be fed now is tried again by parse_wait, which then reports it. */
+	(void)!feed_idle(p, e);
+	return RC_OK;
 }
 
 enum rc parse_wait(struct parse_pool *p, struct err *e)

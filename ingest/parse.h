@@ -52,11 +52,11 @@ enum rc parse_pool_new(struct parse_pool **out, unsigned workers, const char *pr
 		       struct err *e) MUST_USE;
 void parse_pool_free(struct parse_pool **p); /* NULL is fine; ends what runs */
 
-/* Hands jobs to the workers and returns. RC_IO when no worker can be started. */
+/* Hands jobs to the workers and returns; what fails here is reported by parse_wait. */
 enum rc parse_begin(struct parse_pool *p, struct parse_job *jobs, size_t count,
 		    struct err *e) MUST_USE;
 /* Until every job has its outcome. RC_IO when no worker can be started any more; then some jobs
- * have none and may be begun again. */
+ * have none. Free them all (parse_job_free); they may be begun again. */
 enum rc parse_wait(struct parse_pool *p, struct err *e) MUST_USE;
 /* Frees what is in the job; a job that never ran must be zeroed. */
 void parse_job_free(struct parse_job *job);

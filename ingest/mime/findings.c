@@ -101,8 +101,10 @@ void found_text(struct findings *f, enum parsed_text where, struct slice utf8)
 	}
 	f->text_left -= fits.len;
 	(void)charset_add(b, fits);
-	if (b->len && b->at[b->len - 1] != '\n')
+	if (f->text_left && b->len && b->at[b->len - 1] != '\n') {
+		f->text_left--;
 		(void)!buf_add_byte(b, '\n');
+	}
 }
 
 /* A line of a list; what is in it already isn't added again. */
