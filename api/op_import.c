@@ -62,13 +62,13 @@ static enum rc answer(struct import *im, const char *source, const char *outcome
 /* A file that can't be had is not given; the commits that wait for it end as failed. */
 static void need_file(void *app)
 {
-	struct import *im = app;
+	struct import_line *line = app;
 	struct spool_new_file f;
 	struct err e = { 0 };
-	enum rc rc = spool_make_file(im->r->en->spool, SPOOL_WRITER_IMPORT, &f, &e);
+	enum rc rc = spool_make_file(line->en->spool, SPOOL_WRITER_IMPORT, &f, &e);
 
 	if (rc == RC_OK)
-		rc = spool_writer_give_file(im->writer, f.number, f.fd, f.capacity, f.public_key,
+		rc = spool_writer_give_file(line->writer, f.number, f.fd, f.capacity, f.public_key,
 		                            &e);
 	if (rc != RC_OK)
 		log_error("a spool file for an import: %s", e.text);

@@ -1,10 +1,10 @@
 #include "ingest/audited.h"
 
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "base/codec.h"
 #include "base/json.h"
+#include "store/hash.h"
 
 #define BLOCKS_AN_ENTRY 200
 
