@@ -152,6 +152,7 @@ void shard_return(struct shard *s, struct conn **c)
 {
 	if (!*c)
 		return;
+	conn_rest(*c);
 	lock_index(s->ix);
 	for (unsigned i = 0; i < IDLE_A_SHARD && *c; i++)
 		if (s->listed && !s->dead && !s->idle[i] && s->ix->idle < IDLE_IN_ALL) {
@@ -268,6 +269,16 @@ enum rc shard_key_new(struct index *ix, struct shard *s, struct err *e)
 	return rc == RC_OK ? keyring_get(ix->kr, s->key_id, s->key, e) : rc;
 }
 
+void shard_abandon(struct shard *s)
+{
+	struct err e;
+
+	if (s->key_id && keyring_destroy(s->ix->kr, &s->key_id, 1, &e) != RC_OK)
+		log_warn("%s", e.text);
+	s->remove_file = true;
+	shard_drop(s);
+}
+
 static enum rc make_folder(struct index *ix, uint32_t archive, struct err *e)
 {
 	char name[16];
@@ -313,7 +324,7 @@ static enum rc open_new(struct index *ix, uint32_t archive, struct writer **out,
 		rc = catalogue_put(ix, s, e);
 	if (rc != RC_OK) {
 		conn_close(&c);
-		shard_drop(s);
+		shard_abandon(s);
 		return rc;
 	}
 	shard_list(s);
@@ -323,10 +334,11 @@ static enum rc open_new(struct index *ix, uint32_t archive, struct writer **out,
 
 static bool is_full(const struct index *ix, const struct shard *s, uint64_t pending)
 {
+	uint64_t messages = s->stats.messages + pending;
 	int64_t age = clock_now_ms() - s->meta.created_ms;
 
-	return s->stats.messages + pending >= ix->opt.shard_messages ||
-	       age >= (int64_t)ix->opt.shard_days * MS_PER_DAY;
+	return messages >= ix->opt.shard_messages ||
+	       (messages > 0 && age >= (int64_t)ix->opt.shard_days * MS_PER_DAY);
 }
 
 /* An unsealed shard with room, as a restart leaves it behind. */

@@ -41,6 +41,7 @@ struct index_options {
 /* Files live in DIR/index. */
 enum rc index_open(struct index **out, const char *dir, struct keyring *kr, struct db *control,
 		   const struct index_options *opt, struct err *e) MUST_USE;
+/* All views must be closed. What is not committed is rolled back. */
 void    index_close(struct index **ix);
 
 enum rc index_add(struct index *ix, uint32_t archive, const struct index_doc *d,

@@ -79,6 +79,8 @@ enum rc writer_commit(struct writer *w, struct err *e) MUST_USE;
 struct writer *writer_find(struct index *ix, uint32_t archive);
 /* Closes the writer's connection; the shard stays listed, unsealed. */
 void    writer_free(struct index *ix, struct writer *w);
+/* A shard that came to nothing: its key and file go. */
+void    shard_abandon(struct shard *s);
 enum rc shard_key_new(struct index *ix, struct shard *s, struct err *e) MUST_USE;
 
 /* ---- catalogue.c ---- */

@@ -653,8 +653,9 @@ static void put_from(struct sql *s, struct match_plan *p, bool row)
 		if (n == words)
 			continue;
 		put(s, &s->text, " AND ");
-		/* The plus keeps SQLite from looking rows up by it, for which it would run the MATCH
-		 * anew or not at all; a range of receipt alone is what FTS5 itself can stop at. */
+		/* The plus keeps SQLite from looking rows up by it, for which it would run the
+		 * MATCH anew or not at all; a range of receipt alone is what FTS5 itself can stop
+		 * at. */
 		put_node(s, &s->text, n, n->kind == PLAN_ROW ? "fts.rowid" : "+fts.rowid", 1);
 	}
 }

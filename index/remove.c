@@ -118,8 +118,7 @@ static enum rc rewrite(struct index *ix, struct shard *old, struct conn *c,
 	if (rc == RC_OK)
 		rc = catalogue_put(ix, fresh, e);
 	if (rc != RC_OK) {
-		fresh->remove_file = true;
-		shard_drop(fresh);
+		shard_abandon(fresh);
 		return rc;
 	}
 	replace(old, fresh);

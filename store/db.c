@@ -63,28 +63,6 @@ static enum rc db_failed(struct db *db, int code, struct err *e)
 	               db->sqlite ? sqlite3_errmsg(db->sqlite) : sqlite3_errstr(code));
 }
 
-/* Percent-encodes what means something in a URI (sqlite.org/uri.html). */
-static void uri_put(char *out, size_t room, const char *path, const char *tail)
-{
-	static const char digits[] = "0123456789abcdef";
-	size_t n = 0;
-
-	memcpy(out, "file:", 5);
-	n = 5;
-	for (; *path && n + 4 < room; path++) {
-		unsigned char c = (unsigned char)*path;
-
-		if (c == '%' || c == '?' || c == '#' || c < 0x20) {
-			out[n++] = '%';
-			out[n++] = digits[c >> 4];
-			out[n++] = digits[c & 15];
-		} else {
-			out[n++] = (char)c;
-		}
-	}
-	(void)snprintf(out + n, room - n, "%s", tail);
-}
-
 static enum rc open_uri(struct db *db, const char *tail, int64_t key, int flags, struct err *e)
 {
 	char full[160];
@@ -93,7 +71,7 @@ static enum rc open_uri(struct db *db, const char *tail, int64_t key, int flags,
 	int code;
 
 	(void)snprintf(full, sizeof(full), "?%s&key=%lld", tail, (long long)key);
-	uri_put(uri, room, db->path, full);
+	vfs_uri(uri, room, db->path, full);
 	vfs_error_clear();
 	code = sqlite3_open_v2(uri, &db->sqlite,
 	                       flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |

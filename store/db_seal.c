@@ -12,13 +12,15 @@ static enum rc vacuum_into(struct db *from, const char *path, const uint8_t key[
                            struct err *e)
 {
 	sqlite3 *s = db_sqlite(from);
-	char uri[PATH_MAX + 64];
+	char tail[96];
+	size_t room = strlen(path) * 3 + sizeof(tail) + 16;
+	char *uri = mem_new(room);
 	int64_t number = vfs_key_add(key);
 	struct stmt *stmt;
 	enum rc rc;
 
-	(void)snprintf(uri, sizeof(uri), "file:%s?vfs=" VFS_CRYPT "&copy=1&key=%lld", path,
-	               (long long)number);
+	(void)snprintf(tail, sizeof(tail), "?vfs=" VFS_CRYPT "&copy=1&key=%lld", (long long)number);
+	vfs_uri(uri, room, path, tail);
 	/* VACUUM attaches its target. */
 	(void)sqlite3_limit(s, SQLITE_LIMIT_ATTACHED, 1);
 	rc = db_prepare(from, &stmt, "VACUUM INTO ?1", e);
@@ -29,6 +31,7 @@ static enum rc vacuum_into(struct db *from, const char *path, const uint8_t key[
 	}
 	(void)sqlite3_limit(s, SQLITE_LIMIT_ATTACHED, 0);
 	vfs_key_drop(number);
+	free(uri);
 	return rc;
 }
 
@@ -112,8 +115,7 @@ enum rc db_seal(struct db *from, const char *path, const uint8_t key[KEY_BYTES],
 	MUST(v);
 	if (v->xFullPathname(v, path, PATH_MAX, full) != SQLITE_OK ||
 	    (size_t)snprintf(copy, sizeof(copy), "%s.tmp", full) >= sizeof(copy) ||
-	    (size_t)snprintf(fresh, sizeof(fresh), "%s.new", full) >= sizeof(fresh) ||
-	    strpbrk(full, "?#%"))
+	    (size_t)snprintf(fresh, sizeof(fresh), "%s.new", full) >= sizeof(fresh))
 		return err_set(e, RC_INVALID, "%s: not a path that can be sealed to", path);
 	rc = db_remove(copy, e);
 	if (rc == RC_OK)
@@ -151,13 +153,11 @@ static enum rc check_sealed(const char *path, const uint8_t key[KEY_BYTES], stru
 
 static enum rc check_pages(struct node *n, struct err *e)
 {
-	uint8_t page[PAGE_BYTES];
-	bool there = true;
 	uint64_t bytes = 0;
 	enum rc rc = node_size(n, &bytes, e);
 
 	for (uint64_t i = 1; rc == RC_OK && i <= bytes / PAGE_BYTES; i++)
-		rc = node_page_read(n, page, i, &there, e);
+		rc = node_page_check(n, i, e);
 	return rc;
 }
 
@@ -179,7 +179,7 @@ enum rc db_check(const char *path, const uint8_t key[KEY_BYTES], bool sealed, st
 		return rc;
 	rc = check_pages(n, e);
 	if (rc == RC_OK) {
-		rc = node_wal_open(n, false, e); /* which looks at every frame */
+		rc = node_wal_open(n, false, e); /* the first looks at every frame */
 		if (rc == RC_OK)
 			node_wal_close(n);
 	}

@@ -1,6 +1,7 @@
 #include "store/vfs.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct entry {
@@ -84,6 +85,27 @@ int vfs_code(enum rc rc)
 	default:
 		return SQLITE_IOERR;
 	}
+}
+
+void vfs_uri(char *out, size_t room, const char *path, const char *tail)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n = 0;
+
+	memcpy(out, "file:", 5);
+	n = 5;
+	for (; *path && n + 4 < room; path++) {
+		unsigned char c = (unsigned char)*path;
+
+		if (c == '%' || c == '?' || c == '#' || c < 0x20) {
+			out[n++] = '%';
+			out[n++] = digits[c >> 4];
+			out[n++] = digits[c & 15];
+		} else {
+			out[n++] = (char)c;
+		}
+	}
+	(void)snprintf(out + n, room - n, "%s", tail);
 }
 
 static void init_once(void)

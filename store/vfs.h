@@ -85,6 +85,8 @@ void    node_wal_close(struct node *n);
 
 enum rc node_page_read(struct node *n, uint8_t out[PAGE_BYTES], uint64_t number, bool *there,
                        struct err *e) MUST_USE;
+/* Reads a page while no other thread writes: a checkpoint may be at it. */
+enum rc node_page_check(struct node *n, uint64_t number, struct err *e) MUST_USE;
 enum rc node_page_write(struct node *n, const uint8_t page[PAGE_BYTES], uint64_t number,
                         struct err *e) MUST_USE;
 enum rc node_size(struct node *n, uint64_t *bytes, struct err *e) MUST_USE;
@@ -124,6 +126,9 @@ void vfs_init(void);
 int64_t vfs_key_add(const uint8_t key[KEY_BYTES]);
 bool    vfs_key_get(int64_t number, uint8_t key[KEY_BYTES]);
 void    vfs_key_drop(int64_t number);
+/* "file:", the path with what means something in a URI percent-encoded (sqlite.org/uri.html), `tail`.
+ * `out` has room for three times the path and the tail. */
+void vfs_uri(char *out, size_t room, const char *path, const char *tail);
 /* What a file layer last complained of on this thread; code RC_OK: nothing since vfs_error_clear. */
 struct err *vfs_error(void);
 void        vfs_error_clear(void);

@@ -243,6 +243,18 @@ enum rc node_page_read(struct node *n, uint8_t out[PAGE_BYTES], uint64_t number,
 	return RC_OK;
 }
 
+enum rc node_page_check(struct node *n, uint64_t number, struct err *e)
+{
+	uint8_t page[PAGE_BYTES];
+	bool there;
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&n->main.io) == 0);
+	rc = node_page_read(n, page, number, &there, e);
+	MUST(pthread_mutex_unlock(&n->main.io) == 0);
+	return rc;
+}
+
 static enum rc side_write(struct side *s, struct slice bytes, uint64_t at, struct err *e)
 {
 	enum rc rc;

@@ -306,6 +306,23 @@ static void test_view_keeps_what_it_saw(void **state)
 	assert_int_equal(place_all(p, 1), 4);
 }
 
+/* A connection that was used and kept sees what was committed since. */
+static void test_kept_connections_are_fresh(void **state)
+{
+	struct place *p = *state;
+	struct match all = { .kind = MATCH_ALL };
+
+	for (uint32_t i = 1; i <= 5; i++) {
+		struct seen s;
+
+		add_numbered(p, i, DAY0 + i, 0, 1);
+		place_commit(p);
+		s = list(p, &all, SORT_RECEIVED_DOWN, 1); /* stops while it stands on a row */
+		expect_list("the newest", &s, &i, 1);
+		assert_int_equal(place_all(p, 1), i);
+	}
+}
+
 static void test_view_range_leaves_shards_out(void **state)
 {
 	struct place *p = *state;
@@ -553,6 +570,7 @@ int main(void)
 		CASE(test_limit_of_a_shard),
 		CASE(test_colliding_ids),
 		CASE(test_view_keeps_what_it_saw),
+		CASE(test_kept_connections_are_fresh),
 		CASE(test_view_range_leaves_shards_out),
 		CASE(test_catalogue_is_rebuilt),
 		CASE(test_verify),

@@ -700,7 +700,14 @@ static void test_odd_path(void **state)
 	add_rows(p, db, 2);
 	db_close(&db);
 	assert_true(file_exists(p->path));
-	db = open_db(p, DB_READ);
+	db = open_db(p, DB_WRITE);
+	assert_int_equal(number(p, db, "SELECT count(*) FROM t"), 2);
+	snprintf(p->sealed, sizeof(p->sealed), "%s/100%% a?b#c.shard", p->dir);
+	EXPECT_OK(db_seal(db, p->sealed, key, &p->e), &p->e);
+	EXPECT_OK(db_check(p->path, key, false, &p->e), &p->e);
+	EXPECT_OK(db_check(p->sealed, key, true, &p->e), &p->e);
+	db_close(&db);
+	EXPECT_OK(db_open_sealed(&db, p->sealed, key, &p->e), &p->e);
 	assert_int_equal(number(p, db, "SELECT count(*) FROM t"), 2);
 	db_close(&db);
 }
