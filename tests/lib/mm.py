@@ -13,7 +13,9 @@ class Skip(Exception):
     pass
 
 def build(name=''):
-    """build-asan by default; '' is the release, 'early' and 'plain' are the controls."""
+    """build-asan by default; '' is the release, 'early' and 'plain' are the controls. MM_BIN replaces build-asan."""
+    if name == 'asan' and os.environ.get('MM_BIN'):
+        return os.environ['MM_BIN']
     return os.path.join(ROOT, 'build' + ('-' + name if name else ''), 'bin')
 
 def test(function):
