@@ -1,7 +1,8 @@
 /*
  * api/schedule.h - what mmd does by the clock
  *
- * What     Once a UTC day: the audit log's daily entry, small blocks merged, the spool's current file
+ * What     Every hour: the head of the audit log goes to the log and, where one is configured, to the
+ *          anchor file. Once a UTC day: the audit log's daily entry, small blocks merged, the spool's current file
  *          ended (so that a sweep finds no old mail in it). At the configured time: the unattended
  *          retention sweep, under the clock guard. Every minute: the guard compares the clocks.
  * Threads  One of its own; it takes the engine's `writing` for its work.
@@ -15,6 +16,7 @@ struct schedule;
 
 struct schedule_options {
 	int sweep_minute; /* minute of the UTC day; -1: never */
+	const char *anchor; /* file, best on another machine, that a line is added to; may be NULL */
 	void (*new_day)(void *arg); /* end the writers' spool files; may be NULL */
 	void *arg;
 };

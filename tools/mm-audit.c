@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "tools/cli.h"
 
@@ -10,6 +11,7 @@ static const struct cli_option options[] = {
 	{ "from", "N", "list: from entry N on" },
 	{ "limit", "N", "list: at most N entries" },
 	{ "anchor", "LINE", "verify: the log must contain this head (a line that verify printed)" },
+	{ "anchor-file", "FILE", "verify: the same with the last line of the anchor file" },
 };
 
 static const struct cli_command commands[] = {
@@ -64,15 +66,35 @@ static int list(struct cli *c)
 	return status;
 }
 
+static struct slice last_line(struct slice text)
+{
+	size_t at;
+
+	text = slice_trim(text);
+	at = text.len;
+	while (at && text.at[at - 1] != '\n')
+		at--;
+	return slice_from(text, at);
+}
+
 static int verify(struct cli *c)
 {
 	struct cli_answer a = { .row = NULL };
+	struct err e = { 0 };
+	struct buf text;
 	json_t *request = json_pack("{s:s}", "op", "audit-verify");
 	int status;
 
-	if (cli_get(c, "anchor"))
+	buf_init(&text, 64 << 20);
+	if (cli_get(c, "anchor")) {
 		json_put_text(request, "anchor", slice_str(cli_get(c, "anchor")));
+	} else if (cli_get(c, "anchor-file")) {
+		if (file_read_all(cli_get(c, "anchor-file"), &text, &e) != RC_OK)
+			cli_usage(c, "%s", e.text);
+		json_put(request, "anchor", json_of_slice(last_line(buf_slice(&text))));
+	}
 	status = cli_request(c, request, &a);
+	buf_free(&text);
 	if (status == CLI_OK && c->json)
 		cli_print_json(a.result);
 	else if (status == CLI_OK)

@@ -1,6 +1,7 @@
 /* tools/mmctl.c - administration: make a data directory, configure it, ask how it is */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/engine.h"
@@ -55,6 +56,14 @@ static void warn_of_key(const char *dir, const char *key)
 	        key, dir);
 }
 
+static bool shares_file_system(const char *a, const char *b)
+{
+	struct stat x;
+	struct stat y;
+
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev;
+}
+
 static int cmd_init(struct cli *c)
 {
 	struct err e = { 0 };
@@ -71,7 +80,7 @@ static int cmd_init(struct cli *c)
 		printf("{\"data\":\"%s\",\"key_file\":\"%s\"}\n", c->data, key);
 	else
 		printf("made %s; its master key is %s\n", c->data, key);
-	if (!cli_get(c, "recovery"))
+	if (shares_file_system(c->data, key))
 		warn_of_key(c->data, key);
 	free(key);
 	return CLI_OK;

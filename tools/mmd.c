@@ -133,9 +133,10 @@ static enum rc read_smtp(struct mmd *m, struct err *e)
 
 static enum rc read_config(struct mmd *m, struct err *e)
 {
-	static const char *const sections[] = { "smtp",  "index", "store",
-		                                "spool", "parse", "retention" };
+	static const char *const sections[] = { "smtp",  "index",     "store", "spool",
+		                                "parse", "retention", "audit" };
 	static const char *const retention[] = { "schedule" };
+	static const char *const audit[] = { "anchor" };
 	const char *path = cli_get(m->cli, "config");
 	struct buf text;
 	enum rc rc = RC_OK;
@@ -157,6 +158,8 @@ static enum rc read_config(struct mmd *m, struct err *e)
 	if (rc == RC_OK)
 		rc = check_members(json_object_get(m->config, "retention"), "retention.", retention,
 		                   1, e);
+	if (rc == RC_OK)
+		rc = check_members(json_object_get(m->config, "audit"), "audit.", audit, 1, e);
 	if (rc == RC_OK)
 		rc = schedule_parse(json_string_value(json_object_get(
 		                            json_object_get(m->config, "retention"), "schedule")),
@@ -346,7 +349,11 @@ static void on_new_day(void *arg)
 
 static enum rc start(struct mmd *m, struct err *e)
 {
-	const struct schedule_options so = { m->sweep_minute, on_new_day, m };
+	const struct schedule_options so = {
+		m->sweep_minute,
+		json_string_value(json_object_get(json_object_get(m->config, "audit"), "anchor")),
+		on_new_day, m
+	};
 	char *path = path_join(m->options.dir, "mmd.sock");
 	enum rc rc;
 
