@@ -50,7 +50,7 @@ static const struct cli_spec spec = {
 static void warn_of_key(const char *dir, const char *key)
 {
 	fprintf(stderr,
-	        "mmctl: warning: the master key %s lies on the same machine as %s.\n"
+	        "mmctl: warning: the master key %s lies on the file system of %s.\n"
 	        "mmctl: whoever copies both can read the archive; whoever loses it, never again.\n"
 	        "mmctl: keep a copy elsewhere (--recovery FILE writes one).\n",
 	        key, dir);
