@@ -247,9 +247,7 @@ void engine_sweep(struct engine *en, struct config *c, struct sweep *s)
 
 		archives[i].number = a->number;
 		archives[i].name = a->name;
-		archives[i].period = (struct retention) { .permanent = a->permanent,
-			                                  .months = a->months,
-			                                  .days = a->days };
+		archives[i].period = a->period;
 	}
 	*s = (struct sweep) {
 		.keys = en->keys,

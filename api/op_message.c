@@ -243,13 +243,12 @@ static void put_time(json_t *o, const char *name, int64_t ms)
 static void put_retention(struct request *r, json_t *o, const struct archive_info *a,
                           const struct message_id *id)
 {
-	struct retention period = { a->permanent, a->months, a->days };
 	int32_t day = (int32_t)day_of_ms(id_received_ms(id));
 	char name[32];
 
 	(void)r;
-	json_put_text(o, "retention", slice_str(retention_name(&period, name)));
-	put_time(o, "kept_until", retention_due_ms(&period, day));
+	json_put_text(o, "retention", slice_str(retention_name(&a->period, name)));
+	put_time(o, "kept_until", retention_due_ms(&a->period, day));
 	json_put_text(o, "counted_from", slice_str("the end of the UTC day of receipt"));
 }
 

@@ -74,28 +74,13 @@ static enum rc check_shape(const struct shape *shape, const json_t *json, const 
 
 static enum rc read_retention(struct archive_info *a, const json_t *retention, struct err *e)
 {
-	static const struct {
-		const char *word;
-		unsigned months;
-	} periods[] = {
-		{ "THREE_MONTHS", 3 },   { "SIX_MONTHS", 6 },       { "NINE_MONTHS", 9 },
-		{ "ONE_YEAR", 12 },      { "EIGHTEEN_MONTHS", 18 }, { "TWO_YEARS", 24 },
-		{ "THIRTY_MONTHS", 30 }, { "THREE_YEARS", 36 },     { "FOUR_YEARS", 48 },
-		{ "FIVE_YEARS", 60 },    { "SIX_YEARS", 72 },       { "SEVEN_YEARS", 84 },
-		{ "EIGHT_YEARS", 96 },   { "NINE_YEARS", 108 },     { "TEN_YEARS", 120 },
-	};
-	struct slice word = json_member_text(retention, "RetentionPeriod");
 	int64_t days = json_member_int(retention, "RetentionDays", 0);
 
 	if (days > 0) {
-		a->days = (unsigned)days;
+		a->period = (struct retention) { .days = (unsigned)days };
 		return RC_OK;
 	}
-	a->permanent = is_text(word, "PERMANENT");
-	for (size_t i = 0; i < COUNT(periods); i++)
-		if (is_text(word, periods[i].word))
-			a->months = periods[i].months;
-	if (!a->permanent && !a->months)
+	if (!retention_from_name(&a->period, json_member_text(retention, "RetentionPeriod")))
 		return err_set(e, RC_INVALID, "Retention: must not be null");
 	return RC_OK;
 }

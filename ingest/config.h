@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "ingest/policy.h"
 #include "ingest/rules.h"
+#include "retention/schedule.h"
 
 struct config;
 
@@ -56,10 +57,7 @@ struct archive_info {
 	uint32_t number; /* never used again */
 	const char *id;
 	const char *name;
-	/* One of the three is set. */
-	bool permanent;
-	unsigned months;
-	unsigned days;
+	struct retention period;
 };
 
 enum rc config_new(struct config **out, const json_t *snapshot, struct err *e) MUST_USE;

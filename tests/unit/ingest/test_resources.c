@@ -213,11 +213,11 @@ static void test_archives(void **state)
 	brief = config_archive(c, slice_str("short"));
 	assert_true(is_id(corp->id, "a-"));
 	assert_int_equal(corp->number, 1);
-	assert_int_equal(corp->months, 12);
+	assert_int_equal(corp->period.months, 12);
 	assert_int_equal(brief->number, 2);
-	assert_int_equal(brief->days, 30);
-	assert_int_equal(config_archive(c, slice_str("plain"))->months, 6);
-	assert_true(config_archive(c, slice_str("ever"))->permanent);
+	assert_int_equal(brief->period.days, 30);
+	assert_int_equal(config_archive(c, slice_str("plain"))->period.months, 6);
+	assert_true(config_archive(c, slice_str("ever"))->period.permanent);
 	assert_int_equal(config_archive_at(c, 3)->number, 4);
 	assert_ptr_equal(config_archive_by_number(c, 2), brief);
 	assert_ptr_equal(config_archive(c, slice_str(corp->id)), corp);
@@ -256,7 +256,7 @@ static void test_every_period(void **state)
 		               i, periods[i].word);
 		expect_apply(f, text, 1, 0, 0);
 		c = compile(f);
-		assert_int_equal(config_archive_at(c, i)->months, periods[i].months);
+		assert_int_equal(config_archive_at(c, i)->period.months, periods[i].months);
 		config_unref(&c);
 	}
 }
@@ -337,13 +337,13 @@ static void test_retention_is_kept(void **state)
 	             1, 0, 0);
 	expect_apply(f, "{'Archives':[{'ArchiveName':'corp'}]}", 0, 0, 1);
 	c = compile(f);
-	assert_true(config_archive(c, slice_str("corp"))->permanent);
+	assert_true(config_archive(c, slice_str("corp"))->period.permanent);
 	config_unref(&c);
 	expect_apply(f, "{'Archives':[{'ArchiveName':'corp','Retention':{'RetentionDays':5}}]}", 0,
 	             1, 0);
 	c = compile(f);
-	assert_int_equal(config_archive(c, slice_str("corp"))->days, 5);
-	assert_false(config_archive(c, slice_str("corp"))->permanent);
+	assert_int_equal(config_archive(c, slice_str("corp"))->period.days, 5);
+	assert_false(config_archive(c, slice_str("corp"))->period.permanent);
 	assert_int_equal(config_archive(c, slice_str("corp"))->number, 1);
 	config_unref(&c);
 }
