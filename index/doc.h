@@ -28,7 +28,7 @@ enum doc_field {
 enum doc_flag {
 	DOC_HAS_ATTACHMENT = 1,
 	DOC_PARSE_PROBLEM = 2, /* something could not be read; `problem` says what */
-	DOC_NOT_INDEXED = 4,   /* part of the text is not in the index (limit, encrypted, worker died) */
+	DOC_NOT_INDEXED = 4,   /* part of the text is not in the index (limit, encrypted, a PDF) */
 	DOC_HAS_SENT = 8,      /* sent_ms is known */
 };
 

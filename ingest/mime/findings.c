@@ -12,6 +12,8 @@
 #define KEEP       1048576 /* buffers that grew larger are given back */
 #define LINE_LIMIT 1048576 /* of the texts that come from headers */
 #define FEW        32      /* addresses that are compared one by one */
+#define UNREAD     3072    /* of the problem text; the rest is for what is broken */
+#define SNIFF      4096    /* content that tells text from the rest */
 
 void findings_init(struct findings *f)
 {
@@ -75,16 +77,56 @@ enum rc findings_encode(const struct findings *f, struct buf *out)
 
 /* --- text --- */
 
-void found_problem(struct findings *f, uint32_t flag, const char *what)
+static void add_reason(struct findings *f, const char *what)
 {
 	struct buf *b = &f->text[PARSED_PROBLEM];
 
-	f->flags |= PARSED_HAS_PROBLEM | flag;
 	if (slice_find(buf_slice(b), slice_str(what)) != SIZE_MAX)
 		return;
 	if (b->len && b->limit - b->len > strlen(what) + 2)
 		(void)!buf_add_str(b, "; ");
 	(void)!buf_add_str(b, what);
+}
+
+void found_problem(struct findings *f, uint32_t flag, const char *what)
+{
+	f->flags |= PARSED_HAS_PROBLEM | flag;
+	add_reason(f, what);
+}
+
+/* At most `most` bytes of a name as it stands in the message, decoded. */
+static void add_shown(struct buf *out, struct slice name, size_t most)
+{
+	struct buf text;
+	size_t n;
+
+	buf_init(&text, LIMIT_HEADER);
+	header_decode(&text, slice_trim(slice_part(name, 0, LIMIT_HEADER / 8)));
+	n = MIN_OF(text.len, most);
+	while (n < text.len && n > 0 && (text.at[n] & 0xc0) == 0x80)
+		n--;
+	(void)!buf_add(out, slice_part(buf_slice(&text), 0, n));
+	buf_free(&text);
+}
+
+void found_unread(struct findings *f, struct slice name, struct slice type)
+{
+	struct buf what;
+
+	f->flags |= PARSED_NOT_INDEXED;
+	if (f->text[PARSED_PROBLEM].len > UNREAD)
+		return;
+	buf_init(&what, 512);
+	(void)!buf_add_str(&what, "not indexed: text of ");
+	if (name.len)
+		add_shown(&what, name, 200);
+	else
+		(void)!buf_add_str(&what, "an attachment");
+	(void)!buf_add_str(&what, " (");
+	add_shown(&what, type, 100);
+	(void)!buf_add_str(&what, ")");
+	add_reason(f, buf_text(&what));
+	buf_free(&what);
 }
 
 void found_text(struct findings *f, enum parsed_text where, struct slice utf8)
@@ -518,6 +560,51 @@ static bool is_signature(struct slice type)
 	       slice_equal_nocase(type, slice_str("application/pgp-encrypted"));
 }
 
+/* What has no text in it, as far as a search is concerned. */
+static bool is_wordless(const struct part *p)
+{
+	static const char *const fronts[] = { "image/", "audio/", "video/", "font/", "model/" };
+
+	for (size_t i = 0; i < COUNT(fronts); i++)
+		if (slice_starts_nocase(p->type, slice_str(fronts[i])))
+			return true;
+	return p->related || is_signature(p->type) || slice_trim(p->content).len == 0;
+}
+
+/* Text by its bytes, whatever its type says: no control characters but those of texts, and no
+ * format that only looks like text. */
+static bool looks_like_text(struct slice bytes)
+{
+	static const char *const formats[] = { "%PDF-", "{\\rtf", "%!PS",
+		                               "-----BEGIN PGP MESSAGE" };
+
+	for (size_t i = 0; i < COUNT(formats); i++)
+		if (slice_starts_nocase(slice_trim(slice_part(bytes, 0, 64)),
+		                        slice_str(formats[i])))
+			return false;
+	for (size_t i = 0; i < bytes.len; i++)
+		if (bytes.at[i] < ' ' && !memchr("\t\n\v\f\r\033", bytes.at[i], 6))
+			return false;
+	return true;
+}
+
+/* Patches and tables come as application/octet-stream: by its beginning, so that a large archive
+ * isn't decoded for nothing. */
+static bool begins_like_text(struct findings *f, const struct part *p)
+{
+	struct slice front = slice_part(p->content, 0, SNIFF);
+	struct transfer_result ignored = { 0 };
+
+	buf_clear(&f->scratch[0]);
+	if (p->transfer == TRANSFER_BASE64)
+		transfer_base64(&f->scratch[0], front, &ignored);
+	else if (p->transfer == TRANSFER_QP)
+		transfer_qp(&f->scratch[0], front, &ignored);
+	else
+		return looks_like_text(front);
+	return looks_like_text(buf_slice(&f->scratch[0]));
+}
+
 /* To UTF-8, in scratch[1] when it wasn't that already. */
 static struct slice part_text(struct findings *f, const struct part *p, struct slice bytes)
 {
@@ -549,14 +636,24 @@ void found_part(struct findings *f, const struct part *p)
 	enum parsed_text where =
 	        p->attached || p->inside_attached ? PARSED_ATTACHMENT : PARSED_BODY;
 	struct slice text;
+	bool guessed = !is_text(p->type);
 
 	if (p->attached || (!is_text(p->type) && !p->related && !is_signature(p->type)))
 		f->flags |= PARSED_HAS_ATTACHMENT;
-	if (!is_text(p->type) || p->content.len == 0)
+	if (p->content.len == 0 || (guessed && is_wordless(p)))
 		return;
+	if (guessed && !begins_like_text(f, p)) {
+		found_unread(f, p->name, p->type);
+		return;
+	}
 	if (p->transfer == TRANSFER_UNKNOWN)
 		found_problem(f, 0, "an unknown transfer encoding");
-	text = part_text(f, p, part_bytes(f, p));
+	text = part_bytes(f, p);
+	if (guessed && !looks_like_text(text)) {
+		found_unread(f, p->name, p->type);
+		return;
+	}
+	text = part_text(f, p, text);
 	if (is_html(p->type)) {
 		buf_clear(&f->scratch[0]);
 		if (!html_to_text(&f->scratch[0], text))

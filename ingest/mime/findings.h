@@ -37,6 +37,8 @@ enum rc findings_encode(const struct findings *f, struct buf *out) MUST_USE;
 /* Something couldn't be read. Each text is told once. `flag`: PARSED_NOT_INDEXED when text is missing
  * by it, else 0. */
 void found_problem(struct findings *f, uint32_t flag, const char *what);
+/* Nothing is broken, but mm has no reader for this text: PARSED_NOT_INDEXED alone. */
+void found_unread(struct findings *f, struct slice name, struct slice type);
 /* UTF-8 text for the index, with a line end behind it; cut where the message's limit is reached. */
 void found_text(struct findings *f, enum parsed_text where, struct slice utf8);
 void found_filename(struct findings *f, struct slice utf8);
@@ -51,6 +53,7 @@ void found_junk(struct findings *f, const struct header_block *b, enum parsed_te
 struct part {
 	struct slice type;    /* "text/html" in any case; empty: text/plain */
 	struct slice charset;
+	struct slice name; /* one of its names as it stands, or empty */
 	enum transfer transfer;
 	struct slice content; /* as it stands in the message */
 	bool attached;        /* Content-Disposition: attachment, or it has a name */

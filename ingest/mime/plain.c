@@ -29,12 +29,15 @@ static void set_entity(struct entity *e, const struct header_block *b)
 		e->disposition = h->raw;
 }
 
-static bool take_name(struct findings *f, struct slice value, const char *param)
+static bool take_name(struct findings *f, struct slice value, const char *param,
+                      struct slice *shown)
 {
 	struct slice name = params_find(value, param, NULL);
 
-	if (name.len)
+	if (name.len) {
 		found_filename(f, name);
+		*shown = name;
+	}
 	return name.len > 0;
 }
 
@@ -60,8 +63,8 @@ static void take_part(struct plain *r, const struct entity *e, struct slice cont
 		p.transfer = TRANSFER_NONE;
 	}
 	p.attached = slice_equal_nocase(params_type(e->disposition), slice_str("attachment"));
-	p.attached |= take_name(r->f, e->disposition, "filename");
-	p.attached |= take_name(r->f, e->type, "name");
+	p.attached |= take_name(r->f, e->disposition, "filename", &p.name);
+	p.attached |= take_name(r->f, e->type, "name", &p.name);
 	found_part(r->f, &p);
 }
 

@@ -23,8 +23,10 @@ static struct slice string(const char *s)
 
 /* --- names --- */
 
-/* Both "filename" and "name", however often: programs differ in which they take. */
-static bool take_names(struct findings *f, GMimeParamList *list, const char *name)
+/* Both "filename" and "name", however often: programs differ in which they take. *shown gets one.
+ */
+static bool take_names(struct findings *f, GMimeParamList *list, const char *name,
+                       struct slice *shown)
 {
 	int n = list ? g_mime_param_list_length(list) : 0;
 	bool found = false;
@@ -36,19 +38,21 @@ static bool take_names(struct findings *f, GMimeParamList *list, const char *nam
 		if (g_ascii_strcasecmp(g_mime_param_get_name(p), name) != 0 || !value || !*value)
 			continue;
 		found_filename(f, slice_str(value));
+		*shown = slice_str(value);
 		found = true;
 	}
 	return found;
 }
 
-static bool object_is_attached(struct findings *f, GMimeObject *o, bool *related)
+static bool object_is_attached(struct findings *f, GMimeObject *o, bool *related,
+                               struct slice *name)
 {
 	GMimeContentType *type = g_mime_object_get_content_type(o);
 	GMimeContentDisposition *d = g_mime_object_get_content_disposition(o);
-	bool named = type && take_names(f, g_mime_content_type_get_parameters(type), "name");
+	bool named = type && take_names(f, g_mime_content_type_get_parameters(type), "name", name);
 	bool called = d && g_mime_content_disposition_is_attachment(d);
 
-	if (d && take_names(f, g_mime_content_disposition_get_parameters(d), "filename"))
+	if (d && take_names(f, g_mime_content_disposition_get_parameters(d), "filename", name))
 		named = true;
 	*related = !called && g_mime_object_get_content_id(o) &&
 	           g_mime_content_type_is_type(type, "image", "*");
@@ -162,7 +166,7 @@ static void walk_part(struct walk *w, GMimePart *part, bool inside_attached)
 	p.charset = string(type ? g_mime_content_type_get_parameter(type, "charset") : NULL);
 	p.transfer = transfer_of(e.transfer);
 	p.content = content_of(w, part);
-	p.attached = object_is_attached(w->f, o, &p.related);
+	p.attached = object_is_attached(w->f, o, &p.related, &p.name);
 	e.inside_attached = inside_attached || p.attached;
 	take_leaf(w->f, &e, &p,
 	          string(type ? g_mime_content_type_get_parameter(type, "smime-type") : NULL));
@@ -176,8 +180,9 @@ static void walk_message(struct walk *w, GMimeMessagePart *part, bool inside_att
 	GMimeMessage *m = g_mime_message_part_get_message(part);
 	GMimeHeaderList *list = m ? g_mime_object_get_header_list(GMIME_OBJECT(m)) : NULL;
 	struct header_block b;
+	struct slice name;
 	bool related;
-	bool attached = object_is_attached(w->f, GMIME_OBJECT(part), &related);
+	bool attached = object_is_attached(w->f, GMIME_OBJECT(part), &related, &name);
 	int n = list ? g_mime_header_list_get_count(list) : 0;
 
 	attached = attached || inside_attached;
@@ -216,8 +221,10 @@ static void found_around(struct walk *w, const char *text, bool inside_attached)
 static void walk_multipart(struct walk *w, GMimeMultipart *m, bool inside_attached)
 {
 	int n = g_mime_multipart_get_count(m);
+	struct slice name;
 	bool related;
-	bool attached = object_is_attached(w->f, GMIME_OBJECT(m), &related) || inside_attached;
+	bool attached =
+	        object_is_attached(w->f, GMIME_OBJECT(m), &related, &name) || inside_attached;
 
 	if (GMIME_IS_MULTIPART_ENCRYPTED(m))
 		found_problem(w->f, PARSED_NOT_INDEXED, "encrypted (PGP/MIME)");
@@ -312,11 +319,11 @@ void leaf_read(struct findings *f, const struct entity *e, struct slice content)
 	p.type = type_of(name, e->type);
 	p.charset = string(g_mime_content_type_get_parameter(type, "charset"));
 	p.transfer = transfer_of(e->transfer);
-	p.attached = take_names(f, g_mime_content_type_get_parameters(type), "name");
+	p.attached = take_names(f, g_mime_content_type_get_parameters(type), "name", &p.name);
 	if (e->disposition.len) {
 		p.attached |= g_mime_content_disposition_is_attachment(d);
-		p.attached |=
-		        take_names(f, g_mime_content_disposition_get_parameters(d), "filename");
+		p.attached |= take_names(f, g_mime_content_disposition_get_parameters(d),
+		                         "filename", &p.name);
 	}
 	take_leaf(f, e, &p, string(g_mime_content_type_get_parameter(type, "smime-type")));
 	g_free(name);

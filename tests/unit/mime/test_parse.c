@@ -180,6 +180,29 @@ static const struct mail_case mails[] = {
 	  H "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nneedle\r\n--b\r\n"
 	    "Content-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n",
 	  PARSED_BODY, "needle", NULL, 0 },
+	{ "PDF",
+	  MIXED "--b\r\nContent-Type: application/pdf; name=\"=?utf-8?q?r=C3=A4port.pdf?=\"\r\n\r\n"
+	        "%PDF-1.7 x\r\n--b--\r\n",
+	  PARSED_PROBLEM, "not indexed: text of räport.pdf (application/pdf)", NULL, NOTI | ATT },
+	{ "archive without a name",
+	  MIXED "--b\r\nContent-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n"
+	        "\r\nUEsDBBQAAAAIAA==\r\n--b--\r\n",
+	  PARSED_PROBLEM, "not indexed: text of an attachment (application/zip)", NULL,
+	  NOTI | ATT },
+	{ "office document called something else",
+	  MIXED "--b\r\nContent-Type: application/octet-stream; name=a.docx\r\n"
+	        "Content-Transfer-Encoding: base64\r\n\r\nUEsDBBQAAAAIAA==\r\n--b--\r\n",
+	  PARSED_PROBLEM, "not indexed: text of a.docx (application/octet-stream)", NULL,
+	  NOTI | ATT },
+	{ "text called something else",
+	  MIXED "--b\r\nContent-Type: application/octet-stream; name=a.patch\r\n\r\n"
+	        "-needle\r\n--b--\r\n",
+	  PARSED_ATTACHMENT, "-needle", NULL, ATT },
+	{ "image, sound and film have no text",
+	  MIXED "--b\r\nContent-Type: image/png\r\n\r\n\x89PNG\1\2\r\n--b\r\n"
+	        "Content-Type: audio/mpeg\r\n\r\n\1\2\r\n--b\r\n"
+	        "Content-Type: video/mp4\r\n\r\n\1\2\r\n--b--\r\n",
+	  PARSED_PROBLEM, NULL, NULL, ATT },
 	{ "type alone", H "Content-Type: text\r\n\r\nneedle", PARSED_BODY, "needle", NULL, 0 },
 	{ "nonsense type", H "Content-Type: ;;; =\r\n\r\nneedle", PARSED_BODY, "needle", NULL, 0 },
 	{ "boundary of another's beginning",
