@@ -18,6 +18,7 @@ struct verify {
 	struct request *r;
 	struct audited *audited;
 	uint64_t messages;
+	uint64_t total; /* about: for the progress */
 	uint64_t rows;
 	uint64_t problems;
 	const char *archive; /* name, while rows are compared */
@@ -70,6 +71,15 @@ static enum rc check_lot(void *arg, uint64_t lot, uint64_t given, uint64_t found
 
 /* ---- the store against the index ---- */
 
+static enum rc tell(struct verify *v, struct err *e)
+{
+	json_t *o = json_object();
+
+	json_put_int(o, "done", (int64_t)v->messages);
+	json_put_int(o, "total", (int64_t)v->total);
+	return request_row(v->r, o, e);
+}
+
 static enum rc check_message(void *arg, uint32_t archive, const struct store_message *m,
                              const char *what, struct err *e)
 {
@@ -83,7 +93,7 @@ static enum rc check_message(void *arg, uint32_t archive, const struct store_mes
 		return problem(v, id, e, "%s", what);
 	if (!index_has(v->r->en->index, archive, &m->id))
 		return problem(v, id, e, "it is stored but not in the index (mmctl reindex)");
-	return request_gone(v->r->w) ? err_set(e, RC_IO, "who asked has gone") : RC_OK;
+	return v->messages % 1000 == 0 ? tell(v, e) : RC_OK;
 }
 
 static enum rc check_damage(void *arg, const char *file, const char *what, struct err *e)
@@ -123,12 +133,15 @@ static enum rc verify_all(struct verify *v, struct config *c, struct err *e)
 {
 	struct store_visit visit = { check_message, check_block, check_damage, v };
 	struct audit_head head;
+	struct store_totals totals;
 	enum rc rc = audit_verify(v->r->en->audit, NULL, &head, e);
 
 	if (rc == RC_CORRUPT)
 		rc = problem(v, "audit log", e, "%s", e->text);
 	if (rc == RC_OK)
 		rc = audited_load(&v->audited, v->r->en->audit, e);
+	store_count(v->r->en->store, 0, &totals);
+	v->total = totals.messages;
 	if (rc == RC_OK)
 		rc = store_walk(v->r->en->store, 0, &visit, e);
 	if (rc == RC_OK)

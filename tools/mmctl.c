@@ -309,11 +309,29 @@ static int cmd_why(struct cli *c)
 	return status;
 }
 
+static enum rc show_progress(void *arg, json_t *row, struct err *e)
+{
+	(void)e;
+	cli_progress(arg, "messages", (uint64_t)json_member_int(row, "done", 0),
+	             (uint64_t)json_member_int(row, "total", 0));
+	return RC_OK;
+}
+
+/* Rows are problems, and now and then how far it is. */
+static enum rc print_problem(void *arg, json_t *row, struct err *e)
+{
+	if (json_object_get(row, "done"))
+		return show_progress(arg, row, e);
+	cli_progress_end(arg);
+	return print_row(arg, row, e);
+}
+
 static int cmd_verify(struct cli *c)
 {
-	struct cli_answer a = { .row = print_row, .arg = c };
+	struct cli_answer a = { .row = print_problem, .arg = c };
 	int status = cli_request(c, json_pack("{s:s}", "op", "verify"), &a);
 
+	cli_progress_end(c);
 	if (status != CLI_OK)
 		return status;
 	if (c->json)
@@ -327,14 +345,6 @@ static int cmd_verify(struct cli *c)
 		status = CLI_PARTLY;
 	json_decref(a.result);
 	return status;
-}
-
-static enum rc show_progress(void *arg, json_t *row, struct err *e)
-{
-	(void)e;
-	cli_progress(arg, "messages", (uint64_t)json_member_int(row, "done", 0),
-	             (uint64_t)json_member_int(row, "total", 0));
-	return RC_OK;
 }
 
 static int cmd_reindex(struct cli *c)
