@@ -17,12 +17,32 @@
 #include "base/log.h"
 #include "ingest/ledger.h"
 #include "store/crypt.h"
+#include "store/hash.h"
+
+#define MOST_RECENT 50000
+#define RETRY_MS    100 /* between two tries to make a file of a full spool */
+#ifdef MM_TEST
+#define STUCK_MS 2000
+#else
+#define STUCK_MS 60000 /* nothing has left the spool for so long: it stays full */
+#endif
+
+/* A message that may not be in the ledger yet. */
+struct recent {
+	uint8_t key[LEDGER_KEY];
+	struct message_id id;
+	bool stored; /* false: its commit is under way */
+	UT_hash_handle hh;
+};
 
 /* The spool's writer for imports, kept between batches; used with `importing` held. */
 struct import_line {
 	struct engine *en;
 	struct spool_writer *writer;
 	struct import *now; /* the batch under way */
+	struct recent *recent;
+	unsigned files_owed; /* asked for by the writer, and the spool was full */
+	unsigned bigs_owed;
 };
 
 struct import {
@@ -41,6 +61,7 @@ struct import {
 struct imported {
 	char *source;
 	int64_t received_ms; /* of the archived message; -1: when it was committed */
+	struct recent *recent;
 };
 
 static enum rc answer(struct import *im, const char *source, const char *outcome, const char *id,
@@ -59,31 +80,57 @@ static enum rc answer(struct import *im, const char *source, const char *outcome
 
 /* ---- the spool writer's questions; this thread is its loop ---- */
 
-/* A file that can't be had is not given; the commits that wait for it end as failed. */
+/* A file that can't be had now is owed: the pipeline makes room (wait_for). */
+static enum rc make_file(struct import_line *line, struct err *e)
+{
+	struct spool_new_file f;
+	enum rc rc = spool_make_file(line->en->spool, SPOOL_WRITER_IMPORT, &f, e);
+
+	return rc == RC_OK ? spool_writer_give_file(line->writer, f.number, f.fd, f.capacity,
+	                                            f.public_key, e)
+	                   : rc;
+}
+
+static enum rc make_big(struct import_line *line, struct err *e)
+{
+	struct spool_new_file f;
+	enum rc rc = spool_make_big(line->en->spool, SPOOL_WRITER_IMPORT, &f, e);
+
+	if (rc == RC_OK)
+		spool_writer_give_big(line->writer, f.number, f.fd);
+	return rc;
+}
+
 static void need_file(void *app)
 {
 	struct import_line *line = app;
-	struct spool_new_file f;
 	struct err e = { 0 };
-	enum rc rc = spool_make_file(line->en->spool, SPOOL_WRITER_IMPORT, &f, &e);
 
-	if (rc == RC_OK)
-		rc = spool_writer_give_file(line->writer, f.number, f.fd, f.capacity, f.public_key,
-		                            &e);
-	if (rc != RC_OK)
-		log_error("a spool file for an import: %s", e.text);
+	if (make_file(line, &e) == RC_OK)
+		return;
+	line->files_owed++;
+	log_info("an import waits for a spool file: %s", e.text);
 }
 
 static void need_big(void *app)
 {
 	struct import_line *line = app;
-	struct spool_new_file f;
 	struct err e = { 0 };
 
-	if (spool_make_big(line->en->spool, SPOOL_WRITER_IMPORT, &f, &e) == RC_OK)
-		spool_writer_give_big(line->writer, f.number, f.fd);
-	else
-		log_error("a file for a large message: %s", e.text);
+	if (make_big(line, &e) == RC_OK)
+		return;
+	line->bigs_owed++;
+	log_info("an import waits for a file for a large message: %s", e.text);
+}
+
+static void pay_debts(struct import_line *line)
+{
+	struct err e = { 0 };
+
+	while (line->files_owed && make_file(line, &e) == RC_OK)
+		line->files_owed--;
+	while (line->bigs_owed && make_big(line, &e) == RC_OK)
+		line->bigs_owed--;
 }
 
 static void progress(void *app, uint64_t file, uint64_t offset, uint64_t messages)
@@ -108,10 +155,14 @@ static void done(void *app, void *cookie, const struct message_id *id, int64_t r
 	if (proof) {
 		im->stored++;
 		archived = m->received_ms >= 0 ? id_at(id, m->received_ms) : *id;
+		m->recent->id = archived;
+		m->recent->stored = true;
 		id_format(text, &archived);
 		(void)answer(im, m->source, "stored", text, NULL, &ignored);
 	} else {
 		im->failed++;
+		HASH_DEL(((struct import_line *)app)->recent, m->recent);
+		free(m->recent);
 		(void)answer(im, m->source, "failed", NULL, why->text, &ignored);
 	}
 	free(m->source);
@@ -123,8 +174,24 @@ static void end_writer(struct import_line *line)
 	if (!line->writer)
 		return;
 	spool_writer_free(&line->writer);
+	line->files_owed = 0;
+	line->bigs_owed = 0;
 	spool_writer_gone(line->en->spool, SPOOL_WRITER_IMPORT);
 	pipeline_wake(line->en->pipeline);
+}
+
+/* What was stored before is in the ledger after this. No commit is under way. */
+static enum rc settle_ledger(struct import_line *line, struct err *e)
+{
+	struct recent *next;
+	enum rc rc = pipeline_drain(line->en->pipeline, 600000, e);
+
+	for (struct recent *x = line->recent; rc == RC_OK && x; x = next) {
+		next = x->hh.next;
+		HASH_DEL(line->recent, x);
+		free(x);
+	}
+	return rc;
 }
 
 static enum rc get_writer(struct import *im, struct err *e)
@@ -132,13 +199,19 @@ static enum rc get_writer(struct import *im, struct err *e)
 	const struct spool_writer_options opt = { .writer = SPOOL_WRITER_IMPORT };
 	const struct spool_writer_ops ops = { need_file, need_big, progress, done };
 	struct import_line *line = im->r->en->import_line;
+	bool fresh = !line;
 	enum rc rc = RC_OK;
 
-	if (!line) {
+	if (fresh) {
 		line = mem_new(sizeof(*line));
 		line->en = im->r->en;
 		im->r->en->import_line = line;
 	}
+	if (fresh || json_member_bool(im->r->args, "first", false) ||
+	    HASH_COUNT(line->recent) >= MOST_RECENT)
+		rc = settle_ledger(line, e);
+	if (rc != RC_OK)
+		return rc;
 	line->now = im;
 	if (line->writer && spool_writer_failed(line->writer))
 		end_writer(line);
@@ -152,23 +225,57 @@ static enum rc get_writer(struct import *im, struct err *e)
 
 void import_line_free(struct import_line **line)
 {
+	struct recent *next;
+
 	if (!*line)
 		return;
 	end_writer(*line);
+	for (struct recent *x = (*line)->recent; x; x = next) {
+		next = x->hh.next;
+		HASH_DEL((*line)->recent, x);
+		free(x);
+	}
 	free(*line);
 	*line = NULL;
 }
 
-/* Waits until no more than `most` commits are under way. */
-static void settle(struct import *im, uint64_t most)
+/* How far everything is; it changes as long as the spool may still get room. */
+static uint64_t moved(struct import *im)
 {
+	struct pipeline_totals through;
+
+	pipeline_count(im->r->en->pipeline, &through);
+	return through.messages + through.checkpoints + im->stored + im->failed;
+}
+
+/* Waits until no more than `most` commits are under way, and `files`: the writer has its files. The
+ * spool may be full: then the pipeline makes room. RC_NOSPACE when it doesn't, and the writer and
+ * what waits for it are given up. */
+static enum rc wait_for(struct import *im, uint64_t most, bool files, struct err *e)
+{
+	struct import_line *line = im->r->en->import_line;
+	uint64_t before = moved(im);
+	int64_t since = clock_mono_ms();
+
 	spool_writer_flush(im->writer);
-	while (im->waiting > most) {
+	while (im->waiting > most || (files && line->files_owed)) {
+		bool owed = line->files_owed || line->bigs_owed;
 		struct pollfd p = { .fd = spool_writer_event_fd(im->writer), .events = POLLIN };
 
-		if (poll(&p, 1, 1000) > 0)
+		if (poll(&p, 1, owed ? RETRY_MS : 1000) > 0)
 			spool_writer_reap(im->writer);
+		pay_debts(line);
+		if (!owed || moved(im) != before) {
+			before = moved(im);
+			since = clock_mono_ms();
+		} else if (clock_mono_ms() - since >= STUCK_MS || request_gone(im->r->w) ||
+		           pipeline_failure(im->r->en->pipeline)) {
+			end_writer(line);
+			im->writer = NULL;
+			return err_set(e, RC_NOSPACE, "the spool is full");
+		}
 	}
+	return RC_OK;
 }
 
 /* ---- one message ---- */
@@ -194,12 +301,34 @@ static void build_meta(struct import *im, const uint8_t key[LEDGER_KEY], const j
 	json_decref(meta);
 }
 
+/* Is it stored by what was imported just now, or by the ledger? Not while its commit is under way.
+ */
+static enum rc find_stored(struct import *im, const uint8_t key[LEDGER_KEY], struct message_id *id,
+                           struct err *e)
+{
+	struct import_line *line = im->r->en->import_line;
+	struct recent *x;
+	enum rc rc;
+
+	HASH_FIND(hh, line->recent, key, LEDGER_KEY, x);
+	if (x && !x->stored) {
+		rc = wait_for(im, 0, false, e);
+		if (rc != RC_OK)
+			return rc;
+		HASH_FIND(hh, line->recent, key, LEDGER_KEY, x);
+	}
+	if (!x)
+		return ledger_get(im->db, key, id, e);
+	*id = x->id;
+	return RC_OK;
+}
+
 static enum rc known(struct import *im, const uint8_t key[LEDGER_KEY], const char *source,
                      bool *yes, struct err *e)
 {
 	struct message_id id;
 	char text[ID_TEXT + 1];
-	enum rc rc = ledger_get(im->db, key, &id, e);
+	enum rc rc = find_stored(im, key, &id, e);
 
 	*yes = rc == RC_OK;
 	if (rc == RC_NOTFOUND)
@@ -211,33 +340,44 @@ static enum rc known(struct import *im, const uint8_t key[LEDGER_KEY], const cha
 	return answer(im, source, "already", text, NULL, e);
 }
 
-static enum rc commit(struct import *im, const char *source, int64_t received_ms, struct slice raw,
-                      struct slice meta, struct err *e)
+static enum rc draft(struct import *im, struct slice raw, struct spool_draft **out, struct err *e)
 {
-	struct spool_draft *draft = NULL;
-	struct imported *m;
-	struct err why = { 0 };
-	enum rc rc = spool_begin(im->writer, &draft, &why);
+	enum rc rc = spool_begin(im->writer, out, e);
 
 	if (rc == RC_OK)
-		rc = spool_add(draft, raw, &why);
-	if (rc == RC_NOSPACE && im->waiting) {
-		spool_abort(&draft);
-		settle(im, 0); /* memory or a file is free again */
-		rc = spool_begin(im->writer, &draft, &why);
-		if (rc == RC_OK)
-			rc = spool_add(draft, raw, &why);
+		rc = spool_add(*out, raw, e);
+	if (rc != RC_OK)
+		spool_abort(out);
+	return rc;
+}
+
+static enum rc commit(struct import *im, const char *source, const uint8_t key[LEDGER_KEY],
+                      int64_t received_ms, struct slice raw, struct slice meta, struct err *e)
+{
+	struct import_line *line = im->r->en->import_line;
+	struct spool_draft *d = NULL;
+	struct imported *m;
+	struct err why = { 0 };
+	enum rc rc = draft(im, raw, &d, &why);
+
+	if (rc == RC_NOSPACE) { /* memory or a file will be free again */
+		rc = wait_for(im, 0, true, e);
+		if (rc != RC_OK)
+			return rc;
+		rc = draft(im, raw, &d, &why);
 	}
 	if (rc != RC_OK) {
-		spool_abort(&draft);
 		im->failed++;
 		return answer(im, source, "failed", NULL, why.text, e);
 	}
 	m = mem_new(sizeof(*m));
 	m->received_ms = received_ms;
 	m->source = mem_string(source);
+	m->recent = mem_new(sizeof(*m->recent));
+	memcpy(m->recent->key, key, LEDGER_KEY);
+	HASH_ADD(hh, line->recent, key, LEDGER_KEY, m->recent);
 	im->waiting++;
-	spool_commit(&draft, meta, m);
+	spool_commit(&d, meta, m);
 	return RC_OK;
 }
 
@@ -263,7 +403,8 @@ static enum rc import_one(struct import *im, const json_t *head, struct slice ra
 		return rc;
 	buf_init(&meta, 65536);
 	build_meta(im, key, head, source, &meta);
-	rc = commit(im, source, json_member_int(head, "received_ms", -1), raw, buf_slice(&meta), e);
+	rc = commit(im, source, key, json_member_int(head, "received_ms", -1), raw,
+	            buf_slice(&meta), e);
 	buf_free(&meta);
 	return rc;
 }
@@ -282,8 +423,8 @@ static enum rc import_batch(struct import *im, struct err *e)
 			return err_set(e, RC_INVALID, "message %zu of the batch is cut", i);
 		rc = import_one(im, head, slice_part(im->r->bytes, at, (size_t)bytes), e);
 		at += (size_t)bytes;
-		if (im->waiting >= 256)
-			settle(im, 64);
+		if (rc == RC_OK && im->waiting >= 256)
+			rc = wait_for(im, 64, false, e);
 	}
 	return rc;
 }
@@ -291,18 +432,19 @@ static enum rc import_batch(struct import *im, struct err *e)
 static enum rc with_writer(struct import *im, struct err *e)
 {
 	enum rc rc = engine_control(im->r->en, &im->db, e);
+	enum rc settled = RC_OK;
 
 	if (rc == RC_OK)
 		rc = get_writer(im, e);
 	if (rc == RC_OK)
 		rc = import_batch(im, e);
 	if (im->writer)
-		settle(im, 0);
+		settled = wait_for(im, 0, false, rc == RC_OK ? e : NULL);
 	/* A file that holds imported mail is not kept open for the next import. */
 	if (im->r->en->import_line && json_member_bool(im->r->args, "last", false))
 		end_writer(im->r->en->import_line);
 	db_close(&im->db);
-	return rc;
+	return rc == RC_OK ? settled : rc;
 }
 
 enum rc op_import(struct request *r, struct err *e)
@@ -311,11 +453,8 @@ enum rc op_import(struct request *r, struct err *e)
 	struct config *c = engine_config(r->en);
 	enum rc rc = request_archive(r, c, &im.archive, e);
 
-	/* One import at a time; and what an earlier batch left in the spool is in the ledger first.
-	 */
+	/* One batch at a time: what it stores is known to the next one, whoever sends that. */
 	(void)pthread_mutex_lock(&r->en->importing);
-	if (rc == RC_OK && json_member_bool(r->args, "first", false))
-		rc = pipeline_drain(r->en->pipeline, 600000, e);
 	if (rc == RC_OK)
 		rc = with_writer(&im, e);
 	(void)pthread_mutex_unlock(&r->en->importing);

@@ -381,21 +381,31 @@ void pipeline_count(struct pipeline *p, struct pipeline_totals *out)
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
+/* A stream of further messages doesn't keep it waiting. */
 enum rc pipeline_drain(struct pipeline *p, int64_t ms, struct err *e)
 {
 	int64_t until = ms > INT64_MAX - clock_mono_ms() ? INT64_MAX : clock_mono_ms() + ms;
-	struct spool_totals spool;
+	struct spool_mark *marks;
+	size_t count;
+	uint64_t left;
+	enum rc rc = RC_AGAIN;
 
-	for (;;) {
-		spool_backlog(p->parts.spool, &spool);
-		if (pipeline_failure(p))
-			return err_set(e, RC_IO, "the pipeline has stopped: %s", p->failure.text);
-		if (spool.messages == 0)
-			return RC_OK;
-		if (clock_mono_ms() >= until)
-			return err_set(e, RC_AGAIN, "%llu messages are still in the spool",
-			               (unsigned long long)spool.messages);
-		pipeline_wake(p);
-		clock_sleep_ms(20);
+	spool_mark(p->parts.spool, &marks, &count);
+	while (rc == RC_AGAIN) {
+		left = spool_behind(p->parts.spool, marks, count);
+		if (pipeline_failure(p)) {
+			rc = err_set(e, RC_IO, "the pipeline has stopped: %s", p->failure.text);
+		} else if (left == 0) {
+			rc = RC_OK;
+		} else if (clock_mono_ms() >= until) {
+			(void)err_set(e, RC_AGAIN, "%llu messages are still in the spool",
+			              (unsigned long long)left);
+			break;
+		} else {
+			pipeline_wake(p);
+			clock_sleep_ms(20);
+		}
 	}
+	free(marks);
+	return rc;
 }

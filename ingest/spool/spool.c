@@ -621,3 +621,52 @@ bool spool_recovered(struct spool *sp)
 	pthread_mutex_unlock(&sp->lock);
 	return all;
 }
+
+/* ---- waiting for what is accepted now ---- */
+
+void spool_mark(struct spool *sp, struct spool_mark **out, size_t *count)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&sp->lock);
+	for (const struct live_file *f = sp->files; f; f = f->next)
+		n++;
+	*out = mem_array(n, sizeof(**out));
+	*count = n;
+	n = 0;
+	for (const struct live_file *f = sp->files; f; f = f->next)
+		(*out)[n++] =
+		        (struct spool_mark) { f->number,
+			                      f->settled && !f->read_out
+			                              ? UINT64_MAX
+			                              : MAX_OF(f->messages, f->delivered.records) };
+	pthread_mutex_unlock(&sp->lock);
+}
+
+/* Under the lock. */
+static uint64_t behind(const struct live_file *f, uint64_t records)
+{
+	uint64_t most = MAX_OF(f->messages, f->delivered.records);
+	uint64_t done = f->done.records;
+
+	/* Records that were lost at the end of a file are never delivered. */
+	if (f->read_out)
+		most = f->delivered.records;
+	else if (records == UINT64_MAX)
+		return MAX_OF(most, done + 1) - done;
+	most = MIN_OF(most, records);
+	return most - MIN_OF(most, done);
+}
+
+uint64_t spool_behind(struct spool *sp, const struct spool_mark *marks, size_t count)
+{
+	uint64_t sum = 0;
+
+	pthread_mutex_lock(&sp->lock);
+	for (const struct live_file *f = sp->files; f; f = f->next)
+		for (size_t i = 0; i < count; i++)
+			if (marks[i].file == f->number)
+				sum += behind(f, marks[i].records);
+	pthread_mutex_unlock(&sp->lock);
+	return sum;
+}

@@ -114,4 +114,14 @@ void spool_backlog(struct spool *sp, struct spool_totals *out);
 /* True when all files that were found at open have been read to their end. */
 bool spool_recovered(struct spool *sp);
 
+/* What is in one file of the spool at this moment. */
+struct spool_mark {
+	uint64_t file;
+	uint64_t records; /* UINT64_MAX: of a settled file that isn't read to its end, so all of it */
+};
+/* All that is accepted now. The caller frees *out. */
+void     spool_mark(struct spool *sp, struct spool_mark **out, size_t *count);
+/* How many of the marked messages are not done; what came later doesn't count. */
+uint64_t spool_behind(struct spool *sp, const struct spool_mark *marks, size_t count);
+
 #endif

@@ -270,6 +270,37 @@ static void test_key_destroyed(void **state)
 	rig_free(&rig);
 }
 
+/* Who waits for what was accepted before doesn't wait for what comes meanwhile. */
+static void test_marks(void **state)
+{
+	struct rig *rig = rig_new(0);
+	struct spool_mark *marks;
+	size_t count;
+
+	(void)state;
+	rig_open_writer(rig);
+	for (int i = 0; i < 3; i++)
+		(void)rig_send(rig, 1000);
+	spool_mark(rig->sp, &marks, &count);
+	assert_int_equal(spool_behind(rig->sp, marks, count), 3);
+	for (int i = 0; i < 2; i++)
+		(void)rig_send(rig, 1000);
+	assert_int_equal(spool_behind(rig->sp, marks, count), 3);
+	assert_int_equal(rig_read_all(rig, NULL, true), 5);
+	assert_int_equal(spool_behind(rig->sp, marks, count), 0);
+	(void)rig_send(rig, 1000);
+	assert_int_equal(spool_behind(rig->sp, marks, count), 0);
+	free(marks);
+	spool_writer_free(&rig->w);
+	rig_reopen(rig); /* how much is in the files isn't known before they are read */
+	spool_mark(rig->sp, &marks, &count);
+	assert_true(spool_behind(rig->sp, marks, count) >= 1);
+	assert_int_equal(rig_read_all(rig, NULL, true), 1);
+	assert_int_equal(spool_behind(rig->sp, marks, count), 0);
+	free(marks);
+	rig_free(&rig);
+}
+
 static void test_ids(void **state)
 {
 	struct rig *rig = rig_new(SPOOL_DEFAULT_CAPACITY / 16);
@@ -699,6 +730,7 @@ int main(void)
 		cmocka_unit_test_setup(test_roll_and_recycle, reset_watch),
 		cmocka_unit_test_setup(test_end_file, reset_watch),
 		cmocka_unit_test_setup(test_key_destroyed, reset_watch),
+		cmocka_unit_test_setup(test_marks, reset_watch),
 		cmocka_unit_test_setup(test_ids, reset_watch),
 		cmocka_unit_test_setup(test_order, reset_watch),
 		cmocka_unit_test_setup(test_group, reset_watch),
