@@ -34,6 +34,10 @@ enum rc ask_begin(struct ask *a, struct request *r, struct err *e)
 		rc = request_text(r, "query", &a->text, e);
 	if (rc == RC_OK)
 		rc = query_parse(a->tree, a->text, &env, &match, &a->notes, e);
+	if (rc == RC_OK)
+		rc = index_check(match, e);
+	if (rc == RC_LIMIT)
+		rc = e->code = RC_INVALID; /* the asker can mend it */
 	return rc == RC_OK ? bind_query(a, match, e) : rc;
 }
 

@@ -33,11 +33,19 @@ static enum rc account(struct ask *a, uint64_t hits, struct err *e)
 	return engine_account(a->r->en, "search", a->r->who, detail, e);
 }
 
+/* How the query was understood. Nothing is searched, so nothing is counted. */
 static enum rc explain(struct ask *a, struct err *e)
 {
+	static const char *const found[] = { "hits", "shards", "messages", "not_indexed",
+		                             "problems" };
+	struct query_stats none = { 0 };
 	struct buf engine;
 	enum rc rc;
 
+	a->r->result = query_header(&a->query, &none);
+	for (size_t i = 0; i < COUNT(found); i++)
+		(void)json_object_del(a->r->result, found[i]);
+	json_put(a->r->result, "notes", ask_notes(a));
 	buf_init(&engine, LIMIT_REQUEST);
 	rc = index_explain(a->query.match, &engine);
 	if (rc != RC_OK)
@@ -54,20 +62,23 @@ static enum rc search(struct ask *a, struct err *e)
 	struct slice mode = json_member_text(a->r->args, "mode");
 	struct query_stats stats;
 	struct query_stats shown;
-	enum rc rc = query_count(a->r->en->index, &a->query, &stats, e);
+	enum rc rc;
 
+	if (slice_equal(mode, slice_str("explain")))
+		return explain(a, e);
+	rc = query_count(a->r->en->index, &a->query, &stats, e);
 	if (rc == RC_OK)
 		rc = account(a, stats.hits, e);
 	if (rc != RC_OK)
 		return rc;
 	a->ids_only = slice_equal(mode, slice_str("ids"));
-	if (!slice_equal(mode, slice_str("count")) && !slice_equal(mode, slice_str("explain")))
+	if (!slice_equal(mode, slice_str("count")))
 		rc = query_run(a->r->en->index, &a->query, each_row, a, &shown, e);
 	if (rc != RC_OK)
 		return rc;
 	a->r->result = query_header(&a->query, &stats);
 	json_put(a->r->result, "notes", ask_notes(a));
-	return slice_equal(mode, slice_str("explain")) ? explain(a, e) : RC_OK;
+	return RC_OK;
 }
 
 enum rc op_search(struct request *r, struct err *e)

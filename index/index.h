@@ -99,6 +99,8 @@ enum rc index_view_each(struct index_view *v, const struct match *m, enum index_
 			enum rc (*each)(void *arg, const struct index_row *row, struct err *e),
 			void *arg, struct err *e) MUST_USE;
 unsigned index_view_shards(const struct index_view *v);
+/* Whether the engine takes the match: RC_LIMIT says which limit it is over. */
+enum rc index_check(const struct match *m, struct err *e) MUST_USE;
 /* The engine's form of the match for --explain: tokens and expression, as text for people. */
 enum rc index_explain(const struct match *m, struct buf *out) MUST_USE;
 

@@ -329,6 +329,16 @@ enum rc index_view_each(struct index_view *v, const struct match *m, enum index_
 	return rc;
 }
 
+enum rc index_check(const struct match *m, struct err *e)
+{
+	struct match_plan *plan;
+	enum rc rc = match_plan_make(&plan, m, e);
+
+	if (rc == RC_OK)
+		match_plan_free(&plan);
+	return rc;
+}
+
 enum rc index_explain(const struct match *m, struct buf *out)
 {
 	struct match_plan *plan;

@@ -90,7 +90,7 @@ static bool near_operator(struct lexer *l, struct slice run, struct item *it)
 	if (!slice_equal(slice_part(run, 0, name), slice_str(name == 6 ? "AROUND" : "NEAR")))
 		return false;
 	ahead.at = l->at + name;
-	it->number = 0;
+	it->number = NEAR_UNSAID;
 	if (run.len > name) {
 		if (run.at[name] != '/' || !number_at(l, ahead.at + 1, &it->number, &end) ||
 		    end != l->at + run.len)
@@ -105,17 +105,22 @@ static bool near_operator(struct lexer *l, struct slice run, struct item *it)
 		if (number_at(l, ahead.at + 1, &it->number, &end) && end < l->text.len &&
 		    l->text.at[end] == ')')
 			l->at = end + 1;
+		else
+			it->number = NEAR_UNSAID; /* a group of words */
 		return true;
 	}
 	skip_blanks(&ahead);
-	if (ahead.at > l->at && number_at(l, ahead.at, &it->number, &end)) {
+	if (ahead.at == l->at)
+		return true;
+	if (number_at(l, ahead.at, &it->number, &end)) {
 		ahead.at = end;
 		skip_blanks(&ahead);
-		if (ahead.at < l->text.len && l->text.at[ahead.at] != ')')
+		if (ahead.at < l->text.len && l->text.at[ahead.at] != ')') {
 			l->at = end;
-		else
-			it->number = 0;
+			return true;
+		}
 	}
+	it->number = NEAR_UNSAID; /* a word */
 	return true;
 }
 

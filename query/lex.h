@@ -8,6 +8,8 @@
 
 #include "query/words.h"
 
+#define NEAR_UNSAID UINT64_MAX
+
 enum item_kind {
 	ITEM_END,
 	ITEM_WORD,   /* text, prefix */
@@ -21,7 +23,7 @@ enum item_kind {
 	ITEM_AND,
 	ITEM_OR,
 	ITEM_NOT,    /* NOT, or - in front of something */
-	ITEM_NEAR,   /* number */
+	ITEM_NEAR,   /* number, or NEAR_UNSAID */
 };
 
 struct item {

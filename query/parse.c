@@ -518,10 +518,12 @@ static uint64_t near_words(struct parser *p)
 {
 	uint64_t words = p->item.number;
 
+	if (words == NEAR_UNSAID)
+		return QUERY_NEAR;
 	if (words > NEAR_MOST)
 		note(p, p->item.from, "more than %d words apart: taken as %d", NEAR_MOST,
 		     NEAR_MOST);
-	return words ? MIN_OF(words, (uint64_t)NEAR_MOST) : QUERY_NEAR;
+	return MIN_OF(words, (uint64_t)NEAR_MOST);
 }
 
 /* a NEAR/5 b NEAR/5 c is (a NEAR/5 b) and (b NEAR/5 c). */
