@@ -486,12 +486,7 @@ enum gate_doing gate_session_doing(const struct gate_session *s)
 {
 	if (s->waiting || s->check)
 		return GATE_WAITS;
-	return s->body ? GATE_BODY : GATE_COMMANDS;
-}
-
-uint64_t gate_session_body_bytes(const struct gate_session *s)
-{
-	return s->draft ? spool_draft_bytes(s->draft) : 0;
+	return s->body || smtp_session_in_body(s->smtp) ? GATE_BODY : GATE_COMMANDS;
 }
 
 /* --- the spool's answers --- */

@@ -101,10 +101,8 @@ void gate_session_secured(struct gate_session *s, const char *version, const cha
 
 enum gate_doing {
 	GATE_COMMANDS, /* the peer is to send a command */
-	GATE_BODY,     /* the peer sends a message */
+	GATE_BODY,     /* the peer sends a message, or octets that are read to be dropped */
 	GATE_WAITS,    /* the peer waits for us */
 };
 enum gate_doing gate_session_doing(const struct gate_session *s);
-uint64_t gate_session_body_bytes(const struct gate_session *s);
-
 #endif

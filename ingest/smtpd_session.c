@@ -22,8 +22,10 @@ struct session {
 	struct gate_session *gate;
 	struct tls_context *tls; /* the point's, which the gate session keeps */
 	bool wrapped;
-	struct ip from; /* an address, or a /64 */
-	int64_t last_ms;
+	struct ip from;      /* an address, or a /64 */
+	int64_t last_ms;     /* of progress */
+	uint64_t last_steps; /* what it is measured by */
+	uint64_t last_bytes;
 	int64_t body_ms; /* when the message began; 0: none */
 };
 
@@ -129,15 +131,19 @@ static bool finish_if_closing(struct session *s)
 static void note_progress(struct session *s)
 {
 	bool body = gate_session_doing(s->gate) == GATE_BODY;
+	uint64_t steps = smtp_session_steps(smtp_of(s));
+	uint64_t bytes = smtp_session_body_bytes(smtp_of(s));
 	int64_t now = clock_mono_ms();
 
-	/* Bytes of a command are no progress, a reply is. */
-	if (body || smtp_session_output(smtp_of(s)).len)
+	/* Whole commands and bytes of a message are progress, bytes of a command are none. */
+	if (steps != s->last_steps || bytes != s->last_bytes)
 		s->last_ms = now;
 	if (!body)
 		s->body_ms = 0;
-	else if (!s->body_ms)
+	else if (!s->body_ms || bytes < s->last_bytes) /* fewer: the next message */
 		s->body_ms = now;
+	s->last_steps = steps;
+	s->last_bytes = bytes;
 }
 
 static size_t on_input(void *arg, struct slice bytes)
@@ -250,7 +256,8 @@ static const char *what_is_late(const struct session *s, int64_t now)
 	if (now - s->body_ms > l->message_ms)
 		return "The message takes too long";
 	seconds = (now - s->body_ms) / 1000 - RATE_GRACE;
-	if (seconds > 0 && gate_session_body_bytes(s->gate) < (uint64_t)seconds * l->min_rate)
+	if (seconds > 0 &&
+	    smtp_session_body_bytes(gate_session_smtp(s->gate)) < (uint64_t)seconds * l->min_rate)
 		return "The message comes too slowly";
 	return NULL;
 }

@@ -43,6 +43,7 @@ void smtp_chunk_begin(struct smtp_session *s)
 void smtp_chunk_drop(struct smtp_session *s)
 {
 	smtp_transaction_end(s, false);
+	s->body_bytes = 0;
 	s->chunk_back = s->state;
 	smtp_chunk_begin(s);
 }
@@ -54,7 +55,9 @@ size_t smtp_chunk_input(struct smtp_session *s, struct slice bytes)
 	if (run.len > s->chunk_left)
 		run.len = (size_t)s->chunk_left;
 	s->chunk_left -= run.len;
-	if (!s->chunk_refusal.code) {
+	if (s->chunk_refusal.code) {
+		s->body_bytes += run.len; /* less than 2^64: the chunk's size */
+	} else {
 		smtp_data_chunk(&s->data, run);
 		smtp_body_take(s, run);
 	}

@@ -160,6 +160,62 @@ def deadlines():
     finally:
         f.end()
 
+def trickle(client, seconds):
+    """Sends 1000 bytes three times a second; what the server says meanwhile, or ''."""
+    began = time.monotonic()
+    client.s.settimeout(0.3)
+    while time.monotonic() - began < seconds:
+        try:
+            client.s.sendall(b'x' * 998 + b'\r\n')
+            if client.s.recv(1, socket.MSG_PEEK):
+                client.s.settimeout(10)
+                return client.reply()
+        except socket.timeout:
+            pass
+        except OSError as e:
+            return str(e)
+    client.s.settimeout(10)
+    return ''
+
+@test
+def bytes_that_are_only_swallowed_are_progress():
+    f = Front(command_timeout_s=1)
+    try:
+        c = Client()
+        c.say('EHLO a.test')
+        c.s.sendall(b'BDAT 50000\r\n')  # no transaction: refused, and read to its end
+        equal(trickle(c, 2.9), '', 'while the octets come')
+        c.s.sendall(b'x' * 50000)
+        check(c.reply().startswith('503'), 'the end of the chunk')
+        d = Client()
+        d.say('EHLO a.test')
+        d.s.sendall(b'BDAT 10000\r\n' + b'N' * 10000)
+        check(d.reply().startswith('503'), 'a chunk at once')
+        check(d.reply().startswith('421 4.4.2'), 'then the deadline of a command')
+    finally:
+        f.end()
+
+@test
+def the_least_rate_counts_what_is_swallowed():
+    if not LONG:
+        raise Skip('takes more than a minute; runs with --long')
+    f = Front()
+    try:
+        slow, odd = Client(), Client()
+        for c in (slow, odd):
+            c.say('EHLO a.test')
+            c.say('MAIL FROM:<s@a.test>')
+            c.say('RCPT TO:<a@local.test>')
+            check(c.say('DATA').startswith('354'), 'DATA')
+        slow.s.sendall(b'x')
+        odd.s.sendall(b'\n')  # refused from here on, and still read
+        equal(trickle(odd, 70), '', 'a message that is refused in the end')
+        odd.s.sendall(b'\r\n.\r\n')
+        check(odd.reply().startswith('550 5.6.0'), 'its end')
+        check(slow.reply().startswith('421 4.4.2'), 'the slow one')
+    finally:
+        f.end()
+
 @test
 def sizes():
     f = Front()
