@@ -1,5 +1,7 @@
 /* api/op_admin.c - status, resources, passwords, dispositions */
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "api/ops.h"
 #include "base/codec.h"
@@ -79,6 +81,8 @@ enum rc op_status(struct request *r, struct err *e)
 	const struct err *failure = pipeline_failure(r->en->pipeline);
 	enum rc rc;
 
+	if (r->en->hear)
+		r->en->hear(r->en->changed_arg);
 	/* The spool first: what leaves it between two looks is counted as archived, not missing. */
 	r->result = json_object();
 	put_spool(r->en, r->result);
@@ -86,6 +90,8 @@ enum rc op_status(struct request *r, struct err *e)
 	if (rc == RC_OK)
 		rc = put_dispositions(r->en, r->result, e);
 	put_audit(r->en, r->result);
+	if (strcmp(r->en->program, "mmd") == 0)
+		put_count(r->result, "pid", (uint64_t)getpid());
 	if (failure)
 		json_put_text(r->result, "failure", slice_str(failure->text));
 	return rc;
