@@ -61,7 +61,10 @@ struct engine {
 	/* Called, with no lock held, when resources or passwords have changed; mmd reconfigures its front
 	 * and returns when new connections see it. */
 	enum rc (*changed)(void *arg, struct err *e);
-	void *changed_arg;
+	/* Called, with no lock held, before the spool is counted: what was acknowledged is known to it when
+	 * this returns. */
+	void (*hear)(void *arg);
+	void *changed_arg; /* of both */
 	void (*broken)(void *arg); /* from engine_options */
 	void *broken_arg;
 };

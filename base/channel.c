@@ -221,7 +221,8 @@ static bool keep_input(struct channel *c, struct slice bytes, const int *fds, si
 	return fits && buf_add(&c->in, bytes) == RC_OK;
 }
 
-static void receive(struct channel *c)
+/* False when there is nothing more just now. */
+static bool receive(struct channel *c)
 {
 	uint8_t *scratch = loop_scratch(c->loop);
 	int fds[CHANNEL_FDS];
@@ -229,13 +230,14 @@ static void receive(struct channel *c)
 	ssize_t n = receive_some(c->fd, scratch, LOOP_SCRATCH, fds, &nfds);
 
 	if (n < 0 && errno == EAGAIN)
-		return;
+		return false;
 	if (n <= 0)
 		end_channel(c, n == 0 ? "the other side closed it" : strerror(errno));
 	else if (!keep_input(c, slice_of(scratch, (size_t)n), fds, nfds))
 		end_channel(c, "too much input");
 	else
 		deliver(c);
+	return !c->ended;
 }
 
 static void send_waiting(struct channel *c)
@@ -272,9 +274,24 @@ static void on_channel(void *arg, unsigned what)
 
 	c->busy++;
 	if (what & LOOP_READ)
-		receive(c);
+		(void)receive(c);
 	if (!c->ended && c->first)
 		send_waiting(c);
+	c->busy--;
+	if (c->freed && !c->busy)
+		release(c);
+}
+
+void channel_flush(struct channel *c)
+{
+	on_channel(c, 0);
+}
+
+void channel_hear(struct channel *c)
+{
+	c->busy++;
+	while (!c->ended && receive(c))
+		;
 	c->busy--;
 	if (c->freed && !c->busy)
 		release(c);

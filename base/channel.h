@@ -40,6 +40,10 @@ void channel_free(struct channel **c); /* closes; what wasn't sent is dropped; N
 enum rc channel_send(struct channel *c, unsigned type, struct slice body, const int *fds,
 		     size_t nfds, struct err *e) MUST_USE;
 size_t channel_waiting(const struct channel *c); /* bytes that wait to be sent */
+/* What waits is sent now as far as the socket takes it, not only in the loop's next round. */
+void channel_flush(struct channel *c);
+/* What has arrived is delivered now. Not from within `message`. */
+void channel_hear(struct channel *c);
 
 /* Blocking, without a loop, on a blocking descriptor. */
 enum rc channel_put(int fd, unsigned type, struct slice body, const int *fds, size_t nfds,

@@ -333,6 +333,7 @@ static void on_ended(void *arg, const char *how, int64_t again_ms)
 {
 	struct front *f = arg;
 
+	front_hear(f); /* its last words */
 	channel_free(&f->channel);
 	loop_timer_clear(f->killer);
 	f->files_wanted = 0;
@@ -630,6 +631,12 @@ void front_pause(struct front *f, bool pause)
 		return;
 	f->paused = pause;
 	send_pause(f);
+}
+
+void front_hear(struct front *f)
+{
+	if (f->channel)
+		channel_hear(f->channel);
 }
 
 void front_end_file(struct front *f)

@@ -68,6 +68,8 @@ enum rc front_configure(struct front *f, const struct front_options *opt, const 
 			struct err *e) MUST_USE;
 /* 452 to MAIL until it is taken back; for a backlog that grows too large. */
 void front_pause(struct front *f, bool pause);
+/* Takes what mm-smtpd has told, now: a message whose sender has its 250 is then known to the spool. */
+void front_hear(struct front *f);
 /* Ends the current spool file, so that it can be finished. */
 void front_end_file(struct front *f);
 /* No further connections; those that are open get 421; what was committed is written. `stopped` follows. */

@@ -48,12 +48,6 @@ struct smtpd {
 	struct loop_timer *stop;
 	struct loop_timer *stats;
 	int64_t complained_ms;
-	struct { /* what mmd wasn't told yet */
-		bool any;
-		uint64_t file;
-		uint64_t offset;
-		uint64_t messages;
-	} news;
 	bool accepting; /* there is, or was, a spool file */
 	bool paused;
 	bool stopping;
@@ -72,29 +66,17 @@ static void tell(struct smtpd *d, unsigned type, struct slice body)
 	}
 }
 
-static void tell_news(struct smtpd *d)
-{
-	uint8_t body[24] = { 0 };
-
-	if (!d->news.any)
-		return;
-	put_le64(body, d->news.file);
-	put_le64(body + 8, d->news.offset);
-	put_le64(body + 16, d->news.messages);
-	d->news.any = false;
-	tell(d, WIRE_DURABLE, slice_of(body, sizeof(body)));
-}
-
+/* Before the replies that follow from it: who has a 250 and asks mmd finds the message counted. */
 static void on_progress(void *app, uint64_t file, uint64_t offset, uint64_t messages)
 {
 	struct smtpd *d = app;
+	uint8_t body[24] = { 0 };
 
-	if (d->news.file != file)
-		tell_news(d);
-	d->news.any = true;
-	d->news.file = file;
-	d->news.offset = offset;
-	d->news.messages = messages;
+	put_le64(body, file);
+	put_le64(body + 8, offset);
+	put_le64(body + 16, messages);
+	tell(d, WIRE_DURABLE, slice_of(body, sizeof(body)));
+	channel_flush(d->channel);
 }
 
 static void on_need_file(void *app)
@@ -381,7 +363,6 @@ static void end_now(void *arg)
 	smtpd_sessions_stop(d->sessions);
 	smtpd_sessions_free(&d->sessions);
 	gate_free(&d->gate);
-	tell_news(d);
 	loop_stop(d->loop);
 }
 
@@ -451,7 +432,6 @@ static void after_round(void *arg)
 	if (!d->gate)
 		return;
 	gate_flush(d->gate);
-	tell_news(d);
 	why = spool_writer_failed(gate_spool(d->gate));
 	if (why && !d->failed) {
 		fail(d, why->text);

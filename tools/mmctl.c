@@ -239,12 +239,9 @@ static int cmd_status(struct cli *c)
 	return simple(c, json_pack("{s:s}", "op", "status"));
 }
 
-/* mmd hears of an accepted message a moment after its sender; so empty is believed when it is seen
- * twice. */
 static int cmd_wait(struct cli *c)
 {
 	int64_t until = clock_mono_ms() + (int64_t)cli_number(c, "timeout", 60) * 1000;
-	unsigned empty = 0;
 
 	for (;;) {
 		struct cli_answer a = { .row = NULL };
@@ -254,16 +251,15 @@ static int cmd_wait(struct cli *c)
 		json_decref(a.result);
 		if (status != CLI_OK)
 			return status;
-		empty = left == 0 ? empty + 1 : 0;
-		if (empty == 2)
+		if (left == 0)
 			return CLI_OK;
-		if (left && clock_mono_ms() >= until) {
+		if (clock_mono_ms() >= until) {
 			fprintf(stderr, "mmctl: %lld messages are still in the spool\n",
 			        (long long)left);
 			return CLI_PARTLY;
 		}
 		cli_progress(c, "in the spool", (uint64_t)left, 0);
-		clock_sleep_ms(left ? 100 : 50);
+		clock_sleep_ms(100);
 	}
 }
 

@@ -22,7 +22,7 @@
 
 #define MAX_CERTS       16
 #define REQUEST_THREADS 8
-#define APPLY_WAIT_S    20
+#define ERRAND_WAIT_S   20
 #define DRAIN_MS        30000
 
 struct mmd {
@@ -39,6 +39,10 @@ struct mmd {
 	struct buf pem[MAX_CERTS][2]; /* certificate, key */
 	int sweep_minute;
 	int status;
+	pthread_mutex_t lock; /* below */
+	pthread_cond_t done;
+	struct errand *errands;
+	bool closing;
 };
 
 /* ---- the configuration file ---- */
@@ -188,79 +192,113 @@ static enum rc configure_front(struct mmd *m, void (*done)(void *arg), void *arg
 	return rc;
 }
 
-/* A change that waits, on a request's thread, until the front works with it. */
-struct change {
+/* What a request's thread waits for, and the loop's thread does. */
+struct errand {
+	struct errand *next; /* of all that are under way */
 	struct mmd *mmd;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	bool hear; /* else: the front is configured anew */
 	bool done;
-	unsigned holders; /* the request's thread, and the loop until it has called back */
+	bool left; /* who asked waits no longer: it is freed when done */
 	struct err e;
 };
 
-static void change_release(struct change *ch)
+/* On the loop's thread; also when nobody will do it any more. */
+static void errand_done(void *arg)
 {
-	bool last;
+	struct errand *x = arg;
+	struct mmd *m = x->mmd;
+	struct errand **at = &m->errands;
 
-	(void)pthread_mutex_lock(&ch->lock);
-	last = --ch->holders == 0;
-	(void)pthread_mutex_unlock(&ch->lock);
-	if (!last)
-		return;
-	(void)pthread_mutex_destroy(&ch->lock);
-	(void)pthread_cond_destroy(&ch->changed);
-	free(ch);
+	(void)pthread_mutex_lock(&m->lock);
+	while (*at && *at != x)
+		at = &(*at)->next;
+	if (*at)
+		*at = x->next;
+	x->done = true;
+	if (x->left)
+		free(x);
+	else
+		(void)pthread_cond_broadcast(&m->done);
+	(void)pthread_mutex_unlock(&m->lock);
 }
 
-static void change_done(void *arg)
+static void errand_begin(void *arg)
 {
-	struct change *ch = arg;
+	struct errand *x = arg;
 
-	(void)pthread_mutex_lock(&ch->lock);
-	ch->done = true;
-	(void)pthread_cond_signal(&ch->changed);
-	(void)pthread_mutex_unlock(&ch->lock);
-	change_release(ch);
+	if (x->hear)
+		front_hear(x->mmd->front);
+	else if (configure_front(x->mmd, errand_done, x, &x->e) == RC_OK)
+		return;
+	errand_done(x);
 }
 
-static void change_begin(void *arg)
+/* RC_AGAIN: not done within the time, or mmd is stopping. */
+static enum rc run_errand(struct mmd *m, bool hear, struct err *e)
 {
-	struct change *ch = arg;
-	struct err e = { 0 };
+	struct errand *x = mem_new(sizeof(*x));
+	struct timespec until;
+	enum rc rc;
 
-	if (configure_front(ch->mmd, change_done, ch, &e) == RC_OK)
-		return;
-	ch->e = e;
-	change_done(ch);
+	x->mmd = m;
+	x->hear = hear;
+	(void)clock_gettime(CLOCK_REALTIME, &until); /* tidy: what pthread_cond_timedwait takes */
+	until.tv_sec += ERRAND_WAIT_S;
+	(void)pthread_mutex_lock(&m->lock);
+	if (m->closing) {
+		(void)err_set(&x->e, RC_AGAIN, "mmd is stopping");
+		x->done = true;
+	} else {
+		x->next = m->errands;
+		m->errands = x;
+		loop_post(m->loop, errand_begin, x);
+	}
+	while (!x->done && pthread_cond_timedwait(&m->done, &m->lock, &until) != ETIMEDOUT)
+		;
+	x->left = !x->done;
+	rc = x->done ? x->e.code
+	             : err_set(e, RC_AGAIN, "mm-smtpd did not answer for %d s", ERRAND_WAIT_S);
+	if (x->done && rc != RC_OK)
+		*e = x->e;
+	if (x->done)
+		free(x);
+	(void)pthread_mutex_unlock(&m->lock);
+	return rc;
+}
+
+/* The loop has ended: who waits for it is told. */
+static void close_errands(struct mmd *m)
+{
+	(void)pthread_mutex_lock(&m->lock);
+	m->closing = true;
+	while (m->errands) {
+		struct errand *x = m->errands;
+
+		m->errands = x->next;
+		(void)err_set(&x->e, RC_AGAIN, "mmd is stopping");
+		x->done = true;
+		if (x->left)
+			free(x);
+	}
+	(void)pthread_cond_broadcast(&m->done);
+	(void)pthread_mutex_unlock(&m->lock);
 }
 
 static enum rc on_changed(void *arg, struct err *e)
 {
-	struct mmd *m = arg;
-	struct change *ch = mem_new(sizeof(*ch));
-	struct timespec until;
-	enum rc rc;
+	enum rc rc = run_errand(arg, false, e);
 
-	ch->mmd = m;
-	ch->holders = 2;
-	MUST(pthread_mutex_init(&ch->lock, NULL) == 0);
-	MUST(pthread_cond_init(&ch->changed, NULL) == 0);
-	loop_post(m->loop, change_begin, ch);
-	(void)clock_gettime(CLOCK_REALTIME, &until); /* tidy: what pthread_cond_timedwait takes */
-	until.tv_sec += APPLY_WAIT_S;
-	(void)pthread_mutex_lock(&ch->lock);
-	while (!ch->done && pthread_cond_timedwait(&ch->changed, &ch->lock, &until) != ETIMEDOUT)
-		;
-	rc = ch->done ? ch->e.code : RC_AGAIN;
-	if (rc != RC_OK)
-		*e = ch->e;
-	(void)pthread_mutex_unlock(&ch->lock);
 	if (rc == RC_AGAIN)
-		(void)err_set(e, rc, "it is stored, but mm-smtpd did not take it yet");
-	else if (rc != RC_OK)
-		(void)err_in(e, "it is stored, but can't take effect");
-	change_release(ch);
-	return rc;
+		return err_in(e, "it is stored, but mm-smtpd did not take it yet");
+	return rc == RC_OK ? rc : err_in(e, "it is stored, but can't take effect");
+}
+
+static void on_hear(void *arg)
+{
+	struct err e;
+
+	if (run_errand(arg, true, &e) != RC_OK)
+		log_warn("the spool is counted without the newest messages: %s", e.text);
 }
 
 /* ---- events ---- */
@@ -358,6 +396,7 @@ static enum rc start(struct mmd *m, struct err *e)
 	enum rc rc;
 
 	m->engine->changed = on_changed;
+	m->engine->hear = on_hear;
 	m->engine->changed_arg = m;
 	m->smtp.floor_ms = 0;
 	m->front = front_new(m->loop, m->engine->spool, &front_ops, m);
@@ -375,6 +414,7 @@ static void stop(struct mmd *m)
 {
 	struct err e = { 0 };
 
+	close_errands(m);
 	request_server_free(&m->requests);
 	schedule_stop(&m->schedule);
 	front_free(&m->front);
@@ -431,7 +471,9 @@ static const struct cli_spec spec = {
 int main(int argc, char **argv)
 {
 	struct cli c;
-	struct mmd m = { .cli = &c };
+	struct mmd m = { .cli = &c,
+		         .lock = PTHREAD_MUTEX_INITIALIZER,
+		         .done = PTHREAD_COND_INITIALIZER };
 	struct err e = { 0 };
 	int status;
 
