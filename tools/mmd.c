@@ -225,11 +225,13 @@ static void errand_done(void *arg)
 static void errand_begin(void *arg)
 {
 	struct errand *x = arg;
+	struct err e = { 0 };
 
 	if (x->hear)
 		front_hear(x->mmd->front);
-	else if (configure_front(x->mmd, errand_done, x, &x->e) == RC_OK)
-		return;
+	else if (configure_front(x->mmd, errand_done, x, &e) == RC_OK)
+		return; /* what `e` holds then is of no error */
+	x->e = e;
 	errand_done(x);
 }
 
