@@ -80,6 +80,30 @@ static enum rc next_line(struct lines *l, struct slice *line, uint64_t *offset, 
 	}
 }
 
+/* The line just given (the window may move) and the one behind it, which is not taken. */
+static enum rc peek_behind(struct lines *l, struct slice *line, struct slice *behind, struct err *e)
+{
+	size_t len = line->len;
+	enum rc rc;
+
+	l->next -= len;
+	for (;;) {
+		struct slice both = slice_from(buf_slice(&l->window), l->next);
+		struct slice rest = slice_from(both, len);
+		size_t lf = slice_find_byte(rest, '\n');
+
+		if (lf != SIZE_MAX || l->end) {
+			*line = slice_part(both, 0, len);
+			*behind = lf != SIZE_MAX ? slice_part(rest, 0, lf + 1) : rest;
+			l->next += len;
+			return RC_OK;
+		}
+		rc = fill(l, e);
+		if (rc != RC_OK)
+			return rc;
+	}
+}
+
 static bool is_empty(struct slice line)
 {
 	return slice_equal(line, slice_str("\n")) || slice_equal(line, slice_str("\r\n"));
@@ -95,6 +119,39 @@ static struct slice unquote(struct slice line)
 	if (n && slice_equal(slice_part(line, n, 5), slice_str("From ")))
 		return slice_from(line, 1);
 	return line;
+}
+
+static bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* "Thu Jan  1 00:00:00 2026" in any order and with zones: a time and a year. */
+static bool has_date(struct slice line)
+{
+	bool time = false;
+	bool year = false;
+
+	for (size_t i = 1; i + 2 < line.len; i++)
+		time = time || (line.at[i] == ':' && is_digit(line.at[i - 1]) &&
+		                is_digit(line.at[i + 1]) && is_digit(line.at[i + 2]));
+	while (line.len) {
+		struct slice word = slice_trim(slice_cut(line, ' ', &line));
+
+		year = year || (word.len == 4 && is_digit(word.at[0]) && is_digit(word.at[1]) &&
+		                is_digit(word.at[2]) && is_digit(word.at[3]));
+	}
+	return time && year;
+}
+
+/* "Name:" in front. */
+static bool is_header(struct slice line)
+{
+	size_t n = 0;
+
+	while (n < line.len && line.at[n] > ' ' && line.at[n] < 0x7f && line.at[n] != ':')
+		n++;
+	return n > 0 && n < line.len && line.at[n] == ':';
 }
 
 struct mbox {
@@ -141,6 +198,21 @@ static void add_line(struct mbox *m, struct slice line)
 		m->too_long = true;
 }
 
+/* Does the "From " line behind an empty one begin a message? Programs that don't quote leave "From
+ * here on" in texts: so it has a date, or a header follows. */
+static enum rc separates(struct mbox *m, struct slice *line, bool *yes, struct err *e)
+{
+	struct slice next;
+	enum rc rc;
+
+	*yes = !m->inside || has_date(*line);
+	if (*yes)
+		return RC_OK;
+	rc = peek_behind(&m->lines, line, &next, e);
+	*yes = rc == RC_OK && is_header(next);
+	return rc;
+}
+
 static enum rc read_mbox(struct mbox *m, struct err *e)
 {
 	struct slice line;
@@ -149,14 +221,18 @@ static enum rc read_mbox(struct mbox *m, struct err *e)
 	enum rc rc;
 
 	while ((rc = next_line(&m->lines, &line, &offset, e)) == RC_OK && line.len) {
-		if (after_blank && slice_equal(slice_part(line, 0, 5), slice_str("From "))) {
+		bool begins = false;
+
+		if (after_blank && slice_equal(slice_part(line, 0, 5), slice_str("From ")))
+			rc = separates(m, &line, &begins, e);
+		if (rc == RC_OK && begins)
 			rc = give_message(m, e);
-			if (rc != RC_OK)
-				return rc;
+		if (rc != RC_OK)
+			return rc;
+		if (begins)
 			begin_message(m, offset);
-		} else if (m->inside) {
+		else if (m->inside)
 			add_line(m, line);
-		}
 		after_blank = is_empty(line);
 	}
 	return rc == RC_OK ? give_message(m, e) : rc;
