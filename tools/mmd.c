@@ -25,6 +25,13 @@
 #define ERRAND_WAIT_S   20
 #define DRAIN_MS        30000
 
+/* What smtp.tls_cert and smtp.tls_key name, read together or not at all. */
+struct certificates {
+	struct tls_cert at[MAX_CERTS]; /* into pem */
+	struct buf pem[MAX_CERTS][2];  /* certificate, key */
+	size_t count;
+};
+
 struct mmd {
 	struct cli *cli;
 	json_t *config; /* the configuration file */
@@ -35,8 +42,7 @@ struct mmd {
 	struct schedule *schedule;
 	struct engine_options options;
 	struct front_options smtp;
-	struct tls_cert certs[MAX_CERTS];
-	struct buf pem[MAX_CERTS][2]; /* certificate, key */
+	struct certificates *certificates;
 	int sweep_minute;
 	int status;
 	pthread_mutex_t lock; /* below */
@@ -57,37 +63,68 @@ static const char *pem_path(const json_t *smtp, const char *member, size_t i)
 	return json_string_value(json_array_get(value, i));
 }
 
+static void certificates_free(struct certificates **c)
+{
+	for (size_t i = 0; *c && i < MAX_CERTS; i++) {
+		buf_free(&(*c)->pem[i][0]);
+		buf_free(&(*c)->pem[i][1]);
+	}
+	free(*c);
+	*c = NULL;
+}
+
 static enum rc read_pem(const json_t *smtp, const char *member, size_t i, struct buf *out,
                         struct err *e)
 {
-	buf_clear(out);
-	if (file_read_all(pem_path(smtp, member, i), out, e) != RC_OK)
+	const char *path = pem_path(smtp, member, i);
+
+	if (!path)
+		return err_set(e, RC_INVALID,
+		               "configuration: smtp.tls_cert and smtp.tls_key belong together");
+	if (file_read_all(path, out, e) != RC_OK)
 		return err_in(e, "configuration: smtp.%s", member);
 	return RC_OK;
 }
 
-static enum rc read_certificates(struct mmd *m, struct err *e)
+static enum rc read_certificates(const json_t *smtp, struct certificates **out, struct err *e)
 {
-	const json_t *smtp = json_object_get(m->config, "smtp");
+	struct certificates *c = mem_new(sizeof(*c));
 	enum rc rc = RC_OK;
-	size_t n = 0;
 
-	while (rc == RC_OK && n < MAX_CERTS &&
-	       (pem_path(smtp, "tls_cert", n) || pem_path(smtp, "tls_key", n))) {
-		if (!pem_path(smtp, "tls_cert", n) || !pem_path(smtp, "tls_key", n))
-			return err_set(
-			        e, RC_INVALID,
-			        "configuration: smtp.tls_cert and smtp.tls_key belong together");
-		rc = read_pem(smtp, "tls_cert", n, &m->pem[n][0], e);
-		if (rc == RC_OK)
-			rc = read_pem(smtp, "tls_key", n, &m->pem[n][1], e);
-		m->certs[n] =
-		        (struct tls_cert) { buf_slice(&m->pem[n][0]), buf_slice(&m->pem[n][1]) };
-		n++;
+	for (size_t i = 0; i < MAX_CERTS; i++) {
+		buf_init(&c->pem[i][0], 1 << 20);
+		buf_init(&c->pem[i][1], 1 << 20);
 	}
-	m->smtp.certs = m->certs;
-	m->smtp.cert_count = n;
+	for (size_t i = 0; rc == RC_OK && i <= MAX_CERTS &&
+	                   (pem_path(smtp, "tls_cert", i) || pem_path(smtp, "tls_key", i));
+	     i++) {
+		if (i == MAX_CERTS) {
+			rc = err_set(e, RC_INVALID,
+			             "configuration: smtp.tls_cert: at most %d certificates",
+			             MAX_CERTS);
+			break;
+		}
+		rc = read_pem(smtp, "tls_cert", i, &c->pem[i][0], e);
+		if (rc == RC_OK)
+			rc = read_pem(smtp, "tls_key", i, &c->pem[i][1], e);
+		c->at[i] = (struct tls_cert) { buf_slice(&c->pem[i][0]), buf_slice(&c->pem[i][1]) };
+		c->count++;
+	}
+	if (rc != RC_OK)
+		certificates_free(&c);
+	*out = c;
 	return rc;
+}
+
+/* Returns those that were used until now. */
+static struct certificates *use_certificates(struct mmd *m, struct certificates *c)
+{
+	struct certificates *old = m->certificates;
+
+	m->certificates = c;
+	m->smtp.certs = c->at;
+	m->smtp.cert_count = c->count;
+	return old;
 }
 
 static enum rc check_members(const json_t *object, const char *where, const char *const *known,
@@ -117,6 +154,7 @@ static enum rc read_smtp(struct mmd *m, struct err *e)
 	int64_t connections = json_member_int(smtp, "max_connections", 0);
 	int64_t per_address = json_member_int(smtp, "max_per_address", 0);
 	int64_t message = json_member_int(smtp, "max_message", 0);
+	struct certificates *c;
 	enum rc rc = check_members(smtp, "smtp.", known, COUNT(known), e);
 
 	if (rc != RC_OK)
@@ -132,7 +170,10 @@ static enum rc read_smtp(struct mmd *m, struct err *e)
 	m->smtp.max_connections = (unsigned)connections;
 	m->smtp.max_per_address = (unsigned)per_address;
 	m->smtp.max_message = (uint64_t)message;
-	return read_certificates(m, e);
+	rc = read_certificates(smtp, &c, e);
+	if (rc == RC_OK)
+		(void)use_certificates(m, c); /* the first ones */
+	return rc;
 }
 
 static enum rc read_config(struct mmd *m, struct err *e)
@@ -344,16 +385,26 @@ static void on_terminate(void *arg)
 	front_stop(m->front);
 }
 
-/* New certificates, from the files that the configuration names. */
+/* New certificates, from the files that the configuration names. When they are no good, the old
+ * ones stay, for the next change too. */
 static void on_reload(void *arg)
 {
 	struct mmd *m = arg;
+	struct certificates *c;
 	struct err e = { 0 };
 
-	if (read_certificates(m, &e) != RC_OK || configure_front(m, NULL, NULL, &e) != RC_OK)
+	if (read_certificates(json_object_get(m->config, "smtp"), &c, &e) != RC_OK) {
 		log_error("reload: %s", e.text);
-	else
+		return;
+	}
+	c = use_certificates(m, c);
+	if (configure_front(m, NULL, NULL, &e) == RC_OK) {
 		log_info("reloaded the certificate");
+	} else {
+		log_error("reload: %s", e.text);
+		c = use_certificates(m, c);
+	}
+	certificates_free(&c);
 }
 
 static void stop_broken(void *arg)
@@ -487,10 +538,6 @@ int main(int argc, char **argv)
 	crypt_init();
 	tls_init();
 	(void)signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < MAX_CERTS; i++) {
-		buf_init(&m.pem[i][0], 1 << 20);
-		buf_init(&m.pem[i][1], 1 << 20);
-	}
 	m.options = (struct engine_options) { .dir = c.data,
 		                              .key_file = c.key_file,
 		                              .program = "mmd",
@@ -503,10 +550,7 @@ int main(int argc, char **argv)
 		status = run(&m, &e);
 	}
 	json_decref(m.config);
-	for (size_t i = 0; i < MAX_CERTS; i++) {
-		buf_free(&m.pem[i][0]);
-		buf_free(&m.pem[i][1]);
-	}
+	certificates_free(&m.certificates);
 	cli_free(&c);
 	return status;
 }
