@@ -198,15 +198,18 @@ static void add_line(struct mbox *m, struct slice line)
 		m->too_long = true;
 }
 
-/* Does the "From " line behind an empty one begin a message? Programs that don't quote leave "From
- * here on" in texts: so it has a date, or a header follows. */
-static enum rc separates(struct mbox *m, struct slice *line, bool *yes, struct err *e)
+/* Does a "From " line begin a message? Programs that don't quote leave "From here on" in texts,
+ * others write no empty line in front of it. So of three signs two must be there: an empty line in
+ * front, a date (or Netscape's "-"), a header behind. */
+static enum rc separates(struct mbox *m, struct slice *line, bool after_blank, bool *yes,
+                         struct err *e)
 {
+	bool dated = has_date(*line) || slice_equal(slice_trim(*line), slice_str("From -"));
 	struct slice next;
 	enum rc rc;
 
-	*yes = !m->inside || has_date(*line);
-	if (*yes)
+	*yes = !m->inside || (after_blank && dated);
+	if (*yes || (!after_blank && !dated))
 		return RC_OK;
 	rc = peek_behind(&m->lines, line, &next, e);
 	*yes = rc == RC_OK && is_header(next);
@@ -223,8 +226,8 @@ static enum rc read_mbox(struct mbox *m, struct err *e)
 	while ((rc = next_line(&m->lines, &line, &offset, e)) == RC_OK && line.len) {
 		bool begins = false;
 
-		if (after_blank && slice_equal(slice_part(line, 0, 5), slice_str("From ")))
-			rc = separates(m, &line, &begins, e);
+		if (slice_equal(slice_part(line, 0, 5), slice_str("From ")))
+			rc = separates(m, &line, after_blank, &begins, e);
 		if (rc == RC_OK && begins)
 			rc = give_message(m, e);
 		if (rc != RC_OK)

@@ -78,12 +78,14 @@ def mbox_without_a_newline_at_the_end():
 
 @test
 def mbox_of_a_program_that_does_not_quote():
-    """Its texts have "From " behind an empty line: a separator has a date, or a header behind it."""
+    """A separator has two of: an empty line in front, a date, a header behind it."""
     messages = [text(200, b'a\n\nFrom here on we sell lanterns\nand soup\n'), text(201, b'\nFrom 9:30 to 10:00: tea\n\nb\n'), text(202)]
-    data = mbox(messages[:2], quote=False) + b'From -\n' + messages[2] + b'\n'
+    messages += [text(203, b'a\nFrom: b\nFrom nine\nTo: five\n'), text(204)]
+    # The last one has no empty line in front.
+    data = mbox(messages[:2], quote=False) + b'From -\n' + messages[2] + b'\n' + mbox(messages[3:4], quote=False)[:-1] + mbox(messages[4:])
     path = put(os.path.join(folder('a'), 'unquoted.mbox'), data)
     before = archived()
-    equal(outcomes(imported(path)), {'stored': 3}, 'outcomes')
+    equal(outcomes(imported(path)), {'stored': 5}, 'outcomes')
     equal(archived() - before, sums(messages), 'bytes')
 
 @test
