@@ -180,6 +180,38 @@ static json_t *added_headers(const struct rule_outcome *o, const struct rule_exe
 	return list;
 }
 
+/* Recipients that are in no archive because a rule dropped them: nothing else would tell. */
+static json_t *dropped_recipients(const struct rule_outcome *o)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < o->execution_count; i++) {
+		const struct rule_execution *x = &o->executions[i];
+		json_t *one;
+		json_t *who;
+
+		if (x->what->kind != RULE_DROP)
+			continue;
+		one = json_object();
+		who = json_array();
+		json_put_int(one, "rule", x->rule);
+		json_put_text(one, "rule_name", slice_str(x->rule_name));
+		for (size_t k = 0; k < x->recipient_count; k++)
+			json_push(who, json_of_slice(o->recipients[x->recipients[k]].address));
+		json_put(one, "recipients", who);
+		json_push(list, one);
+	}
+	return list;
+}
+
+static void put_unless_empty(json_t *o, const char *name, json_t *list)
+{
+	if (json_array_size(list))
+		json_put(o, name, list);
+	else
+		json_decref(list);
+}
+
 static json_t *describe(const struct rule_set *rs, const struct rule_outcome *o,
                         const struct rule_execution *x)
 {
@@ -199,14 +231,9 @@ static json_t *describe(const struct rule_set *rs, const struct rule_outcome *o,
 	json_put(d, "recipients", covered);
 	for (size_t i = o->envelope_count; i < o->recipient_count; i++)
 		json_push(replaced, json_of_slice(o->recipients[i].address));
-	if (json_array_size(replaced))
-		json_put(d, "replaced", replaced);
-	else
-		json_decref(replaced);
-	if (json_array_size(headers))
-		json_put(d, "headers", headers);
-	else
-		json_decref(headers);
+	put_unless_empty(d, "replaced", replaced);
+	put_unless_empty(d, "headers", headers);
+	put_unless_empty(d, "dropped", dropped_recipients(o));
 	return d;
 }
 
