@@ -16,7 +16,7 @@
 /* Spool */
 #define LIMIT_SPOOL_INLINE 262144 /* larger messages stream into a file of their own */
 
-/* MIME pre-scan: GMime dies or explodes past these (spec: reliability 3.2) */
+/* MIME pre-scan: GMime dies or explodes past these */
 #define LIMIT_HEADER_BLOCK  1048576
 #define LIMIT_HEADERS       10000
 #define LIMIT_HEADER        262144

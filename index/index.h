@@ -19,7 +19,7 @@
  *          once (the same error), then all of it is to be added again.
  * Threads  One writer (add, commit, seal, remove, reset). index_view may be used by any thread; each
  *          view belongs to one thread and sees the shards as they were when it was opened.
- * On disk  docs/formats/index.md, "Shard". The list of shards is a table of control.db (`shard`), whose
+ * On disk  docs/formats.md, "Shard". The list of shards is a table of control.db (`shard`), whose
  *          rows are derived: a missing one is rebuilt from the files and the key ring.
  */
 #ifndef MM_INDEX_INDEX_H

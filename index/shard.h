@@ -7,7 +7,7 @@
  * Fails    RC_CORRUPT names file and page or chunk; RC_INVALID for a format or tokenizer that this
  *          program doesn't know (reindex makes the shard anew).
  * Threads  A connection belongs to one thread at a time.
- * On disk  docs/formats/index.md, "Shard"
+ * On disk  docs/formats.md, "Shard"
  */
 #ifndef MM_INDEX_SHARD_H
 #define MM_INDEX_SHARD_H

@@ -11,7 +11,7 @@
  * Fails    RC_INVALID names the member and the rule: `RuleSets[0].Rules[2].Actions[0]: "Relay" is not
  *          built yet; it comes with the outbound queue`. RC_NOTFOUND for show, version, passwd.
  * Threads  As the struct db: one at a time.
- * On disk  docs/formats/resources.md: tables resource, resource_version, archive_number, password
+ * On disk  docs/formats.md, "Resources"
  */
 #ifndef MM_INGEST_RESOURCES_H
 #define MM_INGEST_RESOURCES_H

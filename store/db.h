@@ -12,7 +12,7 @@
  * Fails    RC_CORRUPT for a page that doesn't authenticate; RC_CRYPTO when the first page doesn't
  *          (wrong key); RC_NOSPACE; RC_AGAIN when another connection holds the write lock for 10 s.
  * Threads  A connection belongs to one thread at a time.
- * On disk  docs/formats/index.md, "Encrypted database", "Sealed database"
+ * On disk  docs/formats.md, "Encrypted database", "Sealed database"
  */
 #ifndef MM_STORE_DB_H
 #define MM_STORE_DB_H

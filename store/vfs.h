@@ -10,7 +10,7 @@
  * Keys     A connection gets its key by the number that vfs_key_add gave, as URI parameter "key", so
  *          no key is ever text.
  * Threads  Any.
- * On disk  docs/formats/index.md
+ * On disk  docs/formats.md, "Encrypted database", "Sealed database"
  */
 #ifndef MM_STORE_VFS_H
 #define MM_STORE_VFS_H

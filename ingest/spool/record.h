@@ -13,7 +13,7 @@
  *          Kn is wiped. Within a record every 64 KiB piece is one AEAD box: nonce = piece number and
  *          a flag on the last piece; the record's header is bound to each piece.
  * Threads  Pure functions.
- * On disk  docs/formats/spool.md
+ * On disk  docs/formats.md, "Spool"
  */
 #ifndef MM_INGEST_SPOOL_RECORD_H
 #define MM_INGEST_SPOOL_RECORD_H

@@ -20,7 +20,7 @@
  * Fails    RC_NOSPACE when the spool's limit or the disk is full. RC_IO from spool_next is a read error of
  *          the system: nothing was skipped, call again or stop.
  * Threads  spool_next, spool_done, spool_positions: one thread (the pipeline). The others: any.
- * On disk  docs/formats/spool.md
+ * On disk  docs/formats.md, "Spool"
  */
 #ifndef MM_INGEST_SPOOL_SPOOL_H
 #define MM_INGEST_SPOOL_SPOOL_H
