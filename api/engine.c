@@ -477,21 +477,39 @@ enum rc engine_account(struct engine *en, const char *event, const char *who, js
 	return rc == RC_OK ? audit_sync(en->audit, e) : rc;
 }
 
+struct repacking {
+	struct engine *en;
+	struct block_list *blocks;
+};
+
+static void repacked_block(void *arg, const struct store_block *b)
+{
+	const struct repacking *r = arg;
+
+	block_list_add(r->blocks, b);
+}
+
+static enum rc account_repacked(void *arg, struct err *e)
+{
+	struct repacking *r = arg;
+	enum rc rc = block_list_account(&r->blocks, r->en->audit, true, e);
+
+	r->blocks = block_list_new();
+	return rc == RC_OK ? audit_sync(r->en->audit, e) : rc;
+}
+
 enum rc engine_repack(struct engine *en, struct err *e)
 {
-	struct block_list *blocks = block_list_new();
+	struct repacking r = { en, block_list_new() };
+	const struct store_repacked to = { repacked_block, account_repacked, &r };
 	enum rc rc;
-	enum rc accounted;
+	enum rc emptied;
 
 	(void)pthread_mutex_lock(&en->writing);
-	rc = store_repack(en->store, (int32_t)day_of_ms(clock_now_ms()), block_list_add, blocks, e);
-	accounted = block_list_account(&blocks, en->audit, true, rc == RC_OK ? e : NULL);
-	if (rc == RC_OK)
-		rc = accounted;
-	if (rc == RC_OK)
-		rc = audit_sync(en->audit, e);
+	rc = store_repack(en->store, (int32_t)day_of_ms(clock_now_ms()), &to, e);
+	emptied = block_list_account(&r.blocks, en->audit, true, rc == RC_OK ? e : NULL);
 	(void)pthread_mutex_unlock(&en->writing);
-	return rc;
+	return rc == RC_OK ? emptied : rc;
 }
 
 /* ---- options ---- */

@@ -532,6 +532,8 @@ static enum rc seal(struct index *ix, struct shard *s, struct err *e)
 	if (rc == RC_OK)
 		rc = catalogue_put(ix, sealed, e);
 	if (rc != RC_OK) {
+		/* The open file goes on being written, so this one may not be found beside it. */
+		sealed->remove_file = true;
 		shard_drop(sealed);
 		return rc;
 	}

@@ -161,7 +161,12 @@ static enum rc take_segment(void *arg, const char *name, struct err *e)
 
 	if (is_unfinished(name)) { /* a rewrite that a crash ended; the old files are still there */
 		char *path = path_join(l->a->dir, name);
+		char final[21] = { 0 };
 
+		/* Its blocks may be in the audit log: the serial is used up. */
+		memcpy(final, name, MIN_OF(strlen(name), sizeof(final) - 1));
+		if (serial_parse(final, &serial))
+			l->st->last_serial = MAX_OF(l->st->last_serial, serial);
 		rc = file_remove(path, e);
 		free(path);
 		return rc;

@@ -102,9 +102,15 @@ enum rc store_pending_blocks(struct store *st,
  * rewrites those of which less than half is live, block by block, so roots stay as they were. */
 enum rc store_forget(struct store *st, struct err *e) MUST_USE;
 /* Rewrites the segments of days before `day` whose blocks are small into full blocks, and removes
- * the old ones when the new are synced. `on_block` as in store_sync. */
-enum rc store_repack(struct store *st, int32_t day,
-		     void (*on_block)(void *arg, const struct store_block *b), void *arg,
+ * the old ones when the new are synced. Before new blocks take the place of old ones `on_block` is
+ * called for each, as in store_sync, then `account`, which makes that last: a crash leaves no block
+ * that the audit log doesn't know. Either may be NULL. */
+struct store_repacked {
+	void (*on_block)(void *arg, const struct store_block *b);
+	enum rc (*account)(void *arg, struct err *e);
+	void *arg;
+};
+enum rc store_repack(struct store *st, int32_t day, const struct store_repacked *to,
 		     struct err *e) MUST_USE;
 
 struct store_totals {

@@ -252,6 +252,7 @@ struct lot_weight {
 
 struct repack {
 	struct store *st;
+	const struct store_repacked *to;
 	struct archive *a;
 	int32_t day;
 	struct segment **group; /* the segments that become one */
@@ -375,6 +376,14 @@ static enum rc move_lot(struct repack *r, uint64_t lot, struct err *e)
 	return rc == RC_OK ? block_flush(r->st, &r->ob, &r->written, e) : rc;
 }
 
+/* What is to be known of the new blocks before they count. */
+static enum rc tell(struct repack *r, struct err *e)
+{
+	for (size_t i = 0; r->to->on_block && i < r->written.n; i++)
+		r->to->on_block(r->to->arg, &r->written.at[i]);
+	return r->to->account ? r->to->account(r->to->arg, e) : RC_OK;
+}
+
 static enum rc move_group(struct repack *r, struct err *e)
 {
 	const struct segment_header *h = &r->group[0]->h;
@@ -388,6 +397,8 @@ static enum rc move_group(struct repack *r, struct err *e)
 		if (l->live)
 			rc = move_lot(r, l->lot, e);
 	buf_free(&r->ob.plain);
+	if (rc == RC_OK && r->fresh->nblocks)
+		rc = tell(r, e);
 	if (rc != RC_OK || !r->fresh->nblocks) {
 		abandon(r->fresh);
 		return rc;
@@ -395,8 +406,7 @@ static enum rc move_group(struct repack *r, struct err *e)
 	return replace(r->st, r->a, r->fresh, r->group, r->ngroup, e);
 }
 
-static enum rc repack_group(struct repack *r, void (*on_block)(void *, const struct store_block *),
-                            void *arg, struct err *e)
+static enum rc repack_group(struct repack *r, struct err *e)
 {
 	struct lot_weight *l;
 	struct lot_weight *next;
@@ -416,11 +426,8 @@ static enum rc repack_group(struct repack *r, void (*on_block)(void *, const str
 	if (rc == RC_CORRUPT) {
 		log_warn("segments of archive %u are not repacked: %s", r->a->number,
 		         e ? e->text : "damage");
-		r->written.n = 0;
 		rc = RC_OK;
 	}
-	for (size_t i = 0; rc == RC_OK && on_block && i < r->written.n; i++)
-		on_block(arg, &r->written.at[i]);
 	r->written.n = 0;
 	for (size_t i = 0; i < r->ngroup; i++)
 		segment_unpin(r->st, r->group[i]);
@@ -456,9 +463,7 @@ static void gather(struct repack *r, struct segment **all, size_t n, bool *taken
 	}
 }
 
-static enum rc repack_archive(struct repack *r,
-                              void (*on_block)(void *, const struct store_block *), void *arg,
-                              struct err *e)
+static enum rc repack_archive(struct repack *r, struct err *e)
 {
 	size_t n;
 	struct segment **all = list_of(r->st, r->a, &n);
@@ -470,7 +475,7 @@ static enum rc repack_archive(struct repack *r,
 		gather(r, all, n, taken);
 		if (!r->ngroup)
 			break;
-		rc = repack_group(r, on_block, arg, e);
+		rc = repack_group(r, e);
 	} while (rc == RC_OK);
 	free(r->group);
 	free(taken);
@@ -478,18 +483,16 @@ static enum rc repack_archive(struct repack *r,
 	return rc;
 }
 
-enum rc store_repack(struct store *st, int32_t day,
-                     void (*on_block)(void *arg, const struct store_block *b), void *arg,
-                     struct err *e)
+enum rc store_repack(struct store *st, int32_t day, const struct store_repacked *to, struct err *e)
 {
-	struct repack r = { .st = st, .day = day };
+	struct repack r = { .st = st, .to = to, .day = day };
 	enum rc rc = RC_OK;
 
 	buf_init(&r.raw, MESSAGE_RAW);
 	for (size_t i = 0; i < st->narchives && rc == RC_OK; i++) {
 		r.a = st->archives[i];
 		if (!r.a->dead)
-			rc = repack_archive(&r, on_block, arg, e);
+			rc = repack_archive(&r, e);
 	}
 	buf_free(&r.raw);
 	written_free(&r.written);

@@ -889,7 +889,9 @@ static void test_repack(void **state)
 	store_count(f.st, 1, &t);
 	disk = t.disk_bytes;
 	f.blocks = 0;
-	EXPECT_OK(store_repack(f.st, today(), count_block, &f, &f.e), &f.e);
+	EXPECT_OK(store_repack(f.st, today(), &(struct store_repacked) { count_block, NULL, &f },
+	                       &f.e),
+	          &f.e);
 	told = f.blocks;
 	assert_true(told > 0);
 	after = walk(&f, 0);
@@ -905,8 +907,50 @@ static void test_repack(void **state)
 	assert_int_equal(walk(&f, 1).blocks, told);
 	/* There is nothing more to gain. */
 	f.blocks = 0;
-	EXPECT_OK(store_repack(f.st, today(), count_block, &f, &f.e), &f.e);
+	EXPECT_OK(store_repack(f.st, today(), &(struct store_repacked) { count_block, NULL, &f },
+	                       &f.e),
+	          &f.e);
 	assert_int_equal(f.blocks, 0);
+	end(&f);
+}
+
+static enum rc refuse_blocks(void *arg, struct err *e)
+{
+	struct fixture *f = arg;
+
+	f->blocks += 1000;
+	return err_set(e, RC_NOSPACE, "the audit log is full");
+}
+
+/* New blocks that can't be accounted for don't take the place of the old ones. */
+static void test_repack_unaccounted(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct names before;
+	struct names after;
+
+	(void)state;
+	begin(&f, 0, 65536);
+	for (int i = 0; i < 20; i++) {
+		add(&f, 1, today() - 30, 2000, &seed);
+		sync_store(&f);
+	}
+	list_segments(&f, 1, &before);
+	f.blocks = 0;
+	assert_int_equal(store_repack(f.st, today(),
+	                              &(struct store_repacked) { count_block, refuse_blocks, &f },
+	                              &f.e),
+	                 RC_NOSPACE);
+	assert_true(f.blocks > 1000); /* told first, then accounted for */
+	list_segments(&f, 1, &after);
+	assert_int_equal(after.n, before.n);
+	assert_string_equal(after.paths[0], before.paths[0]);
+	check(&f);
+	reopen(&f);
+	check(&f);
+	names_free(&before);
+	names_free(&after);
 	end(&f);
 }
 
@@ -928,7 +972,7 @@ static void test_crash_in_repack(void **state)
 	list_segments(&f, 1, &l);
 	assert_int_equal(l.n, 1);
 	slurp(l.paths[0], &b);
-	EXPECT_OK(store_repack(f.st, today(), NULL, NULL, &f.e), &f.e);
+	EXPECT_OK(store_repack(f.st, today(), &(struct store_repacked) { NULL }, &f.e), &f.e);
 	assert_false(file_exists(l.paths[0]));
 	close_all(&f);
 	spew(l.paths[0], buf_slice(&b));
@@ -1212,7 +1256,9 @@ static void test_readers(void **state)
 			r.synced = i + 1;
 		}
 		if (i % 80 == 79)
-			EXPECT_OK(store_repack(f.st, today() + 1, NULL, NULL, &f.e), &f.e);
+			EXPECT_OK(store_repack(f.st, today() + 1, &(struct store_repacked) { NULL },
+			                       &f.e),
+			          &f.e);
 	}
 	r.stop = true;
 	for (size_t i = 0; i < COUNT(threads); i++)
@@ -1242,6 +1288,7 @@ int main(void)
 		cmocka_unit_test(test_forgotten_while_buffered),
 		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_repack),
+		cmocka_unit_test(test_repack_unaccounted),
 		cmocka_unit_test(test_crash_in_repack),
 		cmocka_unit_test(test_pending_blocks),
 		cmocka_unit_test(test_roots),
