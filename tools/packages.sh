@@ -9,7 +9,7 @@ BUILD_PACKAGES="
 
 TEST_PACKAGES="
 	libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 universal-ctags git python3 swaks
-	libnet-ssleay-perl procps strace sqlite3"
+	libnet-ssleay-perl procps strace sqlite3 zstd"
 
 # install_packages NAME... installs what is missing, and nothing when nothing is.
 install_packages()
