@@ -223,11 +223,37 @@ static enum rc open_data(struct engine *en, const struct engine_options *opt, st
 	return rc;
 }
 
+/* Accepted messages that the disk has lost: their ids are lost too, so the place stands for them.
+ * On the pipeline's thread, with `writing` held. */
+static void record_damage(void *app, uint64_t file, uint64_t offset, const char *text)
+{
+	struct engine *en = app;
+	struct disposition d = { .received_ms = clock_now_ms(),
+		                 .kind = DISPOSITION_LOST,
+		                 .rule = -1 };
+	uint8_t place[8] = { 0 };
+	struct spool_totals spool;
+	struct err e = { 0 };
+
+	spool_backlog(en->spool, &spool);
+	if (spool.damaged == en->damaged)
+		return; /* of a header's second copy: nothing is lost */
+	en->damaged = spool.damaged;
+	put_le64(place, offset);
+	d.id = id_make(0, (uint32_t)file & ((UINT32_C(1) << ID_SEQUENCE_BITS) - 1), place);
+	(void)snprintf(d.text, sizeof(d.text), "spool file %llu at %llu: %.150s",
+	               (unsigned long long)file, (unsigned long long)offset, text);
+	if (disposition_put(en->control, &d, &e) != RC_OK)
+		log_error("the loss is not recorded: %s", e.text);
+}
+
 static enum rc open_spool(struct engine *en, const struct engine_options *opt, struct err *e)
 {
 	struct spool_position *positions = NULL;
 	struct spool_options so = { .file_bytes = opt->spool_file_bytes,
-		                    .max_bytes = opt->spool_max_bytes };
+		                    .max_bytes = opt->spool_max_bytes,
+		                    .damage = record_damage,
+		                    .app = en };
 	enum rc rc = pipeline_positions(en->control, &positions, &so.positions_count, e);
 
 	so.positions = positions;

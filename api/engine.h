@@ -58,6 +58,7 @@ struct engine {
 	struct config    *config;
 	struct import_line *import_line; /* api/op_import.c; with `importing` held */
 	int64_t           opened_ms;
+	uint64_t          damaged; /* records of the spool whose loss is recorded */
 	/* Called, with no lock held, when resources or passwords have changed; mmd reconfigures its front
 	 * and returns when new connections see it. */
 	enum rc (*changed)(void *arg, struct err *e);
