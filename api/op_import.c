@@ -265,6 +265,8 @@ static enum rc wait_for(struct import *im, uint64_t most, bool files, struct err
 		if (poll(&p, 1, owed ? RETRY_MS : 1000) > 0)
 			spool_writer_reap(im->writer);
 		pay_debts(line);
+		/* A file given just now may have completed a commit. */
+		spool_writer_flush(im->writer);
 		if (!owed || moved(im) != before) {
 			before = moved(im);
 			since = clock_mono_ms();
