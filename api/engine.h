@@ -59,13 +59,16 @@ struct engine {
 	struct import_line *import_line; /* api/op_import.c; with `importing` held */
 	int64_t           opened_ms;
 	uint64_t          damaged; /* records of the spool whose loss is recorded */
+	/* Called before a change of resources is committed: can the front work with it? It then holds what
+	 * it needs for it until `changed`. */
+	enum rc (*prepare)(void *arg, struct config *c, struct err *e);
 	/* Called, with no lock held, when resources or passwords have changed; mmd reconfigures its front
 	 * and returns when new connections see it. */
 	enum rc (*changed)(void *arg, struct err *e);
 	/* Called, with no lock held, before the spool is counted: what was acknowledged is known to it when
 	 * this returns. */
 	void (*hear)(void *arg);
-	void *changed_arg; /* of both */
+	void *changed_arg; /* of these */
 	void (*broken)(void *arg); /* from engine_options */
 	void *broken_arg;
 };

@@ -121,18 +121,43 @@ static json_t *describe_changes(const struct apply_result *a)
 	return list;
 }
 
-static enum rc account_apply(void *arg, const struct apply_result *a, struct err *e)
-{
-	struct request *r = arg;
-	json_t *detail = json_object();
+struct applying {
+	struct request *r;
+	bool prepared; /* the front holds something for it */
+};
 
+static enum rc account_apply(void *arg, const struct apply_result *a, struct config *c,
+                             struct err *e)
+{
+	struct applying *p = arg;
+	struct engine *en = p->r->en;
+	enum rc rc = en->prepare ? en->prepare(en->changed_arg, c, e) : RC_OK;
+	json_t *detail;
+
+	if (rc != RC_OK)
+		return rc;
+	p->prepared = en->prepare != NULL;
+	detail = json_object();
 	json_put(detail, "changes", describe_changes(a));
-	return engine_account(r->en, "apply", r->who, detail, e);
+	return engine_account(en, "apply", p->r->who, detail, e);
+}
+
+static json_t *describe_apply(const struct apply_result *a)
+{
+	json_t *o = json_object();
+
+	json_put(o, "changes", describe_changes(a));
+	put_count(o, "created", a->created);
+	put_count(o, "updated", a->updated);
+	put_count(o, "unchanged", a->unchanged);
+	return o;
 }
 
 enum rc op_apply(struct request *r, struct err *e)
 {
-	struct apply_result a = { .before_commit = account_apply, .arg = r };
+	struct applying p = { .r = r };
+	struct apply_result a = { .before_commit = account_apply, .arg = &p };
+	struct err ignored;
 	struct slice text;
 	enum rc rc = request_text(r, "text", &text, e);
 
@@ -144,14 +169,12 @@ enum rc op_apply(struct request *r, struct err *e)
 		rc = engine_reload(r->en, e);
 	(void)pthread_mutex_unlock(&r->en->writing);
 	if (rc == RC_OK) {
-		r->result = json_object();
-		json_put(r->result, "changes", describe_changes(&a));
-		put_count(r->result, "created", a.created);
-		put_count(r->result, "updated", a.updated);
-		put_count(r->result, "unchanged", a.unchanged);
+		r->result = describe_apply(&a);
+		if (r->en->changed)
+			rc = r->en->changed(r->en->changed_arg, e);
+	} else if (p.prepared) {
+		(void)!r->en->changed(r->en->changed_arg, &ignored);
 	}
-	if (rc == RC_OK && r->en->changed)
-		rc = r->en->changed(r->en->changed_arg, e);
 	apply_result_free(&a);
 	return rc;
 }

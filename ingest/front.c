@@ -112,7 +112,8 @@ static void send_everything(struct front *f)
 	to_child(f, WIRE_CONFIG, buf_slice(&f->config), NULL);
 	send_pause(f);
 	for (struct listener *l = f->listeners; l; l = l->next)
-		send_listener(f, l);
+		if (l->number) /* else it is prepared, and not in use */
+			send_listener(f, l);
 	send_mark(f, f->last_mark);
 }
 
@@ -574,6 +575,18 @@ static void add_mark(struct front *f, void (*done)(void *arg), void *arg)
 	while (*at)
 		at = &(*at)->next;
 	*at = m;
+}
+
+enum rc front_prepare(struct front *f, const struct front_options *opt, const struct config *c,
+                      struct err *e)
+{
+	enum rc rc = check_tls(opt, c, e);
+
+	if (rc == RC_OK)
+		rc = want_listeners(f, c, e);
+	if (rc != RC_OK)
+		drop_listeners(f, true);
+	return rc;
 }
 
 enum rc front_configure(struct front *f, const struct front_options *opt, const json_t *snapshot,

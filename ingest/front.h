@@ -66,6 +66,9 @@ struct front *front_new(struct loop *l, struct spool *sp, const struct front_ops
 enum rc front_configure(struct front *f, const struct front_options *opt, const json_t *snapshot,
 			const struct config *c, void (*done)(void *arg), void *arg,
 			struct err *e) MUST_USE;
+/* Can front_configure do it? Binds what is new and keeps it until then; a failure changes nothing. */
+enum rc front_prepare(struct front *f, const struct front_options *opt, const struct config *c,
+		      struct err *e) MUST_USE;
 /* 452 to MAIL until it is taken back; for a backlog that grows too large. */
 void front_pause(struct front *f, bool pause);
 /* Takes what mm-smtpd has told, now: a message whose sender has its 250 is then known to the spool. */

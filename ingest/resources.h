@@ -34,6 +34,8 @@ enum resource_kind {
 
 enum apply_what { APPLY_UNCHANGED, APPLY_CREATED, APPLY_UPDATED };
 
+struct config;
+
 struct apply_change {
 	enum resource_kind kind;
 	enum apply_what what;
@@ -50,8 +52,10 @@ struct apply_result {
 	size_t updated;
 	size_t unchanged;
 	/* Called after everything is validated and written, before COMMIT (for the audit entry, which
-	 * goes first); not called when nothing changed. Not RC_OK takes all back. May be NULL. */
-	enum rc (*before_commit)(void *arg, const struct apply_result *r, struct err *e);
+	 * goes first); `c` is what will be the configuration. Not called when nothing changed. Not RC_OK
+	 * takes all back. May be NULL. */
+	enum rc (*before_commit)(void *arg, const struct apply_result *r, struct config *c,
+				 struct err *e);
 	void *arg;
 };
 

@@ -481,20 +481,19 @@ static enum rc check_listens(const struct apply *a, const struct config *c)
 }
 
 /* A broken configuration never gets in: what will be loaded is compiled before it is committed. */
-static enum rc check_state(const struct apply *a)
+static enum rc check_state(const struct apply *a, struct config **c)
 {
-	struct config *c = NULL;
 	json_t *snapshot;
 	enum rc rc = resources_snapshot(a->control, &snapshot, a->e);
 
+	*c = NULL;
 	if (rc != RC_OK)
 		return rc;
-	rc = config_new(&c, snapshot, a->e);
+	rc = config_new(c, snapshot, a->e);
 	if (rc == RC_OK)
-		rc = check_listens(a, c);
+		rc = check_listens(a, *c);
 	else if (rc == RC_NOTFOUND)
 		rc = err_set(a->e, RC_INVALID, "%s", a->e ? a->e->text : "");
-	config_unref(&c);
 	json_decref(snapshot);
 	return rc;
 }
@@ -521,13 +520,15 @@ static enum rc apply_items(struct apply *a)
 static enum rc apply_in_transaction(struct apply *a)
 {
 	struct apply_result *r = a->result;
+	struct config *c;
 	enum rc rc = apply_items(a);
 
 	if (rc != RC_OK || r->created + r->updated == 0)
 		return rc;
-	rc = check_state(a);
+	rc = check_state(a, &c);
 	if (rc == RC_OK && r->before_commit)
-		rc = r->before_commit(r->arg, r, a->e);
+		rc = r->before_commit(r->arg, r, c, a->e);
+	config_unref(&c);
 	return rc;
 }
 

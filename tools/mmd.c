@@ -233,15 +233,24 @@ static enum rc configure_front(struct mmd *m, void (*done)(void *arg), void *arg
 	return rc;
 }
 
+enum errand_kind { ERRAND_PREPARE, ERRAND_CONFIGURE, ERRAND_HEAR };
+
 /* What a request's thread waits for, and the loop's thread does. */
 struct errand {
 	struct errand *next; /* of all that are under way */
 	struct mmd *mmd;
-	bool hear; /* else: the front is configured anew */
+	enum errand_kind what;
+	struct config *config; /* ERRAND_PREPARE */
 	bool done;
 	bool left; /* who asked waits no longer: it is freed when done */
 	struct err e;
 };
+
+static void errand_free(struct errand *x)
+{
+	config_unref(&x->config);
+	free(x);
+}
 
 /* On the loop's thread; also when nobody will do it any more. */
 static void errand_done(void *arg)
@@ -257,7 +266,7 @@ static void errand_done(void *arg)
 		*at = x->next;
 	x->done = true;
 	if (x->left)
-		free(x);
+		errand_free(x);
 	else
 		(void)pthread_cond_broadcast(&m->done);
 	(void)pthread_mutex_unlock(&m->lock);
@@ -268,23 +277,28 @@ static void errand_begin(void *arg)
 	struct errand *x = arg;
 	struct err e = { 0 };
 
-	if (x->hear)
+	if (x->what == ERRAND_HEAR)
 		front_hear(x->mmd->front);
-	else if (configure_front(x->mmd, errand_done, x, &e) == RC_OK)
-		return; /* what `e` holds then is of no error */
+	else if (x->what == ERRAND_CONFIGURE &&
+	         configure_front(x->mmd, errand_done, x, &e) == RC_OK)
+		return;
+	else if (x->what == ERRAND_PREPARE &&
+	         front_prepare(x->mmd->front, &x->mmd->smtp, x->config, &e) == RC_OK)
+		e = (struct err) { 0 }; /* what it holds is of no error */
 	x->e = e;
 	errand_done(x);
 }
 
 /* RC_AGAIN: not done within the time, or mmd is stopping. */
-static enum rc run_errand(struct mmd *m, bool hear, struct err *e)
+static enum rc run_errand(struct mmd *m, enum errand_kind what, struct config *c, struct err *e)
 {
 	struct errand *x = mem_new(sizeof(*x));
 	struct timespec until;
 	enum rc rc;
 
 	x->mmd = m;
-	x->hear = hear;
+	x->what = what;
+	x->config = c ? config_ref(c) : NULL;
 	(void)clock_gettime(CLOCK_REALTIME, &until); /* tidy: what pthread_cond_timedwait takes */
 	until.tv_sec += ERRAND_WAIT_S;
 	(void)pthread_mutex_lock(&m->lock);
@@ -304,7 +318,7 @@ static enum rc run_errand(struct mmd *m, bool hear, struct err *e)
 	if (x->done && rc != RC_OK)
 		*e = x->e;
 	if (x->done)
-		free(x);
+		errand_free(x);
 	(void)pthread_mutex_unlock(&m->lock);
 	return rc;
 }
@@ -321,15 +335,20 @@ static void close_errands(struct mmd *m)
 		(void)err_set(&x->e, RC_AGAIN, "mmd is stopping");
 		x->done = true;
 		if (x->left)
-			free(x);
+			errand_free(x);
 	}
 	(void)pthread_cond_broadcast(&m->done);
 	(void)pthread_mutex_unlock(&m->lock);
 }
 
+static enum rc on_prepare(void *arg, struct config *c, struct err *e)
+{
+	return run_errand(arg, ERRAND_PREPARE, c, e);
+}
+
 static enum rc on_changed(void *arg, struct err *e)
 {
-	enum rc rc = run_errand(arg, false, e);
+	enum rc rc = run_errand(arg, ERRAND_CONFIGURE, NULL, e);
 
 	if (rc == RC_AGAIN)
 		return err_in(e, "it is stored, but mm-smtpd did not take it yet");
@@ -340,7 +359,7 @@ static void on_hear(void *arg)
 {
 	struct err e;
 
-	if (run_errand(arg, true, &e) != RC_OK)
+	if (run_errand(arg, ERRAND_HEAR, NULL, &e) != RC_OK)
 		log_warn("the spool is counted without the newest messages: %s", e.text);
 }
 
@@ -448,6 +467,7 @@ static enum rc start(struct mmd *m, struct err *e)
 	char *path = path_join(m->options.dir, "mmd.sock");
 	enum rc rc;
 
+	m->engine->prepare = on_prepare;
 	m->engine->changed = on_changed;
 	m->engine->hear = on_hear;
 	m->engine->changed_arg = m;

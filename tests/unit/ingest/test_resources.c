@@ -479,8 +479,9 @@ static void test_references(void **state)
 	config_unref(&c);
 }
 
-static enum rc refuse(void *arg, const struct apply_result *r, struct err *e)
+static enum rc refuse(void *arg, const struct apply_result *r, struct config *c, struct err *e)
 {
+	assert_int_equal(config_archive_count(c), 2);
 	*(size_t *)arg = r->count;
 	return err_set(e, RC_IO, "no audit");
 }
