@@ -40,10 +40,17 @@ def children(site, name):
             pass
     return found
 
+def confined(pid):
+    """It has entered its sandbox, so it is at work. One that is killed while it starts is another case: mmd tries five times, then ends."""
+    try:
+        return 'Seccomp:\t2' in open('/proc/%d/status' % pid).read()
+    except OSError:
+        return False
+
 def some_children(site, name):
     """The same, once there are some: a worker is started again when there is mail for it, which may be long after the kill."""
     for _ in range(3000):
-        found = children(site, name)
+        found = [pid for pid in children(site, name) if confined(pid)]
         if found:
             return found
         time.sleep(0.01)
