@@ -137,7 +137,7 @@ static void progress(void *app, uint64_t file, uint64_t offset, uint64_t message
 {
 	struct import_line *line = app;
 
-	spool_durable(line->en->spool, file, offset, messages);
+	spool_durable(line->en->spool, SPOOL_WRITER_IMPORT, file, offset, messages);
 	pipeline_wake(line->en->pipeline);
 }
 

@@ -209,7 +209,7 @@ static bool on_durable(struct front *f, struct slice body)
 
 	if (!r.ok || r.rest.len)
 		return false;
-	spool_durable(f->spool, file, offset, messages);
+	spool_durable(f->spool, SPOOL_WRITER_SMTP, file, offset, messages);
 	f->ops->durable(f->arg);
 	return true;
 }

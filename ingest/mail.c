@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/codec.h"
+#include "base/limits.h"
 
 static enum policy_tls tls_of(struct slice version)
 {
@@ -43,8 +44,6 @@ static void read_receipt(struct mail *m, const json_t *receipt, const json_t *mo
 	m->odd = json_member_text(receipt, "odd");
 	m->tls = tls_of(json_member_text(json_object_get(receipt, "tls"), "version"));
 	m->tls_wrapped = json_member_bool(receipt, "tls_wrapped", false);
-	m->archive = (uint32_t)json_member_int(receipt, "archive", 0);
-	m->import = m->archive != 0;
 	read_recipients(m, receipt, more);
 }
 
@@ -52,8 +51,8 @@ static enum rc read_import(struct mail *m, const json_t *receipt, struct err *e)
 {
 	int64_t received_ms = json_member_int(receipt, "received_ms", -1);
 
-	if (!m->import)
-		return RC_OK;
+	m->import = true;
+	m->archive = (uint32_t)json_member_int(receipt, "archive", 0);
 	if (!hex_decode(m->ledger, sizeof(m->ledger), json_member_text(receipt, "ledger")))
 		return err_set(e, RC_INVALID, "an imported message has no ledger key");
 	if (received_ms >= 0) {
@@ -64,7 +63,7 @@ static enum rc read_import(struct mail *m, const json_t *receipt, struct err *e)
 }
 
 enum rc mail_read(struct mail *m, const struct message_id *id, int64_t received_ms,
-                  struct slice meta, struct err *e)
+                  struct slice meta, bool import, struct err *e)
 {
 	enum rc rc;
 
@@ -73,7 +72,12 @@ enum rc mail_read(struct mail *m, const struct message_id *id, int64_t received_
 	if (rc != RC_OK)
 		return err_in(e, "what is kept beside the message");
 	read_receipt(m, m->json, NULL);
-	return read_import(m, m->json, e);
+	if (import)
+		return read_import(m, m->json, e);
+	/* More never passed the gate, and rules would take long over them. */
+	if (m->recipient_count > LIMIT_SMTP_RECIPIENTS)
+		return err_set(e, RC_INVALID, "%zu recipients", m->recipient_count);
+	return RC_OK;
 }
 
 enum rc mail_read_stored(struct mail *m, const struct message_id *id, struct slice meta,

@@ -73,8 +73,8 @@ static enum rc fill_batch(struct pipeline *p, struct batch *b, struct err *e)
 static enum rc read_envelope(struct item *it)
 {
 	struct err e = { 0 };
-	enum rc rc =
-	        mail_read(&it->mail, &it->record.id, it->record.received_ms, it->record.meta, &e);
+	enum rc rc = mail_read(&it->mail, &it->record.id, it->record.received_ms, it->record.meta,
+	                       it->record.writer == SPOOL_WRITER_IMPORT, &e);
 	char id[ID_TEXT + 1];
 
 	it->readable = rc == RC_OK;

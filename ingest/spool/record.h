@@ -72,7 +72,7 @@ struct spool_header { /* of a record */
 
 struct spool_trailer {
 	struct message_id id;
-	int64_t           received_ms;
+	int64_t           received_ms; /* that of the id; readers believe the id */
 	uint32_t          flags; /* 0 */
 	uint32_t          meta_bytes;
 	uint64_t          raw_bytes;

@@ -265,7 +265,8 @@ static enum rc attach_big(struct live_file *f, struct spool_found *found, struct
 	enum rc rc = read_big(f->sp, found, &r->bytes, &why);
 
 	if (rc == RC_NOTFOUND || rc == RC_CORRUPT) {
-		mark_referenced(f, found);
+		/* Who doesn't know the key may not own the file: it stays until nobody can refer to
+		 * it. */
 		tell_damage(f, found->begin, 1, why.text);
 		return RC_NOTFOUND;
 	}
@@ -283,8 +284,9 @@ static enum rc attach_big(struct live_file *f, struct spool_found *found, struct
 
 static void deliver(struct live_file *f, const struct spool_found *found, struct spool_record *r)
 {
+	r->writer = f->writer;
 	r->id = found->trailer.id;
-	r->received_ms = found->trailer.received_ms;
+	r->received_ms = id_received_ms(&r->id); /* the other could be any number */
 	r->meta = found->meta;
 	r->raw = found->raw;
 	memcpy(r->sha256, found->trailer.sha256, sizeof(r->sha256));

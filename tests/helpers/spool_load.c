@@ -238,7 +238,7 @@ static void need_big(void *app)
 
 static void on_progress(void *app, uint64_t file, uint64_t offset, uint64_t messages)
 {
-	spool_durable(((struct load *)app)->sp, file, offset, messages);
+	spool_durable(((struct load *)app)->sp, 0, file, offset, messages);
 }
 
 static void on_done(void *app, void *cookie, const struct message_id *id, int64_t received_ms,

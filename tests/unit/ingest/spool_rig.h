@@ -108,7 +108,7 @@ UNUSED static void rig_progress(void *app, uint64_t file, uint64_t offset, uint6
 		return;
 	rig->last_file = file;
 	rig->last_offset = offset;
-	spool_durable(rig->sp, file, offset, messages);
+	spool_durable(rig->sp, rig->writer.writer, file, offset, messages);
 }
 
 UNUSED static void rig_done(void *app, void *cookie, const struct message_id *id,

@@ -63,7 +63,7 @@ static void on_need_big(void *app)
 
 static void on_progress(void *app, uint64_t file, uint64_t offset, uint64_t messages)
 {
-	spool_durable(((struct rig *)app)->spool, file, offset, messages);
+	spool_durable(((struct rig *)app)->spool, SPOOL_WRITER_SMTP, file, offset, messages);
 }
 
 static const struct gate_host host = { on_need_file, on_need_big, on_progress };
