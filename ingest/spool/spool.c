@@ -15,8 +15,8 @@
 #define DEFAULT_MAX_BYTES (UINT64_C(4) << 30)
 #define DEFAULT_SPARES    4
 #define NUMBER_DIGITS     8
-
 #define BIGS_BESIDE       1000 /* big files that are given out and empty */
+
 static const char *const suffixes[] = { [SPOOL_NAME_FILE] = ".spool", [SPOOL_NAME_BIG] = ".big" };
 
 char *spool_path(const struct spool *sp, uint64_t number, enum spool_name kind)
@@ -118,8 +118,8 @@ static enum rc open_settled(struct opening *o, uint64_t number, const struct key
 		return rc;
 	}
 	f->settled = true;
-	for (size_t i = 0; i < o->sp->opt.positions_count; i++)
 	f->writer = key->class;
+	for (size_t i = 0; i < o->sp->opt.positions_count; i++)
 		if (o->sp->opt.positions[i].file == number)
 			f->done = f->delivered = o->sp->opt.positions[i];
 	*o->files_end = f;
@@ -345,7 +345,6 @@ static uint64_t disk_bytes(const struct spool *sp)
 	return sum;
 }
 
-/* Reserves a number and, for a spool file, a spare or the room for a new one. */
 /* Big files are asked for one by one, and an empty one takes no room: their number has a limit too.
  */
 static bool too_many_bigs(const struct spool *sp)
@@ -357,6 +356,7 @@ static bool too_many_bigs(const struct spool *sp)
 	return n >= BIGS_BESIDE + sp->opt.max_bytes / LIMIT_SPOOL_INLINE;
 }
 
+/* Reserves a number and, for a spool file, a spare or the room for a new one. */
 static enum rc reserve(struct spool *sp, uint64_t bytes, uint64_t *number, uint64_t *spare,
                        struct err *e)
 {
@@ -377,9 +377,9 @@ static enum rc reserve(struct spool *sp, uint64_t bytes, uint64_t *number, uint6
 	} else if (used >= sp->opt.max_bytes || bytes > sp->opt.max_bytes - used) {
 		rc = err_set(e, RC_NOSPACE, "the spool holds %llu of %llu bytes",
 		             (unsigned long long)used, (unsigned long long)sp->opt.max_bytes);
-	} else {
 	} else if (!bytes && too_many_bigs(sp)) {
 		rc = err_set(e, RC_NOSPACE, "the spool holds as many big files as it may");
+	} else {
 		sp->making += bytes;
 	}
 	if (rc == RC_OK)
