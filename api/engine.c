@@ -335,6 +335,11 @@ static enum rc recover(struct engine *en, struct err *e)
 	engine_sweep(en, c, &s);
 	if (rc == RC_OK)
 		rc = sweep_recover(&s, &report, e);
+	if (rc == RC_CORRUPT) {
+		/* Who can't start can't repair; the next run goes on with it. */
+		log_error("an interrupted purge can't be finished yet: %s", e->text);
+		rc = RC_OK;
+	}
 	free((void *)(uintptr_t)s.archives);
 	config_unref(&c);
 	if (rc == RC_OK)

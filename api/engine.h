@@ -68,6 +68,8 @@ struct engine {
 	/* Called, with no lock held, before the spool is counted: what was acknowledged is known to it when
 	 * this returns. */
 	void (*hear)(void *arg);
+	/* Ends the front's current spool file soon. */
+	void (*end_files)(void *arg);
 	void *changed_arg; /* of these */
 	void (*broken)(void *arg); /* from engine_options */
 	void *broken_arg;

@@ -137,7 +137,7 @@ static void progress(void *app, uint64_t file, uint64_t offset, uint64_t message
 {
 	struct import_line *line = app;
 
-	spool_durable(line->en->spool, SPOOL_WRITER_IMPORT, file, offset, messages);
+	spool_durable(line->en->spool, file, offset, messages);
 	pipeline_wake(line->en->pipeline);
 }
 
@@ -221,6 +221,14 @@ static enum rc get_writer(struct import *im, struct err *e)
 	if (rc == RC_OK)
 		spool_writer_flush(im->writer); /* asks for its files */
 	return rc;
+}
+
+void import_line_rest(struct engine *en)
+{
+	(void)pthread_mutex_lock(&en->importing);
+	if (en->import_line)
+		end_writer(en->import_line);
+	(void)pthread_mutex_unlock(&en->importing);
 }
 
 void import_line_free(struct import_line **line)

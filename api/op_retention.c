@@ -52,7 +52,7 @@ enum rc op_retention_plan(struct request *r, struct err *e)
 	json_t *detail;
 	enum rc rc;
 
-	rc = sweeping_begin(&s, r->en, e);
+	rc = sweeping_begin(&s, r->en, false, e);
 	if (rc == RC_OK)
 		rc = sweep_plan_make(&s.sweep, &plan, e);
 	if (rc == RC_OK) {
@@ -89,7 +89,7 @@ enum rc op_retention_run(struct request *r, struct err *e)
 	bool attended = !json_member_bool(r->args, "unattended", false);
 	enum rc rc;
 
-	rc = sweeping_begin(&s, r->en, e);
+	rc = sweeping_begin(&s, r->en, true, e);
 	if (rc == RC_OK)
 		rc = sweep_plan_make(&s.sweep, &plan, e);
 	if (rc == RC_OK)

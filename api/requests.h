@@ -43,6 +43,8 @@ enum rc request_id(const struct request *r, struct message_id *id, struct err *e
 /* Ends the writer that imports use; before the spool is closed. */
 struct import_line;
 void import_line_free(struct import_line **line);
+/* Ends the import writer's file, so that the spool can finish it; the next batch gets another. */
+void import_line_rest(struct engine *en);
 /* A disposition as a row; a new reference. */
 struct disposition;
 json_t *disposition_json(const struct disposition *d);

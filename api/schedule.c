@@ -75,7 +75,8 @@ static void daily(struct schedule *s)
 		log_error("merging small blocks: %s", e.text);
 }
 
-static void sweep(struct schedule *s)
+/* False: the spool is not ready for it yet. */
+static bool sweep(struct schedule *s)
 {
 	struct sweeping w;
 	struct sweep_plan plan = { 0 };
@@ -83,7 +84,7 @@ static void sweep(struct schedule *s)
 	struct err e = { 0 };
 	enum rc rc;
 
-	rc = sweeping_begin(&w, s->en, &e);
+	rc = sweeping_begin(&w, s->en, true, &e);
 	if (rc == RC_OK)
 		rc = sweep_plan_make(&w.sweep, &plan, &e);
 	if (rc == RC_OK)
@@ -95,6 +96,7 @@ static void sweep(struct schedule *s)
 		         (unsigned long long)report.messages, (unsigned long long)report.lots);
 	else if (rc != RC_OK)
 		log_error("retention: %s", e.text);
+	return rc != RC_AGAIN;
 }
 
 static void guard(struct schedule *s)
@@ -155,9 +157,10 @@ static void look(struct schedule *s)
 		s->day = day_of_ms(now_ms);
 		daily(s);
 	}
+	s->sweep_after = MIN_OF(s->sweep_after, now_ms); /* the clock may have been set back */
 	if (s->opt.sweep_minute >= 0 && last_due(s, now_ms) > s->sweep_after) {
-		s->sweep_after = last_due(s, now_ms);
-		sweep(s);
+		if (sweep(s))
+			s->sweep_after = last_due(s, now_ms);
 	}
 }
 
@@ -189,16 +192,33 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* What fell due while no mmd ran is done now: a machine that is off at that hour forgets too. */
+static enum rc last_sweep(struct engine *en, int64_t *ms, struct err *e)
+{
+	enum rc rc;
+
+	(void)pthread_mutex_lock(&en->writing);
+	rc = clockguard_last_sweep(en->control, ms, e);
+	(void)pthread_mutex_unlock(&en->writing);
+	*ms = MIN_OF(*ms, clock_now_ms());
+	return rc;
+}
+
 enum rc schedule_start(struct schedule **out, struct engine *en, const struct schedule_options *opt,
                        struct err *e)
 {
 	struct schedule *s = mem_new(sizeof(*s));
 	pthread_condattr_t attributes;
+	enum rc rc;
 
 	s->en = en;
 	s->opt = *opt;
 	s->day = day_of_ms(clock_now_ms());
-	s->sweep_after = last_due(s, clock_now_ms());
+	rc = last_sweep(en, &s->sweep_after, e);
+	if (rc != RC_OK) {
+		free(s);
+		return rc;
+	}
 	MUST(pthread_mutex_init(&s->lock, NULL) == 0);
 	MUST(pthread_condattr_init(&attributes) == 0);
 	MUST(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);

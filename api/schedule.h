@@ -2,9 +2,10 @@
  * api/schedule.h - what mmd does by the clock
  *
  * What     Every hour: the head of the audit log goes to the log and, where one is configured, to the
- *          anchor file. Once a UTC day: the audit log's daily entry, small blocks merged, the spool's current file
- *          ended (so that a sweep finds no old mail in it). At the configured time: the unattended
- *          retention sweep, under the clock guard. Every minute: the guard compares the clocks.
+ *          anchor file. Once a UTC day: the audit log's daily entry, small blocks merged, the spool's
+ *          current file ended (so that a sweep finds no old mail in it). At the configured time, or
+ *          at the start when that time passed without an mmd: the unattended retention sweep, under
+ *          the clock guard. Every minute: the guard compares the clocks.
  * Threads  One of its own; it takes the engine's `writing` for its work.
  */
 #ifndef MM_API_SCHEDULE_H

@@ -2,20 +2,50 @@
 
 #include <stdlib.h>
 
-#include "base/log.h"
+#include "api/requests.h"
+#include "base/clock.h"
 
-enum rc sweeping_begin(struct sweeping *s, struct engine *en, struct err *e)
+#define SPOOL_MS 120000 /* for the pipeline to come up with what was accepted before a sweep */
+
+/* A record in the spool has a key of its own until its file is ended and done: the files that have
+ * records are ended, and their keys waited for. Mail that comes in meanwhile is of no concern. */
+static enum rc empty_spool(struct engine *en, struct err *e)
 {
-	struct err late = { 0 };
+	int64_t from;
 
-	/* A message still in the spool keeps its own key; draining moves it to its lot first. */
-	if (pipeline_drain(en->pipeline, 60000, &late) != RC_OK)
-		log_warn("the spool is not empty before a sweep: %s", late.text);
+	import_line_rest(en);
+	if (en->hear)
+		en->hear(en->changed_arg);
+	from = clock_mono_ms();
+	if (en->end_files)
+		en->end_files(en->changed_arg);
+	while (spool_holds_since(en->spool, from)) {
+		if (pipeline_failure(en->pipeline))
+			return err_set(e, RC_IO, "the pipeline has stopped: %s",
+			               pipeline_failure(en->pipeline)->text);
+		if (clock_mono_ms() - from >= SPOOL_MS)
+			return err_set(e, RC_AGAIN,
+			               "the spool still holds what was accepted before; try again");
+		pipeline_wake(en->pipeline);
+		clock_sleep_ms(20);
+	}
+	return RC_OK;
+}
+
+enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct err *e)
+{
+	struct sweep_report report;
+	enum rc rc = run ? empty_spool(en, e) : RC_OK;
+
 	s->en = en;
 	s->config = engine_config(en);
 	(void)pthread_mutex_lock(&en->writing);
 	engine_sweep(en, s->config, &s->sweep);
-	return pipeline_checkpoint(en->pipeline, e);
+	if (rc == RC_OK)
+		rc = pipeline_checkpoint(en->pipeline, e);
+	if (rc == RC_OK && run)
+		rc = sweep_recover(&s->sweep, &report, e);
+	return rc;
 }
 
 void sweeping_end(struct sweeping *s)

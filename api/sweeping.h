@@ -1,7 +1,8 @@
 /*
  * api/sweeping.h - the writer's lock, and what a sweep works on, for as long as it takes
  *
- * The spool's finished mail is checkpointed before, so that no copy of a due message waits there.
+ * Before a run the files of the spool that hold mail are ended and waited for, so that no copy of a
+ * due message is left there, and a run that failed half way is finished.
  */
 #ifndef MM_API_SWEEPING_H
 #define MM_API_SWEEPING_H
@@ -15,7 +16,7 @@ struct sweeping {
 };
 
 /* sweeping_end is called also after a failure. */
-enum rc sweeping_begin(struct sweeping *s, struct engine *en, struct err *e) MUST_USE;
+enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct err *e) MUST_USE;
 void sweeping_end(struct sweeping *s);
 
 #endif

@@ -138,6 +138,11 @@ enum rc clockguard_check(struct db *control, unsigned days, struct err *e)
 	return RC_OK;
 }
 
+enum rc clockguard_last_sweep(struct db *control, int64_t *ms, struct err *e)
+{
+	return state_get(control, "swept_ms", clock_now_ms(), ms, e);
+}
+
 enum rc clockguard_swept(struct db *control, struct err *e)
 {
 	return state_set(control, "swept_ms", clock_now_ms(), e);

@@ -19,6 +19,8 @@ enum rc clockguard_start(struct db *control, int64_t newest_ms, struct err *e) M
 enum rc clockguard_tick(struct db *control, struct err *e) MUST_USE;
 /* RC_DENIED with the reason when an unattended sweep of `days` days must not run. */
 enum rc clockguard_check(struct db *control, unsigned days, struct err *e) MUST_USE;
+/* When a sweep ran last, or the data directory was opened first. */
+enum rc clockguard_last_sweep(struct db *control, int64_t *ms, struct err *e) MUST_USE;
 /* A sweep has run (or had nothing to do). */
 enum rc clockguard_swept(struct db *control, struct err *e) MUST_USE;
 

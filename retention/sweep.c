@@ -295,7 +295,8 @@ static enum rc destroy_lots(const struct sweep *s, const struct sweep_plan *plan
 }
 
 static enum rc record(const struct sweep *s, const struct sweep_plan *plan, const char *who,
-                      const struct sweep_report *report, struct sha256 **ids, struct err *e)
+                      bool resumed, const struct sweep_report *report, struct sha256 **ids,
+                      struct err *e)
 {
 	uint8_t hash[32];
 	char text[65];
@@ -304,10 +305,11 @@ static enum rc record(const struct sweep *s, const struct sweep_plan *plan, cons
 	sha256_end(ids, hash);
 	hex_encode(text, hash, sizeof(hash));
 	rc = audit_add(s->audit, "purge_done", who,
-	               json_pack("{s:s,s:I,s:I,s:i,s:s,s:o}", "plan", plan->id, "lots",
-	                         (json_int_t)report->lots, "messages", (json_int_t)report->messages,
-	                         "shards", (int)report->shards_rewritten, "ids_sha256", text,
-	                         "what", describe_lots(plan)),
+	               json_pack("{s:s,s:b,s:I,s:I,s:i,s:s,s:o}", "plan", plan->id, "resumed",
+	                         resumed, "lots", (json_int_t)report->lots, "messages",
+	                         (json_int_t)report->messages, "shards",
+	                         (int)report->shards_rewritten, "ids_sha256", text, "what",
+	                         describe_lots(plan)),
 	               e);
 	if (rc == RC_OK)
 		rc = audit_sync(s->audit, e);
@@ -336,7 +338,7 @@ static enum rc carry_out(const struct sweep *s, const struct sweep_plan *plan, c
 	ids = sha256_new();
 	rc = destroy_lots(s, plan, ids, report, e);
 	if (rc == RC_OK)
-		rc = record(s, plan, who, report, &ids, e);
+		rc = record(s, plan, who, resumed, report, &ids, e);
 	if (ids)
 		sha256_end(&ids, unused);
 	return rc == RC_OK ? RC_OK : err_in(e, "purge under plan %s", plan->id);
@@ -358,6 +360,18 @@ static enum rc refuse(const struct sweep *s, const struct sweep_plan *plan, cons
 	return code;
 }
 
+/* Nothing is due. A clock that is not trusted must not say when that was. */
+static enum rc run_empty(const struct sweep *s, const struct sweep_plan *plan, bool attended,
+                         struct err *e)
+{
+	struct err why = { 0 };
+	enum rc rc = attended ? RC_OK : sweep_guard(s, plan, &why);
+
+	if (rc == RC_OK)
+		return clockguard_swept(s->control, e);
+	return rc == RC_DENIED ? RC_OK : err_set(e, rc, "%s", why.text);
+}
+
 enum rc sweep_run(const struct sweep *s, const struct sweep_plan *plan, const char *who,
                   bool attended, struct sweep_report *report, struct err *e)
 {
@@ -366,9 +380,14 @@ enum rc sweep_run(const struct sweep *s, const struct sweep_plan *plan, const ch
 
 	*report = (struct sweep_report) { 0 };
 	if (plan->count == 0)
-		return clockguard_swept(s->control, e);
-	if (!attended && sweep_guard(s, plan, e) != RC_OK)
-		return refuse(s, plan, who, e);
+		return run_empty(s, plan, attended, e);
+	if (!attended) {
+		rc = sweep_guard(s, plan, e);
+		if (rc == RC_DENIED)
+			return refuse(s, plan, who, e);
+		if (rc != RC_OK)
+			return rc;
+	}
 	for (size_t i = 0; i < plan->count; i++) {
 		rc = may_destroy(s, &plan->lots[i], now_ms, e);
 		if (rc != RC_OK)

@@ -10,8 +10,9 @@
  *          It runs again when the clock has kept pace with the monotonic one for 36 h, or a person
  *          runs it (an attended run is the confirmation and is audited as such).
  * Holds    may_destroy() is asked for every lot on every path; nothing else decides.
- * Order    The audit intent is the point of no return: sweep_recover at start rolls an intent
- *          without its record forward.
+ * Order    The audit intent is the point of no return: sweep_recover, at start and before the next
+ *          plan, rolls an intent without its record forward. A record of such a run ("resumed")
+ *          counts what was left to destroy.
  * Fails    RC_HELD or RC_DENIED (guard) with nothing changed; RC_IO, RC_NOSPACE in the middle: the
  *          next sweep_recover goes on.
  * Threads  The caller holds the engine's writer lock.

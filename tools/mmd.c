@@ -470,6 +470,7 @@ static enum rc start(struct mmd *m, struct err *e)
 	m->engine->prepare = on_prepare;
 	m->engine->changed = on_changed;
 	m->engine->hear = on_hear;
+	m->engine->end_files = on_new_day;
 	m->engine->changed_arg = m;
 	m->smtp.floor_ms = 0;
 	m->front = front_new(m->loop, m->engine->spool, &front_ops, m);

@@ -28,6 +28,7 @@ struct live_file {
 	bool              settled;
 	uint64_t          durable;
 	uint64_t          messages;
+	int64_t           used_mono_ms; /* when its first record was told of */
 
 	/* The pipeline thread's; the positions also under `lock`. */
 	struct file          *file; /* while it is read */
