@@ -152,8 +152,6 @@ static enum rc remove_selected(struct removal *r, struct shard *s, struct conn *
 
 	if (sel->count == 0)
 		return RC_OK;
-	if (r->count == r->room)
-		return err_set(e, RC_LIMIT, "more than %zu shards lose messages", r->room);
 	if (sel->count < sel->rows)
 		rc = rewrite(r->ix, s, c, sel, e);
 	else
@@ -178,6 +176,9 @@ static enum rc remove_from(struct removal *r, struct shard *s, struct err *e)
 	rc = shard_borrow(s, &c, e);
 	if (rc == RC_OK)
 		rc = has_lot(c, r->lots, r->lot_count, &has, e);
+	/* Before `gone` is asked: it may count what goes, and is asked again by the next call. */
+	if (rc == RC_OK && has && r->count == r->room)
+		rc = err_set(e, RC_LIMIT, "more than %zu shards lose messages", r->room);
 	if (rc == RC_OK && has)
 		rc = select_gone(c, r->gone, r->arg, &sel, e);
 	if (rc == RC_OK)
@@ -188,20 +189,27 @@ static enum rc remove_from(struct removal *r, struct shard *s, struct err *e)
 }
 
 /* Shards that an earlier call (of an earlier process, too) replaced and whose keys still live. */
-static void report_dead(struct removal *r, uint32_t archive)
+static enum rc report_dead(struct removal *r, uint32_t archive, struct err *e)
 {
 	struct shard **list;
 	size_t count = shards_hold(r->ix, archive, true, &list);
+	enum rc rc = RC_OK;
 
 	for (size_t i = 0; i < count; i++) {
 		bool known = !list[i]->dead;
 
 		for (size_t k = 0; k < r->count; k++)
 			known = known || r->dead[k] == list[i]->key_id;
-		if (!known && r->count < r->room)
-			r->dead[r->count++] = list[i]->key_id;
+		if (known)
+			continue;
+		if (r->count == r->room) {
+			rc = err_set(e, RC_LIMIT, "more than %zu shards are dead", r->room);
+			break;
+		}
+		r->dead[r->count++] = list[i]->key_id;
 	}
 	shards_drop(&list, count);
+	return rc;
 }
 
 enum rc index_remove(struct index *ix, uint32_t archive, const uint64_t *lots, size_t count,
@@ -222,7 +230,7 @@ enum rc index_remove(struct index *ix, uint32_t archive, const uint64_t *lots, s
 		rc = remove_from(&r, list[i], e);
 	shards_drop(&list, shards);
 	if (rc == RC_OK)
-		report_dead(&r, archive);
+		rc = report_dead(&r, archive, e);
 	free(sorted);
 	*dead_count = r.count;
 	*removed = r.removed;
