@@ -321,6 +321,49 @@ static enum rc explain_disposition(struct request *r, const struct message_id *i
 	return rc;
 }
 
+struct destroyed {
+	struct config *c;
+	int32_t day;
+	struct buf text;
+};
+
+static enum rc add_destroyed(void *arg, const struct key_info *k)
+{
+	struct destroyed *d = arg;
+	char when[25];
+
+	if (k->kind != KEY_LOT || k->state != KEY_DESTROYED || k->day != d->day)
+		return RC_OK;
+	time_format(when, k->destroyed_ms);
+	for (size_t i = 0; i < config_archive_count(d->c); i++)
+		if (config_archive_at(d->c, i)->number == k->archive)
+			return buf_addf(&d->text, "%s archive %s on %s", d->text.len ? "," : "",
+			                config_archive_at(d->c, i)->name, when);
+	return RC_OK;
+}
+
+/* Nothing is kept of a destroyed message, so all that can be said is what became of its day. */
+static enum rc explain_nothing(struct request *r, struct config *c, const struct message_id *id,
+                               struct err *e)
+{
+	struct destroyed d = { .c = c, .day = (int32_t)day_of_ms(id_received_ms(id)) };
+	char when[25];
+
+	time_format(when, id_received_ms(id));
+	buf_init(&d.text, sizeof(e->text) / 2); /* a few archives are enough */
+	(void)keyring_each(r->en->keys, add_destroyed, &d);
+	if (d.text.len)
+		(void)err_set(e, RC_NOTFOUND,
+		              "nothing is known of this id. Mail of its day, %.10s, was destroyed"
+		              " after its retention:%s (mm-audit list --event purge_done)",
+		              when, buf_text(&d.text));
+	else
+		(void)err_set(e, RC_NOTFOUND,
+		              "nothing is known of this id: never accepted, or still in the spool");
+	buf_free(&d.text);
+	return RC_NOTFOUND;
+}
+
 enum rc op_why(struct request *r, struct err *e)
 {
 	struct config *c = engine_config(r->en);
@@ -341,10 +384,8 @@ enum rc op_why(struct request *r, struct err *e)
 		rc = explain_archives(r, c, &id, &found, e);
 	if (rc == RC_OK)
 		rc = explain_disposition(r, &id, &found, e);
-	config_unref(&c);
 	if (rc == RC_OK && !found)
-		return err_set(e, RC_NOTFOUND,
-		               "nothing is known of this id: never accepted, still in the spool, or"
-		               " destroyed after its retention (mm-audit list --event purge_done)");
+		rc = explain_nothing(r, c, &id, e);
+	config_unref(&c);
 	return rc;
 }
