@@ -14,7 +14,7 @@
 static const struct cli_option options[] = {
 	{ "archive", "NAME", "export from this archive" },
 	{ "to", "DIR", "the package's folder: new or empty" },
-	{ "as", "FORM", "eml (one file a message, default) or mbox (mboxrd)" },
+	{ "as", "eml|mbox", "one file a message (default), or one file for all (mboxrd)" },
 	{ "limit", "N", "at most N messages" },
 	{ "case", "TEXT", "what it is for; goes into custody.json and the audit log" },
 };

@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Each tool's --help and its man page tell of the same options and commands, with the same arguments; what a tool refuses is in neither."""
+import os, re, subprocess, sys
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from mm import *
+
+TOOLS = {'mmd': 8, 'mmctl': 1, 'mm-search': 1, 'mm-export': 1, 'mm-retention': 1, 'mm-import': 1, 'mm-audit': 1}
+SWITCHES = {'help', 'version'}
+
+def run(tool, *args):
+    return subprocess.run([os.path.join(build('asan'), tool), *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, universal_newlines=True, env={'PATH': os.environ['PATH']})
+
+def page_of(tool):
+    return open(os.path.join(ROOT, 'docs', 'man', '%s.%d.md' % (tool, TOOLS[tool])), encoding='utf-8').read()
+
+def help_of(tool):
+    """(options, commands) with their arguments, as --help lists them: {'limit': 'N'}, {'apply': 'FILE'}."""
+    p = run(tool, '--help')
+    equal(p.returncode, 0, tool + ' --help')
+    options = {m.group(1): m.group(2) or '' for m in re.finditer(r'^  --([a-z-]+)(?: (\S+))?  +\S', p.stdout, re.M)}
+    part = re.search(r'^commands:\n((?:  .*\n)+)', p.stdout, re.M)
+    commands = dict(re.match(r'  ([a-z]+) ?(.*?)  +\S', line).groups() for line in part.group(1).splitlines()) if part else {}
+    return options, commands
+
+def differences(tool, page, options, commands):
+    found = []
+    named = set(re.findall(r'(?<![\w-])--([a-z][a-z-]*)', page))
+    found += ['--%s is not in the page' % o for o in sorted(set(options) - named)]
+    found += ['--%s is in the page, not in --help' % o for o in sorted(named - set(options) - {'name'})]
+    for option, value in options.items():
+        if option in named and value and not re.search(r'--%s %s(?![\w])' % (option, re.escape(value)), page):
+            found.append('--%s %s: the page names another value' % (option, value))
+    for command, arguments in commands.items():
+        if not re.search(r'^(- .*`|    %s )%s( |`|$)' % (tool, command), page, re.M) or (arguments and arguments not in page):
+            found.append('command %s %s is not in the page' % (command, arguments))
+    words = set(re.findall(r'^    %s ([a-z]+)' % tool, page, re.M)) | set(re.findall(r'^- `([a-z]+)[ `]', page, re.M))
+    if commands:
+        found += ['command %s is in the page, not in --help' % w for w in sorted(words - set(commands))]
+    return found
+
+@test
+def help_and_page_agree():
+    found = []
+    for tool in TOOLS:
+        options, commands = help_of(tool)
+        check(len(options) >= 5, tool + ': --help lists no options')
+        found += ['%s: %s' % (tool, d) for d in differences(tool, page_of(tool), options, commands)]
+    equal(found, [], '%d differences' % len(found))
+
+@test
+def a_difference_is_seen():
+    options, commands = help_of('mmctl')
+    page = page_of('mmctl')
+    for changed in (page.replace('--timeout S', ''), page.replace('--timeout S', '--timeout MS'), page + '\n- `--fast`: faster\n',
+                    page.replace('- `apply FILE`', '- `put FILE`'), page + '\n- `destroy`: everything\n'):
+        check(changed != page and differences('mmctl', changed, options, commands), 'not seen')
+
+@test
+def what_is_unknown_is_refused():
+    for tool in TOOLS:
+        for args in (['--no-such-option'], ['--data'], ['--json=yes']):
+            p = run(tool, *args)
+            equal((p.returncode, '--help' in p.stdout), (2, True), '%s %s: %s' % (tool, args, p.stdout))
+    equal(run('mmctl', 'frobnicate', '--data', '/nowhere').returncode, 2)
+    equal(run('mmctl', 'status', '--data', '/nowhere').returncode, 3)
+    equal(run('mm-search', '--version').returncode, 0)
+
+@test
+def every_program_has_a_page():
+    for program in os.listdir(build('asan')):
+        pages = [s for s in (1, 8) if os.path.exists(os.path.join(ROOT, 'docs', 'man', '%s.%d.md' % (program, s)))]
+        check(pages or not program.startswith('mm'), program + ' has no man page')
+
+done()
