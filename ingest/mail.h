@@ -32,7 +32,8 @@ struct mail {
 	json_t *json; /* what the slices point into */
 };
 
-/* From the spool's record. Only one of an import's file may name its archive: `import`. A meta that can't be read leaves an empty envelope and RC_INVALID: the
+/* From the spool's record. `import`: of the import writer's file; only there may a record name its
+ * archive. A meta that can't be read, or with more recipients than the gate lets in, is RC_INVALID: the
  * message is archived nowhere without one, so the caller records the failure. */
 enum rc mail_read(struct mail *m, const struct message_id *id, int64_t received_ms,
 		  struct slice meta, bool import, struct err *e) MUST_USE;
