@@ -2,7 +2,7 @@
 """tests/tidy/tidy.py - the code checks itself: prints "file:line: message" and exits 1 when something is found.
 
 A line that must break a rule carries its reason: /* tidy: reason */."""
-import os, re, subprocess, sys
+import glob, os, re, subprocess, sys
 
 root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 os.chdir(root)
@@ -126,6 +126,24 @@ def check_manuals():
             if not os.path.exists('docs/man/%s.%s.md' % (name, section)):
                 problem('tools/' + tool, 1, 'no man page docs/man/%s.%s.md' % (name, section))
 
+def check_docs():
+    """Files that the documents speak of are there, and so are the pages and headings that code and documents point to."""
+    pages = ['README.md'] + glob.glob('docs/*.md') + glob.glob('docs/man/*.md')
+    for page in pages:
+        for number, line in enumerate(open(page, encoding='utf-8').read().split('\n'), 1):
+            for name in re.findall(r'`((?:%s|tests|docs)/[\w./*-]*)`' % '|'.join(FOLDERS), line):
+                if not re.search(r'/[ANS]/|NNNN', name) and not any(glob.glob(name + end) for end in ('', '.c', '.h')):
+                    problem(page, number, 'there is no %s' % name)
+            for name in re.findall(r'\]\(([^)#:]+)\)', line):
+                if not os.path.exists(os.path.join(os.path.dirname(page), name)):
+                    problem(page, number, 'a link to %s, which is not there' % name)
+    for path in list(sources()) + pages:
+        for m in re.finditer(r'(docs/[\w/-]+\.md)(?:[,:]? \(?"([^"\n]+)")?', open(path, encoding='utf-8').read()):
+            if not os.path.exists(m.group(1)):
+                problem(path, 1, 'there is no %s' % m.group(1))
+            elif m.group(2) and not re.search(r'^#+ %s$' % re.escape(m.group(2)), open(m.group(1), encoding='utf-8').read(), re.M):
+                problem(path, 1, '%s has no heading "%s"' % m.groups())
+
 def main():
     may, library = load_rules()
     for path in sources():
@@ -138,6 +156,7 @@ def main():
     check_functions()
     check_tests()
     check_manuals()
+    check_docs()
     for p in problems:
         print(p)
     sys.exit(1 if problems else 0)
