@@ -10,6 +10,7 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "retention/clockguard.h"
+#include "ingest/anchor.h"
 #include "ingest/audited.h"
 #include "ingest/disposition.h"
 #include "ingest/ledger.h"
@@ -72,6 +73,8 @@ static enum rc prepare_control(struct db *control, struct err *e)
 		rc = pipeline_prepare(control, e);
 	if (rc == RC_OK)
 		rc = sweep_prepare(control, e);
+	if (rc == RC_OK)
+		rc = anchor_prepare(control, e);
 	return rc;
 }
 
@@ -321,6 +324,18 @@ static enum rc account_pending(struct engine *en, struct err *e)
 	return rc == RC_OK ? accounted : rc;
 }
 
+/* A log that was cut is told now and by every verify. Mail is taken and found all the same. */
+static enum rc check_log(struct engine *en, struct err *e)
+{
+	enum rc rc = anchor_check(en->control, en->audit, e);
+
+	if (rc != RC_CORRUPT)
+		return rc;
+	en->log_cut = true;
+	log_error("%s", e->text);
+	return RC_OK;
+}
+
 /* What a killed process left half done in the archives, before the pipeline runs. */
 static enum rc recover(struct engine *en, struct err *e)
 {
@@ -330,6 +345,9 @@ static enum rc recover(struct engine *en, struct err *e)
 	struct config *c = engine_config(en);
 	enum rc rc;
 
+	rc = check_log(en, e);
+	if (rc != RC_OK)
+		return rc;
 	audit_head(en->audit, &head);
 	rc = clockguard_start(en->control, head.entries ? head.when_ms : 0, e);
 	engine_sweep(en, c, &s);
@@ -379,6 +397,7 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.config = config_for_pipeline,
 		.failed = pipeline_broke,
 		.arg = en,
+		.keep_anchor = en->log_cut,
 		.workers = opt->parse_workers ? opt->parse_workers : (unsigned)MAX_OF(cores, 1L),
 	};
 
@@ -423,14 +442,18 @@ void engine_close(struct engine **enp)
 {
 	struct engine *en = *enp;
 	struct err e = { 0 };
+	bool whole;
 
 	if (!en)
 		return;
+	whole = en->pipeline != NULL;
 	import_line_free(&en->import_line);
 	pipeline_free(&en->pipeline);
 	spool_close(&en->spool);
 	if (en->audit && en->store && engine_account(en, "stop", en->program, NULL, &e) != RC_OK)
 		log_error("the audit log: %s", e.text);
+	else if (whole && !en->log_cut && anchor_put(en->control, en->audit, &e) != RC_OK)
+		log_error("the audit log's head: %s", e.text);
 	config_unref(&en->config);
 	index_close(&en->index);
 	store_close(&en->store);

@@ -52,6 +52,7 @@ struct engine {
 	struct spool     *spool;
 	struct pipeline  *pipeline;
 	uint8_t           control_key[KEY_BYTES];
+	bool              log_cut; /* the audit log has not what the control database says of it */
 	pthread_mutex_t   writing;
 	pthread_mutex_t   config_lock;
 	pthread_mutex_t   importing; /* one import at a time */

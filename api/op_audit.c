@@ -1,6 +1,7 @@
 /* api/op_audit.c - the audit log's entries, and its chain */
 #include "api/ops.h"
 #include "base/codec.h"
+#include "ingest/anchor.h"
 
 struct listing {
 	struct request *r;
@@ -54,6 +55,18 @@ enum rc op_audit_list(struct request *r, struct err *e)
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
+/* The log also has to have what was on disk at the last checkpoint. */
+static enum rc check_anchor(struct engine *en, struct err *e)
+{
+	struct db *db;
+	enum rc rc = engine_control(en, &db, e);
+
+	if (rc == RC_OK)
+		rc = anchor_check(db, en->audit, e);
+	db_close(&db);
+	return rc;
+}
+
 enum rc op_audit_verify(struct request *r, struct err *e)
 {
 	struct slice line = json_member_text(r->args, "anchor");
@@ -66,6 +79,8 @@ enum rc op_audit_verify(struct request *r, struct err *e)
 		return err_set(e, RC_INVALID,
 		               "an anchor is a line \"mm-audit-head 1 ENTRIES TIME HASH\"");
 	rc = audit_verify(r->en->audit, line.at ? &anchor : NULL, &seen, e);
+	if (rc == RC_OK)
+		rc = check_anchor(r->en, e);
 	if (rc != RC_OK)
 		return rc;
 	audit_head_format(text, &seen);

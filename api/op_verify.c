@@ -4,7 +4,7 @@
  * Found are: bytes that differ from what was received (block authentication and SHA-256), messages
  * in the store but not in the index and the other way round, blocks that the audit log doesn't know
  * or knows with another root, audited blocks that are missing although their lot is alive, damaged
- * pages of shards, a broken audit chain.
+ * pages of shards and of the control database, a broken or cut audit chain.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +12,7 @@
 
 #include "api/ops.h"
 #include "base/codec.h"
+#include "ingest/anchor.h"
 #include "ingest/audited.h"
 
 struct verify {
@@ -122,10 +123,22 @@ static enum rc check_rows(struct verify *v, const struct archive_info *a, struct
 	v->archive = a->name;
 	v->number = a->number;
 	rc = index_view_open(&view, v->r->en->index, a->number, INT64_MIN, INT64_MAX, e);
-	if (rc != RC_OK)
-		return rc;
-	rc = index_view_each(view, &all, SORT_RECEIVED_DOWN, 0, check_row, v, e);
+	if (rc == RC_OK)
+		rc = index_view_each(view, &all, SORT_RECEIVED_DOWN, 0, check_row, v, e);
 	index_view_close(&view);
+	return rc == RC_CORRUPT ? problem(v, a->name, e, "%s", e->text) : rc;
+}
+
+/* Every page, for a search reads few of them. */
+static enum rc check_control(struct verify *v, struct err *e)
+{
+	char *path = path_join(v->r->en->dir, "control.db");
+	struct err why = { 0 };
+	enum rc rc = RC_OK;
+
+	if (db_check(path, v->r->en->control_key, false, &why) != RC_OK)
+		rc = problem(v, "control.db", e, "%s", why.text);
+	free(path);
 	return rc;
 }
 
@@ -136,8 +149,12 @@ static enum rc verify_all(struct verify *v, struct config *c, struct err *e)
 	struct store_totals totals;
 	enum rc rc = audit_verify(v->r->en->audit, NULL, &head, e);
 
+	if (rc == RC_OK)
+		rc = anchor_check(v->r->en->control, v->r->en->audit, e);
 	if (rc == RC_CORRUPT)
 		rc = problem(v, "audit log", e, "%s", e->text);
+	if (rc == RC_OK)
+		rc = check_control(v, e);
 	if (rc == RC_OK)
 		rc = audited_load(&v->audited, v->r->en->audit, e);
 	store_count(v->r->en->store, 0, &totals);

@@ -1,5 +1,7 @@
 #include "ingest/checkpoint.h"
 
+#include "ingest/anchor.h"
+
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -137,7 +139,11 @@ static enum rc put_rows(struct checkpoint *c, struct err *e)
 		rc = disposition_put(c->parts.control, &c->dispositions[i], e);
 	for (size_t i = 0; rc == RC_OK && i < c->ledger_count; i++)
 		rc = ledger_put(c->parts.control, &c->ledger[i], e);
-	return rc == RC_OK ? put_positions(c, e) : rc;
+	if (rc == RC_OK)
+		rc = put_positions(c, e);
+	return rc == RC_OK && !c->parts.keep_anchor
+	               ? anchor_put(c->parts.control, c->parts.audit, e)
+	               : rc;
 }
 
 static enum rc write_control(struct checkpoint *c, struct err *e)

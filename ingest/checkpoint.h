@@ -2,8 +2,8 @@
  * ingest/checkpoint.h - what the pipeline has done since the last checkpoint, and making it last
  *
  * Order    store_sync -> block roots into the audit log, synced -> index_commit -> one transaction of
- *          control.db with dispositions, ledger and spool positions -> spool_done. Each points only to
- *          what was synced before it.
+ *          control.db with dispositions, ledger, spool positions and the audit log's head -> spool_done.
+ *          Each points only to what was synced before it.
  * Threads  The pipeline's, with `writing` held.
  */
 #ifndef MM_INGEST_CHECKPOINT_H

@@ -38,6 +38,7 @@ struct pipeline_parts {
 	void (*failed)(void *arg, const struct err *e); /* on the pipeline's thread; may be NULL */
 	void    *arg;
 	unsigned workers; /* mm-parse processes */
+	bool keep_anchor; /* the audit log was cut: what it had is not forgotten (ingest/anchor.h) */
 };
 
 enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts,
