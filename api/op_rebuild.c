@@ -1,9 +1,11 @@
 /* api/op_rebuild.c - the index anew from the store, shards sealed, blocks merged */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "api/ops.h"
 #include "base/clock.h"
 #include "base/codec.h"
+#include "ingest/audited.h"
 #include "ingest/checkpoint.h"
 #include "ingest/mail.h"
 #include "ingest/parse.h"
@@ -25,6 +27,8 @@ struct waiting {
 struct rebuild {
 	struct request *r;
 	struct parse_pool *pool;
+	struct audited *audited;
+	uint32_t archive; /* 0: all */
 	struct waiting items[BATCH];
 	struct parse_job jobs[BATCH];
 	size_t count;
@@ -62,6 +66,15 @@ static enum rc tell(struct rebuild *b, struct err *e)
 	return request_row(b->r, o, e);
 }
 
+static enum rc tell_problem(struct rebuild *b, const char *where, const char *what, struct err *e)
+{
+	json_t *o = json_object();
+
+	json_put_text(o, "where", slice_str(where));
+	json_put_text(o, "problem", slice_str(what));
+	return request_row(b->r, o, e);
+}
+
 static enum rc flush(struct rebuild *b, struct err *e)
 {
 	enum rc rc = RC_OK;
@@ -94,10 +107,13 @@ static enum rc take(void *arg, uint32_t archive, const struct store_message *m, 
 {
 	struct rebuild *b = arg;
 	struct waiting *w = &b->items[b->count];
+	char id[ID_TEXT + 1];
 
+	audited_found(b->audited, m->lot);
 	if (problem) {
 		b->failed++;
-		return RC_OK;
+		id_format(id, &m->id);
+		return tell_problem(b, id, problem, e);
 	}
 	w->id = m->id;
 	w->lot = m->lot;
@@ -110,6 +126,36 @@ static enum rc take(void *arg, uint32_t archive, const struct store_message *m, 
 	b->jobs[b->count] = (struct parse_job) { .raw = buf_slice(&w->raw) };
 	b->count++;
 	return b->count == BATCH ? flush(b, e) : RC_OK;
+}
+
+/* Messages that can't be read are not indexed, and the caller hears of it. */
+static enum rc take_damage(void *arg, const char *file, const char *what, struct err *e)
+{
+	struct rebuild *b = arg;
+
+	b->failed++;
+	return tell_problem(b, file, what, e);
+}
+
+/* What the store lost without a trace, at the end of a file, was in the old index and is not in the
+ * new one. */
+static enum rc take_difference(void *arg, uint64_t lot, uint64_t given, uint64_t found,
+                               struct err *e)
+{
+	struct rebuild *b = arg;
+	struct key_info info;
+	char where[64];
+	char what[100];
+
+	if (keyring_info(b->r->en->keys, lot, &info, NULL) != RC_OK || info.state != KEY_LIVE ||
+	    (b->archive && info.archive != b->archive))
+		return RC_OK;
+	(void)snprintf(where, sizeof(where), "lot %llu of archive %u", (unsigned long long)lot,
+	               info.archive);
+	(void)snprintf(what, sizeof(what), "%llu messages were archived, %llu are there",
+	               (unsigned long long)given, (unsigned long long)found);
+	b->failed += given > found ? given - found : 1;
+	return tell_problem(b, where, what, e);
 }
 
 /* The old shards lose their keys before the new ones are written. */
@@ -135,11 +181,16 @@ static enum rc empty_index(struct engine *en, uint32_t archive, struct err *e)
 static enum rc rebuild(struct rebuild *b, uint32_t archive, struct err *e)
 {
 	struct engine *en = b->r->en;
-	struct store_visit visit = { .message = take, .arg = b };
+	struct store_visit visit = { .message = take, .damage = take_damage, .arg = b };
 	struct store_totals totals;
 	unsigned sealed;
-	enum rc rc = empty_index(en, archive, e);
+	enum rc rc = audited_load(&b->audited, en->audit, e);
 
+	b->archive = archive;
+	if (rc == RC_OK)
+		rc = index_rebuild_begin(en->index, archive, e);
+	if (rc == RC_OK)
+		rc = empty_index(en, archive, e);
 	store_count(en->store, archive, &totals);
 	b->total = totals.messages;
 	if (rc == RC_OK)
@@ -148,6 +199,11 @@ static enum rc rebuild(struct rebuild *b, uint32_t archive, struct err *e)
 		rc = flush(b, e);
 	if (rc == RC_OK)
 		rc = index_commit(en->index, e);
+	if (rc == RC_OK)
+		rc = index_rebuild_end(en->index, archive, e);
+	if (rc == RC_OK)
+		rc = audited_differences(b->audited, take_difference, b, e);
+	audited_free(&b->audited);
 	if (rc == RC_OK)
 		rc = index_seal(en->index, false, &sealed, e);
 	for (size_t i = 0; i < b->count; i++) {

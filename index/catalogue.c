@@ -16,7 +16,9 @@ static const char schema[] =
         "messages INTEGER NOT NULL, not_indexed INTEGER NOT NULL, problems INTEGER NOT NULL,"
         "received_low INTEGER NOT NULL, received_high INTEGER NOT NULL,"
         "sent_low INTEGER, sent_high INTEGER, root BLOB,"
-        "PRIMARY KEY(archive, number)) STRICT";
+        "PRIMARY KEY(archive, number)) STRICT;"
+        /* Archives whose index is not whole; 0: all. */
+        "CREATE TABLE IF NOT EXISTS rebuilding(archive INTEGER PRIMARY KEY) STRICT";
 
 enum rc catalogue_put(struct index *ix, struct shard *s, struct err *e)
 {
@@ -256,6 +258,8 @@ static enum rc load_file(struct folder *f, uint64_t number, bool sealed, struct 
 		return RC_OK;
 	}
 	s->remove_file = rc == RC_NOTFOUND;
+	if (rc == RC_NOTFOUND) /* nothing was ever in it */
+		rc = catalogue_drop(f->ix, s, e) == RC_OK ? RC_NOTFOUND : e->code;
 	if (rc == RC_OK)
 		shard_list(s);
 	else
@@ -325,26 +329,158 @@ static void mark_replaced(struct index *ix)
 				shard_set_dead(old);
 }
 
-/* Rows of files that are gone. */
-static enum rc drop_stale(struct index *ix, struct err *e)
+/* A file is removed after its key is destroyed: one that is gone before it was lost, and what was
+ * in it is not found any more. */
+static enum rc list_missing(struct index *ix, uint32_t archive, uint64_t number, uint64_t key_id,
+                            bool sealed, struct err *e)
 {
-	struct stmt *del = NULL;
+	struct shard_meta meta = { .archive = archive, .number = number };
+	struct key_info info;
+	struct shard *s;
+	enum rc rc = keyring_info(ix->kr, key_id, &info, e);
+
+	if (rc == RC_NOTFOUND || (rc == RC_OK && info.state != KEY_LIVE))
+		return RC_OK;
+	if (rc != RC_OK)
+		return rc;
+	s = shard_new(ix, &meta, sealed);
+	s->key_id = key_id;
+	(void)err_set(e, RC_CORRUPT, "%s is missing: reindex", s->path);
+	list_damaged(s, e);
+	return RC_OK;
+}
+
+static enum rc list_all_missing(struct index *ix, struct err *e)
+{
+	struct stmt *row;
+	enum rc rc = db_prepare(ix->control, &row,
+	                        "SELECT archive, number, key, sealed FROM shard WHERE "
+	                        "(archive, number) NOT IN (SELECT archive, number FROM temp.there)",
+	                        e);
+
+	if (rc != RC_OK)
+		return rc;
+	while ((rc = stmt_step(row, e)) == RC_OK) {
+		rc = list_missing(ix, (uint32_t)stmt_int(row, 0), (uint64_t)stmt_int(row, 1),
+		                  (uint64_t)stmt_int(row, 2), stmt_int(row, 3) != 0, e);
+		if (rc != RC_OK)
+			break;
+	}
+	stmt_free(&row);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+static enum rc fill_there(struct index *ix, struct err *e)
+{
+	struct stmt *add = NULL;
+	enum rc rc = db_exec(ix->control, "DELETE FROM temp.there", e);
+
+	if (rc == RC_OK)
+		rc = db_prepare(ix->control, &add, "INSERT INTO temp.there VALUES(?1, ?2)", e);
+	for (struct shard *s = ix->shards; s && rc == RC_OK; s = s->next) {
+		stmt_bind_int(add, 1, s->meta.archive);
+		stmt_bind_int(add, 2, (int64_t)s->meta.number);
+		rc = stmt_run(add, e);
+	}
+	stmt_free(&add);
+	return rc;
+}
+
+/* Rows of files that are gone: their shards were destroyed, or are missing. */
+static enum rc settle_rows(struct index *ix, struct err *e)
+{
 	enum rc rc = db_exec(ix->control, "CREATE TEMP TABLE there(archive, number)", e);
 
 	if (rc == RC_OK)
-		rc = db_prepare(ix->control, &del, "INSERT INTO temp.there VALUES(?1, ?2)", e);
-	for (struct shard *s = ix->shards; s && rc == RC_OK; s = s->next) {
-		stmt_bind_int(del, 1, s->meta.archive);
-		stmt_bind_int(del, 2, (int64_t)s->meta.number);
-		rc = stmt_run(del, e);
-	}
-	stmt_free(&del);
+		rc = fill_there(ix, e);
+	if (rc == RC_OK)
+		rc = list_all_missing(ix, e);
+	if (rc == RC_OK)
+		rc = fill_there(ix, e);
 	if (rc == RC_OK)
 		rc = db_exec(ix->control,
 		             "DELETE FROM shard WHERE (archive, number) NOT IN "
 		             "(SELECT archive, number FROM temp.there); DROP TABLE temp.there",
 		             e);
 	return rc;
+}
+
+/* ---- rebuilds ---- */
+
+bool catalogue_rebuilding(struct index *ix, uint32_t archive)
+{
+	bool found = false;
+
+	lock_index(ix);
+	for (size_t i = 0; i < ix->rebuilding_count; i++)
+		found = found || ix->rebuilding[i] == 0 || ix->rebuilding[i] == archive;
+	unlock_index(ix);
+	return found;
+}
+
+static void note_rebuilding(struct index *ix, uint32_t archive)
+{
+	lock_index(ix);
+	ix->rebuilding =
+	        mem_resize(ix->rebuilding, (ix->rebuilding_count + 1) * sizeof(*ix->rebuilding));
+	ix->rebuilding[ix->rebuilding_count++] = archive;
+	unlock_index(ix);
+}
+
+static enum rc load_rebuilding(struct index *ix, struct err *e)
+{
+	struct stmt *row;
+	enum rc rc = db_prepare(ix->control, &row, "SELECT archive FROM rebuilding", e);
+
+	if (rc != RC_OK)
+		return rc;
+	while ((rc = stmt_step(row, e)) == RC_OK)
+		note_rebuilding(ix, (uint32_t)stmt_int(row, 0));
+	stmt_free(&row);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+static enum rc change_rebuilding(struct index *ix, const char *sql, uint32_t archive, struct err *e)
+{
+	struct stmt *change;
+	enum rc rc;
+
+	if (!ix->control)
+		return RC_OK;
+	rc = db_prepare(ix->control, &change, sql, e);
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(change, 1, archive);
+	rc = stmt_run(change, e);
+	stmt_free(&change);
+	return rc;
+}
+
+enum rc index_rebuild_begin(struct index *ix, uint32_t archive, struct err *e)
+{
+	enum rc rc =
+	        change_rebuilding(ix, "INSERT OR IGNORE INTO rebuilding VALUES(?1)", archive, e);
+
+	if (rc == RC_OK)
+		note_rebuilding(ix, archive);
+	return rc;
+}
+
+enum rc index_rebuild_end(struct index *ix, uint32_t archive, struct err *e)
+{
+	enum rc rc = change_rebuilding(ix, "DELETE FROM rebuilding WHERE archive = ?1 OR ?1 = 0",
+	                               archive, e);
+	size_t left = 0;
+
+	if (rc != RC_OK)
+		return rc;
+	lock_index(ix);
+	for (size_t i = 0; i < ix->rebuilding_count && archive != 0; i++)
+		if (ix->rebuilding[i] != archive)
+			ix->rebuilding[left++] = ix->rebuilding[i];
+	ix->rebuilding_count = left;
+	unlock_index(ix);
+	return RC_OK;
 }
 
 enum rc catalogue_load(struct index *ix, struct err *e)
@@ -358,10 +494,12 @@ enum rc catalogue_load(struct index *ix, struct err *e)
 		ix->last_number = MAX_OF(ix->last_number, l.keys.list[i].object);
 	if (rc == RC_OK)
 		rc = dir_list(ix->dir, load_folder, &l, e);
+	if (rc == RC_OK && ix->control)
+		rc = settle_rows(ix, e);
 	if (rc == RC_OK)
 		mark_replaced(ix);
 	if (rc == RC_OK && ix->control)
-		rc = drop_stale(ix, e);
+		rc = load_rebuilding(ix, e);
 	free(l.keys.list);
 	return rc;
 }

@@ -229,6 +229,7 @@ void index_close(struct index **ix)
 	while ((*ix)->shards)
 		shard_unlist((*ix)->shards);
 	(void)pthread_mutex_destroy(&(*ix)->lock);
+	free((*ix)->rebuilding);
 	free((*ix)->dir);
 	free(*ix);
 	*ix = NULL;

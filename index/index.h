@@ -20,7 +20,8 @@
  * Threads  One writer (add, commit, seal, remove, reset). index_view may be used by any thread; each
  *          view belongs to one thread and sees the shards as they were when it was opened.
  * On disk  docs/formats.md, "Shard". The list of shards is a table of control.db (`shard`), whose
- *          rows are derived: a missing one is rebuilt from the files and the key ring.
+ *          rows are derived: a missing one is rebuilt from the files and the key ring. A row whose file
+ *          is gone although its key lives is a damaged shard.
  */
 #ifndef MM_INDEX_INDEX_H
 #define MM_INDEX_INDEX_H
@@ -63,6 +64,10 @@ enum rc index_remove(struct index *ix, uint32_t archive, const uint64_t *lots, s
 		     uint64_t *removed, struct err *e) MUST_USE;
 /* Unlinks files whose key the ring no longer has. Also at open. */
 enum rc index_drop_dead(struct index *ix, struct err *e) MUST_USE;
+/* Between the two the index of an archive (0: of all) is not whole, also for processes that come after
+ * one that was killed in between: its views fail with RC_CORRUPT. */
+enum rc index_rebuild_begin(struct index *ix, uint32_t archive, struct err *e) MUST_USE;
+enum rc index_rebuild_end(struct index *ix, uint32_t archive, struct err *e) MUST_USE;
 /* Empties the index of an archive (0: of all) before a rebuild; old keys go to `dead` as above. */
 enum rc index_reset(struct index *ix, uint32_t archive, uint64_t *dead, size_t room,
 		    size_t *dead_count, struct err *e) MUST_USE;

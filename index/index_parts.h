@@ -50,6 +50,8 @@ struct index {
 	pthread_mutex_t lock;
 	struct shard *shards;
 	unsigned idle;
+	uint32_t *rebuilding; /* archives whose index is not whole; 0: all */
+	size_t rebuilding_count;
 	/* the writing thread's */
 	struct writer *writers;
 	uint64_t last_number;
@@ -87,6 +89,8 @@ enum rc shard_key_new(struct index *ix, struct shard *s, struct err *e) MUST_USE
 
 /* Lists the shards that files and key ring have, and brings table `shard` in line with them. */
 enum rc catalogue_load(struct index *ix, struct err *e) MUST_USE;
+/* Is the index of this archive not whole? */
+bool catalogue_rebuilding(struct index *ix, uint32_t archive);
 enum rc catalogue_put(struct index *ix, struct shard *s, struct err *e) MUST_USE;
 enum rc catalogue_drop(struct index *ix, const struct shard *s, struct err *e) MUST_USE;
 

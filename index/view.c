@@ -70,6 +70,9 @@ enum rc index_view_open(struct index_view **out, struct index *ix, uint32_t arch
 	size_t count = shards_hold(ix, archive, false, &list);
 	enum rc rc = RC_OK;
 
+	if (catalogue_rebuilding(ix, archive))
+		rc = err_set(e, RC_CORRUPT,
+		             "the index is being rebuilt, or a rebuild was broken off: reindex");
 	v->part = mem_array(count + 1, sizeof(*v->part));
 	for (size_t i = 0; i < count; i++) {
 		/* Nobody knows what would have been found there. */

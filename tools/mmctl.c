@@ -345,7 +345,7 @@ static int cmd_verify(struct cli *c)
 
 static int cmd_reindex(struct cli *c)
 {
-	struct cli_answer a = { .row = show_progress, .arg = c };
+	struct cli_answer a = { .row = print_problem, .arg = c };
 	json_t *request = json_pack("{s:s}", "op", "reindex");
 	int status;
 

@@ -364,6 +364,67 @@ static void test_catalogue_is_rebuilt(void **state)
 	assert_int_equal(place_all(p, 1), 2);
 }
 
+static void expect_no_view(struct place *p, uint32_t archive)
+{
+	struct index_view *v;
+
+	assert_int_equal(index_view_open(&v, p->ix, archive, 0, INT64_MAX, &p->e), RC_CORRUPT);
+	assert_non_null(strstr(p->e.text, "reindex"));
+}
+
+/* A file that is gone while its key lives was lost: no search may answer without it. */
+static void test_missing_files(void **state)
+{
+	static const char *const gone[] = { "00000001.shard", "00000002.db" };
+	struct place *p = *state;
+	uint64_t dead[4];
+	size_t count;
+	char path[128];
+
+	for (size_t i = 0; i < COUNT(gone); i++) {
+		add_numbered(p, 1, DAY0, 0, 1);
+		place_seal(p);
+		add_numbered(p, 2, DAY0 + 1, 0, 1);
+		place_commit(p);
+		place_close(p);
+		snprintf(path, sizeof(path), "%s/index/1/%s", p->dir, gone[i]);
+		assert_int_equal(unlink(path), 0);
+		place_open(p);
+		expect_no_view(p, 1);
+		assert_int_equal(place_all(p, 2), 0);
+		place_reopen(p); /* it is not forgotten */
+		expect_no_view(p, 1);
+		EXPECT_OK(index_reset(p->ix, 1, dead, 4, &count, &p->e), &p->e);
+		assert_int_equal(count, 2);
+		EXPECT_OK(keyring_destroy(p->kr, dead, count, &p->e), &p->e);
+		EXPECT_OK(index_drop_dead(p->ix, &p->e), &p->e);
+		assert_int_equal(place_all(p, 1), 0);
+		place_reopen(p);
+		assert_int_equal(place_all(p, 1), 0);
+	}
+}
+
+static void test_rebuild_that_is_broken_off(void **state)
+{
+	struct place *p = *state;
+
+	add_numbered(p, 1, DAY0, 0, 1);
+	place_commit(p);
+	EXPECT_OK(index_rebuild_begin(p->ix, 1, &p->e), &p->e);
+	expect_no_view(p, 1);
+	assert_int_equal(place_all(p, 2), 0);
+	place_reopen(p);
+	expect_no_view(p, 1);
+	EXPECT_OK(index_rebuild_begin(p->ix, 0, &p->e), &p->e);
+	expect_no_view(p, 2);
+	EXPECT_OK(index_rebuild_end(p->ix, 1, &p->e), &p->e);
+	expect_no_view(p, 1); /* all of them were begun */
+	EXPECT_OK(index_rebuild_end(p->ix, 0, &p->e), &p->e);
+	assert_int_equal(place_all(p, 1), 1);
+	place_reopen(p);
+	assert_int_equal(place_all(p, 1), 1);
+}
+
 static enum rc count_damage(void *arg, const char *shard, const char *problem, struct err *e)
 {
 	unsigned *count = arg;
@@ -573,6 +634,8 @@ int main(void)
 		CASE(test_kept_connections_are_fresh),
 		CASE(test_view_range_leaves_shards_out),
 		CASE(test_catalogue_is_rebuilt),
+		CASE(test_missing_files),
+		CASE(test_rebuild_that_is_broken_off),
 		CASE(test_verify),
 		CASE(test_killed_before_commit),
 		CASE(test_every_two_characters),
