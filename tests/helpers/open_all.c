@@ -236,7 +236,7 @@ static void open_frames(struct all *a, struct slice file)
 static void print_terms(struct all *a, const char *path, const uint8_t key[KEY_BYTES], bool sealed)
 {
 	struct conn *c;
-	struct stmt *s;
+	struct stmt *s = NULL;
 	struct err e = { 0 };
 
 	if (conn_open(&c, path, key, sealed, DB_WRITE, &e) != RC_OK) {

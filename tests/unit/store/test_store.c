@@ -972,7 +972,7 @@ static void test_crash_in_repack(void **state)
 	list_segments(&f, 1, &l);
 	assert_int_equal(l.n, 1);
 	slurp(l.paths[0], &b);
-	EXPECT_OK(store_repack(f.st, today(), &(struct store_repacked) { NULL }, &f.e), &f.e);
+	EXPECT_OK(store_repack(f.st, today(), &(struct store_repacked) { 0 }, &f.e), &f.e);
 	assert_false(file_exists(l.paths[0]));
 	close_all(&f);
 	spew(l.paths[0], buf_slice(&b));
@@ -1256,7 +1256,7 @@ static void test_readers(void **state)
 			r.synced = i + 1;
 		}
 		if (i % 80 == 79)
-			EXPECT_OK(store_repack(f.st, today() + 1, &(struct store_repacked) { NULL },
+			EXPECT_OK(store_repack(f.st, today() + 1, &(struct store_repacked) { 0 },
 			                       &f.e),
 			          &f.e);
 	}
