@@ -137,7 +137,7 @@ static void progress(void *app, uint64_t file, uint64_t offset, uint64_t message
 {
 	struct import_line *line = app;
 
-	spool_durable(line->en->spool, file, offset, messages);
+	spool_durable(line->en->spool, SPOOL_WRITER_IMPORT, file, offset, messages);
 	pipeline_wake(line->en->pipeline);
 }
 
@@ -457,17 +457,39 @@ static enum rc with_writer(struct import *im, struct err *e)
 	return rc == RC_OK ? settled : rc;
 }
 
+/* Its beginning, and what each batch brought: the messages themselves are in the entries of their
+ * blocks. */
+static enum rc account(const struct import *im, bool begins, struct err *e)
+{
+	json_t *detail = json_object();
+
+	json_put_text(detail, "archive", slice_str(im->archive->name));
+	if (!begins) {
+		json_put_int(detail, "stored", (int64_t)im->stored);
+		json_put_int(detail, "already", (int64_t)im->already);
+		json_put_int(detail, "failed", (int64_t)im->failed);
+	}
+	return engine_account(im->r->en, "import", im->r->who, detail, e);
+}
+
 enum rc op_import(struct request *r, struct err *e)
 {
 	struct import im = { .r = r };
 	struct config *c = engine_config(r->en);
 	enum rc rc = request_archive(r, c, &im.archive, e);
+	enum rc told;
 
+	if (rc == RC_OK && json_member_bool(r->args, "first", false))
+		rc = account(&im, true, e);
 	/* One batch at a time: what it stores is known to the next one, whoever sends that. */
 	(void)pthread_mutex_lock(&r->en->importing);
 	if (rc == RC_OK)
 		rc = with_writer(&im, e);
 	(void)pthread_mutex_unlock(&r->en->importing);
+	if (im.stored || im.already || im.failed) {
+		told = account(&im, false, rc == RC_OK ? e : NULL);
+		rc = rc == RC_OK ? told : rc;
+	}
 	r->result = json_object();
 	json_put_int(r->result, "stored", (int64_t)im.stored);
 	json_put_int(r->result, "already", (int64_t)im.already);
