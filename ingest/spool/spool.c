@@ -16,6 +16,7 @@
 #define DEFAULT_MAX_BYTES (UINT64_C(4) << 30)
 #define DEFAULT_SPARES    4
 #define NUMBER_DIGITS     8
+#define BIGS_BESIDE       1000 /* big files that are given out and empty */
 
 static const char *const suffixes[] = { [SPOOL_NAME_FILE] = ".spool", [SPOOL_NAME_BIG] = ".big" };
 
@@ -107,10 +108,10 @@ static struct live_file *live_file_new(struct spool *sp, uint64_t number, uint64
 }
 
 /* A file with a live key may hold accepted mail: it is settled and will be read. */
-static enum rc open_settled(struct opening *o, uint64_t number, uint64_t key, const char *path,
-                            struct err *e)
+static enum rc open_settled(struct opening *o, uint64_t number, const struct key_info *key,
+                            const char *path, struct err *e)
 {
-	struct live_file *f = live_file_new(o->sp, number, key);
+	struct live_file *f = live_file_new(o->sp, number, key->id);
 	enum rc rc = size_of(path, &f->capacity, e);
 
 	if (rc != RC_OK) {
@@ -118,6 +119,7 @@ static enum rc open_settled(struct opening *o, uint64_t number, uint64_t key, co
 		return rc;
 	}
 	f->settled = true;
+	f->writer = key->class;
 	for (size_t i = 0; i < o->sp->opt.positions_count; i++)
 		if (o->sp->opt.positions[i].file == number)
 			f->done = f->delivered = o->sp->opt.positions[i];
@@ -177,12 +179,12 @@ static enum rc open_name(void *arg, const char *name, struct err *e)
 		saw_number(o->sp, number);
 		rc = open_big(o->sp, number, path, e);
 	} else if (parse_name(slice_str(name), SPOOL_NAME_FILE, &number)) {
-		uint64_t key = 0;
+		const struct key_info *key = NULL;
 
 		saw_number(o->sp, number);
 		for (size_t i = 0; i < o->keys.count; i++)
 			if (o->keys.at[i].object == number)
-				key = o->keys.at[i].id;
+				key = &o->keys.at[i];
 		rc = key ? open_settled(o, number, key, path, e)
 		         : open_spare(o->sp, number, path, e);
 	} else {
@@ -344,6 +346,17 @@ static uint64_t disk_bytes(const struct spool *sp)
 	return sum;
 }
 
+/* Big files are asked for one by one, and an empty one takes no room: their number has a limit too.
+ */
+static bool too_many_bigs(const struct spool *sp)
+{
+	uint64_t n = 0;
+
+	for (const struct big_file *b = sp->bigs; b; b = b->next)
+		n++;
+	return n >= BIGS_BESIDE + sp->opt.max_bytes / LIMIT_SPOOL_INLINE;
+}
+
 /* Reserves a number and, for a spool file, a spare or the room for a new one. */
 static enum rc reserve(struct spool *sp, uint64_t bytes, uint64_t *number, uint64_t *spare,
                        struct err *e)
@@ -365,6 +378,8 @@ static enum rc reserve(struct spool *sp, uint64_t bytes, uint64_t *number, uint6
 	} else if (used >= sp->opt.max_bytes || bytes > sp->opt.max_bytes - used) {
 		rc = err_set(e, RC_NOSPACE, "the spool holds %llu of %llu bytes",
 		             (unsigned long long)used, (unsigned long long)sp->opt.max_bytes);
+	} else if (!bytes && too_many_bigs(sp)) {
+		rc = err_set(e, RC_NOSPACE, "the spool holds as many big files as it may");
 	} else {
 		sp->making += bytes;
 	}
@@ -374,10 +389,10 @@ static enum rc reserve(struct spool *sp, uint64_t bytes, uint64_t *number, uint6
 	return rc;
 }
 
-static enum rc make_key(struct spool *sp, uint64_t number, uint64_t *id,
+static enum rc make_key(struct spool *sp, unsigned writer, uint64_t number, uint64_t *id,
                         uint8_t public_key[SPOOL_KEY], struct err *e)
 {
-	struct key_info want = { .kind = KEY_SPOOL, .object = number };
+	struct key_info want = { .kind = KEY_SPOOL, .class = (uint16_t)writer, .object = number };
 	uint8_t secret[KEY_BYTES];
 	enum rc rc = keyring_add(sp->kr, &want, id, e);
 
@@ -456,7 +471,7 @@ enum rc spool_make_file(struct spool *sp, unsigned writer, struct spool_new_file
 	f = live_file_new(sp, out->number, 0);
 	f->writer = writer;
 	f->capacity = sp->opt.file_bytes;
-	rc = make_key(sp, out->number, &key, out->public_key, e);
+	rc = make_key(sp, writer, out->number, &key, out->public_key, e);
 	f->key = key;
 	if (rc == RC_OK)
 		rc = make_bytes(sp, out->number, spare, &out->fd, e);
@@ -514,11 +529,13 @@ enum rc spool_make_big(struct spool *sp, unsigned writer, struct spool_new_file 
 
 /* ---- news of writers ---- */
 
-void spool_durable(struct spool *sp, uint64_t file, uint64_t offset, uint64_t messages)
+void spool_durable(struct spool *sp, unsigned writer, uint64_t file, uint64_t offset,
+                   uint64_t messages)
 {
 	pthread_mutex_lock(&sp->lock);
 	for (struct live_file *f = sp->files; f; f = f->next) {
-		if (f->number != file || offset <= f->durable || offset > f->capacity)
+		if (f->number != file || f->writer != writer || offset <= f->durable ||
+		    offset > f->capacity)
 			continue;
 		if (f->durable == 0)
 			f->used_mono_ms = clock_mono_ms();

@@ -70,15 +70,17 @@ enum rc spool_make_file(struct spool *sp, unsigned writer, struct spool_new_file
 enum rc spool_make_big(struct spool *sp, unsigned writer, struct spool_new_file *out,
 		       struct err *e) MUST_USE;
 
-/* What the writer's `progress` told. An unknown file or a smaller offset is ignored. */
-void spool_durable(struct spool *sp, uint64_t file, uint64_t offset, uint64_t messages);
+/* What the writer's `progress` told. A file that isn't its own or a smaller offset is ignored. */
+void spool_durable(struct spool *sp, unsigned writer, uint64_t file, uint64_t offset,
+		   uint64_t messages);
 /* The writer's process has ended (or its writer was freed): its files are settled as they are. Call it
  * before a new writer with the same number gets files. */
 void spool_writer_gone(struct spool *sp, unsigned writer);
 
 struct spool_record {
+	unsigned              writer; /* whose file it was in: mmd's own knowledge, not the writer's word */
 	struct message_id     id;
-	int64_t               received_ms;
+	int64_t               received_ms; /* that of the id */
 	struct slice          meta; /* into bytes */
 	struct slice          raw;  /* into bytes */
 	uint8_t               sha256[32];
