@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <sodium.h>
+#include <sys/resource.h>
 #include <stdlib.h>
 
 _Static_assert(CRYPT_NONCE == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "nonce");
@@ -15,11 +16,15 @@ static EVP_MD *sha256_algorithm;
 
 static void init_once(void)
 {
+	const struct rlimit none = { 0, 0 };
+
 	MUST(sodium_init() >= 0);
 	sha256_algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
 	MUST(sha256_algorithm);
 	/* Opens /dev/urandom where getrandom is missing, before a sandbox is entered. */
 	randombytes_stir();
+	/* What holds keys leaves no image of its memory on a disk. */
+	(void)setrlimit(RLIMIT_CORE, &none);
 }
 
 void crypt_init(void)

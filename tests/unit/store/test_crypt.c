@@ -1,6 +1,7 @@
 #include "tests/unit/test.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/codec.h"
 #include "store/crypt.h"
@@ -118,6 +119,18 @@ static void test_sha256(void **state)
 	}
 }
 
+/* A process that holds keys leaves none in a core file. */
+static void test_no_core(void **state)
+{
+	struct rlimit r;
+
+	(void)state;
+	crypt_init();
+	assert_int_equal(getrlimit(RLIMIT_CORE, &r), 0);
+	assert_int_equal(r.rlim_cur, 0);
+	assert_int_equal(r.rlim_max, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -126,6 +139,7 @@ int main(void)
 		cmocka_unit_test(test_every_bit_counts), cmocka_unit_test(test_no_two_alike),
 #endif
 		cmocka_unit_test(test_derive),           cmocka_unit_test(test_sha256),
+		cmocka_unit_test(test_no_core),
 	};
 
 	crypt_init();
