@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""kill -9 in the middle of a purge, of mmd and of the tool alone, at random moments: the restart goes on from the intent. Then
+nothing that was due is anywhere, nothing that is kept is lost."""
+import os, random, sys, time
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from mm import *
+from forget import *
+
+ROUNDS = 40 if LONG else 4
+seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
+rng = random.Random(seed)
+words = Words(seed)
+print('seed %d' % seed)
+
+class Round:
+    def __init__(self):
+        self.site, self.gone, self.took, self.resumed, self.before_intent = Calendar(), [], None, 0, 0
+
+    def kept(self):
+        return [l for l in self.site.known if l not in self.gone]
+
+    def prepare(self):
+        """Mail of today, in shards with mail that stays (some of tomorrow) and in the spool; then two days pass."""
+        site = self.site
+        if not site.process:
+            site.start()
+        for day in range(2):
+            site.post([Letter(words, a, big=i % 15 == 0) for a, n in (('short', 40), ('corp', 8), ('legal', 4)) for i in range(n)])
+            site.wait()
+            site.next_day()
+        site.due = [l for l in self.kept() if l.archive == 'short' and l.day < site.day(-1) or l.archive == 'corp' and l.day < site.day(-2)]
+        equal(site.plan()['lots'], len({(l.archive, l.day) for l in site.due}), 'lots due')
+
+    def purge_and_kill(self, alone):
+        site = self.site
+        if alone:
+            site.stop()
+        p = subprocess.Popen([os.path.join(site.bin, 'mm-retention'), 'run'], env=site.env, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(rng.uniform(0.3 if alone else 0, 1) * self.took) # a tool alone opens the directory first
+        if alone:
+            os.killpg(p.pid, signal.SIGKILL)
+        else:
+            site.kill()
+        p.wait(60)
+
+    def check(self, gone):
+        site = self.site
+        output, _ = site.opened()
+        equal(found(output, gone)[0][:3], [], 'still there')
+        equal(found(output, [l for l in site.known if l not in gone])[1][:3], [], 'lost')
+
+    def after(self, alone):
+        """What the restart has done by itself; then another run."""
+        site = self.site
+        if not alone:
+            site.start()
+        # Without mmd the tool that lists the events goes on with the purge, as any other would.
+        events = [e for e in site.events() if e['event'].startswith('purge_')]
+        if alone:
+            site.start()
+        began = events and events[-1]['number'] > self.last
+        if began:
+            equal(events[-1]['event'], 'purge_done', 'the last entry about purges')
+            self.resumed += bool(events[-1]['detail']['resumed'])
+            self.gone += site.due
+            self.check(self.gone)
+        else:
+            self.before_intent += 1
+            self.check(self.gone)
+            site.purge()
+            self.gone += site.due
+        equal(site.plan()['due'], [], 'due after it')
+        self.check(self.gone)
+        equal(site.verify()['problems'], 0, 'verify')
+        site.run('mm-audit', 'verify')
+        searchable(site, self.kept())
+        for a in ('short', 'corp', 'legal'):
+            equal(site.count('', a), len([l for l in self.kept() if l.archive == a]), 'count of ' + a)
+
+    def run(self, alone):
+        self.prepare()
+        self.last = max([e['number'] for e in self.site.events()])
+        if self.took is None: # how long one takes when nobody kills it
+            if alone:
+                self.site.stop()
+            began = time.monotonic()
+            self.site.purge()
+            self.took = time.monotonic() - began
+            self.gone += self.site.due
+            self.check(self.gone)
+            return
+        self.purge_and_kill(alone)
+        self.after(alone)
+
+def rounds(alone):
+    r = Round()
+    tries = 0
+    while r.resumed < ROUNDS:
+        tries += 1
+        check(tries <= 8 * ROUNDS, 'hardly a kill hit a purge')
+        r.run(alone)
+    print('   %d kills: %d between intent and record, %d before the intent' % (tries - 1, r.resumed, r.before_intent))
+    r.site.close()
+
+@test
+def a_killed_mmd_goes_on_at_its_start():
+    rounds(False)
+
+@test
+def a_killed_tool_goes_on_at_the_next_start():
+    rounds(True)
+
+done()
