@@ -82,18 +82,30 @@ static bool is_punctuation(uint8_t c)
 	return c == '.' || c == '_' || c == '+' || c == '-';
 }
 
-/* The class of the unit at `at`, and where the next begins. */
-static enum unit_class class_at(struct slice source, size_t at, size_t *next)
+/* Outside of ASCII. Apart, so that the fast paths don't carry a unit's buffer. */
+static __attribute__((noinline)) enum unit_class class_beyond(struct slice source, size_t at,
+                                                              size_t *next)
 {
 	struct unit u;
 
-	if (source.at[at] < 0x80) {
-		*next = at + 1;
-		return ascii_word[source.at[at]] ? UNIT_WORD : UNIT_SEPARATE;
-	}
 	unit_read(&u, source, at);
 	*next = u.next;
 	return u.class;
+}
+
+/* The class of the unit at `at`, and where the next begins. */
+static enum unit_class class_at(struct slice source, size_t at, size_t *next)
+{
+	if (source.at[at] >= 0x80)
+		return class_beyond(source, at, next);
+	*next = at + 1;
+	return ascii_word[source.at[at]] ? UNIT_WORD : UNIT_SEPARATE;
+}
+
+/* A letter or digit of ASCII that nothing can combine with, since ASCII or nothing follows. */
+static bool is_plain(struct slice source, size_t at)
+{
+	return ascii_word[source.at[at]] && (at + 1 >= source.len || source.at[at + 1] < 0x80);
 }
 
 static size_t compound_end(struct slice source, size_t at)
@@ -200,23 +212,34 @@ static void wholes_at(struct tokens *ts, size_t at)
 		ts->host = (struct range) { at, c->host_end };
 }
 
-static void emit_whole(struct tokens *ts, enum token_kind kind, struct range r)
+static __attribute__((noinline)) size_t add_unit(struct text *t, struct slice source, size_t at)
 {
-	struct text t = { .len = 0 };
 	struct unit u;
 
-	for (size_t at = r.from; at < r.to && !t.full; at = u.next) {
-		u.next = at + 1;
-		if (ts->source.at[at] >= 0x80) {
-			unit_read(&u, ts->source, at);
-			text_add(&t, u.text, u.len);
-		} else if (ascii_word[ts->source.at[at]]) {
-			/* It may carry an accent. */
-			unit_read(&u, ts->source, at);
-			text_add(&t, u.text, u.len);
-		} else {
-			text_add(&t, ts->source.at + at, 1);
+	unit_read(&u, source, at);
+	text_add(t, u.text, u.len);
+	return u.next;
+}
+
+static void emit_whole(struct tokens *ts, enum token_kind kind, struct range r)
+{
+	struct text t;
+	size_t at = r.from;
+
+	t.len = 0;
+	t.full = false;
+	while (at < r.to && !t.full) {
+		uint8_t c = ts->source.at[at];
+
+		if (is_plain(ts->source, at))
+			text_add(&t, &ascii_word[c], 1);
+		else if (c < 0x80 && !ascii_word[c])
+			text_add(&t, &ts->source.at[at], 1);
+		else {
+			at = add_unit(&t, ts->source, at);
+			continue;
 		}
+		at++;
 	}
 	emit(ts, kind, ts->position - 1, slice_of(t.at, t.len), r.from, r.to);
 }
@@ -323,7 +346,7 @@ static bool goes_on(struct slice s, size_t at)
 static size_t plain_word(struct tokens *ts, size_t at)
 {
 	struct slice s = ts->source;
-	uint8_t text[TOKEN_MAX];
+	uint8_t *text = ts->word.at; /* free between words */
 	size_t end = at;
 	uint8_t c;
 
@@ -342,34 +365,61 @@ static size_t plain_word(struct tokens *ts, size_t at)
 	return end;
 }
 
+/* Letters and digits of ASCII from `at` on, in a word that isn't plain_word's. Returns their end.
+ */
+static size_t word_letters(struct tokens *ts, size_t at)
+{
+	struct slice s = ts->source;
+
+	if (!ts->in_word)
+		word_begin(ts, at);
+	do {
+		text_add(&ts->word, &ascii_word[s.at[at]], 1);
+		at++;
+	} while (at < s.len && is_plain(s, at));
+	ts->word_at.to = at;
+	return at;
+}
+
+/* A unit that no fast path took. Returns its end. */
+static __attribute__((noinline)) size_t other_unit(struct tokens *ts, size_t at)
+{
+	struct unit u;
+
+	unit_read(&u, ts->source, at);
+	unit_add(ts, &u, at);
+	return u.next;
+}
+
+static size_t ascii_separator(struct tokens *ts, size_t at)
+{
+	uint8_t c = ts->source.at[at];
+
+	word_end(ts);
+	/* Text of such scripts is wrapped anywhere: a line break parts no pair. */
+	if (c != '\r' && c != '\n')
+		ts->single = false;
+	return at + 1;
+}
+
 enum rc token_each(struct slice text, enum rc (*each)(void *arg, const struct token *t), void *arg)
 {
 	struct tokens ts = { .each = each, .arg = arg, .source = text };
-	struct unit u;
 	size_t at = 0;
 
 	while (at < text.len && ts.rc == RC_OK) {
-		uint8_t c = text.at[at];
+		size_t end = at;
 
-		if (!ts.in_word && ascii_word[c]) {
-			size_t end = plain_word(&ts, at);
-
-			if (end != at) {
-				at = end;
-				continue;
-			}
-		}
-		if (c < 0x80 && !ascii_word[c]) {
-			word_end(&ts);
-			/* Text of such scripts is wrapped anywhere: a line break parts no pair. */
-			if (c != '\r' && c != '\n')
-				ts.single = false;
-			at++;
-			continue;
-		}
-		unit_read(&u, text, at);
-		unit_add(&ts, &u, at);
-		at = u.next;
+		if (!ts.in_word && ascii_word[text.at[at]])
+			end = plain_word(&ts, at);
+		if (end != at)
+			at = end;
+		else if (is_plain(text, at))
+			at = word_letters(&ts, at);
+		else if (text.at[at] < 0x80 && !ascii_word[text.at[at]])
+			at = ascii_separator(&ts, at);
+		else
+			at = other_unit(&ts, at);
 	}
 	word_end(&ts);
 	return ts.rc;

@@ -253,7 +253,7 @@ static void *run(void *arg)
 	bool stop = false;
 
 	/* The senders' side comes first on a busy machine: indexing follows at its own pace. */
-	(void)setpriority(PRIO_PROCESS, 0, 10);
+	(void)setpriority(PRIO_PROCESS, 0, 19);
 	while (!stop || more) {
 		if (step(p, &which, &more, &e) != RC_OK) {
 			fail(p, &e);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -182,6 +183,7 @@ int main(void)
 		return 2;
 	}
 	(void)close(PARSE_MEMORY);
+	(void)setpriority(PRIO_PROCESS, 0, 19); /* as the pipeline, which waits for us */
 	m = mime_new();
 	if (enter(&e) != RC_OK) {
 		log_error("%s", e.text);
