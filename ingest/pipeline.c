@@ -1,8 +1,8 @@
 #include "ingest/pipeline.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -244,6 +244,17 @@ static bool stopping(struct pipeline *p)
 	return stop;
 }
 
+/* The senders' side comes first on a busy machine: indexing follows at its own pace. A nice value is
+ * not enough: it leaves a thread that was begun with its slice, and each sender waits for the end of
+ * it. */
+static void background(void)
+{
+	static const struct sched_param none = { 0 };
+
+	if (pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) != 0)
+		log_warn("the pipeline keeps the priority of the senders' side");
+}
+
 static void *run(void *arg)
 {
 	struct pipeline *p = arg;
@@ -252,8 +263,7 @@ static void *run(void *arg)
 	bool more = false;
 	bool stop = false;
 
-	/* The senders' side comes first on a busy machine: indexing follows at its own pace. */
-	(void)setpriority(PRIO_PROCESS, 0, 19);
+	background();
 	while (!stop || more) {
 		if (step(p, &which, &more, &e) != RC_OK) {
 			fail(p, &e);

@@ -3,12 +3,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -172,6 +172,7 @@ static int serve(struct mime *m, struct parse_head *head)
 
 int main(void)
 {
+	static const struct sched_param none = { 0 };
 	struct err e = { .code = RC_OK };
 	struct mime *m;
 	void *area;
@@ -183,7 +184,7 @@ int main(void)
 		return 2;
 	}
 	(void)close(PARSE_MEMORY);
-	(void)setpriority(PRIO_PROCESS, 0, 19); /* as the pipeline, which waits for us */
+	(void)sched_setscheduler(0, SCHED_IDLE, &none); /* as the pipeline, which waits for us */
 	m = mime_new();
 	if (enter(&e) != RC_OK) {
 		log_error("%s", e.text);
