@@ -17,16 +17,18 @@ struct old_rules {
 
 struct judge {
 	struct pipeline_parts parts;
+	struct indexer *indexer;
 	struct old_rules *old;
 	int64_t generation; /* of the config that `old` was compiled with */
 	struct buf meta;
 };
 
-struct judge *judge_new(const struct pipeline_parts *parts)
+struct judge *judge_new(const struct pipeline_parts *parts, struct indexer *ix)
 {
 	struct judge *j = mem_new(sizeof(*j));
 
 	j->parts = *parts;
+	j->indexer = ix;
 	buf_init(&j->meta, LIMIT_REQUEST);
 	return j;
 }
@@ -98,12 +100,11 @@ static enum rc find_rules(struct judge *j, const struct config *c, const struct 
 
 /* ---- into one archive ---- */
 
-static enum rc put_index(struct judge *j, uint32_t archive, uint64_t lot, const struct judged *m,
-                         const struct slice *recipients, size_t count, struct err *e)
+static void put_index(struct judge *j, uint32_t archive, uint64_t lot, const struct judged *m,
+                      const struct slice *recipients, size_t count)
 {
 	struct document_envelope env = { .lot = lot, .bytes = m->raw.len };
 	struct document doc;
-	enum rc rc;
 
 	mail_envelope(m->mail, &env);
 	memcpy(env.sha256, m->sha256, sizeof(env.sha256));
@@ -112,9 +113,7 @@ static enum rc put_index(struct judge *j, uint32_t archive, uint64_t lot, const 
 		env.recipient_count = count;
 	}
 	document_make(&doc, m->parsed, &env);
-	rc = index_add(j->parts.index, archive, &doc.doc, e);
-	document_free(&doc);
-	return rc;
+	indexer_add(j->indexer, archive, &doc);
 }
 
 static enum rc put_store(struct judge *j, uint32_t archive, uint64_t lot, const struct judged *m,
@@ -148,7 +147,7 @@ static enum rc archive_into(struct judge *j, uint32_t archive, const struct judg
 	if (rc == RC_OK)
 		rc = put_store(j, archive, lot, m, buf_slice(&j->meta), e);
 	if (rc == RC_OK)
-		rc = put_index(j, archive, lot, m, recipients, count, e);
+		put_index(j, archive, lot, m, recipients, count);
 	return rc;
 }
 

@@ -1,19 +1,22 @@
 #include "ingest/pipeline.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
+#include "ingest/background.h"
 #include "ingest/checkpoint.h"
+#include "ingest/indexer.h"
 #include "ingest/judge.h"
 #include "ingest/parse.h"
 
 #define BATCH_MESSAGES    64
 #define BATCH_BYTES       (8u << 20)
+#define BATCHES           3    /* one is parsed, one stored, one indexed */
+#define TURNS             8    /* batches before others may have the lock */
 #define IDLE_MS           200  /* between two looks at the spool without a wake */
 #define CHECKPOINT_MIN_MS 100  /* a trickle shares its syncs */
 #define CHECKPOINT_MAX_MS 1000 /* a flood waits no longer than this to be findable */
@@ -25,6 +28,9 @@ struct item {
 	bool readable; /* mail_read worked */
 };
 
+/* A record's buffer is used again, unless it was a large message's. */
+#define ITEM_KEPT 262144
+
 struct batch {
 	size_t count;
 	struct item items[BATCH_MESSAGES];
@@ -34,9 +40,12 @@ struct batch {
 struct pipeline {
 	struct pipeline_parts parts;
 	struct parse_pool *pool;
+	struct indexer *indexer;
 	struct judge *judge;
 	struct checkpoint *checkpoint;
-	struct batch batches[2];
+	struct batch batches[BATCHES];
+	unsigned ready; /* the batch that is parsed, if it holds any; behind it the one to fill, and
+	                   the one that is indexed */
 	pthread_t thread;
 	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t changed;
@@ -120,29 +129,68 @@ static enum rc store_item(struct pipeline *p, const struct config *c, struct ite
 	return RC_OK;
 }
 
+/* What the spool, the worker and the envelope gave; nothing of it is used any more. */
+static void batch_clear(struct batch *b)
+{
+	for (size_t i = 0; i < b->count; i++) {
+		struct item *it = &b->items[i];
+
+		mail_free(&it->mail);
+		parse_job_free(&b->jobs[i]);
+		if (it->record.bytes.room > ITEM_KEPT)
+			spool_record_free(&it->record);
+	}
+	b->count = 0;
+}
+
 static enum rc store_batch(struct pipeline *p, struct batch *b, struct err *e)
 {
 	struct config *c = p->parts.config(p->parts.arg);
 	enum rc rc = RC_OK;
 
-	for (size_t i = 0; i < b->count; i++) {
-		if (rc == RC_OK) {
-			rc = store_item(p, c, &b->items[i], &b->jobs[i], e);
-			p->totals.messages++;
-			if (b->jobs[i].outcome != PARSE_OK)
-				p->totals.unparsed++;
-		}
-		mail_free(&b->items[i].mail);
-		parse_job_free(&b->jobs[i]);
+	for (size_t i = 0; rc == RC_OK && i < b->count; i++) {
+		rc = store_item(p, c, &b->items[i], &b->jobs[i], e);
+		p->totals.messages++;
+		if (b->jobs[i].outcome != PARSE_OK)
+			p->totals.unparsed++;
 	}
-	b->count = 0;
 	config_unref(&c);
 	return rc;
 }
 
-/* Reads the next batch into `fresh` and has it parsed while `ready` is stored. */
-static enum rc turn(struct pipeline *p, struct batch *ready, struct batch *fresh, struct err *e)
+static struct batch *batch_at(struct pipeline *p, unsigned behind)
 {
+	return &p->batches[(p->ready + behind) % BATCHES];
+}
+
+/* Until the batch that is indexed is in the index. */
+static enum rc end_indexing(struct pipeline *p, struct err *e)
+{
+	enum rc rc = indexer_wait(p->indexer, e);
+
+	batch_clear(batch_at(p, 2));
+	return rc;
+}
+
+/* Stores the batch that is parsed and hands it to the index, while the one before is indexed. */
+static enum rc store_ready(struct pipeline *p, struct err *e)
+{
+	enum rc stored = store_batch(p, batch_at(p, 0), e);
+	enum rc indexed = end_indexing(p, stored == RC_OK ? e : NULL);
+
+	if (stored != RC_OK || indexed != RC_OK) {
+		indexer_forget(p->indexer);
+		return stored != RC_OK ? stored : indexed;
+	}
+	indexer_begin(p->indexer);
+	return RC_OK;
+}
+
+/* Reads the next batch and has it parsed while the one before is stored, and the one before that
+ * indexed. */
+static enum rc turn(struct pipeline *p, struct err *e)
+{
+	struct batch *fresh = batch_at(p, 1);
 	enum rc stored;
 	enum rc parsed = RC_OK;
 	enum rc rc = fill_batch(p, fresh, e);
@@ -151,9 +199,10 @@ static enum rc turn(struct pipeline *p, struct batch *ready, struct batch *fresh
 		rc = parse_begin(p->pool, fresh->jobs, fresh->count, e);
 	if (rc != RC_OK)
 		return rc;
-	stored = store_batch(p, ready, e);
+	stored = store_ready(p, e);
 	if (fresh->count)
 		parsed = parse_wait(p->pool, stored == RC_OK ? e : NULL);
+	p->ready = (p->ready + 1) % BATCHES;
 	return stored != RC_OK ? stored : parsed;
 }
 
@@ -181,15 +230,23 @@ static bool due(const struct pipeline *p, bool more)
 	return age >= CHECKPOINT_MAX_MS || store_buffered(p->parts.store) >= CHECKPOINT_BYTES;
 }
 
-/* Everything that is there now; *more says whether a batch is under way. */
-static enum rc step(struct pipeline *p, unsigned *which, bool *more, struct err *e)
+/* Some batches of what is there now; *more says whether one is under way. Whoever gets the lock
+ * next finds the index at rest. */
+static enum rc step(struct pipeline *p, bool *more, struct err *e)
 {
-	enum rc rc;
+	enum rc rc = RC_OK;
+	enum rc indexed;
 
 	(void)pthread_mutex_lock(p->parts.writing);
-	rc = turn(p, &p->batches[*which], &p->batches[1 - *which], e);
-	*which = 1 - *which;
-	*more = p->batches[*which].count > 0;
+	*more = true;
+	for (unsigned i = 0; rc == RC_OK && *more && i < TURNS; i++) {
+		rc = turn(p, e);
+		*more = batch_at(p, 0)->count > 0;
+		if (due(p, *more))
+			break;
+	}
+	indexed = end_indexing(p, rc == RC_OK ? e : NULL);
+	rc = rc == RC_OK ? indexed : rc;
 	if (rc == RC_OK && due(p, *more)) {
 		rc = checkpoint_write(p->checkpoint, e);
 		if (rc == RC_OK)
@@ -244,28 +301,16 @@ static bool stopping(struct pipeline *p)
 	return stop;
 }
 
-/* The senders' side comes first on a busy machine: indexing follows at its own pace. A nice value is
- * not enough: it leaves a thread that was begun with its slice, and each sender waits for the end of
- * it. */
-static void background(void)
-{
-	static const struct sched_param none = { 0 };
-
-	if (pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) != 0)
-		log_warn("the pipeline keeps the priority of the senders' side");
-}
-
 static void *run(void *arg)
 {
 	struct pipeline *p = arg;
 	struct err e = { 0 };
-	unsigned which = 0;
 	bool more = false;
 	bool stop = false;
 
-	background();
+	background_thread();
 	while (!stop || more) {
-		if (step(p, &which, &more, &e) != RC_OK) {
+		if (step(p, &more, &e) != RC_OK) {
 			fail(p, &e);
 			return NULL;
 		}
@@ -284,21 +329,18 @@ static void *run(void *arg)
 
 static void init_batches(struct pipeline *p)
 {
-	for (size_t b = 0; b < 2; b++)
+	for (size_t b = 0; b < BATCHES; b++)
 		for (size_t i = 0; i < BATCH_MESSAGES; i++)
 			spool_record_init(&p->batches[b].items[i].record);
 }
 
 static void free_batches(struct pipeline *p)
 {
-	for (size_t b = 0; b < 2; b++)
-		for (size_t i = 0; i < BATCH_MESSAGES; i++) {
-			if (i < p->batches[b].count) {
-				mail_free(&p->batches[b].items[i].mail);
-				parse_job_free(&p->batches[b].jobs[i]);
-			}
+	for (size_t b = 0; b < BATCHES; b++) {
+		batch_clear(&p->batches[b]);
+		for (size_t i = 0; i < BATCH_MESSAGES; i++)
 			spool_record_free(&p->batches[b].items[i].record);
-		}
+	}
 }
 
 enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, struct err *e)
@@ -309,7 +351,6 @@ enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, 
 
 	*out = NULL;
 	p->parts = *parts;
-	p->judge = judge_new(parts);
 	p->checkpoint = checkpoint_new(parts);
 	init_batches(p);
 	MUST(pthread_mutex_init(&p->lock, NULL) == 0);
@@ -318,6 +359,9 @@ enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, 
 	MUST(pthread_cond_init(&p->changed, &attributes) == 0);
 	(void)pthread_condattr_destroy(&attributes);
 	rc = parse_pool_new(&p->pool, parts->workers, NULL, e);
+	if (rc == RC_OK)
+		rc = indexer_new(&p->indexer, parts->index, e);
+	p->judge = judge_new(parts, p->indexer);
 	if (rc == RC_OK && pthread_create(&p->thread, NULL, run, p) != 0)
 		rc = err_set(e, RC_LIMIT, "no thread for the pipeline");
 	p->running = rc == RC_OK;
@@ -343,6 +387,7 @@ void pipeline_free(struct pipeline **pp)
 		(void)pthread_join(p->thread, NULL);
 	}
 	parse_pool_free(&p->pool);
+	indexer_free(&p->indexer);
 	free_batches(p);
 	judge_free(&p->judge);
 	checkpoint_free(&p->checkpoint);

@@ -3,7 +3,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/sandbox.h"
+#include "ingest/background.h"
 #include "ingest/mime/mime.h"
 #include "ingest/parse.h"
 #include "ingest/parse_area.h"
@@ -172,7 +172,6 @@ static int serve(struct mime *m, struct parse_head *head)
 
 int main(void)
 {
-	static const struct sched_param none = { 0 };
 	struct err e = { .code = RC_OK };
 	struct mime *m;
 	void *area;
@@ -184,7 +183,7 @@ int main(void)
 		return 2;
 	}
 	(void)close(PARSE_MEMORY);
-	(void)sched_setscheduler(0, SCHED_IDLE, &none); /* as the pipeline, which waits for us */
+	background_thread(); /* as the pipeline, which waits for us */
 	m = mime_new();
 	if (enter(&e) != RC_OK) {
 		log_error("%s", e.text);
