@@ -214,13 +214,15 @@ def large(b, size):
 
 class Weigher(threading.Thread):
     """Samples the memory of all processes: the largest sum, and each program's share of it."""
-    def __init__(self, site, pause):
+    def __init__(self, site, pause, backlog=False):
         super().__init__()
-        self.site, self.pause, self.stop, self.samples = site, pause, False, []
+        self.site, self.pause, self.stop, self.samples, self.behind = site, pause, False, [], [] if backlog else None
 
     def run(self):
         while not self.stop:
             self.samples.append((time.monotonic(), self.site.memory()))
+            if self.behind is not None:
+                self.behind.append(self.site.backlog())
             time.sleep(self.pause)
 
     def __enter__(self):
@@ -248,22 +250,24 @@ def memory(b):
             site.drain()
             idle = site.memory()
             with Weigher(site, 0.05) as w:
-                answer = peers.load(site.port, sessions=sessions, files=files, messages=2 * sessions)
+                answer = peers.load(site.port, sessions=sessions, files=files, messages=4 * sessions)
                 site.drain()
-            mm.equal((answer['accepted'], answer['refused']), (2 * sessions, 0), 'accepted, refused')
-            mm.equal(site.count('from:s@out.example'), 2 * sessions, 'archived')
+            mm.check(answer['accepted'] >= sessions // 2, 'accepted %r' % answer)
+            mm.equal(site.count('from:s@out.example'), answer['accepted'], 'archived')
             peaks.append(sum(w.most().values()) / 2**20)
         finally:
             closed(site)
     top = b.report.figure('mm, largest sum', peaks, 'MiB', 'at that moment: %s; before: %s' % (shares(w.most()), shares(idle)))
+    b.report.note('accepted %d of %d in %.1f s, refused by code %s' % (answer['accepted'], 4 * sessions, answer['seconds'], answer['refusals']))
     b.report.goal('largest sum', top, 'MiB', most=400)
 
 def keeps_up(b, site, files, rate):
-    """Ten seconds at this rate; true when at most a second's mail waits at the end."""
-    answer = peers.load(site.port, sessions=20, files=files, rate=rate, seconds=10)
+    """A run at this rate; true when at most two seconds' mail waits at its end."""
+    seconds = max(10, b.seconds // 2)
+    answer = peers.load(site.port, sessions=20, files=files, rate=rate, seconds=seconds)
     left = site.backlog()
     site.drain()
-    return left <= rate * 1.2 and answer['accepted'] >= rate * 9.5
+    return left <= rate * 2 and answer['accepted'] >= rate * seconds * 0.97
 
 def soak(b):
     minutes = b.soak
@@ -271,23 +275,24 @@ def soak(b):
     files = b.mails.list_file(b.mails.copy('one', 0))
     site = Archive(b.root).start()
     try:
-        answer = peers.load(site.port, sessions=20, files=files, seconds=10)
-        rate = answer['accepted'] / (time.monotonic() - answer['began'] / 1e9 + site.drain()[1])
+        answer = peers.load(site.port, sessions=20, files=files, seconds=max(5, b.seconds // 6))
+        site.drain()
+        rate = 0.95 * answer['accepted'] / (time.monotonic() - answer['began'] / 1e9)
         while rate > 10 and not keeps_up(b, site, files, rate):
             rate *= 0.92
         needed = rate * minutes * 60 * b.mails.bytes / b.mails.count * 0.6
         if needed > most(b, 1) / 0.4 * 0.8:
             raise AssertionError('needs %.0f GB of disk' % (needed / 1e9))
         before, log = set(site.ids('')), os.path.join(site.root, 'accepted')
-        with Weigher(site, 1) as w:
+        with Weigher(site, 1, backlog=True) as w:
             answer = peers.load(site.port, sessions=20, files=files, rate=rate, seconds=int(minutes * 60), log=log)
         left, took = site.drain()
         sent = {l.split()[1] for l in open(log)}
         lost = len(sent - (set(site.ids('')) - before))
     finally:
         closed(site)
-    b.report.figure('mm, accepted and indexed', answer['rate'], 'msg/s', '%d messages, %d refused; backlog at the end %d, drained in %.1f s'
-                    % (answer['accepted'], answer['refused'], left, took))
+    b.report.figure('mm, accepted and indexed', answer['rate'], 'msg/s', '%d messages, %d refused; backlog %d at most, %d at the end, '
+                    'drained in %.1f s' % (answer['accepted'], answer['refused'], max(w.behind), left, took))
     b.report.goal('lost', lost, 'msgs', most=0)
     drift(b, w.samples)
 

@@ -9,7 +9,7 @@
  * connection each message. --files: FILE names one message a line; they are sent in that order,
  * over and over; line ends become CRLF. Else messages of --size bytes (4096), lines of X.
  * --rate: so many a second, each at its time. --log: a line "NANOSECONDS ID" for each 250 after
- * the data (CLOCK_MONOTONIC, the last word of the reply). Prints one JSON object.
+ * the data (CLOCK_MONOTONIC, and the id that mm says). Prints one JSON object.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -284,6 +284,18 @@ static void next_message(struct session *s)
 	}
 }
 
+/* The word of the reply that is as long as mm's ids. */
+static const char *id_of(char *reply)
+{
+	char *word;
+
+	while ((word = strsep(&reply, " .\r\n")) != NULL) {
+		if (strlen(word) == 26)
+			return word;
+	}
+	return "-";
+}
+
 static void count_reply(struct session *s, unsigned code)
 {
 	uint64_t t = now();
@@ -296,14 +308,8 @@ static void count_reply(struct session *s, unsigned code)
 	accepted++;
 	ended = t;
 	bytes_sent += messages[s->number % message_count].len;
-	if (opt.log) {
-		char *line = s->in + strcspn(s->in, "\r\n");
-		char *word;
-
-		*line = '\0';
-		word = strrchr(s->in, ' ');
-		fprintf(opt.log, "%" PRIu64 " %s\n", t, word ? word + 1 : "-");
-	}
+	if (opt.log)
+		fprintf(opt.log, "%" PRIu64 " %s\n", t, id_of(s->in));
 }
 
 static void after_data(struct session *s, unsigned code)
