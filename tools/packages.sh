@@ -11,6 +11,9 @@ TEST_PACKAGES="
 	libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 universal-ctags git python3 swaks
 	libnet-ssleay-perl procps strace sqlite3 zstd"
 
+# What tests/bench/run measures mm beside.
+BENCH_PACKAGES="postfix notmuch maildir-utils"
+
 # install_packages NAME... installs what is missing, and nothing when nothing is.
 install_packages()
 {
