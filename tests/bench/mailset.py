@@ -23,14 +23,19 @@ class MailSet:
         self.count, self.bytes = len(self.messages), sum(map(len, self.messages))
 
     def copy(self, into, number, limit=None):
-        """Writes copy `number` as a Maildir below the folder `into`; its path."""
+        """Copy `number` as a Maildir below the folder `into` (hard links where there is one below mail/); its path."""
         out = os.path.join(self.root, into, 'c%03d' % number + ('-%d' % limit if limit else ''))
         if os.path.exists(out):
             return out
         for d in ('cur', 'new', 'tmp'):
             os.makedirs(os.path.join(out, d))
+        there = self.copy('mail', number) if into != 'mail' and not limit else None
         for i, data in enumerate(self.messages[:limit]):
-            with open(os.path.join(out, 'cur', '%06d:2,S' % i), 'wb') as f:
+            name = 'cur/%06d:2,S' % i
+            if there:
+                os.link(os.path.join(there, name), os.path.join(out, name))
+                continue
+            with open(os.path.join(out, name), 'wb') as f:
                 f.write(data if number == 0 else other_ids(data, number))
         return out
 

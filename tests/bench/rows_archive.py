@@ -7,13 +7,8 @@ from rows_smtp import closed
 
 def bring_in(b):
     b.report.row('import', 'Import of real mail, archived and indexed, both cores')
-    first = b.mails.copy('peers', 0)
-    one = [p.new() for p in b.indexers.values()]
-    for n in range(1, max(1, -int(-b.seconds // min(one)))): # notmuch and mu index the same copies, for --seconds each at least
-        b.mails.copy('peers', n)
-    there = len(os.listdir(os.path.join(b.root, 'peers'))) - ('.notmuch' in os.listdir(os.path.join(b.root, 'peers')))
     site = Archive(b.root).start()
-    seconds = site.take(first)
+    seconds = site.take(b.mails.copy('mail', 0))
     closed(site)
     paths = b.some(max(1, -int(-b.seconds * 1.15 // seconds)) * b.mails.count)
     ours, theirs = [], {name: [] for name in b.indexers}
@@ -24,14 +19,14 @@ def bring_in(b):
             mm.equal(site.count(''), len(paths) * b.mails.count, 'findable')
         finally:
             closed(site)
-        for name, peer in b.indexers.items():
-            theirs[name].append(there * b.mails.count / peer.new())
+        for name in b.indexers:
+            theirs[name].append(b.index_with(name))
     b.rates.update(theirs)
     mean = b.mails.bytes / b.mails.count
     b.report.figure('mm-import, until the last is findable', ours, 'msg/s', '%d messages, %.1f MB/s' %
                     (len(paths) * b.mails.count, b.median(ours) * mean / 1e6))
     for name, least in (('notmuch new', 8), ('mu index', 5)):
-        rate = b.report.figure(name, theirs[name], 'msg/s', '%d messages' % (there * b.mails.count))
+        rate = b.report.figure(name, theirs[name], 'msg/s', '%d messages' % (b.indexers[name].copies * b.mails.count))
         b.report.ratio(name, b.median(ours), rate, least=least)
 
 def shares(parts, raw):
