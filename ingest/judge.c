@@ -17,18 +17,18 @@ struct old_rules {
 
 struct judge {
 	struct pipeline_parts parts;
-	struct indexer *indexer;
+	struct filing *filing;
 	struct old_rules *old;
 	int64_t generation; /* of the config that `old` was compiled with */
 	struct buf meta;
 };
 
-struct judge *judge_new(const struct pipeline_parts *parts, struct indexer *ix)
+struct judge *judge_new(const struct pipeline_parts *parts, struct filing *f)
 {
 	struct judge *j = mem_new(sizeof(*j));
 
 	j->parts = *parts;
-	j->indexer = ix;
+	j->filing = f;
 	buf_init(&j->meta, LIMIT_REQUEST);
 	return j;
 }
@@ -100,12 +100,16 @@ static enum rc find_rules(struct judge *j, const struct config *c, const struct 
 
 /* ---- into one archive ---- */
 
-static void put_index(struct judge *j, uint32_t archive, uint64_t lot, const struct judged *m,
-                      const struct slice *recipients, size_t count)
+static void put(struct judge *j, uint32_t archive, uint64_t lot, const struct judged *m,
+                const struct slice *recipients, size_t count)
 {
+	struct store_message sm = {
+		.id = m->mail->id, .lot = lot, .meta = buf_slice(&j->meta), .raw = m->raw
+	};
 	struct document_envelope env = { .lot = lot, .bytes = m->raw.len };
 	struct document doc;
 
+	memcpy(sm.sha256, m->sha256, sizeof(sm.sha256));
 	mail_envelope(m->mail, &env);
 	memcpy(env.sha256, m->sha256, sizeof(env.sha256));
 	if (recipients) {
@@ -113,18 +117,7 @@ static void put_index(struct judge *j, uint32_t archive, uint64_t lot, const str
 		env.recipient_count = count;
 	}
 	document_make(&doc, m->parsed, &env);
-	indexer_add(j->indexer, archive, &doc);
-}
-
-static enum rc put_store(struct judge *j, uint32_t archive, uint64_t lot, const struct judged *m,
-                         struct slice meta, struct err *e)
-{
-	struct store_message sm = { .id = m->mail->id, .lot = lot, .meta = meta, .raw = m->raw };
-
-	if (store_has(j->parts.store, archive, &m->mail->id))
-		return RC_OK;
-	memcpy(sm.sha256, m->sha256, sizeof(sm.sha256));
-	return store_put(j->parts.store, archive, &sm, e);
+	filing_add(j->filing, archive, &sm, &doc);
 }
 
 static enum rc archive_into(struct judge *j, uint32_t archive, const struct judged *m,
@@ -145,9 +138,7 @@ static enum rc archive_into(struct judge *j, uint32_t archive, const struct judg
 	rc = keyring_lot(j->parts.keys, archive, (int32_t)day_of_ms(m->mail->received_ms), 0, &lot,
 	                 e);
 	if (rc == RC_OK)
-		rc = put_store(j, archive, lot, m, buf_slice(&j->meta), e);
-	if (rc == RC_OK)
-		put_index(j, archive, lot, m, recipients, count);
+		put(j, archive, lot, m, recipients, count);
 	return rc;
 }
 

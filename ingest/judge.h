@@ -2,23 +2,22 @@
  * ingest/judge.h - one parsed message: rules, then what they ask for, into store and index
  *
  * What     Runs the rule set by the version fixed at commit (an import has none), puts the message
- *          into each archive that an Archive action names, with what was decided beside its bytes, gives
- *          its document to the indexer, and says what became of it.
- * Owner    The documents borrow from `m`: it must live until the indexer is done with them.
- * Twice    A message that an archive has already (a replay after a crash) is not stored again.
+ *          into each archive that an Archive action names, with what was decided beside its bytes and a
+ *          document for the index, by way of ingest/filing; and says what became of it.
+ * Owner    The documents borrow from `m`: it must live until they are filed.
  * Threads  The pipeline's, with `writing` held.
  */
 #ifndef MM_INGEST_JUDGE_H
 #define MM_INGEST_JUDGE_H
 
 #include "ingest/disposition.h"
-#include "ingest/indexer.h"
+#include "ingest/filing.h"
 #include "ingest/mail.h"
 #include "ingest/pipeline.h"
 
 struct judge;
 
-struct judge *judge_new(const struct pipeline_parts *parts, struct indexer *ix);
+struct judge *judge_new(const struct pipeline_parts *parts, struct filing *f);
 void judge_free(struct judge **j);
 
 /* One message as the spool gave it and the worker read it. */
@@ -30,7 +29,7 @@ struct judged {
 };
 
 /* RC_OK: done, and `d` says whether a disposition is to be recorded (*record). Everything else is an
- * error of store or key ring: nothing may be checkpointed. */
+ * error of the key ring or the rules' versions: nothing may be checkpointed. */
 enum rc judge_message(struct judge *j, const struct config *c, const struct judged *m,
 		      struct disposition *d, bool *record, struct err *e) MUST_USE;
 

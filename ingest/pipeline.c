@@ -9,13 +9,13 @@
 #include "base/log.h"
 #include "ingest/background.h"
 #include "ingest/checkpoint.h"
-#include "ingest/indexer.h"
+#include "ingest/filing.h"
 #include "ingest/judge.h"
 #include "ingest/parse.h"
 
 #define BATCH_MESSAGES    64
 #define BATCH_BYTES       (8u << 20)
-#define BATCHES           3    /* one is parsed, one stored, one indexed */
+#define BATCHES           3    /* one is parsed, one judged, one filed */
 #define TURNS             8    /* batches before others may have the lock */
 #define IDLE_MS           200  /* between two looks at the spool without a wake */
 #define CHECKPOINT_MIN_MS 100  /* a trickle shares its syncs */
@@ -40,7 +40,7 @@ struct batch {
 struct pipeline {
 	struct pipeline_parts parts;
 	struct parse_pool *pool;
-	struct indexer *indexer;
+	struct filing *filing;
 	struct judge *judge;
 	struct checkpoint *checkpoint;
 	struct batch batches[BATCHES];
@@ -106,7 +106,7 @@ static void note_unreadable(struct pipeline *p, const struct item *it)
 	checkpoint_disposition(p->checkpoint, &d);
 }
 
-static enum rc store_item(struct pipeline *p, const struct config *c, struct item *it,
+static enum rc judge_item(struct pipeline *p, const struct config *c, struct item *it,
                           const struct parse_job *job, struct err *e)
 {
 	struct judged m = { &it->mail, &job->parsed, it->record.raw, it->record.sha256 };
@@ -143,13 +143,13 @@ static void batch_clear(struct batch *b)
 	b->count = 0;
 }
 
-static enum rc store_batch(struct pipeline *p, struct batch *b, struct err *e)
+static enum rc judge_batch(struct pipeline *p, struct batch *b, struct err *e)
 {
 	struct config *c = p->parts.config(p->parts.arg);
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; rc == RC_OK && i < b->count; i++) {
-		rc = store_item(p, c, &b->items[i], &b->jobs[i], e);
+		rc = judge_item(p, c, &b->items[i], &b->jobs[i], e);
 		p->totals.messages++;
 		if (b->jobs[i].outcome != PARSE_OK)
 			p->totals.unparsed++;
@@ -163,35 +163,35 @@ static struct batch *batch_at(struct pipeline *p, unsigned behind)
 	return &p->batches[(p->ready + behind) % BATCHES];
 }
 
-/* Until the batch that is indexed is in the index. */
-static enum rc end_indexing(struct pipeline *p, struct err *e)
+/* Until the batch that is filed is in store and index. */
+static enum rc end_filing(struct pipeline *p, struct err *e)
 {
-	enum rc rc = indexer_wait(p->indexer, e);
+	enum rc rc = filing_wait(p->filing, e);
 
 	batch_clear(batch_at(p, 2));
 	return rc;
 }
 
-/* Stores the batch that is parsed and hands it to the index, while the one before is indexed. */
-static enum rc store_ready(struct pipeline *p, struct err *e)
+/* Judges the batch that is parsed, while the one before is filed, and hands it on to be filed. */
+static enum rc file_ready(struct pipeline *p, struct err *e)
 {
-	enum rc stored = store_batch(p, batch_at(p, 0), e);
-	enum rc indexed = end_indexing(p, stored == RC_OK ? e : NULL);
+	enum rc judged = judge_batch(p, batch_at(p, 0), e);
+	enum rc filed = end_filing(p, judged == RC_OK ? e : NULL);
 
-	if (stored != RC_OK || indexed != RC_OK) {
-		indexer_forget(p->indexer);
-		return stored != RC_OK ? stored : indexed;
+	if (judged != RC_OK || filed != RC_OK) {
+		filing_forget(p->filing);
+		return judged != RC_OK ? judged : filed;
 	}
-	indexer_begin(p->indexer);
+	filing_begin(p->filing);
 	return RC_OK;
 }
 
-/* Reads the next batch and has it parsed while the one before is stored, and the one before that
- * indexed. */
+/* Reads the next batch and has it parsed while the one before is judged, and the one before that
+ * filed. */
 static enum rc turn(struct pipeline *p, struct err *e)
 {
 	struct batch *fresh = batch_at(p, 1);
-	enum rc stored;
+	enum rc filed;
 	enum rc parsed = RC_OK;
 	enum rc rc = fill_batch(p, fresh, e);
 
@@ -199,11 +199,11 @@ static enum rc turn(struct pipeline *p, struct err *e)
 		rc = parse_begin(p->pool, fresh->jobs, fresh->count, e);
 	if (rc != RC_OK)
 		return rc;
-	stored = store_ready(p, e);
+	filed = file_ready(p, e);
 	if (fresh->count)
-		parsed = parse_wait(p->pool, stored == RC_OK ? e : NULL);
+		parsed = parse_wait(p->pool, filed == RC_OK ? e : NULL);
 	p->ready = (p->ready + 1) % BATCHES;
-	return stored != RC_OK ? stored : parsed;
+	return filed != RC_OK ? filed : parsed;
 }
 
 /* ---- the thread ---- */
@@ -231,11 +231,11 @@ static bool due(const struct pipeline *p, bool more)
 }
 
 /* Some batches of what is there now; *more says whether one is under way. Whoever gets the lock
- * next finds the index at rest. */
+ * next finds store and index at rest. */
 static enum rc step(struct pipeline *p, bool *more, struct err *e)
 {
 	enum rc rc = RC_OK;
-	enum rc indexed;
+	enum rc filed;
 
 	(void)pthread_mutex_lock(p->parts.writing);
 	*more = true;
@@ -245,8 +245,8 @@ static enum rc step(struct pipeline *p, bool *more, struct err *e)
 		if (due(p, *more))
 			break;
 	}
-	indexed = end_indexing(p, rc == RC_OK ? e : NULL);
-	rc = rc == RC_OK ? indexed : rc;
+	filed = end_filing(p, rc == RC_OK ? e : NULL);
+	rc = rc == RC_OK ? filed : rc;
 	if (rc == RC_OK && due(p, *more)) {
 		rc = checkpoint_write(p->checkpoint, e);
 		if (rc == RC_OK)
@@ -360,8 +360,8 @@ enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, 
 	(void)pthread_condattr_destroy(&attributes);
 	rc = parse_pool_new(&p->pool, parts->workers, NULL, e);
 	if (rc == RC_OK)
-		rc = indexer_new(&p->indexer, parts->index, e);
-	p->judge = judge_new(parts, p->indexer);
+		rc = filing_new(&p->filing, parts->store, parts->index, e);
+	p->judge = judge_new(parts, p->filing);
 	if (rc == RC_OK && pthread_create(&p->thread, NULL, run, p) != 0)
 		rc = err_set(e, RC_LIMIT, "no thread for the pipeline");
 	p->running = rc == RC_OK;
@@ -387,7 +387,7 @@ void pipeline_free(struct pipeline **pp)
 		(void)pthread_join(p->thread, NULL);
 	}
 	parse_pool_free(&p->pool);
-	indexer_free(&p->indexer);
+	filing_free(&p->filing);
 	free_batches(p);
 	judge_free(&p->judge);
 	checkpoint_free(&p->checkpoint);

@@ -10,8 +10,8 @@
 #include "store/store_inner.h"
 
 #define SEGMENT_BYTES  (UINT64_C(1) << 30)
-#define BLOCK_BYTES    ((uint32_t)1 << 20)
-#define ZSTD_LEVEL     3
+#define BLOCK_BYTES   (UINT32_C(2) << 20)
+#define ZSTD_LEVEL    5
 #define BUFFERED_BYTES ((size_t)64 << 20)
 #define RECENT_DAYS    2 /* lots of these days get segments of their own */
 

@@ -2,7 +2,7 @@
  * store/store.h - the archived messages, byte for byte, in encrypted segments
  *
  * What     A segment is a file of one archive: header, blocks, and when it is closed a directory
- *          of its ids and a footer. A block holds messages of one lot, up to about 1 MiB of them:
+ *          of its ids and a footer. A block holds messages of one lot, up to about 2 MiB of them:
  *          one zstd frame, then one AEAD box bound to archive, lot, segment and block number. A
  *          large message spans several blocks. Day segments hold one day's lots; an import of old
  *          mail writes segments that lots share.
@@ -49,8 +49,8 @@ struct store_block {
 
 struct store_options {
 	uint64_t segment_bytes; /* a segment is closed and the next begun past this; 0: 1 GiB */
-	uint32_t block_bytes;   /* plain bytes a block aims at; 0: 1 MiB */
-	int      zstd_level;    /* 0: 3 */
+	uint32_t block_bytes;   /* plain bytes a block aims at; 0: 2 MiB */
+	int      zstd_level;    /* 0: 5 */
 };
 
 /* Opens DIR/seg (made if absent). Torn tails of open segments are left as they are and never read;

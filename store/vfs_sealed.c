@@ -7,7 +7,7 @@
 
 #define MAGIC       "MMSEALED"
 #define VERSION     1
-#define LEVEL       3
+#define LEVEL       7
 #define ENTRY       12                                     /* offset 8, length 4 */
 #define CACHED      32                                     /* chunks a reader keeps: 2 MiB */
 #define LONGEST     (SEALED_CHUNK + 1024 + CRYPT_OVERHEAD) /* ZSTD_compressBound and the box */
