@@ -18,6 +18,7 @@
 #define BATCHES           3    /* one is parsed, one judged, one filed */
 #define TURNS             8    /* batches before others may have the lock */
 #define IDLE_MS           200  /* between two looks at the spool without a wake */
+#define GATHER_MS         20   /* from one look to the next: single messages would cost as much as a batch */
 #define CHECKPOINT_MIN_MS 100  /* a trickle shares its syncs */
 #define CHECKPOINT_MAX_MS 1000 /* a flood waits no longer than this to be findable */
 #define CHECKPOINT_BYTES  (32u << 20)

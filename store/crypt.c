@@ -6,9 +6,11 @@
 #include <sys/resource.h>
 #include <stdlib.h>
 
-_Static_assert(CRYPT_NONCE == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "nonce");
-_Static_assert(CRYPT_TAG == crypto_aead_xchacha20poly1305_ietf_ABYTES, "tag");
-_Static_assert(KEY_BYTES == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "key");
+#include "store/aead.h"
+
+_Static_assert(CRYPT_NONCE == crypto_core_hchacha20_INPUTBYTES + 8, "nonce");
+_Static_assert(CRYPT_TAG == AEAD_TAG, "tag");
+_Static_assert(KEY_BYTES == AEAD_KEY && KEY_BYTES == crypto_core_hchacha20_KEYBYTES, "key");
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* Fetched once: a fetch reads OpenSSL's configuration file, which a sandbox would forbid later. */
@@ -21,6 +23,7 @@ static void init_once(void)
 	MUST(sodium_init() >= 0);
 	sha256_algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
 	MUST(sha256_algorithm);
+	aead_init();
 	/* Opens /dev/urandom where getrandom is missing, before a sandbox is entered. */
 	randombytes_stir();
 	/* What holds keys leaves no image of its memory on a disk. */
@@ -56,28 +59,42 @@ enum rc crypt_open(uint8_t *out, struct slice sealed, struct slice bound,
 	return RC_OK;
 }
 #else
+/* XChaCha20 is ChaCha20 under a key derived from the first 16 bytes of its nonce, with the other 8
+ * behind four zeros: draft-irtf-cfrg-xchacha-03, section 2.3. */
+static void derive(uint8_t subkey[AEAD_KEY], uint8_t nonce[AEAD_NONCE], const uint8_t *long_nonce,
+                   const uint8_t key[KEY_BYTES])
+{
+	MUST(crypto_core_hchacha20(subkey, long_nonce, key, NULL) == 0);
+	memset(nonce, 0, 4);
+	memcpy(nonce + 4, long_nonce + crypto_core_hchacha20_INPUTBYTES, 8);
+}
+
 void crypt_seal(uint8_t *out, struct slice plain, struct slice bound, const uint8_t key[KEY_BYTES])
 {
-	unsigned long long n;
+	uint8_t subkey[AEAD_KEY];
+	uint8_t nonce[AEAD_NONCE];
 
 	randombytes_buf(out, CRYPT_NONCE);
-	MUST(crypto_aead_xchacha20poly1305_ietf_encrypt(out + CRYPT_NONCE, &n, plain.at, plain.len,
-	                                                bound.at, bound.len, NULL, out, key) == 0);
-	MUST(n == plain.len + CRYPT_TAG);
+	derive(subkey, nonce, out, key);
+	aead_seal(out + CRYPT_NONCE, out + CRYPT_NONCE + plain.len, plain, bound, nonce, subkey);
+	sodium_memzero(subkey, sizeof(subkey));
 }
 
 enum rc crypt_open(uint8_t *out, struct slice sealed, struct slice bound,
                    const uint8_t key[KEY_BYTES])
 {
-	unsigned long long n;
+	uint8_t subkey[AEAD_KEY];
+	uint8_t nonce[AEAD_NONCE];
+	struct slice bytes;
+	bool good;
 
 	if (sealed.len < CRYPT_OVERHEAD)
 		return RC_CORRUPT;
-	if (crypto_aead_xchacha20poly1305_ietf_decrypt(out, &n, NULL, sealed.at + CRYPT_NONCE,
-	                                               sealed.len - CRYPT_NONCE, bound.at,
-	                                               bound.len, sealed.at, key) != 0)
-		return RC_CORRUPT;
-	return RC_OK;
+	derive(subkey, nonce, sealed.at, key);
+	bytes = slice_part(sealed, CRYPT_NONCE, sealed.len - CRYPT_OVERHEAD);
+	good = aead_open(out, bytes, bytes.at + bytes.len, bound, nonce, subkey);
+	sodium_memzero(subkey, sizeof(subkey));
+	return good ? RC_OK : RC_CORRUPT;
 }
 #endif
 

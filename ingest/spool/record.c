@@ -3,6 +3,7 @@
 #include <sodium.h>
 
 #include "base/codec.h"
+#include "store/aead.h"
 
 /* "MMSP" and "MMRC" as the little-endian numbers of those bytes. */
 #define FILE_MAGIC   0x50534d4du
@@ -10,8 +11,7 @@
 #define VERSION      1u
 
 _Static_assert(crypto_box_PUBLICKEYBYTES == SPOOL_KEY, "an X25519 key has 32 bytes");
-_Static_assert(crypto_aead_chacha20poly1305_ietf_ABYTES == SPOOL_TAG, "a tag has 16 bytes");
-_Static_assert(crypto_aead_chacha20poly1305_ietf_KEYBYTES == SPOOL_KEY, "a key has 32 bytes");
+_Static_assert(AEAD_TAG == SPOOL_TAG && AEAD_KEY == SPOOL_KEY, "tag and key of the pieces");
 
 /* Offsets in the header of a file. */
 enum {
@@ -236,21 +236,19 @@ bool spool_open_piece(uint8_t *out, const uint8_t *sealed, size_t n, uint64_t in
 void spool_seal_piece(uint8_t *piece, size_t n, uint64_t index, bool last, struct slice bound,
                       const uint8_t key[SPOOL_KEY])
 {
-	uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES];
+	uint8_t nonce[AEAD_NONCE];
 
 	nonce_of(nonce, index, last);
-	MUST(crypto_aead_chacha20poly1305_ietf_encrypt_detached(
-	             piece, piece + n, NULL, piece, n, bound.at, bound.len, NULL, nonce, key) == 0);
+	aead_seal(piece, piece + n, slice_of(piece, n), bound, nonce, key);
 }
 
 bool spool_open_piece(uint8_t *out, const uint8_t *sealed, size_t n, uint64_t index, bool last,
                       struct slice bound, const uint8_t key[SPOOL_KEY])
 {
-	uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES];
+	uint8_t nonce[AEAD_NONCE];
 
 	nonce_of(nonce, index, last);
-	return crypto_aead_chacha20poly1305_ietf_decrypt_detached(
-	               out, NULL, sealed, n, sealed + n, bound.at, bound.len, nonce, key) == 0;
+	return aead_open(out, slice_of(sealed, n), sealed + n, bound, nonce, key);
 }
 #endif
 
