@@ -13,12 +13,13 @@
 #include "ingest/judge.h"
 #include "ingest/parse.h"
 
-#define BATCH_MESSAGES    64
-#define BATCH_BYTES       (8u << 20)
-#define BATCHES           3    /* one is parsed, one judged, one filed */
-#define TURNS             8    /* batches before others may have the lock */
-#define IDLE_MS           200  /* between two looks at the spool without a wake */
-#define GATHER_MS         20   /* from one look to the next: single messages would cost as much as a batch */
+#define BATCH_MESSAGES 64
+#define BATCH_BYTES    (8u << 20)
+#define BATCHES        3   /* one is parsed, one judged, one filed */
+#define TURNS          8   /* batches before others may have the lock */
+#define IDLE_MS        200 /* between two looks at the spool without a wake */
+#define GATHER_MS      20 /* from one look to the next: single messages would cost as much as a batch \
+	                   */
 #define CHECKPOINT_MIN_MS 100  /* a trickle shares its syncs */
 #define CHECKPOINT_MAX_MS 1000 /* a flood waits no longer than this to be findable */
 #define CHECKPOINT_BYTES  (32u << 20)
@@ -51,6 +52,7 @@ struct pipeline {
 	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t changed;
 	bool woken;
+	bool resting; /* a wake is heard at once */
 	bool stop;
 	bool running;
 	uint64_t done; /* messages checkpointed since start */
@@ -257,22 +259,35 @@ static enum rc step(struct pipeline *p, bool *more, struct err *e)
 	return rc;
 }
 
-/* Until woken, or for a while; true when the thread is to end. */
+static struct timespec in_ms(int64_t ms)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* tidy: what pthread_cond_timedwait takes */
+	t.tv_nsec += (ms < 1 ? 1 : ms) * 1000000;
+	t.tv_sec += t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	return t;
+}
+
+/* First a moment in which nothing wakes it, then until woken, or for a while. True when the thread
+ * is to end. Without that moment each message that came singly would wake workers and threads
+ * alone. */
 static bool rest(struct pipeline *p)
 {
 	int64_t age = checkpoint_age_ms(p->checkpoint);
-	int64_t ms = age >= 0 ? CHECKPOINT_MIN_MS - age + 1 : IDLE_MS;
-	struct timespec until;
+	struct timespec gathered = in_ms(GATHER_MS);
+	struct timespec until = in_ms(age >= 0 ? CHECKPOINT_MIN_MS - age + 1 : IDLE_MS);
 	bool stop;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until); /* tidy: what pthread_cond_timedwait takes */
-	until.tv_nsec += (ms < 1 ? 1 : ms) * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	(void)pthread_mutex_lock(&p->lock);
+	while (!p->stop && pthread_cond_timedwait(&p->changed, &p->lock, &gathered) != ETIMEDOUT)
+		;
+	p->resting = true;
 	while (!p->woken && !p->stop &&
 	       pthread_cond_timedwait(&p->changed, &p->lock, &until) != ETIMEDOUT)
 		;
+	p->resting = false;
 	p->woken = false;
 	stop = p->stop;
 	(void)pthread_mutex_unlock(&p->lock);
@@ -402,7 +417,8 @@ void pipeline_wake(struct pipeline *p)
 {
 	(void)pthread_mutex_lock(&p->lock);
 	p->woken = true;
-	(void)pthread_cond_broadcast(&p->changed);
+	if (p->resting)
+		(void)pthread_cond_broadcast(&p->changed);
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
