@@ -197,7 +197,9 @@ static enum rc settle_ledger(struct import_line *line, struct err *e)
 static enum rc get_writer(struct import *im, struct err *e)
 {
 	const struct spool_writer_options opt = { .writer = SPOOL_WRITER_IMPORT };
-	const struct spool_writer_ops ops = { need_file, need_big, progress, done };
+	const struct spool_writer_ops ops = {
+		.need_file = need_file, .need_big = need_big, .progress = progress, .done = done
+	};
 	struct import_line *line = im->r->en->import_line;
 	bool fresh = !line;
 	enum rc rc = RC_OK;

@@ -337,6 +337,7 @@ static void on_body_begin(void *app, struct smtp_session *smtp)
 		return;
 	}
 	s->body = true;
+	spool_draft_owner(s->draft, s);
 	smtp_answer_begin(smtp, 354, NULL, NULL);
 }
 
@@ -353,6 +354,8 @@ static enum rc on_body(void *app, struct smtp_session *smtp, struct slice bytes)
 	if (rc != RC_OK) {
 		log_warn("a message is refused: %s", e.text);
 		spool_abort(&s->draft);
+	} else if (spool_draft_waits(s->draft)) {
+		smtp_session_hold(smtp);
 	}
 	return rc;
 }
@@ -525,6 +528,16 @@ static void on_done(void *app, void *cookie, const struct message_id *id, int64_
 		release(s);
 }
 
+/* The draft of a session that is there: one without a draft waits for no file. */
+static void on_go_on(void *app, void *cookie)
+{
+	struct gate_session *s = cookie;
+
+	(void)app;
+	smtp_session_go_on(s->smtp);
+	s->ops->wake(s->arg);
+}
+
 static void on_need_file(void *app)
 {
 	struct gate *g = app;
@@ -564,6 +577,7 @@ enum rc gate_new(struct gate **out, struct loop *l, const struct spool_writer_op
 		.need_big = on_need_big,
 		.progress = on_progress,
 		.done = on_done,
+		.go_on = on_go_on,
 	};
 	struct gate *g = mem_new(sizeof(*g));
 	enum rc rc = spool_writer_new(&g->spool, spool, &ops, g, e);

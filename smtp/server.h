@@ -105,6 +105,10 @@ void smtp_session_refuse(struct smtp_session *s, const char *enhanced, const cha
  * smtp_session_wants_input is true again. */
 size_t smtp_session_input(struct smtp_session *s, struct slice bytes) MUST_USE;
 bool   smtp_session_wants_input(const struct smtp_session *s);
+/* From within ops.body: enough for now. No input is wanted before smtp_session_go_on, or the end of the
+ * transaction; what of this input is under way may still come. */
+void   smtp_session_hold(struct smtp_session *s);
+void   smtp_session_go_on(struct smtp_session *s);
 struct slice smtp_session_output(const struct smtp_session *s);
 void   smtp_session_output_sent(struct smtp_session *s, size_t n);
 /* True when the connection is to be closed once the output is sent. */

@@ -43,6 +43,7 @@ void smtp_transaction_end(struct smtp_session *s, bool accepted)
 	s->rcpts_tried = 0;
 	s->rcpts_over = 0;
 	s->body_bytes = 0;
+	s->body_held = false;
 	if (s->state != STATE_CLOSED)
 		smtp_session_enter(s, STATE_READY);
 	if (!accepted)
@@ -265,7 +266,7 @@ static size_t session_step(struct smtp_session *s, struct slice bytes)
 
 static bool takes_input(const struct smtp_session *s)
 {
-	return s->waiting == WAIT_NOTHING && s->out.len < OUTPUT_ENOUGH;
+	return s->waiting == WAIT_NOTHING && !s->body_held && s->out.len < OUTPUT_ENOUGH;
 }
 
 /* Nothing of what comes now may be kept for later. */
@@ -286,6 +287,16 @@ size_t smtp_session_input(struct smtp_session *s, struct slice bytes)
 bool smtp_session_wants_input(const struct smtp_session *s)
 {
 	return takes_input(s) && !drops_input(s);
+}
+
+void smtp_session_hold(struct smtp_session *s)
+{
+	s->body_held = s->transaction;
+}
+
+void smtp_session_go_on(struct smtp_session *s)
+{
+	s->body_held = false;
 }
 
 struct slice smtp_session_output(const struct smtp_session *s)

@@ -93,6 +93,7 @@ struct smtp_session {
 	struct smtp_data data;
 	uint64_t body_bytes;
 	bool body_dropped; /* it can't be accepted: the app gets no more of it */
+	bool body_held;    /* the app has enough for now */
 	/* the chunk */
 	uint64_t chunk_bytes;
 	uint64_t chunk_left;

@@ -330,6 +330,16 @@ uint64_t spool_draft_bytes(const struct spool_draft *d)
 	return d->trailer.raw_bytes;
 }
 
+bool spool_draft_waits(const struct spool_draft *d)
+{
+	return d->waits_for_big;
+}
+
+void spool_draft_owner(struct spool_draft *d, void *cookie)
+{
+	d->cookie = cookie;
+}
+
 static void forget(struct spool_draft *d)
 {
 	d->w->used -= d->charged;
@@ -453,6 +463,8 @@ void spool_writer_give_big(struct spool_writer *w, uint64_t number, int fd)
 	} else if (d->committed) {
 		finish_commit(d, buf_slice(&d->meta));
 	}
+	if (!d->committed && w->ops.go_on)
+		w->ops.go_on(w->app, d->cookie);
 }
 
 /* ---- the loop's calls ---- */

@@ -42,7 +42,7 @@ struct spool_writer_options {
 	int64_t  floor_ms;      /* no message is received before this: the newest one known to mmd */
 };
 
-/* All are called on the loop thread, from spool_writer_flush, _reap or _stop. */
+/* All are called on the loop thread, from spool_writer_flush, _reap or _stop; go_on from give_big. */
 struct spool_writer_ops {
 	/* A file is wanted: answer with spool_writer_give_file, now or later, once a call. */
 	void (*need_file)(void *app);
@@ -50,6 +50,9 @@ struct spool_writer_ops {
 	/* All of the file up to `offset` is on disk and readable by mmd; it holds `messages` messages
 	 * (for spool_durable). */
 	void (*progress)(void *app, uint64_t file, uint64_t offset, uint64_t messages);
+	/* The big file that the draft waited for has come (spool_draft_waits); `cookie` from
+	 * spool_draft_owner. From spool_writer_give_big; not for a draft that is committed. May be NULL. */
+	void (*go_on)(void *app, void *cookie);
 	/* The fate of one commit. With a proof: it is on disk, `id` and `received_ms` are its own. Without
 	 * (NULL): it is not ours, err says why (RC_NOSPACE: 452; else 451). The proof lives for the call. */
 	void (*done)(void *app, void *cookie, const struct message_id *id, int64_t received_ms,
@@ -71,6 +74,10 @@ enum rc spool_begin(struct spool_writer *w, struct spool_draft **out, struct err
  * it would be done with the same error). May write up to some pieces of a large message to its file. */
 enum rc spool_add(struct spool_draft *d, struct slice bytes, struct err *e) MUST_USE;
 uint64_t spool_draft_bytes(const struct spool_draft *d);
+/* True while it waits for a big file: what is added meanwhile waits in memory, so whoever can should
+ * hold its sender until ops.go_on. */
+bool spool_draft_waits(const struct spool_draft *d);
+void spool_draft_owner(struct spool_draft *d, void *cookie);
 /* Legal before commit only. Empties the pointer; NULL is fine. */
 void spool_abort(struct spool_draft **d);
 /* Hands the draft over and empties the pointer. `meta` (≤ SPOOL_META_MAX) is copied. `done` follows

@@ -256,7 +256,10 @@ static void on_done(void *app, void *cookie, const struct message_id *id, int64_
 /* Until it is killed. */
 static void run_child(struct load *l)
 {
-	static const struct spool_writer_ops ops = { need_file, need_big, on_progress, on_done };
+	static const struct spool_writer_ops ops = { .need_file = need_file,
+		                                     .need_big = need_big,
+		                                     .progress = on_progress,
+		                                     .done = on_done };
 	struct spool_writer_options opt = { .floor_ms = clock_now_ms() };
 
 	open_spool(l);

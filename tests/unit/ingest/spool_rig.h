@@ -38,6 +38,8 @@ struct rig {
 	void (*on_done)(void);
 	unsigned asked_files;
 	unsigned asked_bigs;
+	unsigned went_on; /* calls of go_on, and whose the last one was */
+	void *went_on_owner;
 	enum rc make_rc; /* of the last spool_make_file */
 	struct rig_message sent[RIG_MESSAGES];
 	size_t count;
@@ -129,6 +131,14 @@ UNUSED static void rig_done(void *app, void *cookie, const struct message_id *id
 		m->err = *err;
 }
 
+UNUSED static void rig_go_on(void *app, void *cookie)
+{
+	struct rig *rig = app;
+
+	rig->went_on++;
+	rig->went_on_owner = cookie;
+}
+
 UNUSED static void rig_damage(void *app, uint64_t file, uint64_t offset, const char *text)
 {
 	struct rig *rig = app;
@@ -150,8 +160,11 @@ UNUSED static void rig_open_spool(struct rig *rig)
 
 UNUSED static void rig_open_writer(struct rig *rig)
 {
-	static const struct spool_writer_ops ops = { rig_need_file, rig_need_big, rig_progress,
-		                                     rig_done };
+	static const struct spool_writer_ops ops = { .need_file = rig_need_file,
+		                                     .need_big = rig_need_big,
+		                                     .progress = rig_progress,
+		                                     .go_on = rig_go_on,
+		                                     .done = rig_done };
 	struct err e = { 0 };
 
 	EXPECT_OK(spool_writer_new(&rig->w, &rig->writer, &ops, rig, &e), &e);

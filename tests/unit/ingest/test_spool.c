@@ -542,6 +542,37 @@ static void test_big_late(void **state)
 	rig_free(&rig);
 }
 
+/* Who waits for a large message's file is told when it comes, and holds its sender until then. */
+static void test_big_holds(void **state)
+{
+	struct rig *rig = rig_new(0);
+	static uint8_t bytes[300000];
+	struct spool_draft *d[2];
+	struct err e = { 0 };
+	int owner;
+
+	(void)state;
+	rig->withhold_bigs = true;
+	rig_open_writer(rig);
+	for (size_t i = 0; i < COUNT(d); i++) {
+		EXPECT_OK(spool_begin(rig->w, &d[i], &e), &e);
+		spool_draft_owner(d[i], i ? &owner : NULL);
+		EXPECT_OK(spool_add(d[i], slice_of(bytes, 1000), &e), &e);
+		assert_false(spool_draft_waits(d[i]));
+		EXPECT_OK(spool_add(d[i], slice_of(bytes, sizeof(bytes)), &e), &e);
+		assert_true(spool_draft_waits(d[i]));
+	}
+	spool_abort(&d[0]); /* nobody is told for it */
+	rig_give_big(rig);
+	assert_int_equal(rig->went_on, 1);
+	assert_ptr_equal(rig->went_on_owner, &owner);
+	assert_false(spool_draft_waits(d[1]));
+	spool_abort(&d[1]);
+	rig_give_big(rig);
+	assert_int_equal(rig->went_on, 1);
+	rig_free(&rig);
+}
+
 static void test_budget(void **state)
 {
 	struct rig *rig = rig_new(SPOOL_DEFAULT_CAPACITY / 16);
@@ -738,6 +769,7 @@ int main(void)
 		cmocka_unit_test_setup(test_big_no_space, reset_watch),
 		cmocka_unit_test_setup(test_big_sync_fails, reset_watch),
 		cmocka_unit_test_setup(test_big_late, reset_watch),
+		cmocka_unit_test_setup(test_big_holds, reset_watch),
 		cmocka_unit_test_setup(test_read_error, reset_watch),
 		cmocka_unit_test_setup(test_big_files_go, reset_watch),
 		cmocka_unit_test_setup(test_budget, reset_watch),

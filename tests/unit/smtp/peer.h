@@ -51,6 +51,7 @@ struct peer {
 	size_t nrules;
 	unsigned later;      /* ops whose answers are held back */
 	bool disk_full;
+	bool holds; /* after each run of a body it has enough for now */
 	/* the app */
 	unsigned open;       /* the op that waits for its answer */
 	struct peer_rule answer;
@@ -206,11 +207,12 @@ static enum rc peer_body(void *app, struct smtp_session *s, struct slice bytes)
 {
 	struct peer *p = app;
 
-	(void)s;
 	assert_true(p->transaction && p->body && !p->open && bytes.len);
 	p->largest_run = MAX_OF(p->largest_run, bytes.len);
 	if (p->disk_full)
 		return RC_NOSPACE;
+	if (p->holds)
+		smtp_session_hold(s);
 	return buf_add(&p->content, bytes);
 }
 

@@ -240,6 +240,56 @@ static void output_is_bounded(void **state)
 	peer_free(&p);
 }
 
+/* The app has enough of a body for now: no more is taken, in DATA and in chunks, until it goes on
+ * or the transaction ends. */
+static void a_body_is_held(void **state)
+{
+	static const char *const begin[] = { "DATA\r\n", "BDAT 3\r\n", "BDAT 3 LAST\r\n" };
+	static const char *const end[] = { "ef\r\n.\r\n", "BDAT 3 LAST\r\nefg", "" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(begin); i++) {
+		struct peer p;
+
+		start(&p);
+		peer_say(&p, HELLO MAIL RCPT);
+		p.holds = true;
+		p.cut = 1;
+		peer_say(&p, begin[i]);
+		peer_say(&p, "abc");
+		EXPECT(begin[i], !smtp_session_wants_input(p.s) && p.content.len == 1);
+		for (int k = 0; k < 3; k++) {
+			smtp_session_go_on(p.s);
+			peer_say(&p, "");
+		}
+		EXPECT(begin[i], p.content.len >= 3 || p.accepts == 1);
+		p.holds = false;
+		smtp_session_go_on(p.s);
+		peer_say(&p, end[i]);
+		EXPECT(begin[i], p.accepts == 1 && smtp_session_wants_input(p.s));
+		smtp_session_hold(p.s); /* without a transaction: nothing to hold */
+		assert_true(smtp_session_wants_input(p.s));
+		peer_free(&p);
+	}
+}
+
+/* The end of a transaction, here by the peer's going away, ends the hold. */
+static void a_hold_ends_with_its_transaction(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	p.holds = true;
+	peer_say(&p, HELLO MAIL RCPT "BDAT 3 LAST\r\nabc");
+	EXPECT("the next one", p.accepts == 1 && smtp_session_wants_input(p.s));
+	peer_say(&p, MAIL RCPT "DATA\r\nabc");
+	assert_false(smtp_session_wants_input(p.s));
+	smtp_session_timeout(p.s, "4.4.2", "Too late");
+	assert_true(smtp_session_closing(p.s));
+	peer_free(&p);
+}
+
 /* The output is full when STARTTLS is read: what came with it in the clear is dropped all the same.
  */
 static void nothing_clear_survives_starttls(void **state)
@@ -397,6 +447,8 @@ int main(void)
 		cmocka_unit_test(many_tiny_chunks_cost_nothing),
 		cmocka_unit_test(a_long_line_is_not_kept),
 		cmocka_unit_test(output_is_bounded),
+		cmocka_unit_test(a_body_is_held),
+		cmocka_unit_test(a_hold_ends_with_its_transaction),
 		cmocka_unit_test(nothing_clear_survives_starttls),
 		cmocka_unit_test(an_idle_session_is_small),
 		cmocka_unit_test(texts_become_one_clean_line),
