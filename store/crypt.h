@@ -1,8 +1,8 @@
 /*
  * store/crypt.h - the authenticated encryption that all files share
  *
- * XChaCha20-Poly1305 (libsodium's HChaCha20 over store/aead.h) with a random 24-byte nonce in front of the ciphertext and a
- * 16-byte tag behind it. What the bytes are bound to (file, place, owner) goes into `bound`.
+ * XChaCha20-Poly1305 (libsodium's HChaCha20 over store/aead.h) with a random 24-byte nonce in front of
+ * the ciphertext and a 16-byte tag behind it. What the bytes are bound to (file, place, owner) goes into `bound`.
  * A build with MM_TEST_PLAINTEXT copies instead of encrypting: the control of the canary test.
  */
 #ifndef MM_STORE_CRYPT_H
