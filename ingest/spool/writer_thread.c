@@ -79,18 +79,26 @@ static void tell_progress(struct spool_writer *w, const struct writer_file *f)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* The next instant and number: the clock, never before the last message, no pair twice. */
+/* The next instant and number: the clock, never before the last message, no pair twice. An import may
+ * replace the instant by one that thousands of messages share: its numbers go on from one instant to
+ * the next, from a random one, so that these rarely agree (the index has 64 places for those that do).
+ */
 static void stamp(struct spool_writer *w, struct spool_trailer *t)
 {
 	int64_t now = clock_now_ms();
 	uint32_t writer_bit = w->opt.writer ? SEQUENCE_END : 0;
 
-	if (now > w->last_ms) {
+	if (now > w->last_ms && !w->opt.writer) {
 		w->last_ms = now;
 		w->last_sequence = 0;
 	} else if (++w->last_sequence >= SEQUENCE_END) {
-		w->last_ms++;
+		w->last_ms = MAX_OF(now, w->last_ms + 1);
 		w->last_sequence = 0;
+		if (w->opt.writer)
+			crypt_random(&w->last_sequence, sizeof(w->last_sequence));
+		w->last_sequence &= SEQUENCE_END - 1;
+	} else {
+		w->last_ms = MAX_OF(now, w->last_ms);
 	}
 	if (w->random_used + 8 > sizeof(w->random)) {
 		crypt_random(w->random, sizeof(w->random));

@@ -299,4 +299,14 @@ def export_and_import_give_the_same_bytes():
     equal(sum(back.values()), sum(want.values()) + 1, 'messages')
     equal(want - back, collections.Counter(), 'missing bytes')
 
+@test
+def many_messages_may_have_the_same_time_of_receipt():
+    # More than the index has places for a number: as when a bulk load stamped all of them alike.
+    same = b'Received: from a.example by b.example; Tue, 03 Feb 2026 10:00:00 +0000\n'
+    messages = [same + text(9000 + i) for i in range(400)]
+    before = sum(archived().values())
+    rows = imported(put(os.path.join(site.root, 'same.mbox'), mbox(messages)), extra=('--received', 'header'))
+    equal(outcomes(rows), {'stored': 400}, 'outcomes')
+    equal(sum(archived().values()) - before, 400, 'findable')
+
 done()
