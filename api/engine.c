@@ -10,6 +10,7 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "retention/clockguard.h"
+#include "retention/erase.h"
 #include "ingest/anchor.h"
 #include "ingest/audited.h"
 #include "ingest/disposition.h"
@@ -73,6 +74,8 @@ static enum rc prepare_control(struct db *control, struct err *e)
 		rc = pipeline_prepare(control, e);
 	if (rc == RC_OK)
 		rc = sweep_prepare(control, e);
+	if (rc == RC_OK)
+		rc = erase_prepare(control, e);
 	if (rc == RC_OK)
 		rc = anchor_prepare(control, e);
 	return rc;
@@ -353,9 +356,11 @@ static enum rc recover(struct engine *en, struct err *e)
 	engine_sweep(en, c, &s);
 	if (rc == RC_OK)
 		rc = sweep_recover(&s, &report, e);
+	if (rc == RC_OK)
+		rc = erase_recover(&s, e);
 	if (rc == RC_CORRUPT) {
 		/* Who can't start can't repair; the next run goes on with it. */
-		log_error("an interrupted purge can't be finished yet: %s", e->text);
+		log_error("an interrupted purge or erasure can't be finished yet: %s", e->text);
 		rc = RC_OK;
 	}
 	free((void *)(uintptr_t)s.archives);

@@ -7,6 +7,7 @@
 #include "ingest/disposition.h"
 #include "ingest/parse.h"
 #include "query/row.h"
+#include "retention/erase.h"
 #include "retention/schedule.h"
 
 /* The archives to look in: the one that was named, or all. */
@@ -321,6 +322,48 @@ static enum rc explain_disposition(struct request *r, const struct message_id *i
 	return rc;
 }
 
+struct explain_erased {
+	struct request *r;
+	struct config *c;
+	const struct message_id *id;
+	unsigned *found;
+};
+
+static enum rc explain_one_erased(void *arg, const struct erased *x, struct err *e)
+{
+	struct explain_erased *q = arg;
+	json_t *o = json_object();
+	char id[ID_TEXT + 1];
+
+	(*q->found)++;
+	id_format(id, q->id);
+	json_put_text(o, "id", slice_str(id));
+	json_put_text(o, "disposition", slice_str("erased"));
+	for (size_t i = 0; i < config_archive_count(q->c); i++)
+		if (config_archive_at(q->c, i)->number == x->archive)
+			json_put_text(o, "archive", slice_str(config_archive_at(q->c, i)->name));
+	put_time(o, "received", id_received_ms(q->id));
+	put_time(o, "erased", x->when_ms);
+	json_put_text(o, "who", x->who);
+	json_put_text(o, "reason", x->reason);
+	if (!x->done)
+		json_put_bool(o, "unfinished", true);
+	return request_row(q->r, o, e);
+}
+
+static enum rc explain_erased(struct request *r, struct config *c, const struct message_id *id,
+                              unsigned *found, struct err *e)
+{
+	struct explain_erased q = { r, c, id, found };
+	struct db *db;
+	enum rc rc = engine_control(r->en, &db, e);
+
+	if (rc == RC_OK)
+		rc = erased_each(db, id, explain_one_erased, &q, e);
+	db_close(&db);
+	return rc;
+}
+
 struct destroyed {
 	struct config *c;
 	int32_t day;
@@ -384,6 +427,8 @@ enum rc op_why(struct request *r, struct err *e)
 		rc = explain_archives(r, c, &id, &found, e);
 	if (rc == RC_OK)
 		rc = explain_disposition(r, &id, &found, e);
+	if (rc == RC_OK)
+		rc = explain_erased(r, c, &id, &found, e);
 	if (rc == RC_OK && !found)
 		rc = explain_nothing(r, c, &id, e);
 	config_unref(&c);

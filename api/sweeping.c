@@ -4,6 +4,7 @@
 
 #include "api/requests.h"
 #include "base/clock.h"
+#include "retention/erase.h"
 
 #define SPOOL_MS 120000 /* for the pipeline to come up with what was accepted before a sweep */
 
@@ -45,6 +46,8 @@ enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct e
 		rc = pipeline_checkpoint(en->pipeline, e);
 	if (rc == RC_OK && run)
 		rc = sweep_recover(&s->sweep, &report, e);
+	if (rc == RC_OK && run)
+		rc = erase_recover(&s->sweep, e);
 	return rc;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/file.h"
 
 /* What goes from one shard. */
@@ -143,7 +144,29 @@ struct removal {
 	size_t room;
 	size_t count;
 	uint64_t removed;
+	int64_t low; /* when the lots' mail was received */
+	int64_t high;
 };
+
+/* A lot is of a day: shards without mail of these days need not be opened. */
+static void bound(struct removal *r)
+{
+	r->low = INT64_MIN;
+	r->high = INT64_MAX;
+	for (size_t i = 0; i < r->lot_count; i++) {
+		struct key_info k;
+		int64_t begin;
+
+		if (keyring_info(r->ix->kr, r->lots[i], &k, NULL) != RC_OK) {
+			r->low = INT64_MIN; /* of any day */
+			r->high = INT64_MAX;
+			return;
+		}
+		begin = (int64_t)k.day * MS_PER_DAY;
+		r->low = i == 0 ? begin : MIN_OF(r->low, begin);
+		r->high = i == 0 ? begin + MS_PER_DAY : MAX_OF(r->high, begin + MS_PER_DAY);
+	}
+}
 
 static enum rc remove_selected(struct removal *r, struct shard *s, struct conn *c,
                                const struct selection *sel, struct err *e)
@@ -173,6 +196,9 @@ static enum rc remove_from(struct removal *r, struct shard *s, struct err *e)
 
 	if (s->damaged)
 		return err_set(e, RC_CORRUPT, "%s is damaged: reindex", s->path);
+	if (s->stats.messages &&
+	    (s->stats.received_high < r->low || s->stats.received_low >= r->high))
+		return RC_OK;
 	rc = shard_borrow(s, &c, e);
 	if (rc == RC_OK)
 		rc = has_lot(c, r->lots, r->lot_count, &has, e);
@@ -217,7 +243,7 @@ enum rc index_remove(struct index *ix, uint32_t archive, const uint64_t *lots, s
                      uint64_t *removed, struct err *e)
 {
 	uint64_t *sorted = mem_array(count + 1, sizeof(*sorted));
-	struct removal r = { ix, sorted, count, gone, arg, dead, room, 0, 0 };
+	struct removal r = { ix, sorted, count, gone, arg, dead, room, 0, 0, 0, 0 };
 	struct shard **list;
 	size_t shards;
 	enum rc rc = index_commit(ix, e);
@@ -225,6 +251,7 @@ enum rc index_remove(struct index *ix, uint32_t archive, const uint64_t *lots, s
 	if (count)
 		memcpy(sorted, lots, count * sizeof(*sorted));
 	qsort(sorted, count, sizeof(*sorted), compare_lots);
+	bound(&r);
 	shards = shards_hold(ix, archive, false, &list);
 	for (size_t i = 0; rc == RC_OK && i < shards; i++)
 		rc = remove_from(&r, list[i], e);

@@ -6,8 +6,6 @@
 #include "base/json.h"
 #include "store/hash.h"
 
-#define BLOCKS_AN_ENTRY 200
-
 struct place {
 	uint8_t key[12]; /* segment, block */
 	UT_hash_handle hh;
@@ -168,57 +166,5 @@ enum rc audited_differences(const struct audited *a,
 	for (struct lot *l = a->lots; rc == RC_OK && l; l = l->hh.next)
 		if (l->given != l->found)
 			rc = each(arg, l->id, l->given, l->found, e);
-	return rc;
-}
-
-/* ---- entries ---- */
-
-struct block_list {
-	json_t *blocks;
-};
-
-struct block_list *block_list_new(void)
-{
-	struct block_list *list = mem_new(sizeof(*list));
-
-	list->blocks = json_array();
-	return list;
-}
-
-void block_list_add(void *arg, const struct store_block *b)
-{
-	struct block_list *list = arg;
-	json_t *o = json_object();
-	char root[65];
-
-	hex_encode(root, b->root, sizeof(b->root));
-	json_put_int(o, "archive", b->archive);
-	json_put_int(o, "segment", (int64_t)b->segment);
-	json_put_int(o, "block", b->block);
-	json_put_int(o, "lot", (int64_t)b->lot);
-	json_put_int(o, "messages", b->messages);
-	json_put_text(o, "root", slice_str(root));
-	json_push(list->blocks, o);
-}
-
-enum rc block_list_account(struct block_list **list, struct audit *audit, bool moved, struct err *e)
-{
-	json_t *all = (*list)->blocks;
-	enum rc rc = RC_OK;
-
-	for (size_t from = 0; rc == RC_OK && from < json_array_size(all); from += BLOCKS_AN_ENTRY) {
-		json_t *detail = json_object();
-		json_t *some = json_array();
-
-		for (size_t i = from; i < from + BLOCKS_AN_ENTRY && i < json_array_size(all); i++)
-			json_push(some, json_incref(json_array_get(all, i)));
-		if (moved)
-			json_put_bool(detail, "moved", true);
-		json_put(detail, "blocks", some);
-		rc = audit_add(audit, "block", "mmd", detail, e);
-	}
-	json_decref(all);
-	free(*list);
-	*list = NULL;
 	return rc;
 }

@@ -12,6 +12,7 @@
 #define MM_INGEST_AUDITED_H
 
 #include "store/audit.h"
+#include "store/block_list.h"
 #include "store/store.h"
 
 struct audited;
@@ -27,13 +28,5 @@ enum rc audited_differences(const struct audited *a,
 			    enum rc (*each)(void *arg, uint64_t lot, uint64_t given, uint64_t found,
 					    struct err *e),
 			    void *arg, struct err *e) MUST_USE;
-
-/* Entries for blocks: added to the log (not synced), then the list is freed. `moved`: their messages
- * were in the store before. */
-struct block_list;
-struct block_list *block_list_new(void);
-void block_list_add(void *list, const struct store_block *b); /* as store_sync's on_block */
-enum rc block_list_account(struct block_list **list, struct audit *audit, bool moved,
-			   struct err *e) MUST_USE;
 
 #endif

@@ -141,13 +141,14 @@ void sweep_plan_free(struct sweep_plan *plan)
 	*plan = (struct sweep_plan) { 0 };
 }
 
-enum rc may_destroy(const struct sweep *s, const struct due_lot *lot, int64_t now_ms, struct err *e)
+enum rc may_destroy(const struct sweep *s, const struct due_lot *lot, enum destroy_why why,
+                    int64_t now_ms, struct err *e)
 {
 	const struct retention_archive *a = archive_of(s, lot->archive);
 
 	if (!a)
 		return err_set(e, RC_DENIED, "archive number %u is not known", lot->archive);
-	if (retention_due_ms(&a->period, lot->day) > now_ms)
+	if (why == DESTROY_EXPIRED && retention_due_ms(&a->period, lot->day) > now_ms)
 		return err_set(e, RC_DENIED,
 		               "mail of day %d in archive %s is not past its retention", lot->day,
 		               a->name);
@@ -265,28 +266,80 @@ static enum rc remove_words(const struct sweep *s, uint32_t archive, struct remo
 	return RC_OK;
 }
 
+/* Rows name the lot that their message came with; an erasure may have moved it to a later generation
+ * since. So the tombstones of a day that goes count as lots of it. */
+struct generations {
+	const struct sweep_plan *plan;
+	size_t from;
+	size_t to;
+	uint64_t *lots;
+	size_t count;
+};
+
+static enum rc add_generation(void *arg, const struct key_info *k)
+{
+	struct generations *g = arg;
+	size_t low = g->from;
+	size_t high = g->to;
+
+	if (k->kind != KEY_LOT || k->archive != g->plan->lots[g->from].archive)
+		return RC_OK;
+	while (high - low > 1) { /* the plan is in order of days */
+		size_t mid = low + (high - low) / 2;
+
+		if (g->plan->lots[mid].day <= k->day)
+			low = mid;
+		else
+			high = mid;
+	}
+	if (k->state == KEY_DESTROYED && g->plan->lots[low].day == k->day) {
+		g->lots = mem_resize(g->lots, (g->count + 1) * sizeof(*g->lots));
+		g->lots[g->count++] = k->id;
+	}
+	return RC_OK;
+}
+
+/* Ascending, in memory to be freed. */
+static enum rc lots_of(const struct sweep *s, const struct sweep_plan *plan, size_t from, size_t to,
+                       uint64_t **lots, size_t *count)
+{
+	struct generations g = { .plan = plan, .from = from, .to = to, .count = to - from };
+	enum rc rc;
+
+	g.lots = mem_array(g.count, sizeof(*g.lots));
+	for (size_t i = from; i < to; i++)
+		g.lots[i - from] = plan->lots[i].lot;
+	rc = keyring_each(s->keys, add_generation, &g);
+	qsort(g.lots, g.count, sizeof(*g.lots), by_number);
+	*lots = g.lots;
+	*count = g.count;
+	return rc;
+}
+
 static enum rc destroy_lots(const struct sweep *s, const struct sweep_plan *plan,
                             struct sha256 *ids, struct sweep_report *report, struct err *e)
 {
-	uint64_t *lots = mem_array(plan->count, sizeof(*lots));
 	enum rc rc = RC_OK;
 
 	for (size_t from = 0; rc == RC_OK && from < plan->count;) {
 		size_t to = from;
-		struct removal r = { .lots = lots, .ids = ids };
+		struct removal r = { .ids = ids };
+		uint64_t *lots;
 
-		while (to < plan->count && plan->lots[to].archive == plan->lots[from].archive) {
-			lots[r.count++] = plan->lots[to].lot;
+		while (to < plan->count && plan->lots[to].archive == plan->lots[from].archive)
 			to++;
-		}
-		qsort(lots, r.count, sizeof(*lots), by_number);
-		rc = remove_words(s, plan->lots[from].archive, &r, report, e);
+		rc = lots_of(s, plan, from, to, &lots, &r.count);
+		r.lots = lots;
+		if (rc != RC_OK)
+			(void)err_set(e, rc, "read the key ring for a purge");
+		if (rc == RC_OK)
+			rc = remove_words(s, plan->lots[from].archive, &r, report, e);
 		if (rc == RC_OK)
 			rc = keyring_destroy(s->keys, lots, r.count, e);
-		report->lots += r.count;
+		free(lots);
+		report->lots += to - from;
 		from = to;
 	}
-	free(lots);
 	if (rc == RC_OK)
 		rc = index_drop_dead(s->index, e);
 	if (rc == RC_OK)
@@ -389,7 +442,7 @@ enum rc sweep_run(const struct sweep *s, const struct sweep_plan *plan, const ch
 			return rc;
 	}
 	for (size_t i = 0; i < plan->count; i++) {
-		rc = may_destroy(s, &plan->lots[i], now_ms, e);
+		rc = may_destroy(s, &plan->lots[i], DESTROY_EXPIRED, now_ms, e);
 		if (rc != RC_OK)
 			return rc;
 	}

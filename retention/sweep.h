@@ -78,9 +78,10 @@ enum rc sweep_run(const struct sweep *s, const struct sweep_plan *plan, const ch
 /* Finishes what a killed run began. */
 enum rc sweep_recover(const struct sweep *s, struct sweep_report *report, struct err *e) MUST_USE;
 
-/* The one judge of every path that deletes: may the messages of this lot be destroyed now? RC_OK,
- * RC_HELD, or RC_DENIED when they are not due. */
-enum rc may_destroy(const struct sweep *s, const struct due_lot *lot, int64_t now_ms,
-		    struct err *e) MUST_USE;
+/* The one judge of every path that deletes: may messages of this lot be destroyed now? RC_OK, RC_HELD,
+ * or RC_DENIED when they are not due. What a person asks to erase need not be due. */
+enum destroy_why { DESTROY_EXPIRED, DESTROY_ERASED };
+enum rc may_destroy(const struct sweep *s, const struct due_lot *lot, enum destroy_why why,
+		    int64_t now_ms, struct err *e) MUST_USE;
 
 #endif

@@ -113,6 +113,26 @@ struct store_repacked {
 enum rc store_repack(struct store *st, int32_t day, const struct store_repacked *to,
 		     struct err *e) MUST_USE;
 
+/* Copies what stays of a day: every message of `lots` (all live lots of one day, so that no copy is
+ * left out) but those in `ids` goes to new segments under the lot `into`; `to` hears of the new blocks
+ * as store_repack's does. Then the caller destroys the keys of `lots`, and store_forget removes the
+ * files. With `into` 0 nothing is written: all is read, and `gone` told of each message that goes.
+ * RC_CORRUPT: a block of the lots can't be read, so it can't be told what would be lost with it. */
+struct store_erasure {
+	uint32_t archive;
+	int32_t day;
+	const uint64_t *lots;
+	size_t lot_count;
+	const struct message_id *ids; /* sorted */
+	size_t id_count;
+	uint64_t into;
+	struct store_repacked to;
+	void (*gone)(void *arg, const struct store_message *m, uint64_t bytes);
+	void *arg;
+	uint64_t kept; /* set */
+};
+enum rc store_erase(struct store *st, struct store_erasure *x, struct err *e) MUST_USE;
+
 struct store_totals {
 	uint64_t messages;
 	uint64_t plain_bytes;

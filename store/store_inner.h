@@ -203,4 +203,12 @@ bool message_wins(struct store *st, const struct segment *s, const struct entry_
 /* Fills messages and root from the entries that begin in a plain block. */
 enum rc block_describe(struct store_block *b, struct slice plain) MUST_USE;
 
+/* --- store_rewrite.c: the lock is not held -----------------------------------------------------*/
+
+/* The segments as they are now; the caller frees the list. Only the writer, who asks, removes any. */
+struct segment **archive_segments(struct store *st, const struct archive *a, size_t *n);
+enum rc segment_load_alone(struct store *st, struct segment *s, struct err *e) MUST_USE;
+/* A new segment that is not to be: its file goes. */
+void segment_abandon(struct segment *fresh);
+
 #endif

@@ -23,7 +23,7 @@ static enum rc remove_segment(struct store *st, struct archive *a, struct segmen
 	return RC_OK;
 }
 
-static void abandon(struct segment *fresh)
+void segment_abandon(struct segment *fresh)
 {
 	(void)!file_remove(fresh->path, NULL);
 	segment_free(fresh);
@@ -41,7 +41,7 @@ static enum rc replace(struct store *st, struct archive *a, struct segment *fres
 	if (rc == RC_OK)
 		rc = segment_name(fresh, e);
 	if (rc != RC_OK) {
-		abandon(fresh);
+		segment_abandon(fresh);
 		return rc;
 	}
 	store_lock(st);
@@ -54,7 +54,7 @@ static enum rc replace(struct store *st, struct archive *a, struct segment *fres
 	return rc == RC_OK ? dir_sync(a->dir, e) : rc;
 }
 
-static enum rc load(struct store *st, struct segment *s, struct err *e)
+enum rc segment_load_alone(struct store *st, struct segment *s, struct err *e)
 {
 	enum rc rc;
 
@@ -65,7 +65,7 @@ static enum rc load(struct store *st, struct segment *s, struct err *e)
 }
 
 /* The segments as they are now; only the writer, who asks, removes any. */
-static struct segment **list_of(struct store *st, const struct archive *a, size_t *n)
+struct segment **archive_segments(struct store *st, const struct archive *a, size_t *n)
 {
 	struct segment **all;
 
@@ -98,7 +98,7 @@ static enum rc remove_name(void *arg, const char *name, struct err *e)
 static enum rc forget_archive(struct store *st, struct archive *a, struct err *e)
 {
 	size_t n;
-	struct segment **all = list_of(st, a, &n);
+	struct segment **all = archive_segments(st, a, &n);
 	enum rc rc = RC_OK;
 
 	a->dead = true;
@@ -174,7 +174,7 @@ static enum rc rewrite_live(struct store *st, struct archive *a, struct segment 
 		if (lot_is_live(st, s->blocks[i].lot))
 			rc = copy_block(st, s, fresh, i, e);
 	if (rc != RC_OK) {
-		abandon(fresh);
+		segment_abandon(fresh);
 		return rc;
 	}
 	return replace(st, a, fresh, &s, 1, e);
@@ -185,7 +185,7 @@ static enum rc forget_pinned(struct store *st, struct archive *a, struct segment
 {
 	uint64_t live;
 	uint64_t dead;
-	enum rc rc = load(st, s, e);
+	enum rc rc = segment_load_alone(st, s, e);
 
 	if (rc != RC_OK || !segment_is_settled(st, s))
 		return rc;
@@ -222,7 +222,7 @@ static enum rc forget_in(struct store *st, struct archive *a, struct err *e)
 		return forget_archive(st, a, e);
 	if (rc != RC_OK)
 		return rc;
-	all = list_of(st, a, &n);
+	all = archive_segments(st, a, &n);
 	for (size_t i = 0; i < n && rc == RC_OK; i++)
 		rc = forget_segment(st, a, all[i], e);
 	free(all);
@@ -400,7 +400,7 @@ static enum rc move_group(struct repack *r, struct err *e)
 	if (rc == RC_OK && r->fresh->nblocks)
 		rc = tell(r, e);
 	if (rc != RC_OK || !r->fresh->nblocks) {
-		abandon(r->fresh);
+		segment_abandon(r->fresh);
 		return rc;
 	}
 	return replace(r->st, r->a, r->fresh, r->group, r->ngroup, e);
@@ -418,7 +418,7 @@ static enum rc repack_group(struct repack *r, struct err *e)
 	for (size_t i = 0; i < r->ngroup; i++)
 		segment_pin(r->st, r->group[i]);
 	for (size_t i = 0; i < r->ngroup && rc == RC_OK; i++) {
-		rc = load(r->st, r->group[i], e);
+		rc = segment_load_alone(r->st, r->group[i], e);
 		whole = rc == RC_OK && whole && weigh_segment(r, r->group[i]);
 	}
 	if (rc == RC_OK && whole && is_worth_it(r))
@@ -466,7 +466,7 @@ static void gather(struct repack *r, struct segment **all, size_t n, bool *taken
 static enum rc repack_archive(struct repack *r, struct err *e)
 {
 	size_t n;
-	struct segment **all = list_of(r->st, r->a, &n);
+	struct segment **all = archive_segments(r->st, r->a, &n);
 	bool *taken = mem_array(n + 1, sizeof(*taken));
 	enum rc rc = RC_OK;
 

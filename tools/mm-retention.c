@@ -1,4 +1,4 @@
-/* tools/mm-retention.c - plan and run the destruction of what is past its retention */
+/* tools/mm-retention.c - plan and run the destruction of what is past its retention, and erasures */
 #include <stdio.h>
 
 #include "base/json.h"
@@ -6,17 +6,21 @@
 
 static const struct cli_option options[] = {
 	{ "plan", "ID", "run: only if the plan is still this one" },
+	{ "archive", "NAME", "erase: the archive" },
+	{ "reason", "TEXT", "erase: why; kept in the audit log" },
+	{ "yes", NULL, "erase: do it" },
 	{ "unattended", NULL, "run: under the clock guard, as a scheduled sweep is" },
 };
 
 static const struct cli_command commands[] = {
 	{ "plan", "", "show what a sweep would destroy now" },
 	{ "run", "", "destroy it" },
+	{ "erase", "ID...", "show, and with --yes destroy, single messages before their time" },
 };
 
 static const struct cli_spec spec = {
 	.program = "mm-retention",
-	.summary = "plan and run the destruction of mail past its retention",
+	.summary = "destroy mail past its retention, or single messages",
 	.arguments = "",
 	.options = options,
 	.option_count = COUNT(options),
@@ -24,7 +28,8 @@ static const struct cli_spec spec = {
 	.command_count = COUNT(commands),
 	.more = "Retention counts from the end of the UTC day of receipt. \"now\" is the clock's: "
 	        "a run takes\n"
-	        "no date. A run without --unattended is a person's word that the clock is right.\n",
+	        "no date. A run without --unattended is a person's word that the clock is right.\n"
+	        "An erasure cannot be undone; the message stays in other archives that have it.\n",
 };
 
 static void print_lots(const json_t *plan)
@@ -84,15 +89,65 @@ static int destroy(struct cli *c)
 	return status;
 }
 
+static void print_erased(const json_t *result)
+{
+	json_t *list = json_member_array(result, "messages");
+	bool erased = json_member_bool(result, "erased", false);
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *m = json_array_get(list, i);
+		json_t *also = json_member_array(m, "also_in");
+
+		printf("%s received %s, %lld bytes, sha256 %s\n",
+		       json_string_value(json_object_get(m, "id")),
+		       json_string_value(json_object_get(m, "received")),
+		       (long long)json_member_int(m, "bytes", 0),
+		       json_string_value(json_object_get(m, "sha256")));
+		for (size_t k = 0; k < json_array_size(also); k++)
+			printf("  it stays in archive %s\n",
+			       json_string_value(json_array_get(also, k)));
+	}
+	printf(erased ? "%zu messages erased from archive %s\n"
+	              : "%zu messages of archive %s would be erased; --yes does it\n",
+	       json_array_size(list), json_string_value(json_object_get(result, "archive")));
+}
+
+static int erase(struct cli *c)
+{
+	struct cli_answer a = { .row = NULL };
+	json_t *request = json_pack("{s:s,s:b}", "op", "erase", "run", cli_has(c, "yes"));
+	json_t *ids = json_array();
+	int status;
+
+	if (!cli_get(c, "archive") || !cli_get(c, "reason") || c->argument_count == 0)
+		cli_usage(c, "erase needs --archive, --reason and message ids");
+	for (size_t i = 0; i < c->argument_count; i++)
+		json_push(ids, json_of_slice(slice_str(c->arguments[i])));
+	json_put_text(request, "archive", slice_str(cli_get(c, "archive")));
+	json_put_text(request, "reason", slice_str(cli_get(c, "reason")));
+	json_put(request, "ids", ids);
+	status = cli_request(c, request, &a);
+	if (status == CLI_OK && c->json)
+		cli_print_json(a.result);
+	else if (status == CLI_OK)
+		print_erased(a.result);
+	json_decref(a.result);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli c;
 	int status;
 
 	cli_parse(&c, &spec, argc, argv);
-	if (c.argument_count)
-		cli_usage(&c, "%s takes no arguments", c.command);
-	status = strcmp(c.command, "plan") == 0 ? plan(&c) : destroy(&c);
+	if (strcmp(c.command, "erase") == 0) {
+		status = erase(&c);
+	} else {
+		if (c.argument_count)
+			cli_usage(&c, "%s takes no arguments", c.command);
+		status = strcmp(c.command, "plan") == 0 ? plan(&c) : destroy(&c);
+	}
 	cli_free(&c);
 	return status;
 }

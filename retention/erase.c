@@ -1,0 +1,488 @@
+#include "retention/erase.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/log.h"
+#include "store/block_list.h"
+
+enum rc erase_prepare(struct db *control, struct err *e)
+{
+	return db_exec(control,
+	               "CREATE TABLE IF NOT EXISTS erased ("
+	               " archive INTEGER NOT NULL, id BLOB NOT NULL, sha256 BLOB NOT NULL,"
+	               " when_ms INTEGER NOT NULL, who TEXT NOT NULL, reason TEXT NOT NULL,"
+	               " done INTEGER NOT NULL, PRIMARY KEY(id, archive)) STRICT, WITHOUT ROWID;"
+	               "CREATE INDEX IF NOT EXISTS erased_open ON erased(archive) WHERE done = 0;",
+	               e);
+}
+
+/* ---- a day ---- */
+
+struct day {
+	const struct sweep *s;
+	const struct erasure *x;
+	int32_t day;
+	size_t from; /* its items */
+	size_t to;
+	uint64_t *lots; /* live ones */
+	size_t count;
+	uint64_t *all; /* those and the tombstones: rows may name either */
+	size_t all_count;
+	uint32_t generation; /* the newest so far */
+	struct block_list *blocks;
+};
+
+static int by_id(const void *a, const void *b)
+{
+	return memcmp(a, b, ID_BYTES); /* items begin with their id */
+}
+
+static int32_t day_of(const struct message_id *id)
+{
+	return (int32_t)day_of_ms(id_received_ms(id));
+}
+
+static void push(uint64_t **list, size_t *count, uint64_t v)
+{
+	*list = mem_resize(*list, (*count + 1) * sizeof(**list));
+	(*list)[(*count)++] = v;
+}
+
+static enum rc take_lot(void *arg, const struct key_info *k)
+{
+	struct day *d = arg;
+
+	if (k->kind != KEY_LOT || k->archive != d->x->archive || k->day != d->day)
+		return RC_OK;
+	push(&d->all, &d->all_count, k->id);
+	if (k->state == KEY_LIVE)
+		push(&d->lots, &d->count, k->id);
+	d->generation = MAX_OF(d->generation, k->generation);
+	return RC_OK;
+}
+
+static enum rc day_begin(struct day *d, const struct sweep *s, const struct erasure *x, size_t from,
+                         struct err *e)
+{
+	enum rc rc;
+
+	*d = (struct day) {
+		.s = s, .x = x, .from = from, .to = from, .day = day_of(&x->items[from].id)
+	};
+	while (d->to < x->count && day_of(&x->items[d->to].id) == d->day)
+		d->to++;
+	rc = keyring_each(s->keys, take_lot, d);
+	return rc == RC_OK ? rc : err_set(e, rc, "read the key ring for an erasure");
+}
+
+static void day_end(struct day *d)
+{
+	free(d->lots);
+	free(d->all);
+}
+
+static struct message_id *ids_of(const struct erasure *x, size_t from, size_t to)
+{
+	struct message_id *ids = mem_array(to - from + 1, sizeof(*ids));
+
+	for (size_t i = from; i < to; i++)
+		ids[i - from] = x->items[i].id;
+	return ids;
+}
+
+/* ---- looking ---- */
+
+static void found(void *arg, const struct store_message *m, uint64_t bytes)
+{
+	const struct erasure *x = arg;
+	struct erase_item *item = bsearch(m->id.b, x->items, x->count, sizeof(*item), by_id);
+
+	if (!item || item->found)
+		return;
+	memcpy(item->sha256, m->sha256, sizeof(item->sha256));
+	item->bytes = bytes;
+	item->found = true;
+}
+
+static enum rc look_day(const struct sweep *s, struct erasure *x, struct day *d, struct err *e)
+{
+	struct message_id *ids = ids_of(x, d->from, d->to);
+	struct store_erasure look = { .archive = x->archive,
+		                      .day = d->day,
+		                      .lots = d->lots,
+		                      .lot_count = d->count,
+		                      .ids = ids,
+		                      .id_count = d->to - d->from,
+		                      .gone = found,
+		                      .arg = x };
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < d->count; i++) {
+		const struct due_lot lot = { .lot = d->lots[i],
+			                     .archive = x->archive,
+			                     .day = d->day };
+
+		rc = may_destroy(s, &lot, DESTROY_ERASED, clock_now_ms(), e);
+	}
+	if (rc == RC_OK)
+		rc = store_erase(s->store, &look, e);
+	free(ids);
+	return rc;
+}
+
+static enum rc check_found(const struct sweep *s, const struct erasure *x, struct err *e)
+{
+	for (size_t i = 0; i < x->count; i++) {
+		char id[ID_TEXT + 1];
+
+		id_format(id, &x->items[i].id);
+		if (!store_has(s->store, x->archive, &x->items[i].id))
+			return err_set(e, RC_NOTFOUND, "archive %s has no message %s",
+			               x->archive_name, id);
+	}
+	return RC_OK;
+}
+
+enum rc erase_look(const struct sweep *s, struct erasure *x, struct err *e)
+{
+	size_t unique = 0;
+	enum rc rc;
+
+	if (!x->reason[0])
+		return err_set(e, RC_INVALID, "an erasure needs a reason");
+	if (x->count)
+		qsort(x->items, x->count, sizeof(*x->items), by_id);
+	for (size_t i = 0; i < x->count; i++)
+		if (i == 0 || id_compare(&x->items[i].id, &x->items[unique - 1].id) != 0)
+			x->items[unique++] = x->items[i];
+	x->count = unique;
+	rc = check_found(s, x, e);
+	for (size_t from = 0; rc == RC_OK && from < x->count;) {
+		struct day d;
+
+		rc = day_begin(&d, s, x, from, e);
+		if (rc == RC_OK)
+			rc = look_day(s, x, &d, e);
+		from = d.to;
+		day_end(&d);
+	}
+	for (size_t i = 0; rc == RC_OK && i < x->count; i++)
+		if (!x->items[i].found)
+			rc = err_set(e, RC_CORRUPT, "a message's block can't be read: mmctl verify");
+	return rc;
+}
+
+/* ---- the run ---- */
+
+struct words {
+	const struct message_id *ids;
+	size_t count;
+};
+
+static bool row_goes(void *arg, const struct message_id *id, uint64_t lot)
+{
+	const struct words *w = arg;
+
+	(void)lot;
+	return bsearch(id->b, w->ids, w->count, sizeof(*w->ids), by_id) != NULL;
+}
+
+enum { DEAD_SHARDS = 64 };
+
+/* Hides them: from here on no search finds them, and no key opens the old words. */
+static enum rc remove_words(const struct sweep *s, const struct day *d, struct erase_report *report,
+                            struct err *e)
+{
+	struct message_id *ids = ids_of(d->x, d->from, d->to);
+	struct words w = { ids, d->to - d->from };
+	enum rc rc = RC_LIMIT;
+
+	while (rc == RC_LIMIT) {
+		uint64_t dead[DEAD_SHARDS];
+		size_t count = 0;
+		uint64_t removed = 0;
+		enum rc killed;
+
+		rc = index_remove(s->index, d->x->archive, d->all, d->all_count, row_goes, &w, dead,
+		                  DEAD_SHARDS, &count, &removed, e);
+		report->shards_rewritten += (unsigned)count;
+		if (rc != RC_OK && (rc != RC_LIMIT || count == 0))
+			break;
+		killed = keyring_destroy(s->keys, dead, count, e);
+		if (killed != RC_OK)
+			rc = killed;
+	}
+	free(ids);
+	return rc;
+}
+
+static void on_block(void *arg, const struct store_block *b)
+{
+	const struct day *d = arg;
+
+	block_list_add(d->blocks, b);
+}
+
+static enum rc account(void *arg, struct err *e)
+{
+	struct day *d = arg;
+	enum rc rc = block_list_account(&d->blocks, d->s->audit, false, e);
+
+	d->blocks = block_list_new();
+	return rc == RC_OK ? audit_sync(d->s->audit, e) : rc;
+}
+
+static enum rc copy_rest(const struct sweep *s, struct day *d, uint64_t into,
+                         struct erase_report *report, struct err *e)
+{
+	struct message_id *ids = ids_of(d->x, d->from, d->to);
+	struct store_erasure copy = { .archive = d->x->archive,
+		                      .day = d->day,
+		                      .lots = d->lots,
+		                      .lot_count = d->count,
+		                      .ids = ids,
+		                      .id_count = d->to - d->from,
+		                      .into = into,
+		                      .to = { on_block, account, d } };
+	enum rc rc;
+	enum rc emptied;
+
+	d->blocks = block_list_new();
+	rc = store_erase(s->store, &copy, e);
+	/* What failed before it was accounted for isn't there either. */
+	emptied = rc == RC_OK ? block_list_account(&d->blocks, s->audit, false, e) : RC_OK;
+	block_list_free(&d->blocks);
+	free(ids);
+	report->kept += copy.kept;
+	if (rc == RC_OK && copy.kept == 0)
+		push(&d->lots, &d->count, into);
+	return rc == RC_OK ? emptied : rc;
+}
+
+static enum rc erase_day(const struct sweep *s, struct day *d, struct erase_report *report,
+                         struct err *e)
+{
+	const struct key_info want = { .kind = KEY_LOT,
+		                       .archive = d->x->archive,
+		                       .day = d->day,
+		                       .generation = d->generation + 1 };
+	uint64_t into;
+	enum rc rc = remove_words(s, d, report, e);
+
+	/* No live lot: a sweep has destroyed the day since. */
+	if (rc != RC_OK || d->count == 0)
+		return rc;
+	rc = keyring_add(s->keys, &want, &into, e);
+	if (rc == RC_OK)
+		rc = copy_rest(s, d, into, report, e);
+	if (rc == RC_OK)
+		rc = keyring_destroy(s->keys, d->lots, d->count, e);
+	report->lots += d->count;
+	return rc;
+}
+
+/* ---- before and after ---- */
+
+static json_t *describe(const struct erasure *x, bool resumed)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < x->count; i++) {
+		char id[ID_TEXT + 1];
+		char sha[65];
+
+		id_format(id, &x->items[i].id);
+		hex_encode(sha, x->items[i].sha256, 32);
+		json_array_append_new(list, json_pack("{s:s,s:s}", "id", id, "sha256", sha));
+	}
+	return json_pack("{s:s,s:i,s:s,s:b,s:o}", "archive", x->archive_name, "archive_number",
+	                 (int)x->archive, "reason", x->reason, "resumed", resumed, "what", list);
+}
+
+static enum rc remember(const struct sweep *s, const struct erasure *x, struct err *e)
+{
+	struct stmt *st;
+	enum rc rc = db_begin(s->control, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = db_prepare(s->control, &st, "INSERT OR REPLACE INTO erased VALUES(?,?,?,?,?,?,0)", e);
+	for (size_t i = 0; rc == RC_OK && i < x->count; i++) {
+		stmt_bind_int(st, 1, x->archive);
+		stmt_bind_blob(st, 2, slice_of(x->items[i].id.b, ID_BYTES));
+		stmt_bind_blob(st, 3, slice_of(x->items[i].sha256, 32));
+		stmt_bind_int(st, 4, clock_now_ms());
+		stmt_bind_text(st, 5, slice_str(x->who));
+		stmt_bind_text(st, 6, slice_str(x->reason));
+		rc = stmt_run(st, e);
+	}
+	stmt_free(&st);
+	if (rc == RC_OK)
+		return db_commit(s->control, e);
+	db_rollback(s->control);
+	return rc;
+}
+
+static enum rc add_entry(const struct sweep *s, const char *event, const struct erasure *x,
+                         json_t *detail, struct err *e)
+{
+	enum rc rc = audit_add(s->audit, event, x->who, detail, e);
+
+	return rc == RC_OK ? audit_sync(s->audit, e) : rc;
+}
+
+static enum rc record(const struct sweep *s, const struct erasure *x, bool resumed,
+                      const struct erase_report *report, struct err *e)
+{
+	json_t *detail = describe(x, resumed);
+	char sql[80];
+	enum rc rc;
+
+	json_object_set_new(detail, "kept", json_integer((json_int_t)report->kept));
+	json_object_set_new(detail, "lots", json_integer((json_int_t)report->lots));
+	json_object_set_new(detail, "shards", json_integer(report->shards_rewritten));
+	rc = add_entry(s, "erase_done", x, detail, e);
+	(void)snprintf(sql, sizeof(sql), "UPDATE erased SET done = 1 WHERE done = 0 AND archive = %u",
+	               x->archive);
+	return rc == RC_OK ? db_exec(s->control, sql, e) : rc;
+}
+
+/* From the intent to the record: also the way of a restart. */
+static enum rc carry_out(const struct sweep *s, const struct erasure *x, bool resumed,
+                         struct erase_report *report, struct err *e)
+{
+	enum rc rc = add_entry(s, "erase_intent", x, describe(x, resumed), e);
+
+	for (size_t from = 0; rc == RC_OK && from < x->count;) {
+		struct day d;
+
+		rc = day_begin(&d, s, x, from, e);
+		if (rc == RC_OK)
+			rc = erase_day(s, &d, report, e);
+		from = d.to;
+		day_end(&d);
+	}
+	if (rc == RC_OK)
+		rc = index_drop_dead(s->index, e);
+	if (rc == RC_OK)
+		rc = store_forget(s->store, e);
+	report->messages = x->count;
+	return rc == RC_OK ? record(s, x, resumed, report, e) : rc;
+}
+
+enum rc erase_run(const struct sweep *s, const struct erasure *x, struct erase_report *report,
+                  struct err *e)
+{
+	enum rc rc = x->count ? remember(s, x, e) : RC_OK;
+
+	*report = (struct erase_report) { 0 };
+	if (rc == RC_OK && x->count)
+		rc = carry_out(s, x, false, report, e);
+	return rc == RC_OK ? RC_OK : err_in(e, "erase from archive %s", x->archive_name);
+}
+
+/* ---- what was interrupted, and what was done ---- */
+
+static const char *name_of(const struct sweep *s, uint32_t archive)
+{
+	for (size_t i = 0; i < s->archive_count; i++)
+		if (s->archives[i].number == archive)
+			return s->archives[i].name;
+	return "?";
+}
+
+static char *text_of(struct slice t)
+{
+	char *s = mem_array(t.len + 1, 1);
+
+	if (t.len)
+		memcpy(s, t.at, t.len);
+	return s;
+}
+
+/* The open rows of the least archive that has some: one erasure, for each is finished before the next. */
+static enum rc read_open(const struct sweep *s, struct erasure *x, char **who, char **reason,
+                         struct err *e)
+{
+	struct stmt *st;
+	enum rc rc = db_prepare(s->control, &st,
+	                        "SELECT archive, id, sha256, who, reason FROM erased WHERE done = 0 "
+	                        "AND archive = (SELECT min(archive) FROM erased WHERE done = 0) "
+	                        "ORDER BY id",
+	                        e);
+
+	if (rc != RC_OK)
+		return rc;
+	while ((rc = stmt_step(st, e)) == RC_OK) {
+		struct slice id = stmt_blob(st, 1);
+		struct slice sha = stmt_blob(st, 2);
+		struct erase_item *item;
+
+		x->items = mem_resize(x->items, (x->count + 1) * sizeof(*x->items));
+		item = &x->items[x->count++];
+		*item = (struct erase_item) { .found = true };
+		memcpy(item->id.b, id.at, MIN_OF(id.len, (size_t)ID_BYTES));
+		memcpy(item->sha256, sha.at, MIN_OF(sha.len, sizeof(item->sha256)));
+		x->archive = (uint32_t)stmt_int(st, 0);
+		if (!*who) {
+			*who = text_of(stmt_text(st, 3));
+			*reason = text_of(stmt_text(st, 4));
+		}
+	}
+	stmt_free(&st);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+enum rc erase_recover(const struct sweep *s, struct err *e)
+{
+	size_t count;
+	enum rc rc;
+
+	do {
+		struct erasure x = { 0 };
+		struct erase_report report = { 0 };
+		char *who = NULL;
+		char *reason = NULL;
+
+		rc = read_open(s, &x, &who, &reason, e);
+		x.who = who;
+		x.reason = reason;
+		x.archive_name = name_of(s, x.archive);
+		count = x.count;
+		if (rc == RC_OK && count) {
+			log_warn("an erasure was interrupted: going on with %zu messages", count);
+			rc = carry_out(s, &x, true, &report, e);
+		}
+		free(x.items);
+		free(who);
+		free(reason);
+	} while (rc == RC_OK && count);
+	return rc;
+}
+
+enum rc erased_each(struct db *control, const struct message_id *id,
+                    enum rc (*each)(void *arg, const struct erased *x, struct err *e), void *arg,
+                    struct err *e)
+{
+	struct stmt *st;
+	enum rc rc = db_prepare(
+	        control, &st,
+	        "SELECT archive, when_ms, who, reason, done FROM erased WHERE id = ?1", e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_blob(st, 1, slice_of(id->b, ID_BYTES));
+	while ((rc = stmt_step(st, e)) == RC_OK) {
+		const struct erased x = { (uint32_t)stmt_int(st, 0), stmt_int(st, 1),
+			                  stmt_text(st, 2), stmt_text(st, 3), stmt_int(st, 4) != 0 };
+
+		rc = each(arg, &x, e);
+		if (rc != RC_OK)
+			break;
+	}
+	stmt_free(&st);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}

@@ -1,0 +1,19 @@
+/*
+ * store/block_list.h - the audit log's entries for blocks that reached the disk
+ */
+#ifndef MM_STORE_BLOCK_LIST_H
+#define MM_STORE_BLOCK_LIST_H
+
+#include "store/audit.h"
+#include "store/store.h"
+
+/* Entries for blocks: added to the log (not synced), then the list is freed. `moved`: their messages
+ * were in the store before. */
+struct block_list;
+struct block_list *block_list_new(void);
+void block_list_add(void *list, const struct store_block *b); /* as store_sync's on_block */
+void block_list_free(struct block_list **list);
+enum rc block_list_account(struct block_list **list, struct audit *audit, bool moved,
+			   struct err *e) MUST_USE;
+
+#endif
