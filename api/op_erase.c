@@ -20,10 +20,9 @@ static enum rc take_ids(const struct request *r, struct erasure *x, struct err *
 		struct slice text = json_text(json_array_get(ids, i));
 
 		if (!text.at || !id_parse(&x->items[i].id, text))
-			return err_set(
-			        e, RC_INVALID,
-			        "\"%.*s\" is not a message id (26 characters of 0-9 a-v)",
-			        (int)MIN_OF(text.len, 64u), (const char *)text.at);
+			return err_set(e, RC_INVALID,
+			               "\"%.*s\" is not a message id (26 characters of 0-9 a-v)",
+			               (int)MIN_OF(text.len, 64u), (const char *)text.at);
 	}
 	x->count = count;
 	return RC_OK;

@@ -171,7 +171,8 @@ enum rc erase_look(const struct sweep *s, struct erasure *x, struct err *e)
 	}
 	for (size_t i = 0; rc == RC_OK && i < x->count; i++)
 		if (!x->items[i].found)
-			rc = err_set(e, RC_CORRUPT, "a message's block can't be read: mmctl verify");
+			rc = err_set(e, RC_CORRUPT,
+			             "a message's block can't be read: mmctl verify");
 	return rc;
 }
 
@@ -345,8 +346,8 @@ static enum rc record(const struct sweep *s, const struct erasure *x, bool resum
 	json_object_set_new(detail, "lots", json_integer((json_int_t)report->lots));
 	json_object_set_new(detail, "shards", json_integer(report->shards_rewritten));
 	rc = add_entry(s, "erase_done", x, detail, e);
-	(void)snprintf(sql, sizeof(sql), "UPDATE erased SET done = 1 WHERE done = 0 AND archive = %u",
-	               x->archive);
+	(void)snprintf(sql, sizeof(sql),
+	               "UPDATE erased SET done = 1 WHERE done = 0 AND archive = %u", x->archive);
 	return rc == RC_OK ? db_exec(s->control, sql, e) : rc;
 }
 
@@ -403,16 +404,18 @@ static char *text_of(struct slice t)
 	return s;
 }
 
-/* The open rows of the least archive that has some: one erasure, for each is finished before the next. */
+/* The open rows of the least archive that has some: one erasure, for each is finished before the
+ * next. */
 static enum rc read_open(const struct sweep *s, struct erasure *x, char **who, char **reason,
                          struct err *e)
 {
 	struct stmt *st;
-	enum rc rc = db_prepare(s->control, &st,
-	                        "SELECT archive, id, sha256, who, reason FROM erased WHERE done = 0 "
-	                        "AND archive = (SELECT min(archive) FROM erased WHERE done = 0) "
-	                        "ORDER BY id",
-	                        e);
+	enum rc rc =
+	        db_prepare(s->control, &st,
+	                   "SELECT archive, id, sha256, who, reason FROM erased WHERE done = 0 "
+	                   "AND archive = (SELECT min(archive) FROM erased WHERE done = 0) "
+	                   "ORDER BY id",
+	                   e);
 
 	if (rc != RC_OK)
 		return rc;
@@ -477,7 +480,8 @@ enum rc erased_each(struct db *control, const struct message_id *id,
 	stmt_bind_blob(st, 1, slice_of(id->b, ID_BYTES));
 	while ((rc = stmt_step(st, e)) == RC_OK) {
 		const struct erased x = { (uint32_t)stmt_int(st, 0), stmt_int(st, 1),
-			                  stmt_text(st, 2), stmt_text(st, 3), stmt_int(st, 4) != 0 };
+			                  stmt_text(st, 2), stmt_text(st, 3),
+			                  stmt_int(st, 4) != 0 };
 
 		rc = each(arg, &x, e);
 		if (rc != RC_OK)

@@ -266,8 +266,8 @@ static enum rc remove_words(const struct sweep *s, uint32_t archive, struct remo
 	return RC_OK;
 }
 
-/* Rows name the lot that their message came with; an erasure may have moved it to a later generation
- * since. So the tombstones of a day that goes count as lots of it. */
+/* Rows name the lot that their message came with; an erasure may have moved it to a later
+ * generation since. So the tombstones of a day that goes count as lots of it. */
 struct generations {
 	const struct sweep_plan *plan;
 	size_t from;

@@ -1,7 +1,7 @@
-/* store_erase: a day's messages, but for some, copied to segments of their own under another key. The
- * old copies stay as they are and win (they come first) until the caller destroys their keys; so a
- * crash in between loses nothing and is repaired by doing it again: copies that don't win are left
- * out. */
+/* store_erase: a day's messages, but for some, copied to segments of their own under another key.
+ * The old copies stay as they are and win (they come first) until the caller destroys their keys;
+ * so a crash in between loses nothing and is repaired by doing it again: copies that don't win are
+ * left out. */
 #include <stdlib.h>
 
 #include "store/store_inner.h"
@@ -12,7 +12,7 @@ struct erase {
 	struct archive *a;
 	struct segment **fresh;
 	size_t nfresh;
-	struct buf plain; /* what stays of a block */
+	struct buf plain;        /* what stays of a block */
 	struct message_id large; /* whose pieces follow */
 	bool large_stays;
 };

@@ -1,4 +1,5 @@
-/* tools/mm-retention.c - plan and run the destruction of what is past its retention, and erasures */
+/* tools/mm-retention.c - plan and run the destruction of what is past its retention, and erasures
+ */
 #include <stdio.h>
 
 #include "base/json.h"
