@@ -1,6 +1,7 @@
 #include "index/shard.h"
 
 #include <limits.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -47,6 +48,10 @@ struct rewrite {
 	struct bucket *bucket;
 	size_t buckets;
 	struct stmt *put_part;
+	/* Few go: the engine's index is copied, their words are taken out of it, and it is merged
+	 * into one piece without them. Else the words of those that stay are written anew. `kept`
+	 * are those whose words are dealt: the former or the latter. */
+	bool few;
 };
 
 static int compare_places(const void *a, const void *b)
@@ -113,7 +118,7 @@ static enum rc choose_rows(struct rewrite *r, struct err *e)
 	if (rc != RC_OK)
 		return rc;
 	while ((rc = stmt_step(s, e)) == RC_OK)
-		if (!find_place(r->gone, r->gone_count, stmt_int(s, 0), NULL))
+		if (find_place(r->gone, r->gone_count, stmt_int(s, 0), NULL) == r->few)
 			keep(r, stmt_int(s, 0), words_in(stmt_blob(s, 1)), &filled);
 	stmt_free(&s);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
@@ -157,6 +162,59 @@ static enum rc copy_rows(struct rewrite *r, struct err *e)
 	stmt_free(&from);
 	stmt_free(&to);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+/* ---- the engine's index as it is ---- */
+
+static void copy_value(struct stmt *to, struct stmt *from, char type, int i)
+{
+	struct slice bytes;
+
+	if (type != 'b') {
+		stmt_bind_int(to, i + 1, stmt_int(from, i));
+		return;
+	}
+	bytes = stmt_blob(from, i);
+	stmt_bind_blob(to, i + 1, bytes.len ? bytes : slice_of("", 0)); /* not NULL */
+}
+
+static enum rc copy_table(struct rewrite *r, const char *types, const char *get, const char *put,
+                          struct err *e)
+{
+	struct stmt *from = NULL;
+	struct stmt *to = NULL;
+	enum rc rc = db_prepare(r->from_db, &from, get, e);
+
+	if (rc == RC_OK)
+		rc = db_prepare(r->to_db, &to, put, e);
+	while (rc == RC_OK && (rc = stmt_step(from, e)) == RC_OK) {
+		for (int i = 0; types[i]; i++)
+			copy_value(to, from, types[i], i);
+		rc = stmt_run(to, e);
+	}
+	stmt_free(&from);
+	stmt_free(&to);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+static enum rc copy_engine(struct rewrite *r, struct err *e)
+{
+	enum rc rc;
+
+	/* The tables behind `fts` may be written to in this scratch file, before it is first asked.
+	 */
+	MUST(sqlite3_db_config(db_sqlite(r->to_db), SQLITE_DBCONFIG_DEFENSIVE, 0, NULL) ==
+	     SQLITE_OK);
+	rc = copy_table(r, "ib", "SELECT id, block FROM fts_data ORDER BY id",
+	                "INSERT OR REPLACE INTO fts_data VALUES(?1, ?2)", e);
+
+	if (rc == RC_OK)
+		rc = copy_table(r, "ibi", "SELECT segid, term, pgno FROM fts_idx",
+		                "INSERT OR REPLACE INTO fts_idx VALUES(?1, ?2, ?3)", e);
+	if (rc == RC_OK)
+		rc = copy_table(r, "ib", "SELECT id, sz FROM fts_docsize ORDER BY id",
+		                "INSERT INTO fts_docsize VALUES(?1, ?2)", e);
+	return rc;
 }
 
 /* ---- words into buckets ---- */
@@ -231,11 +289,16 @@ static enum rc deal_all(struct rewrite *r, struct err *e)
 	                     "fts5vocab(main, fts, instance)",
 	                     e);
 
+	/* The range is cheap to ask for, and of one day or one message it leaves little. */
 	if (rc == RC_OK)
-		rc = db_prepare(r->from_db, &s, "SELECT doc, col, offset, term FROM temp.instance",
+		rc = db_prepare(r->from_db, &s,
+		                "SELECT doc, col, offset, term FROM temp.instance "
+		                "WHERE doc BETWEEN ?1 AND ?2",
 		                e);
 	if (rc != RC_OK)
 		return rc;
+	stmt_bind_int(s, 1, r->kept_count ? r->kept[0] : 0);
+	stmt_bind_int(s, 2, r->kept_count ? r->kept[r->kept_count - 1] : -1);
 	while ((rc = stmt_step(s, e)) == RC_OK) {
 		int column = column_of(stmt_text(s, 1));
 
@@ -364,14 +427,19 @@ static enum rc put_bucket(struct rewrite *r, struct bucket *b, struct stmt *s,
 	return rc;
 }
 
+#define COLUMNS                                                                                    \
+	"subject, \"from\", \"to\", cc, bcc, envelope_from, envelope_to, body, filename, "         \
+	"attachment, headers"
+#define VALUES "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12"
+
 static enum rc put_words(struct rewrite *r, struct err *e)
 {
 	struct buf lists[DOC_FIELDS];
 	struct stmt *s;
 	enum rc rc = db_prepare(r->to_db, &s,
-	                        "INSERT INTO fts(rowid, subject, \"from\", \"to\", cc, bcc,"
-	                        "envelope_from, envelope_to, body, filename, attachment, headers)"
-	                        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+	                        r->few ? "INSERT INTO fts(fts, rowid, " COLUMNS
+	                                 ") VALUES('delete', " VALUES ")"
+	                               : "INSERT INTO fts(rowid, " COLUMNS ") VALUES(" VALUES ")",
 	                        e);
 
 	if (rc != RC_OK)
@@ -388,6 +456,19 @@ static enum rc put_words(struct rewrite *r, struct err *e)
 
 /* ---- the whole ---- */
 
+/* Words that were taken out are gone for good where no older piece is left that they were taken
+ * from. */
+static enum rc check_merged(struct rewrite *r, struct err *e)
+{
+	int64_t pieces;
+	enum rc rc = db_int(r->to_db, "SELECT count(DISTINCT segid) FROM fts_idx", 0, &pieces, e);
+
+	if (rc == RC_OK && pieces > 1)
+		return err_set(e, RC_CORRUPT, "%s: the engine keeps %lld pieces after a merge",
+		               db_path(r->from_db), (long long)pieces);
+	return rc;
+}
+
 static enum rc fill(struct rewrite *r, struct err *e)
 {
 	enum rc rc = db_begin(r->to_db, e);
@@ -396,6 +477,8 @@ static enum rc fill(struct rewrite *r, struct err *e)
 		rc = choose_rows(r, e);
 	if (rc == RC_OK)
 		rc = copy_rows(r, e);
+	if (rc == RC_OK && r->few)
+		rc = copy_engine(r, e);
 	if (rc == RC_OK)
 		rc = db_exec(r->to_db, "CREATE TABLE part(number INTEGER PRIMARY KEY, bytes BLOB)",
 		             e);
@@ -412,7 +495,7 @@ static enum rc fill(struct rewrite *r, struct err *e)
 		rc = db_commit(r->to_db, e);
 	if (rc == RC_OK)
 		rc = conn_optimize(r->to, e);
-	return rc;
+	return rc == RC_OK ? check_merged(r, e) : rc;
 }
 
 static void rewrite_free(struct rewrite *r)
@@ -427,11 +510,15 @@ static enum rc build(struct conn *from, struct conn *to, const int64_t *gone, si
                      const char *path, const uint8_t key[KEY_BYTES], struct err *e)
 {
 	struct rewrite r = { .from = from, .to = to, .gone = gone, .gone_count = count };
+	int64_t rows;
 	enum rc rc;
 
 	r.from_db = conn_db(from);
 	r.to_db = conn_db(to);
-	rc = fill(&r, e);
+	rc = db_int(r.from_db, "SELECT count(*) FROM message", 0, &rows, e);
+	r.few = (int64_t)count * 4 < rows;
+	if (rc == RC_OK)
+		rc = fill(&r, e);
 	rewrite_free(&r);
 	return rc == RC_OK ? db_seal(conn_db(to), path, key, e) : rc;
 }
@@ -451,6 +538,12 @@ enum rc shard_rewrite(struct conn *from, const char *path, const uint8_t key[KEY
 	rc = db_remove(scratch, e);
 	if (rc == RC_OK)
 		rc = conn_create(&to, scratch, scratch_key, meta, e);
+	/* The engine remembers of its tables what it has made: copy_engine needs one that has not.
+	 */
+	if (rc == RC_OK) {
+		conn_close(&to);
+		rc = conn_open(&to, scratch, scratch_key, false, DB_WRITE, e);
+	}
 	if (rc == RC_OK) {
 		conn_set_raw(to, true);
 		/* If the machine stops meanwhile, the scratch file is thrown away. */
