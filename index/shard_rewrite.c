@@ -546,8 +546,14 @@ enum rc shard_rewrite(struct conn *from, const char *path, const uint8_t key[KEY
 	}
 	if (rc == RC_OK) {
 		conn_set_raw(to, true);
-		/* If the machine stops meanwhile, the scratch file is thrown away. */
-		rc = db_exec(conn_db(to), "PRAGMA synchronous=OFF", e);
+		/* The scratch file is thrown away, also if the machine stops: it is never synced,
+		 * and what is in its WAL stays there. */
+		rc = db_exec(conn_db(to),
+		             "PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=0;"
+		             "PRAGMA cache_size=-65536",
+		             e);
+		(void)sqlite3_db_config(db_sqlite(conn_db(to)), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
+		                        NULL);
 	}
 	if (rc == RC_OK)
 		rc = build(from, to, gone, count, path, key, e);
