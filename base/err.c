@@ -30,6 +30,7 @@ static enum rc code_of_errno(int sys)
 	switch (sys) {
 	case ENOSPC:
 	case EDQUOT:
+	case EFBIG:
 		return RC_NOSPACE;
 	case ENOENT:
 		return RC_NOTFOUND;

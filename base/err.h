@@ -33,7 +33,7 @@ struct err {
 
 /* Set code and text; returns the code, so that callers write `return err_set(...)`. */
 enum rc err_set(struct err *e, enum rc code, const char *fmt, ...) PRINTF(3, 4);
-/* From errno: ENOSPC and EDQUOT give RC_NOSPACE, ENOENT RC_NOTFOUND, EEXIST RC_EXISTS, EACCES and
+/* From errno: ENOSPC, EDQUOT and EFBIG give RC_NOSPACE, ENOENT RC_NOTFOUND, EEXIST RC_EXISTS, EACCES and
  * EPERM RC_DENIED, EMFILE, ENFILE and ENOMEM RC_LIMIT, all else RC_IO. */
 enum rc err_sys(struct err *e, const char *fmt, ...) PRINTF(2, 3);
 /* Put context in front of the text: "context: text". Returns the code that is set. */

@@ -191,6 +191,15 @@ enum rc file_truncate(struct file *f, uint64_t bytes, struct err *e)
 	return RC_OK;
 }
 
+/* Final for want of space too: what was written may be gone from memory. */
+static enum rc sync_failed(struct err *e, const char *name)
+{
+	(void)err_sys(e, "sync %s", name);
+	if (e)
+		e->code = RC_IO;
+	return RC_IO;
+}
+
 enum rc file_sync(struct file *f, const struct durable **proof, struct err *e)
 {
 	if (proof)
@@ -199,7 +208,7 @@ enum rc file_sync(struct file *f, const struct durable **proof, struct err *e)
 		return err_set(e, RC_IO, "sync %s: an earlier sync failed", f->name);
 	if (fdatasync(f->fd) < 0) {
 		f->failed = true;
-		return err_sys(e, "sync %s", f->name);
+		return sync_failed(e, f->name);
 	}
 	f->durable.syncs++;
 	if (proof)
@@ -312,7 +321,7 @@ enum rc dir_sync(const char *path, struct err *e)
 	if (fd < 0)
 		return err_sys(e, "open folder %s", path);
 	if (fsync(fd) < 0)
-		rc = err_sys(e, "sync folder %s", path);
+		rc = sync_failed(e, path);
 	(void)close(fd);
 	return rc;
 }
@@ -325,7 +334,7 @@ enum rc dir_sync_all(const char *path, struct err *e)
 	if (fd < 0)
 		return err_sys(e, "open folder %s", path);
 	if (syncfs(fd) < 0)
-		rc = err_sys(e, "sync the file system of %s", path);
+		rc = sync_failed(e, path);
 	(void)close(fd);
 	return rc;
 }
@@ -365,13 +374,14 @@ enum rc dir_list(const char *path, enum rc (*each)(void *arg, const char *name, 
 	return rc;
 }
 
-enum rc dir_free_bytes(const char *path, uint64_t *bytes, struct err *e)
+enum rc dir_space(const char *path, uint64_t *unused, uint64_t *whole, struct err *e)
 {
 	struct statvfs st;
 
 	if (statvfs(path, &st) < 0)
 		return err_sys(e, "free space of %s", path);
-	*bytes = (uint64_t)st.f_bavail * st.f_frsize;
+	*unused = (uint64_t)st.f_bavail * st.f_frsize;
+	*whole = (uint64_t)st.f_blocks * st.f_frsize;
 	return RC_OK;
 }
 

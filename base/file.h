@@ -8,8 +8,8 @@
  * Order    Data is durable after file_sync; a new or renamed name after dir_sync of its directory.
  *          First the thing, then what points to it.
  * Fails    RC_NOSPACE when the disk is full, RC_IO for all other failures of the system. A failed
- *          sync is final: the pages may be gone although a second sync would succeed, so the file
- *          refuses every further write and sync (RC_IO).
+ *          sync is final, whatever it says (RC_IO): the pages may be gone although a second sync would
+ *          succeed, so the file refuses every further write and sync.
  * Threads  One struct file is used by one thread at a time, but for file_read_at, which any number
  *          of threads may call.
  */
@@ -73,8 +73,8 @@ bool dir_exists(const char *path);
 /* Calls `each` for every name but "." and ".." in byte order, until one returns not RC_OK. */
 enum rc dir_list(const char *path, enum rc (*each)(void *arg, const char *name, struct err *e),
                  void *arg, struct err *e) MUST_USE;
-/* Free bytes for this user on the file system of `path`. */
-enum rc dir_free_bytes(const char *path, uint64_t *bytes, struct err *e) MUST_USE;
+/* Bytes of the file system of `path`: free for this user, and in all. */
+enum rc dir_space(const char *path, uint64_t *unused, uint64_t *whole, struct err *e) MUST_USE;
 /* The caller syncs the directory. */
 enum rc file_rename(const char *from, const char *to, struct err *e) MUST_USE;
 enum rc file_remove(const char *path, struct err *e) MUST_USE; /* RC_NOTFOUND when absent */

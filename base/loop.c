@@ -98,8 +98,8 @@ struct loop *loop_new(void)
 {
 	struct loop *l = mem_new(sizeof(*l));
 
-	/* OpenSSL has no MSG_NOSIGNAL. */
-	MUST(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+	/* OpenSSL has no MSG_NOSIGNAL. A file that may not grow is an error like a full disk. */
+	MUST(signal(SIGPIPE, SIG_IGN) != SIG_ERR && signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
 	l->base = base_new();
 	l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	MUST(l->wake >= 0);

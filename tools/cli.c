@@ -1,5 +1,6 @@
 #include "tools/cli.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +138,7 @@ void cli_parse(struct cli *c, const struct cli_spec *spec, int argc, char **argv
 
 	MUST(spec->option_count <= CLI_MAX_OPTIONS);
 	*c = (struct cli) { .spec = spec, .terminal = isatty(STDERR_FILENO) };
+	(void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
 	c->data = getenv("MM_DATA");
 	c->key_file = getenv("MM_KEY_FILE");
 	c->arguments = mem_array((size_t)argc + 1, sizeof(*c->arguments));

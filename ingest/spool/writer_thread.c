@@ -363,8 +363,7 @@ static void sync_bigs(struct spool_writer *w, struct draft_list *l)
 			draft_list_add(&good, d);
 			continue;
 		}
-		if (e.code != RC_NOSPACE)
-			writer_break(w, &e);
+		writer_break(w, &e);
 		d->err = e;
 		draft_list_add(&bad, d);
 	}
