@@ -264,6 +264,8 @@ static enum rc open_spool(struct engine *en, const struct engine_options *opt, s
 
 	so.positions = positions;
 	if (rc == RC_OK)
+		rc = pipeline_newest(en->control, &so.newest_ms, e);
+	if (rc == RC_OK)
 		rc = spool_open(&en->spool, en->dir, en->keys, &so, e);
 	free(positions);
 	return rc;
@@ -388,6 +390,14 @@ static void pipeline_broke(void *arg, const struct err *e)
 		en->broken(en->broken_arg);
 }
 
+static void pipeline_filled(void *arg, bool full)
+{
+	struct engine *en = arg;
+
+	if (en->full)
+		en->full(en->broken_arg, full);
+}
+
 static enum rc start_pipeline(struct engine *en, const struct engine_options *opt, struct err *e)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -401,6 +411,7 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.writing = &en->writing,
 		.config = config_for_pipeline,
 		.failed = pipeline_broke,
+		.full = pipeline_filled,
 		.arg = en,
 		.keep_anchor = en->log_cut,
 		.workers = opt->parse_workers ? opt->parse_workers : (unsigned)MAX_OF(cores, 1L),
@@ -420,6 +431,8 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	en->program = mem_string(opt->program);
 	en->opened_ms = clock_now_ms();
 	en->broken = opt->broken;
+	en->full = opt->full;
+	en->spool_min_free = opt->spool_min_free;
 	en->broken_arg = opt->broken_arg;
 	MUST(pthread_mutex_init(&en->writing, NULL) == 0);
 	MUST(pthread_mutex_init(&en->config_lock, NULL) == 0);
@@ -536,6 +549,21 @@ enum rc engine_account(struct engine *en, const char *event, const char *who, js
 	return rc == RC_OK ? audit_sync(en->audit, e) : rc;
 }
 
+bool engine_room(struct engine *en)
+{
+	struct spool_totals spool;
+	uint64_t unused;
+	uint64_t whole;
+	uint64_t reserve = en->spool_min_free;
+
+	if (dir_space(en->dir, &unused, &whole, NULL) != RC_OK)
+		return true; /* an error of the disk is told by what is written to it */
+	if (!reserve)
+		reserve = MIN_OF(whole / 20, (uint64_t)256 << 20);
+	spool_backlog(en->spool, &spool);
+	return unused >= reserve && unused - reserve >= spool.bytes;
+}
+
 struct repacking {
 	struct engine *en;
 	struct block_list *blocks;
@@ -619,9 +647,11 @@ enum rc engine_configure(struct engine_options *opt, const json_t *config, struc
 		             (const char *const[]) { "segment_bytes", "block_bytes" },
 		             (uint64_t *const[]) { &segment_bytes, &block_bytes }, 2, e);
 	if (rc == RC_OK)
-		rc = section(config, "spool", (const char *const[]) { "file_bytes", "max_bytes" },
-		             (uint64_t *const[]) { &opt->spool_file_bytes, &opt->spool_max_bytes },
-		             2, e);
+		rc = section(config, "spool",
+		             (const char *const[]) { "file_bytes", "max_bytes", "min_free" },
+		             (uint64_t *const[]) { &opt->spool_file_bytes, &opt->spool_max_bytes,
+		                                   &opt->spool_min_free },
+		             3, e);
 	if (rc == RC_OK)
 		rc = section(config, "parse", (const char *const[]) { "workers" },
 		             (uint64_t *const[]) { &workers }, 1, e);

@@ -34,10 +34,13 @@ struct engine_options {
 	struct store_options store;
 	uint64_t    spool_file_bytes; /* 0: 64 MiB */
 	uint64_t    spool_max_bytes;
+	uint64_t    spool_min_free; /* less room than this on the disk: no new mail; 0: see engine_room */
 	unsigned    parse_workers; /* 0: one a processor */
 	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
 	void (*broken)(void *arg);
-	void *broken_arg;
+	/* The pipeline waits for room on the disk, or no longer does; on its thread. */
+	void (*full)(void *arg, bool full);
+	void *broken_arg; /* of both */
 };
 
 struct engine {
@@ -73,7 +76,9 @@ struct engine {
 	void (*end_files)(void *arg);
 	void *changed_arg; /* of these */
 	void (*broken)(void *arg); /* from engine_options */
+	void (*full)(void *arg, bool full);
 	void *broken_arg;
+	uint64_t spool_min_free;
 };
 
 /* "mmctl init": DIR, its key ring, control database and audit log; the master key in `key_file` if that
@@ -94,6 +99,9 @@ void    engine_sweep(struct engine *en, struct config *c, struct sweep *s);
 /* An entry for the log, and its sync: what is answered afterwards is accounted for. */
 enum rc engine_account(struct engine *en, const char *event, const char *who, json_t *detail,
 		       struct err *e) MUST_USE;
+/* Has the disk room for more mail? The reserve (spool_min_free; a twentieth of the disk by default, and
+ * 256 MiB at most) must be free, and what accepted mail will need to be archived. */
+bool    engine_room(struct engine *en);
 /* Merges the small blocks of past days; takes `writing` itself. */
 enum rc engine_repack(struct engine *en, struct err *e) MUST_USE;
 /* Defaults for a directory: DIR.key. In memory to be freed. */

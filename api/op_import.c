@@ -196,7 +196,9 @@ static enum rc settle_ledger(struct import_line *line, struct err *e)
 
 static enum rc get_writer(struct import *im, struct err *e)
 {
-	const struct spool_writer_options opt = { .writer = SPOOL_WRITER_IMPORT };
+	const struct spool_writer_options opt = { .writer = SPOOL_WRITER_IMPORT,
+		                                  .floor_ms =
+		                                          spool_newest_ms(im->r->en->spool) };
 	const struct spool_writer_ops ops = {
 		.need_file = need_file, .need_big = need_big, .progress = progress, .done = done
 	};

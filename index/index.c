@@ -474,8 +474,9 @@ enum rc writer_commit(struct writer *w, struct err *e)
 	return rc;
 }
 
-static void roll_back_all(struct index *ix)
+void index_rollback(struct index *ix)
 {
+	ix->lost.code = RC_OK;
 	for (struct writer *w = ix->writers; w; w = w->next) {
 		db_rollback(conn_db(w->conn));
 		w->begun = false;
@@ -489,14 +490,13 @@ enum rc index_commit(struct index *ix, struct err *e)
 
 	if (ix->lost.code != RC_OK) {
 		rc = err_set(e, ix->lost.code, "%s", ix->lost.text);
-		roll_back_all(ix);
-		ix->lost.code = RC_OK;
+		index_rollback(ix);
 		return rc;
 	}
 	for (struct writer *w = ix->writers; w && rc == RC_OK; w = w->next)
 		rc = writer_commit(w, e);
 	if (rc != RC_OK)
-		roll_back_all(ix);
+		index_rollback(ix);
 	return rc;
 }
 

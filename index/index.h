@@ -48,6 +48,8 @@ void    index_close(struct index **ix);
 enum rc index_add(struct index *ix, uint32_t archive, const struct index_doc *d,
 		  struct err *e) MUST_USE;
 enum rc index_commit(struct index *ix, struct err *e) MUST_USE;
+/* What was added since the last commit is not in the index; all of it is to be added again. */
+void    index_rollback(struct index *ix);
 bool    index_has(struct index *ix, uint32_t archive, const struct message_id *id);
 /* Seals what has reached its limits; `all` seals every open shard that is not empty. */
 enum rc index_seal(struct index *ix, bool all, unsigned *sealed, struct err *e) MUST_USE;

@@ -131,6 +131,21 @@ static enum rc put_positions(struct checkpoint *c, struct err *e)
 	return rc;
 }
 
+static enum rc put_newest(struct checkpoint *c, struct err *e)
+{
+	struct stmt *st;
+	enum rc rc =
+	        db_prepare(c->parts.control, &st, "INSERT OR REPLACE INTO spool_newest VALUES(1,?)",
+	                   e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(st, 1, spool_newest_ms(c->parts.spool));
+	rc = stmt_run(st, e);
+	stmt_free(&st);
+	return rc;
+}
+
 static enum rc put_rows(struct checkpoint *c, struct err *e)
 {
 	enum rc rc = RC_OK;
@@ -141,6 +156,8 @@ static enum rc put_rows(struct checkpoint *c, struct err *e)
 		rc = ledger_put(c->parts.control, &c->ledger[i], e);
 	if (rc == RC_OK)
 		rc = put_positions(c, e);
+	if (rc == RC_OK)
+		rc = put_newest(c, e);
 	return rc == RC_OK && !c->parts.keep_anchor
 	               ? anchor_put(c->parts.control, c->parts.audit, e)
 	               : rc;
@@ -175,11 +192,16 @@ enum rc checkpoint_write(struct checkpoint *c, struct err *e)
 	if (rc != RC_OK)
 		return err_in(e, "checkpoint");
 	c->done += c->messages;
+	checkpoint_forget(c);
+	return RC_OK;
+}
+
+void checkpoint_forget(struct checkpoint *c)
+{
 	c->messages = 0;
 	c->disposition_count = 0;
 	c->ledger_count = 0;
 	c->after_count = 0;
-	return RC_OK;
 }
 
 /* ---- tables ---- */
@@ -190,8 +212,16 @@ enum rc pipeline_prepare(struct db *control, struct err *e)
 	        control,
 	        "CREATE TABLE IF NOT EXISTS spool_position ("
 	        " file INTEGER PRIMARY KEY, position INTEGER NOT NULL, records INTEGER NOT NULL)"
-	        " STRICT;",
+	        " STRICT;"
+	        "CREATE TABLE IF NOT EXISTS spool_newest ("
+	        " one INTEGER PRIMARY KEY CHECK (one = 1), received_ms INTEGER NOT NULL) STRICT;",
 	        e);
+}
+
+enum rc pipeline_newest(struct db *control, int64_t *ms, struct err *e)
+{
+	*ms = 0;
+	return db_int(control, "SELECT received_ms FROM spool_newest", 0, ms, e);
 }
 
 enum rc pipeline_positions(struct db *control, struct spool_position **out, size_t *count,

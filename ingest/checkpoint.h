@@ -27,6 +27,8 @@ void checkpoint_position(struct checkpoint *c, const struct spool_position *afte
 int64_t checkpoint_age_ms(const struct checkpoint *c);
 /* Messages checkpointed since start. */
 uint64_t checkpoint_done(const struct checkpoint *c);
+/* What is not checkpointed comes again from the spool. */
+void checkpoint_forget(struct checkpoint *c);
 enum rc checkpoint_write(struct checkpoint *c, struct err *e) MUST_USE;
 
 #endif

@@ -107,8 +107,17 @@ static void send_pause(struct front *f)
 	to_child(f, WIRE_PAUSE, slice_of(&body, 1), NULL);
 }
 
+static void send_floor(struct front *f)
+{
+	uint8_t body[8] = { 0 };
+
+	put_le64(body, (uint64_t)spool_newest_ms(f->spool));
+	to_child(f, WIRE_FLOOR, slice_of(body, sizeof(body)), NULL);
+}
+
 static void send_everything(struct front *f)
 {
+	send_floor(f);
 	to_child(f, WIRE_CONFIG, buf_slice(&f->config), NULL);
 	send_pause(f);
 	for (struct listener *l = f->listeners; l; l = l->next)
@@ -555,7 +564,6 @@ static enum rc write_config(struct buf *out, const struct front_options *opt,
 		json_put_text(c, "key", opt->certs[i].key);
 		json_push(certs, c);
 	}
-	json_put_int(j, "floor_ms", opt->floor_ms);
 	json_put(j, "smtp", smtp_members(opt));
 	json_put(j, "certs", certs);
 	json_put(j, "snapshot", json_deep_copy(snapshot));

@@ -44,7 +44,6 @@ struct front_options {
 	unsigned data_timeout_s;    /* 180 */
 	unsigned message_timeout_s; /* 3600 */
 	unsigned min_rate;          /* 128 bytes a second */
-	int64_t floor_ms;           /* no message is received before this: the newest one known */
 	const char *program;        /* NULL: "mm-smtpd" beside this program */
 };
 

@@ -20,6 +20,7 @@
 #define IDLE_MS        200 /* between two looks at the spool without a wake */
 #define GATHER_MS      20 /* from one look to the next: single messages would cost as much as a batch \
 	                   */
+#define FULL_MS           1000 /* between two tries on a full disk */
 #define CHECKPOINT_MIN_MS 100  /* a trickle shares its syncs */
 #define CHECKPOINT_MAX_MS 1000 /* a flood waits no longer than this to be findable */
 #define CHECKPOINT_BYTES  (32u << 20)
@@ -55,6 +56,7 @@ struct pipeline {
 	bool resting; /* a wake is heard at once */
 	bool stop;
 	bool running;
+	bool full; /* the disk is */
 	uint64_t done; /* messages checkpointed since start */
 	struct err failure;
 	struct pipeline_totals totals;
@@ -233,6 +235,19 @@ static bool due(const struct pipeline *p, bool more)
 	return age >= CHECKPOINT_MAX_MS || store_buffered(p->parts.store) >= CHECKPOINT_BYTES;
 }
 
+/* Everything since the last checkpoint comes again from the spool: what of it is in the store already
+ * is found there, and the index has none of it. With `writing` held. */
+static void take_back(struct pipeline *p)
+{
+	(void)!filing_wait(p->filing, NULL);
+	filing_forget(p->filing);
+	for (unsigned i = 0; i < BATCHES; i++)
+		batch_clear(&p->batches[i]);
+	index_rollback(p->parts.index);
+	checkpoint_forget(p->checkpoint);
+	spool_rewind(p->parts.spool);
+}
+
 /* Some batches of what is there now; *more says whether one is under way. Whoever gets the lock
  * next finds store and index at rest. */
 static enum rc step(struct pipeline *p, bool *more, struct err *e)
@@ -254,6 +269,10 @@ static enum rc step(struct pipeline *p, bool *more, struct err *e)
 		rc = checkpoint_write(p->checkpoint, e);
 		if (rc == RC_OK)
 			publish(p);
+	}
+	if (rc == RC_NOSPACE) {
+		take_back(p);
+		*more = false;
 	}
 	(void)pthread_mutex_unlock(p->parts.writing);
 	return rc;
@@ -280,11 +299,13 @@ static bool rest(struct pipeline *p)
 	struct timespec until = in_ms(age >= 0 ? CHECKPOINT_MIN_MS - age + 1 : IDLE_MS);
 	bool stop;
 
+	if (p->full)
+		until = in_ms(FULL_MS);
 	(void)pthread_mutex_lock(&p->lock);
 	while (!p->stop && pthread_cond_timedwait(&p->changed, &p->lock, &gathered) != ETIMEDOUT)
 		;
 	p->resting = true;
-	while (!p->woken && !p->stop &&
+	while ((!p->woken || p->full) && !p->stop &&
 	       pthread_cond_timedwait(&p->changed, &p->lock, &until) != ETIMEDOUT)
 		;
 	p->resting = false;
@@ -307,6 +328,21 @@ static void fail(struct pipeline *p, const struct err *e)
 		p->parts.failed(p->parts.arg, e);
 }
 
+static void set_full(struct pipeline *p, bool full, const struct err *e)
+{
+	if (p->full == full)
+		return;
+	if (full)
+		log_error("the disk is full: %s; the spool keeps what is not archived", e->text);
+	else
+		log_info("the disk has room again");
+	(void)pthread_mutex_lock(&p->lock);
+	p->full = full;
+	(void)pthread_mutex_unlock(&p->lock);
+	if (p->parts.full)
+		p->parts.full(p->parts.arg, full);
+}
+
 static bool stopping(struct pipeline *p)
 {
 	bool stop;
@@ -326,10 +362,16 @@ static void *run(void *arg)
 
 	background_thread();
 	while (!stop || more) {
-		if (step(p, &more, &e) != RC_OK) {
+		enum rc rc = step(p, &more, &e);
+
+		if (rc != RC_OK && rc != RC_NOSPACE) {
 			fail(p, &e);
 			return NULL;
 		}
+		if (rc == RC_NOSPACE)
+			set_full(p, true, &e);
+		else if (!more && checkpoint_age_ms(p->checkpoint) < 0)
+			set_full(p, false, &e);
 		stop = more ? stopping(p) : rest(p);
 	}
 	(void)pthread_mutex_lock(p->parts.writing);
@@ -443,7 +485,19 @@ enum rc pipeline_checkpoint(struct pipeline *p, struct err *e)
 	rc = checkpoint_write(p->checkpoint, e);
 	if (rc == RC_OK)
 		publish(p);
+	else
+		take_back(p); /* it is half done: the thread does all of it again, or fails */
 	return rc;
+}
+
+bool pipeline_full(struct pipeline *p)
+{
+	bool full;
+
+	(void)pthread_mutex_lock(&p->lock);
+	full = p->full;
+	(void)pthread_mutex_unlock(&p->lock);
+	return full;
 }
 
 void pipeline_count(struct pipeline *p, struct pipeline_totals *out)

@@ -7,9 +7,10 @@
  * Order    At a checkpoint: store synced -> block roots in the audit log, synced -> index committed ->
  *          dispositions, ledger and spool positions committed -> spool moves on. A kill anywhere
  *          replays from the spool; ids make the replay harmless (first copy wins).
- * Fails    A message that can't be parsed is archived raw and marked. An error of disk or store is not
- *          worked around: the pipeline stops, `failed` is called, the spool keeps everything, and the
- *          next start recovers.
+ * Fails    A message that can't be parsed is archived raw and marked. On a full disk everything since
+ *          the last checkpoint is taken back and read again from the spool, every second until there
+ *          is room; `full` is told. Any other error of disk or store is not worked around: the pipeline
+ *          stops, `failed` is called, the spool keeps everything, and the next start recovers.
  * Threads  Its own; pipeline_wake from any.
  */
 #ifndef MM_INGEST_PIPELINE_H
@@ -36,6 +37,7 @@ struct pipeline_parts {
 	pthread_mutex_t *writing;
 	struct config *(*config)(void *arg); /* the current snapshot, with a reference */
 	void (*failed)(void *arg, const struct err *e); /* on the pipeline's thread; may be NULL */
+	void (*full)(void *arg, bool full); /* the disk is, or is no longer; the same */
 	void    *arg;
 	unsigned workers; /* mm-parse processes */
 	bool keep_anchor; /* the audit log was cut: what it had is not forgotten (ingest/anchor.h) */
@@ -55,6 +57,8 @@ enum rc pipeline_drain(struct pipeline *p, int64_t ms, struct err *e) MUST_USE;
 enum rc pipeline_checkpoint(struct pipeline *p, struct err *e) MUST_USE;
 /* NULL while it works. */
 const struct err *pipeline_failure(struct pipeline *p);
+/* It waits for the disk to have room. */
+bool    pipeline_full(struct pipeline *p);
 
 struct pipeline_totals {
 	uint64_t messages;   /* through since start */
@@ -68,5 +72,7 @@ enum rc pipeline_prepare(struct db *control, struct err *e) MUST_USE;
 /* Positions of the last checkpoint, for spool_open; the caller frees *out. */
 enum rc pipeline_positions(struct db *control, struct spool_position **out, size_t *count,
 			   struct err *e) MUST_USE;
+/* The newest receipt time known at it, for spool_open; 0 when there was none. */
+enum rc pipeline_newest(struct db *control, int64_t *ms, struct err *e) MUST_USE;
 
 #endif

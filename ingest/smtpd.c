@@ -50,6 +50,7 @@ struct smtpd {
 	int64_t complained_ms;
 	bool accepting; /* there is, or was, a spool file */
 	bool paused;
+	int64_t floor_ms; /* no message is received before this */
 	bool stopping;
 	bool failed;
 };
@@ -265,10 +266,10 @@ static void read_limits(const json_t *smtp, struct smtpd_limits *l)
 	};
 }
 
-static enum rc start_gate(struct smtpd *d, const json_t *j, struct err *e)
+static enum rc start_gate(struct smtpd *d, struct err *e)
 {
 	struct spool_writer_options opt = { .writer = SPOOL_WRITER_SMTP,
-		                            .floor_ms = json_member_int(j, "floor_ms", 0) };
+		                            .floor_ms = d->floor_ms };
 	enum rc rc;
 
 	if (d->gate)
@@ -296,7 +297,7 @@ static enum rc configure(struct smtpd *d, const json_t *j, struct err *e)
 	opt.hostname = name;
 	opt.message_bytes = (uint64_t)json_member_int(smtp, "max_message", LIMIT_MESSAGE_BYTES);
 	opt.cert_count = read_certs(json_member_array(j, "certs"), certs);
-	rc = start_gate(d, j, e);
+	rc = start_gate(d, e);
 	if (rc == RC_OK)
 		rc = gate_configure(d->gate, c, &opt, e);
 	read_limits(smtp, &limits);
@@ -404,6 +405,8 @@ static void on_message(void *arg, unsigned type, struct slice body, int *fds, si
 		spool_writer_end_file(gate_spool(d->gate));
 	else if (type == WIRE_PAUSE)
 		on_pause(d, body);
+	else if (type == WIRE_FLOOR)
+		d->floor_ms = (int64_t)read_u64(&r);
 	else if (type == WIRE_MARK)
 		tell(d, WIRE_MARKED, body);
 	else if (type == WIRE_STOP)

@@ -12,7 +12,7 @@
 #define WIRE_NEWS_MAX   4096 /* bodies of what mm-smtpd sends */
 
 enum wire_to_smtpd {
-	/* JSON {"floor_ms":n, "smtp":{"hostname", "max_connections", "max_per_address", "max_message",
+	/* JSON {"smtp":{"hostname", "max_connections", "max_per_address", "max_message",
 	 * "command_timeout_s", "data_timeout_s", "message_timeout_s", "min_rate"},
 	 * "certs":[{"chain","key"}], "snapshot":{resources_snapshot}} */
 	WIRE_CONFIG = 1,
@@ -23,6 +23,7 @@ enum wire_to_smtpd {
 	WIRE_END_FILE,       /* end the current spool file */
 	WIRE_PAUSE,          /* u8: 1 pause, 0 go on */
 	WIRE_MARK,           /* u64, to be sent back when all before it is done */
+	WIRE_FLOOR,          /* i64 ms, before the first WIRE_CONFIG: nothing is received earlier */
 	WIRE_STOP,           /* 421 to all, write what was committed, exit 0 */
 };
 

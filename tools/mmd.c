@@ -24,6 +24,7 @@
 #define REQUEST_THREADS 8
 #define ERRAND_WAIT_S   20
 #define DRAIN_MS        30000
+#define ROOM_MS         1000 /* between two looks at the disk's room */
 
 /* What smtp.tls_cert and smtp.tls_key name, read together or not at all. */
 struct certificates {
@@ -43,8 +44,11 @@ struct mmd {
 	struct engine_options options;
 	struct front_options smtp;
 	struct certificates *certificates;
+	struct loop_timer *room;
 	int sweep_minute;
 	int status;
+	bool full;    /* the pipeline waits for room */
+	bool refused; /* new mail is, for want of room */
 	pthread_mutex_t lock; /* below */
 	pthread_cond_t done;
 	struct errand *errands;
@@ -441,6 +445,38 @@ static void on_broken(void *arg)
 	loop_post(m->loop, stop_broken, m);
 }
 
+/* New mail is refused before the disk is full, and until what was accepted is through. */
+static void look_for_room(void *arg)
+{
+	struct mmd *m = arg;
+	bool refused = m->full || !engine_room(m->engine);
+
+	if (refused && !m->refused)
+		log_error("the disk has little room: new mail is refused with 452");
+	else if (m->refused && !refused)
+		log_info("the disk has room: new mail is taken again");
+	m->refused = refused;
+	front_pause(m->front, refused);
+	loop_timer_set(m->room, ROOM_MS);
+}
+
+static void on_filled(void *arg)
+{
+	struct mmd *m = arg;
+
+	m->full = pipeline_full(m->engine->pipeline);
+	if (m->room)
+		look_for_room(m);
+}
+
+static void on_full(void *arg, bool full)
+{
+	struct mmd *m = arg;
+
+	(void)full; /* it may have changed when the loop comes to it */
+	loop_post(m->loop, on_filled, m);
+}
+
 static void end_file(void *arg)
 {
 	struct mmd *m = arg;
@@ -472,8 +508,9 @@ static enum rc start(struct mmd *m, struct err *e)
 	m->engine->hear = on_hear;
 	m->engine->end_files = on_new_day;
 	m->engine->changed_arg = m;
-	m->smtp.floor_ms = 0;
 	m->front = front_new(m->loop, m->engine->spool, &front_ops, m);
+	m->room = loop_timer_new(m->loop, look_for_room, m);
+	look_for_room(m);
 	rc = request_server_new(&m->requests, m->loop, path, REQUEST_THREADS, api_handle, m->engine,
 	                        e);
 	free(path);
@@ -491,8 +528,9 @@ static void stop(struct mmd *m)
 	close_errands(m);
 	request_server_free(&m->requests);
 	schedule_stop(&m->schedule);
+	loop_timer_free(&m->room);
 	front_free(&m->front);
-	if (m->engine && pipeline_drain(m->engine->pipeline, DRAIN_MS, &e) != RC_OK)
+	if (m->engine && pipeline_drain(m->engine->pipeline, m->full ? 0 : DRAIN_MS, &e) != RC_OK)
 		log_warn("%s; they are archived at the next start", e.text);
 	engine_close(&m->engine);
 }
@@ -563,6 +601,7 @@ int main(int argc, char **argv)
 		                              .key_file = c.key_file,
 		                              .program = "mmd",
 		                              .broken = on_broken,
+		                              .full = on_full,
 		                              .broken_arg = &m };
 	if (read_config(&m, &e) != RC_OK) {
 		(void)cli_fail(&c, &e);

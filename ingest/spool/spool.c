@@ -18,6 +18,8 @@
 #define NUMBER_DIGITS     8
 #define BIGS_BESIDE       1000 /* big files that are given out and empty */
 
+#define DRIFT_MS          1000 /* of a writer's times before its floor and its clock */
+
 static const char *const suffixes[] = { [SPOOL_NAME_FILE] = ".spool", [SPOOL_NAME_BIG] = ".big" };
 
 char *spool_path(const struct spool *sp, uint64_t number, enum spool_name kind)
@@ -285,12 +287,17 @@ enum rc spool_open(struct spool **out, const char *dir, struct keyring *kr,
 		sp->opt.spares = DEFAULT_SPARES;
 	MUST(pthread_mutex_init(&sp->lock, NULL) == 0);
 	sp->next_number = 1;
+	sp->newest_ms = opt->newest_ms;
 	for (size_t i = 0; i < opt->positions_count; i++)
 		saw_number(sp, opt->positions[i].file);
 	rc = open_dir(sp, dir, e);
 	sp->opt.positions = NULL;
-	if (rc != RC_OK)
+	if (rc == RC_OK) {
+		spool_look_through(sp);
+		sp->believed_ms = sp->newest_ms + DRIFT_MS;
+	} else {
 		spool_close(&sp);
+	}
 	*out = sp;
 	return rc;
 }
@@ -443,6 +450,19 @@ static enum rc make_bytes(struct spool *sp, uint64_t number, uint64_t spare, int
 	return rc;
 }
 
+/* A spare that came to nothing, if it still has its name. */
+static void give_back(struct spool *sp, uint64_t spare)
+{
+	char *path = spool_path(sp, spare, SPOOL_NAME_FILE);
+
+	if (file_exists(path)) {
+		pthread_mutex_lock(&sp->lock);
+		keep_spare(sp, spare);
+		pthread_mutex_unlock(&sp->lock);
+	}
+	free(path);
+}
+
 static void add_file(struct spool *sp, struct live_file *f)
 {
 	struct live_file **at;
@@ -481,6 +501,8 @@ enum rc spool_make_file(struct spool *sp, unsigned writer, struct spool_new_file
 		if (key)
 			(void)!keyring_destroy(sp->kr, &key, 1, NULL);
 		live_file_free(&f);
+		if (spare)
+			give_back(sp, spare);
 	}
 	pthread_mutex_lock(&sp->lock);
 	sp->making -= sp->opt.file_bytes;
@@ -532,6 +554,8 @@ enum rc spool_make_big(struct spool *sp, unsigned writer, struct spool_new_file 
 void spool_durable(struct spool *sp, unsigned writer, uint64_t file, uint64_t offset,
                    uint64_t messages)
 {
+	int64_t now = clock_now_ms();
+
 	pthread_mutex_lock(&sp->lock);
 	for (struct live_file *f = sp->files; f; f = f->next) {
 		if (f->number != file || f->writer != writer || offset <= f->durable ||
@@ -541,8 +565,25 @@ void spool_durable(struct spool *sp, unsigned writer, uint64_t file, uint64_t of
 			f->used_mono_ms = clock_mono_ms();
 		f->durable = offset;
 		f->messages = MAX_OF(messages, f->messages);
+		sp->newest_ms = MAX_OF(sp->newest_ms, now);
+		sp->believed_ms = MAX_OF(sp->believed_ms, now + DRIFT_MS);
 	}
 	pthread_mutex_unlock(&sp->lock);
+}
+
+void spool_received(struct spool *sp, int64_t ms)
+{
+	sp->newest_ms = MAX_OF(sp->newest_ms, MIN_OF(ms, sp->believed_ms));
+}
+
+int64_t spool_newest_ms(struct spool *sp)
+{
+	int64_t newest;
+
+	pthread_mutex_lock(&sp->lock);
+	newest = sp->newest_ms;
+	pthread_mutex_unlock(&sp->lock);
+	return newest;
 }
 
 void spool_writer_gone(struct spool *sp, unsigned writer)
@@ -554,6 +595,10 @@ void spool_writer_gone(struct spool *sp, unsigned writer)
 	for (struct big_file *b = sp->bigs; b; b = b->next)
 		if (b->writer == writer)
 			b->settled = true;
+	/* What it wrote behind a clock that was set back may not have been read yet. */
+	if (clock_now_ms() < sp->newest_ms)
+		sp->newest_ms += DRIFT_MS;
+	sp->believed_ms = MAX_OF(sp->believed_ms, sp->newest_ms + DRIFT_MS);
 	pthread_mutex_unlock(&sp->lock);
 }
 

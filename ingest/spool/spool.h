@@ -50,6 +50,7 @@ struct spool_options {
 	/* What the last checkpoint stored; files that are gone are fine. */
 	const struct spool_position *positions;
 	size_t                       positions_count;
+	int64_t                      newest_ms; /* the newest receipt time known at it */
 };
 
 /* `dir` is the data directory; DIR/spool is made if absent. crypt_init was called. */
@@ -103,6 +104,11 @@ void spool_rewind(struct spool *sp);
  * done: every file's own with those of `upto` taken over. Caller frees *out. */
 void spool_positions(struct spool *sp, const struct spool_position *upto, size_t upto_count,
 		     struct spool_position **out, size_t *count);
+
+/* The newest receipt time known, for the next writer's floor. What a running writer spooled counts as
+ * received when mmd heard of it; what was found at open was looked through then. A writer that was
+ * broken into can move it by a second, or by what it spooled before mmd ended by a week. Any thread. */
+int64_t spool_newest_ms(struct spool *sp);
 
 struct spool_totals {
 	uint64_t messages; /* accepted and not done; a settled file not read to its end counts one more */

@@ -70,6 +70,8 @@ struct spool {
 	uint64_t           next_number;
 	uint64_t           making; /* bytes of files that are being made */
 	uint64_t           damaged;
+	int64_t            newest_ms; /* of all receipt times */
+	int64_t            believed_ms; /* what a record says of its time is believed up to here */
 };
 
 enum spool_name { SPOOL_NAME_FILE, SPOOL_NAME_BIG };
@@ -78,6 +80,10 @@ char *spool_path(const struct spool *sp, uint64_t number, enum spool_name kind);
 void  live_file_free(struct live_file **f);
 /* The file's key is destroyed: keep it as a spare or unlink it. Takes it off the list and frees it. */
 enum rc spool_retire(struct spool *sp, struct live_file **f, struct err *e) MUST_USE;
+/* Receipt times of what is not done in the files found at open. */
+void spool_look_through(struct spool *sp);
+/* A record of this time was read. Under the lock. */
+void spool_received(struct spool *sp, int64_t ms);
 /* Takes a big file off the list and unlinks it; fine if it is gone. */
 enum rc spool_remove_big(struct spool *sp, uint64_t number, struct err *e) MUST_USE;
 

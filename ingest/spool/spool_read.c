@@ -1,9 +1,13 @@
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "base/codec.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "ingest/spool/spool_core.h"
 #include "store/crypt.h"
+
+#define NEWEST_AHEAD_MS (INT64_C(7) * MS_PER_DAY) /* a receipt time that is believed, unseen */
 
 /* ---- damage ---- */
 
@@ -282,6 +286,55 @@ static enum rc attach_big(struct live_file *f, struct spool_found *found, struct
 	return RC_OK;
 }
 
+static void hear_nothing(void *arg, uint64_t offset, uint64_t records, const char *text)
+{
+	(void)arg;
+	(void)offset;
+	(void)records;
+	(void)text;
+}
+
+static int64_t newest_in(struct live_file *f, struct buf *bytes)
+{
+	struct spool_reader *reader = NULL;
+	struct spool_found found;
+	uint8_t secret[KEY_BYTES];
+	struct file *file = NULL;
+	char *path = spool_path(f->sp, f->number, SPOOL_NAME_FILE);
+	int64_t newest = 0;
+	enum rc rc = keyring_get(f->sp->kr, f->key, secret, NULL);
+
+	if (rc == RC_OK)
+		rc = file_open(&file, path, FILE_READ, NULL);
+	if (rc == RC_OK)
+		rc = spool_reader_open(&reader, file, f->number, secret, hear_nothing, NULL, NULL);
+	crypt_wipe(secret, sizeof(secret));
+	if (rc == RC_OK)
+		(void)!spool_reader_seek(reader, f->done.offset, f->done.records, NULL);
+	while (rc == RC_OK) {
+		rc = spool_reader_next(reader, f->capacity, f->done.offset, bytes, &found, NULL);
+		if (rc == RC_OK)
+			newest = MAX_OF(newest, id_received_ms(&found.trailer.id));
+	}
+	spool_reader_free(&reader);
+	file_close(&file);
+	free(path);
+	return newest;
+}
+
+void spool_look_through(struct spool *sp)
+{
+	int64_t most = MAX_OF(sp->newest_ms, clock_now_ms()) + NEWEST_AHEAD_MS;
+	struct buf bytes;
+
+	buf_init(&bytes, SPOOL_RECORD_MAX);
+	for (struct live_file *f = sp->files; f; f = f->next)
+		if (f->writer == SPOOL_WRITER_SMTP)
+			sp->newest_ms =
+			        MAX_OF(sp->newest_ms, MIN_OF(newest_in(f, &bytes), most));
+	buf_free(&bytes);
+}
+
 static void deliver(struct live_file *f, const struct spool_found *found, struct spool_record *r)
 {
 	r->writer = f->writer;
@@ -293,6 +346,8 @@ static void deliver(struct live_file *f, const struct spool_found *found, struct
 	r->after = (struct spool_position) { f->number, found->end, found->records };
 	pthread_mutex_lock(&f->sp->lock);
 	f->delivered = r->after;
+	if (f->writer == SPOOL_WRITER_SMTP)
+		spool_received(f->sp, r->received_ms);
 	pthread_mutex_unlock(&f->sp->lock);
 }
 
