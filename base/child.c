@@ -63,6 +63,10 @@ static void pick_environment(const char **out, size_t room)
 {
 	static const char *const names[] = { "TZ",           "LANG",          "MM_TEST_CLOCK",
 		                             "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
+#ifdef MM_TEST
+		                             "LD_PRELOAD",   "MM_FAULT_PROGRAM",
+		                             "MM_FAULT_ALLOC", "MM_FAULT_SHORT",
+#endif
 		                             "LSAN_OPTIONS" };
 	size_t n = 0;
 

@@ -166,12 +166,15 @@ class Site:
         p.wait(30)
         p.stdout.close()
 
-    def close(self):
+    def close_process(self):
         if self.process:
             try:
                 self.kill()
             except OSError:
                 pass
+
+    def close(self):
+        self.close_process()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def wait(self, timeout=300):
@@ -224,8 +227,8 @@ class Site:
 
 class Sender:
     """A connection that sends exact bytes (smtplib stuffs dots; line ends must be CRLF already)."""
-    def __init__(self, port, tls=False):
-        self.smtp = smtplib.SMTP('127.0.0.1', port, local_hostname='client.example', timeout=120)
+    def __init__(self, port, tls=False, timeout=120):
+        self.smtp = smtplib.SMTP('127.0.0.1', port, local_hostname='client.example', timeout=timeout)
         if tls:
             import ssl
             context = ssl.create_default_context()
