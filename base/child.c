@@ -61,13 +61,23 @@ enum rc child_path(const char *program, char *out, size_t room, struct err *e)
 /* What a child needs to know of the environment; secrets may be in the rest. */
 static void pick_environment(const char **out, size_t room)
 {
-	static const char *const names[] = { "TZ",           "LANG",          "MM_TEST_CLOCK",
-		                             "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
+	static const char *const names[] = {
+		"TZ",
+		"LANG",
+		"ASAN_OPTIONS",
+		"UBSAN_OPTIONS",
+		"TSAN_OPTIONS",
+		"LSAN_OPTIONS",
 #ifdef MM_TEST
-		                             "LD_PRELOAD",   "MM_FAULT_PROGRAM",
-		                             "MM_FAULT_ALLOC", "MM_FAULT_SHORT",
+		"MM_TEST_CLOCK",
+		"MM_SANDBOX",
+		"MM_PROBE",
+		"LD_PRELOAD",
+		"MM_FAULT_PROGRAM",
+		"MM_FAULT_ALLOC",
+		"MM_FAULT_SHORT",
 #endif
-		                             "LSAN_OPTIONS" };
+	};
 	size_t n = 0;
 
 	for (char **v = environ; *v; v++)

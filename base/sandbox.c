@@ -1,7 +1,6 @@
 #include "base/sandbox.h"
 
 #include <errno.h>
-#include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -10,20 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/log.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
-static bool files_restricted;
+#include "base/sandbox_parts.h"
 
 /* What every confined program needs. */
 static const int common[] = {
@@ -85,78 +71,15 @@ static enum rc lower(int what, const char *name, rlim_t limit, struct err *e)
 
 static enum rc set_limits(const struct sandbox_profile *p, struct err *e)
 {
-	enum rc rc = lower(RLIMIT_CORE, "RLIMIT_CORE", 0, e);
+	enum rc rc = RC_OK;
 
-	if (rc == RC_OK && p->nofile)
+	if (p->nofile)
 		rc = lower(RLIMIT_NOFILE, "RLIMIT_NOFILE", p->nofile, e);
 	if (rc == RC_OK && p->stack)
 		rc = lower(RLIMIT_STACK, "RLIMIT_STACK", p->stack, e);
 	if (rc == RC_OK && p->address_space && !SANITIZED)
 		rc = lower(RLIMIT_AS, "RLIMIT_AS", p->address_space, e);
 	return rc;
-}
-
-/* --- Landlock: the kernel's numbers, also those that are newer than the headers here --- */
-
-struct landlock_rules {
-	uint64_t fs;
-	uint64_t net;
-	uint64_t scoped;
-};
-
-static struct landlock_rules rules_of_abi(int abi)
-{
-	struct landlock_rules r = { .fs = (1ULL << 13) - 1 };
-
-	if (abi >= 2)
-		r.fs |= 1ULL << 13; /* REFER */
-	if (abi >= 3)
-		r.fs |= 1ULL << 14; /* TRUNCATE */
-	if (abi >= 4)
-		r.net = 3; /* BIND_TCP, CONNECT_TCP */
-	if (abi >= 5)
-		r.fs |= 1ULL << 15; /* IOCTL_DEV */
-	if (abi >= 6)
-		r.scoped = 3; /* abstract Unix sockets, signals */
-	return r;
-}
-
-/* Size of the kernel's struct at this ABI; a longer one with zeros behind is fine too, but not for
- * kernels that don't expect the rule bits. */
-static size_t rules_size(int abi)
-{
-	return abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
-}
-
-static enum rc restrict_files(struct err *e)
-{
-	int abi =
-	        (int)syscall(__NR_landlock_create_ruleset, NULL, 0, 1U); /* 1: only tell the ABI */
-	struct landlock_rules rules;
-	int fd;
-	int bad;
-
-	if (abi < 1) {
-		log_warn("this kernel has no Landlock: files are kept away by seccomp alone");
-		return RC_OK;
-	}
-	rules = rules_of_abi(abi);
-	fd = (int)syscall(__NR_landlock_create_ruleset, &rules, rules_size(abi), 0U);
-	if (fd < 0)
-		return err_sys(e, "Landlock (ABI %d)", abi);
-	bad = (int)syscall(__NR_landlock_restrict_self, fd, 0U);
-	if (bad)
-		(void)err_sys(e, "Landlock (ABI %d)", abi);
-	(void)close(fd);
-	if (bad)
-		return RC_IO;
-	files_restricted = true;
-	return RC_OK;
-}
-
-bool sandbox_has_landlock(void)
-{
-	return files_restricted;
 }
 
 /* --- seccomp --- */
@@ -234,12 +157,15 @@ enum rc sandbox_enter(const struct sandbox_profile *p, struct err *e)
 {
 	enum rc rc;
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-		return err_sys(e, "prctl");
-	rc = set_limits(p, e);
+	if (sandbox_off())
+		return RC_OK;
+	rc = sandbox_seal_process(e);
 	if (rc == RC_OK)
-		rc = restrict_files(e);
+		rc = set_limits(p, e);
+	if (rc == RC_OK)
+		rc = sandbox_restrict_files(NULL, 0, e);
 	if (rc == RC_OK)
 		rc = filter_calls(p, e);
+	sandbox_probe();
 	return rc;
 }

@@ -1,10 +1,14 @@
 /*
- * base/sandbox.h - what a process that reads bytes from outside may still do
+ * base/sandbox.h - what a process that was broken into may still do
  *
- * What     Resource limits, Landlock (no file by name, no TCP bind or connect, no abstract socket,
- *          no signal to others, as far as the kernel knows them), and a seccomp allow list. Every
- *          call that isn't allowed gives EPERM, so a program that was broken into fails in the open
- *          and a test can see it. No core dump, not traceable, no new privileges.
+ * What     Two kinds. sandbox_enter, for who reads bytes from outside: resource limits, Landlock (no
+ *          file by name, no TCP bind or connect, no abstract socket, no signal to others, as far as
+ *          the kernel knows them), and a seccomp list of what is allowed. sandbox_enter_owner, for
+ *          mmd: Landlock lets it at the files that it was told of and start its own programs, and
+ *          seccomp refuses what it never does; its children inherit that and then enter their own.
+ *          What isn't allowed gives EPERM or EACCES, so a program that was broken into fails in the
+ *          open and a test can see it. No core dump, not traceable, no new privileges. Memory is
+ *          locked where the system lets it, so that neither keys nor mail get into the swap.
  * When     After everything that needs files (libraries, character sets, time zones, OpenSSL's
  *          settings), before the first byte from outside, and before the first thread: Landlock
  *          binds the calling thread and those it makes. There is no way out.
@@ -33,8 +37,23 @@ struct sandbox_profile {
 	uint64_t stack;     /* RLIMIT_STACK of the main thread; 0: as it is */
 };
 
+enum sandbox_use {
+	SANDBOX_READ,  /* a file, or all beneath a directory */
+	SANDBOX_RUN,   /* the same, and start it */
+	SANDBOX_WRITE, /* everything but to start it, and to make links and devices */
+};
+
+struct sandbox_path {
+	const char *path; /* one that isn't there is left out */
+	enum sandbox_use use;
+};
+
 /* RC_IO when a part that must work doesn't; the caller then ends the process. */
 enum rc sandbox_enter(const struct sandbox_profile *p, struct err *e) MUST_USE;
+/* The libraries and tables that children load at their start are added to `paths`, and so is
+ * `programs` (names beside this one, as base/child.h takes them; NULL ends). */
+enum rc sandbox_enter_owner(const struct sandbox_path *paths, size_t count,
+                            const char *const *programs, struct err *e) MUST_USE;
 /* True when this kernel restricted files by name; for logs and tests, after sandbox_enter. */
 bool sandbox_has_landlock(void);
 

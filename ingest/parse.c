@@ -61,11 +61,18 @@ struct parse_pool {
 
 /* --- processes --- */
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U
+#endif
+
 static enum rc make_memory(struct worker *w, struct err *e)
 {
-	int fd = memfd_create("mm-parse", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd = memfd_create("mm-parse", flags | MFD_NOEXEC_SEAL);
 	enum rc rc;
 
+	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
+		fd = memfd_create("mm-parse", flags);
 	if (fd < 0)
 		return err_sys(e, "memory for mm-parse");
 	w->memory = file_adopt(fd, "memory for mm-parse");
@@ -80,6 +87,7 @@ static enum rc make_memory(struct worker *w, struct err *e)
 		w->area = NULL;
 		return err_sys(e, "map memory for mm-parse");
 	}
+	(void)munlock(w->area, PARSE_AREA); /* MADV_REMOVE refuses locked pages */
 	return RC_OK;
 }
 
@@ -536,18 +544,5 @@ void parse_count(const struct parse_pool *p, struct parse_totals *out)
 int parse_worker_pid(const struct parse_pool *p, unsigned i)
 {
 	return i < p->worker_count ? (int)p->workers[i].pid : -1;
-}
-
-enum rc parse_probe(struct parse_pool *p, struct buf *out, struct err *e)
-{
-	struct worker *w = &p->workers[0];
-	const struct parse_head *head = (const struct parse_head *)(const void *)w->area;
-	char what;
-
-	MUST(p->open == 0);
-	if (!send_byte(w, PARSE_PROBE) || recv(w->socket, &what, 1, 0) != 1)
-		return err_set(e, RC_IO, "mm-parse didn't answer the probe");
-	return buf_add(out, slice_of(w->area + PARSE_HEAD + PARSE_RAW,
-	                             MIN_OF(head->result[0].len, 4096U)));
 }
 #endif

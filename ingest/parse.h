@@ -63,10 +63,8 @@ void parse_job_free(struct parse_job *job);
 void parse_count(const struct parse_pool *p, struct parse_totals *out);
 
 #ifdef MM_TEST
-/* For tests: the process of worker i (to be killed), and what its confinement says: the worker tries
- * what it must not do and answers one line a call, "name errno". */
+/* For tests: the process of worker i, to be killed. */
 int parse_worker_pid(const struct parse_pool *p, unsigned i);
-enum rc parse_probe(struct parse_pool *p, struct buf *out, struct err *e) MUST_USE;
 #endif
 
 #endif

@@ -19,9 +19,8 @@
 #define PARSE_SOCKET 3 /* the worker's descriptors */
 #define PARSE_MEMORY 4
 
-#define PARSE_GO    'g'
-#define PARSE_DONE  'd'
-#define PARSE_PROBE 'p' /* test builds: try what is forbidden, the answer is result 0 */
+#define PARSE_GO   'g'
+#define PARSE_DONE 'd'
 
 #define PARSE_BATCH       256
 #define PARSE_BATCH_BYTES 16777216 /* a batch of several messages; a single one may be larger */

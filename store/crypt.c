@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <sodium.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <stdlib.h>
 
@@ -26,8 +27,10 @@ static void init_once(void)
 	aead_init();
 	/* Opens /dev/urandom where getrandom is missing, before a sandbox is entered. */
 	randombytes_stir();
-	/* What holds keys leaves no image of its memory on a disk. */
+	/* What holds keys leaves no image of its memory on a disk, and no debugger of its user sees
+	 * it. */
 	(void)setrlimit(RLIMIT_CORE, &none);
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 void crypt_init(void)

@@ -15,8 +15,8 @@
 #define CRYPT_TAG      16
 #define CRYPT_OVERHEAD (CRYPT_NONCE + CRYPT_TAG)
 
-/* Must be called once before any other function of store/; aborts when libsodium can't start. Ends core dumps
- * of this process. */
+/* Must be called once before any other function of store/; aborts when libsodium can't start. Ends core dumps and
+ * tracing by its user for this process. */
 void crypt_init(void);
 /* out: plain.len + CRYPT_OVERHEAD bytes; may not overlap `plain`. */
 void crypt_seal(uint8_t *out, struct slice plain, struct slice bound, const uint8_t key[KEY_BYTES]);

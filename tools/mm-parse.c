@@ -21,10 +21,6 @@
 #include "ingest/parse.h"
 #include "ingest/parse_area.h"
 
-#ifdef MM_TEST
-#include <sys/ptrace.h>
-#endif
-
 /* Bytes of address space in use; libraries and the shared memory among them. */
 static uint64_t address_space(void)
 {
@@ -111,38 +107,6 @@ static void run_batch(struct mime *m, struct parse_head *head, struct buf *out)
 	}
 }
 
-#ifdef MM_TEST
-static void probe_one(struct buf *b, const char *what, long result)
-{
-	(void)!buf_addf(b, "%s %d\n", what, result < 0 ? errno : 0);
-}
-
-static void probe(struct parse_head *head, struct buf *b)
-{
-	static const char name[] = "/etc/passwd";
-	char *const none[] = { NULL };
-
-	buf_clear(b);
-	probe_one(b, "open", open(name, O_RDONLY | O_CLOEXEC));
-	probe_one(b, "create", open("/tmp/mm-parse-probe", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-	probe_one(b, "socket", socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	probe_one(b, "unix", socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	probe_one(b, "execve", execve("/bin/true", none, none));
-	probe_one(b, "ptrace", ptrace(PTRACE_TRACEME, 0, NULL, NULL));
-	probe_one(b, "fork", fork());
-	probe_one(b, "kill", kill(getppid(), 0));
-	probe_one(b, "unlink", unlink("/tmp/mm-parse-probe")); /* tidy: must fail */
-	probe_one(b, "mmap-exec",
-	          mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
-	                          MAP_FAILED
-	                  ? -1
-	                  : 0);
-	memcpy((uint8_t *)head + PARSE_HEAD + PARSE_RAW, b->at, b->len);
-	head->result[0] = (struct parse_result) { 0, (uint32_t)b->len };
-	head->done = 1;
-}
-#endif
-
 static int serve(struct mime *m, struct parse_head *head)
 {
 	struct buf out;
@@ -156,10 +120,6 @@ static int serve(struct mime *m, struct parse_head *head)
 			continue;
 		if (n <= 0)
 			return 0; /* mmd has gone, or wants us to */
-#ifdef MM_TEST
-		if (what == PARSE_PROBE)
-			probe(head, &out);
-#endif
 		if (what == PARSE_GO)
 			run_batch(m, head, &out);
 		what = PARSE_DONE;

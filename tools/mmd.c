@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <limits.h>
 #include <unistd.h>
 
 #include "api/requests.h"
@@ -14,6 +15,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "base/tls.h"
 #include "ingest/front.h"
 #include "ingest/resources.h"
@@ -491,6 +493,71 @@ static void on_new_day(void *arg)
 	loop_post(m->loop, end_file, m);
 }
 
+/* ---- confinement ---- */
+
+struct places {
+	struct sandbox_path at[2 + 4 * MAX_CERTS + 1];
+	char *names[4 * MAX_CERTS + 2]; /* to be freed */
+	size_t count;
+	size_t name_count;
+};
+
+static void add_place(struct places *p, const char *path, enum sandbox_use use)
+{
+	MUST(p->count < COUNT(p->at));
+	p->at[p->count++] = (struct sandbox_path) { path, use };
+}
+
+/* The directory that a file is in, so that another may take its place. */
+static void add_directory_of(struct places *p, const char *path, enum sandbox_use use)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t)(slash - path) : 0;
+	char *dir = slash ? slice_string(slice_of(path, MAX_OF(n, 1U))) : mem_string(".");
+
+	MUST(p->name_count < COUNT(p->names));
+	p->names[p->name_count++] = dir;
+	add_place(p, dir, use);
+}
+
+/* Certificates are renewed by new files, often behind a symbolic link: SIGHUP reads them again. */
+static void add_pem_files(struct places *p, const json_t *smtp, const char *member)
+{
+	const char *path;
+
+	for (size_t i = 0; i < MAX_CERTS && (path = pem_path(smtp, member, i)) != NULL; i++) {
+		char *real = realpath(path, NULL);
+
+		add_directory_of(p, path, SANDBOX_READ);
+		if (real)
+			add_directory_of(p, real, SANDBOX_READ);
+		free(real);
+	}
+}
+
+static enum rc confine(struct mmd *m, struct err *e)
+{
+	static const char *const programs[] = { "mm-smtpd", "mm-parse", NULL };
+	const json_t *smtp = json_object_get(m->config, "smtp");
+	const char *anchor =
+	        json_string_value(json_object_get(json_object_get(m->config, "audit"), "anchor"));
+	char *key = engine_key_path(m->options.dir, m->options.key_file);
+	struct places p = { .count = 0 };
+	enum rc rc;
+
+	add_place(&p, m->options.dir, SANDBOX_WRITE);
+	add_place(&p, key, SANDBOX_READ);
+	add_pem_files(&p, smtp, "tls_cert");
+	add_pem_files(&p, smtp, "tls_key");
+	if (anchor)
+		add_directory_of(&p, anchor, SANDBOX_WRITE);
+	rc = sandbox_enter_owner(p.at, p.count, programs, e);
+	while (p.name_count)
+		free(p.names[--p.name_count]);
+	free(key);
+	return rc;
+}
+
 /* ---- the life of the daemon ---- */
 
 static enum rc start(struct mmd *m, struct err *e)
@@ -542,6 +609,10 @@ static int run(struct mmd *m, struct err *e)
 	struct loop_signal *hangup;
 	int status = CLI_NO_DATA;
 
+	if (confine(m, e) != RC_OK) {
+		log_error("%s", e->text);
+		return CLI_PARTLY;
+	}
 	m->loop = loop_new();
 	term = loop_signal_new(m->loop, SIGTERM, on_terminate, m);
 	interrupt = loop_signal_new(m->loop, SIGINT, on_terminate, m);

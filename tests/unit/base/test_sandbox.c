@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -134,6 +135,11 @@ static int try_core(void)
 	return syscall(__NR_prlimit64, 0, RLIMIT_CORE, NULL, &r) != 0 || r.rlim_cur ? EINVAL : 0;
 }
 
+static bool sandbox_has_landlock_here(void)
+{
+	return syscall(__NR_landlock_create_ruleset, NULL, 0, 1U) >= 1;
+}
+
 static int run_confined(const struct sandbox_profile *p, attempt *fn)
 {
 	pid_t pid = fork();
@@ -190,6 +196,99 @@ static void test_what_is_allowed(void **state)
 	assert_int_equal(run_confined(&p, try_fork), EPERM);
 }
 
+/* The numbers of another ABI are none that a filter of this one may let through. */
+static void test_other_abi(void **state)
+{
+	struct sandbox_profile p = { .count = 0 };
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0) {
+		struct err e;
+
+		if (sandbox_enter(&p, &e) == RC_OK)
+			(void)syscall(0x40000000 | __NR_getpid); /* x32 */
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+
+/* An owner's files, and nothing beside them; its own programs, and no other. */
+static int run_owner(const struct sandbox_path *paths, size_t count, attempt *fn)
+{
+	static const char *const programs[] = { "/bin/true", NULL };
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct err e;
+
+		_exit(sandbox_enter_owner(paths, count, programs, &e) == RC_OK ? fn() : 255);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static int try_group(void)
+{
+	return outcome(open("/etc/group", O_RDONLY | O_CLOEXEC));
+}
+
+static int try_write_passwd(void)
+{
+	return outcome(open("/etc/passwd", O_WRONLY | O_CLOEXEC));
+}
+
+static int try_create_below(void)
+{
+	int fd = open("/tmp/mm-sandbox-owner/new", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	return fd < 0 ? errno : outcome(unlink("/tmp/mm-sandbox-owner/new"));
+}
+
+static int try_false(void)
+{
+	char *const none[] = { NULL };
+
+	return outcome(execve("/bin/false", none, none));
+}
+
+static int try_connect(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(9) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? EIO : outcome(connect(fd, (struct sockaddr *)&a, sizeof(a)));
+}
+
+static void test_owner(void **state)
+{
+	static const struct sandbox_path paths[] = {
+		{ "/etc/passwd", SANDBOX_READ },
+		{ "/tmp/mm-sandbox-owner", SANDBOX_WRITE },
+		{ "/no/such/file", SANDBOX_READ },
+	};
+
+	(void)state;
+	(void)mkdir("/tmp/mm-sandbox-owner", 0700);
+	assert_int_equal(run_owner(paths, 3, try_open), 0);
+	assert_int_equal(run_owner(paths, 3, try_create_below), 0);
+	assert_int_equal(run_owner(paths, 3, try_execve), 0);
+	assert_int_equal(run_owner(paths, 3, try_thread), 0);
+	assert_int_equal(run_owner(paths, 3, try_fork), EPERM);
+	assert_int_equal(run_owner(paths, 3, try_connect), EPERM);
+	if (sandbox_has_landlock_here()) {
+		assert_int_equal(run_owner(paths, 3, try_group), EACCES);
+		assert_int_equal(run_owner(paths, 3, try_write_passwd), EACCES);
+		assert_int_equal(run_owner(paths, 3, try_false), EACCES);
+	}
+	(void)rmdir("/tmp/mm-sandbox-owner");
+}
+
 /* seccomp lets open through here: what refuses is Landlock. */
 static void test_landlock(void **state)
 {
@@ -232,9 +331,9 @@ static void test_address_space(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_is_refused),
-		cmocka_unit_test(test_what_is_allowed),
-		cmocka_unit_test(test_landlock),
+		cmocka_unit_test(test_what_is_refused), cmocka_unit_test(test_what_is_allowed),
+		cmocka_unit_test(test_landlock),        cmocka_unit_test(test_other_abi),
+		cmocka_unit_test(test_owner),
 #ifndef NO_MEMORY_LIMIT
 		cmocka_unit_test(test_address_space),
 #endif

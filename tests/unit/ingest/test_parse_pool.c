@@ -236,28 +236,6 @@ static void test_bombs(void **state)
 #ifdef MM_TEST
 /* --- builds whose worker obeys "X-MM-Test" --- */
 
-static void test_confinement(void **state)
-{
-	static const char *const tried[] = { "open",   "create", "socket", "unix",   "execve",
-		                             "ptrace", "fork",   "kill",   "unlink", "mmap-exec" };
-	struct buf b;
-	struct err e;
-
-	(void)state;
-	buf_init(&b, 8192);
-	EXPECT_OK(parse_probe(pool, &b, &e), &e);
-	for (size_t i = 0; i < COUNT(tried); i++) {
-		char eperm[64], eacces[64];
-
-		(void)snprintf(eperm, sizeof(eperm), "%s %d\n", tried[i], EPERM);
-		(void)snprintf(eacces, sizeof(eacces), "%s %d\n", tried[i], EACCES);
-		if (slice_find(buf_slice(&b), slice_str(eperm)) == SIZE_MAX &&
-		    slice_find(buf_slice(&b), slice_str(eacces)) == SIZE_MAX)
-			fail_msg("%s: \"%s\"", tried[i], buf_text(&b));
-	}
-	buf_free(&b);
-}
-
 static void test_killed_in_the_middle(void **state)
 {
 	struct parse_totals before, after;
@@ -440,7 +418,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_large, open_pool, close_pool),
 		cmocka_unit_test_setup_teardown(test_bombs, open_pool, close_pool),
 #ifdef MM_TEST
-		cmocka_unit_test_setup_teardown(test_confinement, open_pool, close_pool),
 		cmocka_unit_test_setup_teardown(test_killed_in_the_middle, open_pool, close_pool),
 		cmocka_unit_test_setup_teardown(test_killers, open_pool, close_pool),
 #endif

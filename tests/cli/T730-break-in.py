@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""A small break-in: each process, confined as in a release, tries what a program that was broken into would try (tests/probe/probe.c).
+It gets EPERM or EACCES for all that its row in docs/design.md, "Processes", doesn't list. Control: the same tries without the sandbox."""
+import errno, os, shutil, socket, sys, tempfile
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from mm import *
+
+# mmd binds listeners and its request socket, and sets its own priority and limits. All else needs a file that isn't its own.
+MMD_MAY = {'inet', 'inet6', 'unix', 'socketpair', 'bind', 'listen', 'prctl', 'setrlimit'}
+REFUSED = (errno.EPERM, errno.EACCES)
+
+def probe(sandbox):
+    """{program: [{attempt: errno} for each of its processes]}; build-clang is optimised, so confined as the release."""
+    site = Site('clang')
+    place = tempfile.mkdtemp(prefix='mm-probe-')
+    atexit.register(shutil.rmtree, place, True)
+    for name in ('file', 'unlink', 'rename'):
+        site.write(os.path.join(place, name), 'x')
+    os.mkdir(os.path.join(place, 'dir'))
+    shutil.copy('/bin/true', site.data)
+    shutil.copy('/bin/true', place)
+    with socket.socket(socket.AF_UNIX) as unix, socket.socket() as tcp:
+        unix.bind(os.path.join(place, 'sock'))
+        unix.listen(50)
+        tcp.bind(('127.0.0.1', 0))
+        tcp.listen(50)
+        site.env.update(MM_PROBE='%s:%d' % (place, tcp.getsockname()[1]), MM_SANDBOX=sandbox)
+        site.start()
+        site.stop()
+    found = {}
+    for line in site.tail(1 << 20).splitlines():
+        words = line.split()
+        if len(words) == 5 and words[0] == 'probe':
+            found.setdefault(words[1], {}).setdefault(words[2], {})[words[3]] = int(words[4])
+    site.close()
+    equal(sorted(found), ['mm-parse', 'mm-smtpd', 'mmd'], 'who was probed')
+    return {program: list(processes.values()) for program, processes in found.items()}
+
+def names(number):
+    return errno.errorcode.get(number, str(number))
+
+@test
+def nothing_that_is_not_in_its_row():
+    wrong = []
+    for program, processes in probe('on').items():
+        for tried in processes:
+            check(len(tried) >= 55, '%s: only %d attempts' % (program, len(tried)))
+            for name, number in tried.items():
+                may = program == 'mmd' and name in MMD_MAY
+                if (number != 0) if may else (number not in REFUSED):
+                    wrong.append('%s: %s: %s' % (program, name, names(number) if number else 'done'))
+    check(not wrong, '; '.join(wrong))
+
+@test
+def the_same_without_the_sandbox_works():
+    if os.getuid() != 0:
+        raise Skip('needs root: mounts, other namespaces')
+    found = probe('off')
+    # Each runs in a process of its own there; another address space has nothing at the address that read-parent reads.
+    wrong = ['%s: %s' % (name, names(number)) for tried in found['mmd'] for name, number in tried.items()
+             if number not in (0, errno.ENOSYS) and (name, number) != ('read-parent', errno.EFAULT)]
+    for program in ('mm-smtpd', 'mm-parse'):  # after mmd: a name is taken already
+        wrong += ['%s: %s: %s' % (program, name, names(number)) for tried in found[program] for name, number in tried.items()
+                  if number in REFUSED]
+    check(not wrong, '; '.join(wrong))
+
+done()
