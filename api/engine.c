@@ -166,33 +166,44 @@ enum rc engine_init(const char *dir, const char *key_file, const char *recovery,
 
 /* ---- opening one ---- */
 
-static enum rc take_lock(struct engine *en, struct err *e)
+enum rc engine_is_directory(const char *dir, struct err *e)
 {
-	char *ring = path_join(en->dir, "keys.a");
-	char *other = path_join(en->dir, "keys.b");
-	char *path = path_join(en->dir, "lock");
+	char *ring = path_join(dir, "keys.a");
+	char *other = path_join(dir, "keys.b");
 	enum rc rc = RC_OK;
 
 	if (!file_exists(ring) && !file_exists(other))
 		rc = err_set(e, RC_NOTFOUND,
-		             "%s is no data directory; make one with: mmctl init --data %s",
-		             en->dir, en->dir);
+		             "%s is no data directory; make one with: mmctl init --data %s", dir,
+		             dir);
+	free(ring);
+	free(other);
+	return rc;
+}
+
+static enum rc take_lock(struct engine *en, struct err *e)
+{
+	char *path = path_join(en->dir, "lock");
+	enum rc rc = engine_is_directory(en->dir, e);
+
 	if (rc == RC_OK)
 		rc = file_open(&en->lock, path, FILE_APPEND, e);
 	if (rc == RC_OK)
 		rc = file_lock(en->lock, e);
-	free(ring);
-	free(other);
 	free(path);
 	return rc;
 }
 
-static enum rc open_keys(struct engine *en, const char *key_file, struct err *e)
+static enum rc open_keys(struct engine *en, const struct engine_options *opt, struct err *e)
 {
 	uint8_t master[KEY_BYTES];
-	char *path = engine_key_path(en->dir, key_file);
-	enum rc rc = master_key_read(path, master, e);
+	char *path = engine_key_path(en->dir, opt->key_file);
+	enum rc rc = RC_OK;
 
+	if (opt->master)
+		memcpy(master, opt->master, KEY_BYTES);
+	else
+		rc = master_key_read(path, master, e);
 	if (rc == RC_OK)
 		rc = keyring_open(&en->keys, en->dir, master, e);
 	crypt_wipe(master, sizeof(master));
@@ -439,7 +450,7 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	MUST(pthread_mutex_init(&en->importing, NULL) == 0);
 	rc = take_lock(en, e);
 	if (rc == RC_OK)
-		rc = open_keys(en, opt->key_file, e);
+		rc = open_keys(en, opt, e);
 	if (rc == RC_OK)
 		rc = open_data(en, opt, e);
 	if (rc == RC_OK)

@@ -29,6 +29,7 @@
 struct engine_options {
 	const char *dir;
 	const char *key_file; /* NULL: DIR.key */
+	const uint8_t *master; /* KEY_BYTES, read by the caller; NULL: read from key_file */
 	const char *program;  /* "mmd", "mm-search": for the audit log */
 	struct index_options index;
 	struct store_options store;
@@ -85,6 +86,8 @@ struct engine {
  * is absent. `recovery` (may be NULL) gets a copy of it. RC_EXISTS when DIR has a key ring. */
 enum rc engine_init(const char *dir, const char *key_file, const char *recovery,
 		    struct err *e) MUST_USE;
+/* RC_NOTFOUND, with advice, when there is no key ring. */
+enum rc engine_is_directory(const char *dir, struct err *e) MUST_USE;
 enum rc engine_open(struct engine **out, const struct engine_options *opt, struct err *e) MUST_USE;
 /* Stops the pipeline at a checkpoint and closes everything. NULL is fine. */
 void    engine_close(struct engine **en);

@@ -496,7 +496,7 @@ static void on_new_day(void *arg)
 /* ---- confinement ---- */
 
 struct places {
-	struct sandbox_path at[2 + 4 * MAX_CERTS + 1];
+	struct sandbox_path at[4 * MAX_CERTS + 2];
 	char *names[4 * MAX_CERTS + 2]; /* to be freed */
 	size_t count;
 	size_t name_count;
@@ -541,12 +541,10 @@ static enum rc confine(struct mmd *m, struct err *e)
 	const json_t *smtp = json_object_get(m->config, "smtp");
 	const char *anchor =
 	        json_string_value(json_object_get(json_object_get(m->config, "audit"), "anchor"));
-	char *key = engine_key_path(m->options.dir, m->options.key_file);
 	struct places p = { .count = 0 };
 	enum rc rc;
 
 	add_place(&p, m->options.dir, SANDBOX_WRITE);
-	add_place(&p, key, SANDBOX_READ);
 	add_pem_files(&p, smtp, "tls_cert");
 	add_pem_files(&p, smtp, "tls_key");
 	if (anchor)
@@ -554,7 +552,33 @@ static enum rc confine(struct mmd *m, struct err *e)
 	rc = sandbox_enter_owner(p.at, p.count, programs, e);
 	while (p.name_count)
 		free(p.names[--p.name_count]);
-	free(key);
+	return rc;
+}
+
+/* What the sandbox would not let it: the key may be asked for, or come from another program. */
+static enum rc read_master(struct mmd *m, uint8_t master[KEY_BYTES], struct err *e)
+{
+	char *path = engine_key_path(m->options.dir, m->options.key_file);
+	enum rc rc = engine_is_directory(m->options.dir, e);
+
+	if (rc == RC_OK)
+		rc = master_key_read(path, master, e);
+	m->options.master = master;
+	free(path);
+	return rc;
+}
+
+static enum rc open_engine(struct mmd *m, struct err *e)
+{
+	uint8_t master[KEY_BYTES];
+	enum rc rc = read_master(m, master, e);
+
+	if (rc == RC_OK)
+		rc = confine(m, e);
+	if (rc == RC_OK)
+		rc = engine_open(&m->engine, &m->options, e);
+	crypt_wipe(master, sizeof(master));
+	m->options.master = NULL;
 	return rc;
 }
 
@@ -609,15 +633,11 @@ static int run(struct mmd *m, struct err *e)
 	struct loop_signal *hangup;
 	int status = CLI_NO_DATA;
 
-	if (confine(m, e) != RC_OK) {
-		log_error("%s", e->text);
-		return CLI_PARTLY;
-	}
 	m->loop = loop_new();
 	term = loop_signal_new(m->loop, SIGTERM, on_terminate, m);
 	interrupt = loop_signal_new(m->loop, SIGINT, on_terminate, m);
 	hangup = loop_signal_new(m->loop, SIGHUP, on_reload, m);
-	if (engine_open(&m->engine, &m->options, e) == RC_OK) {
+	if (open_engine(m, e) == RC_OK) {
 		status = CLI_PARTLY;
 		if (start(m, e) == RC_OK) {
 			loop_run(m->loop, NULL, NULL);

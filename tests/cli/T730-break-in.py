@@ -64,4 +64,13 @@ def the_same_without_the_sandbox_works():
                   if number in REFUSED]
     check(not wrong, '; '.join(wrong))
 
+@test
+def a_master_key_from_a_command_is_still_read():
+    site = Site('clang')
+    path = site.data + '.key'
+    first, second = open(path).read().splitlines()
+    site.write(path, '%s\ncommand echo %s\n' % (first, second.split()[1]))
+    site.start()
+    site.stop()
+
 done()
