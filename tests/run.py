@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """tests/run.py - runs the tests that ./check has built, and counts them.
 
-A test program is one of: tests/tidy/tidy.py; a cmocka program in build-asan/unit; a fuzz target in build-asan/fuzz, which
-replays its corpus; a script tests/{cli,crash,peers}/T*.py, which prints a line "ok NAME", "FAIL NAME: why" or
-"skip NAME: why" for each test in it. Two programs run at a time. The last line is "N passed, N failed, N skipped"."""
+A test program is one of: tests/tidy/tidy.py; a cmocka program in build-asan/unit, and where there are threads in build-tsan/unit; a fuzz
+target in build-asan/fuzz, which replays its corpus; a script tests/{cli,crash,peers}/T*.py, which prints a line "ok NAME", "FAIL NAME:
+why" or "skip NAME: why" for each test in it. --long adds all of build-tsan/unit, the same programs under valgrind (build-valgrind), the
+scripts tests/long/T*.py (coverage; valgrind and ThreadSanitizer end to end) and tests/mutants/run.py. Two programs run at a time. The
+last line is "N passed, N failed, N skipped"."""
 import argparse, concurrent.futures, glob, os, re, subprocess, sys, threading, time
 
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -15,20 +17,44 @@ args.add_argument('words', nargs='*')
 args = args.parse_args()
 
 env = dict(os.environ, ASAN_OPTIONS='abort_on_error=0:detect_leaks=1:exitcode=99', UBSAN_OPTIONS='print_stacktrace=1',
-           MM_LONG='1' if args.long else '')
+           TSAN_OPTIONS='exitcode=66', MM_LONG='1' if args.long else '')
 lock = threading.Lock()
 passed, failed, skipped = [], [], []
 
+# Unit tests whose code runs in threads; --long runs all.
+THREADS = ('base_test_channel base_test_conn base_test_request index_test_shard ingest_test_gate ingest_test_spool store_test_audit '
+           'store_test_db store_test_keyring').split()
+# A seccomp filter of the test's own stops valgrind's calls too.
+NOT_UNDER_VALGRIND = ['base_test_sandbox']
+VALGRIND = ['valgrind', '-q', '--error-exitcode=98', '--leak-check=full', '--errors-for-leak-kinds=definite']
+
+def units(build):
+    """(the name without "unit_", path) of its unit tests."""
+    return [(os.path.basename(path)[5:], path) for path in sorted(glob.glob(build + '/unit/unit_*'))]
+
+def label(name):
+    return name.replace('_test_', '/')
+
 def programs():
     yield 'tidy', ['python3', 'tests/tidy/tidy.py'], 'one'
-    for path in sorted(glob.glob('build-asan/unit/unit_*')):
-        yield 'unit/' + os.path.basename(path)[5:].replace('_test_', '/'), [path], 'cmocka'
+    for name, path in units('build-asan'):
+        yield 'unit/' + label(name), [path], 'cmocka'
+    for name, path in units('build-tsan'):
+        if args.long or name in THREADS:
+            yield 'threads/' + label(name), [path], 'cmocka'
     for path in sorted(glob.glob('build-asan/fuzz/fuzz_*')):
         name = os.path.basename(path)
         yield 'fuzz/' + name[5:], [path, 'tests/fuzz/corpus/' + name], 'one'
     for folder in ('cli', 'crash', 'peers'):
         for path in sorted(glob.glob('tests/%s/T*.py' % folder)):
             yield folder + '/' + os.path.basename(path)[:-3], ['python3', path], 'lines'
+    if args.long:
+        for name, path in units('build-valgrind'):
+            if name not in NOT_UNDER_VALGRIND:
+                yield 'valgrind/' + label(name), VALGRIND + [path], 'cmocka'
+        for path in sorted(glob.glob('tests/long/T*.py')):
+            yield 'long/' + os.path.basename(path)[:-3], ['python3', path], 'lines'
+        yield 'mutants', ['python3', 'tests/mutants/run.py'], 'one'
 
 def results(name, kind, code, out):
     """(verdict, test, text) for each test of a program; a program that died counts as one more failure."""
@@ -52,7 +78,7 @@ def run(program):
     began = time.monotonic()
     try:
         p = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           timeout=7200 if args.long else 1500)
+                           timeout=14400 if args.long else 1500)
         code, out = p.returncode, p.stdout.decode('utf-8', 'replace')
     except subprocess.TimeoutExpired as e:
         code, out = 124, (e.stdout or b'').decode('utf-8', 'replace') + '\nthe program did not end\n'

@@ -13,7 +13,8 @@ class Skip(Exception):
     pass
 
 def build(name=''):
-    """build-asan by default; '' is the release, 'early' and 'plain' are the controls. MM_BIN replaces build-asan."""
+    """build-asan by default; '' is the release, 'tsan' and 'clang' what they say, 'early' and 'plain' are the controls. MM_BIN replaces
+    build-asan."""
     if name == 'asan' and os.environ.get('MM_BIN'):
         return os.environ['MM_BIN']
     return os.path.join(ROOT, 'build' + ('-' + name if name else ''), 'bin')
@@ -158,6 +159,8 @@ class Site:
         p.stdout.close()
         if code != 0:
             raise AssertionError('mmd ended with %d\n%s' % (code, self.tail()))
+        report = self.tail(1 << 22).find('WARNING: ThreadSanitizer')  # of a child, whose status mmd doesn't pass on
+        check(report < 0, self.tail(1 << 22)[report:report + 3000])
 
     def kill(self):
         """kill -9 of the whole tree at once: mmd is the leader of its process group."""
