@@ -270,12 +270,16 @@ enum rc sandbox_enter_owner(const struct sandbox_path *paths, size_t count,
 	if (sandbox_off())
 		return RC_OK;
 	rc = sandbox_seal_process(e);
-	MUST(count + COUNT(system_paths) + COUNT(own) + 2 <= MOST_PATHS);
+	MUST(count + COUNT(system_paths) + COUNT(own) + 3 <= MOST_PATHS);
 	for (size_t i = 0; i < count; i++)
 		all[n++] = paths[i];
 	for (size_t i = 0; i < COUNT(system_paths); i++)
 		all[n++] = system_paths[i];
 	all[n++] = (struct sandbox_path) { "/dev/null", SANDBOX_WRITE };
+#ifdef MM_TEST
+	if (getenv("MM_TEST_CLOCK")) /* children open it too */
+		all[n++] = (struct sandbox_path) { getenv("MM_TEST_CLOCK"), SANDBOX_READ };
+#endif
 	(void)dl_iterate_phdr(find_interpreter, &interpreter);
 	if (interpreter)
 		all[n++] = (struct sandbox_path) { interpreter, SANDBOX_RUN };

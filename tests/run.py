@@ -26,7 +26,8 @@ THREADS = ('base_test_channel base_test_conn base_test_request index_test_shard 
            'store_test_db store_test_keyring').split()
 # A seccomp filter of the test's own stops valgrind's calls too.
 NOT_UNDER_VALGRIND = ['base_test_sandbox']
-VALGRIND = ['valgrind', '-q', '--error-exitcode=98', '--leak-check=full', '--errors-for-leak-kinds=definite']
+VALGRIND = ['valgrind', '-q', '--error-exitcode=98', '--leak-check=full', '--errors-for-leak-kinds=definite',
+            '--suppressions=tests/valgrind.supp']
 
 def units(build):
     """(the name without "unit_", path) of its unit tests."""
