@@ -18,8 +18,8 @@
 #define BATCHES        3   /* one is parsed, one judged, one filed */
 #define TURNS          8   /* batches before others may have the lock */
 #define IDLE_MS        200 /* between two looks at the spool without a wake */
-#define GATHER_MS      20 /* from one look to the next: single messages would cost as much as a batch \
-	                   */
+/* Between two looks that found little: what comes singly is gathered. */
+#define GATHER_MS         20
 #define FULL_MS           1000 /* between two tries on a full disk */
 #define CHECKPOINT_MIN_MS 100  /* a trickle shares its syncs */
 #define CHECKPOINT_MAX_MS 1000 /* a flood waits no longer than this to be findable */
@@ -151,15 +151,20 @@ static void batch_clear(struct batch *b)
 static enum rc judge_batch(struct pipeline *p, struct batch *b, struct err *e)
 {
 	struct config *c = p->parts.config(p->parts.arg);
+	struct pipeline_totals through = { 0 };
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; rc == RC_OK && i < b->count; i++) {
 		rc = judge_item(p, c, &b->items[i], &b->jobs[i], e);
-		p->totals.messages++;
+		through.messages++;
 		if (b->jobs[i].outcome != PARSE_OK)
-			p->totals.unparsed++;
+			through.unparsed++;
 	}
 	config_unref(&c);
+	(void)pthread_mutex_lock(&p->lock);
+	p->totals.messages += through.messages;
+	p->totals.unparsed += through.unparsed;
+	(void)pthread_mutex_unlock(&p->lock);
 	return rc;
 }
 
@@ -224,14 +229,24 @@ static void publish(struct pipeline *p)
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
-static bool due(const struct pipeline *p, bool more)
+static bool stopping(struct pipeline *p)
+{
+	bool stop;
+
+	(void)pthread_mutex_lock(&p->lock);
+	stop = p->stop;
+	(void)pthread_mutex_unlock(&p->lock);
+	return stop;
+}
+
+static bool due(struct pipeline *p, bool more)
 {
 	int64_t age = checkpoint_age_ms(p->checkpoint);
 
 	if (age < 0)
 		return false;
 	if (!more)
-		return age >= CHECKPOINT_MIN_MS || p->stop;
+		return age >= CHECKPOINT_MIN_MS || stopping(p);
 	return age >= CHECKPOINT_MAX_MS || store_buffered(p->parts.store) >= CHECKPOINT_BYTES;
 }
 
@@ -249,8 +264,9 @@ static void take_back(struct pipeline *p)
 }
 
 /* Some batches of what is there now; *more says whether one is under way. Whoever gets the lock
- * next finds store and index at rest. */
-static enum rc step(struct pipeline *p, bool *more, struct err *e)
+ * next finds store and index at rest. *age_ms: how long what was filed waits for its checkpoint
+ * (-1: nothing does). */
+static enum rc step(struct pipeline *p, bool *more, int64_t *age_ms, struct err *e)
 {
 	enum rc rc = RC_OK;
 	enum rc filed;
@@ -274,6 +290,7 @@ static enum rc step(struct pipeline *p, bool *more, struct err *e)
 		take_back(p);
 		*more = false;
 	}
+	*age_ms = checkpoint_age_ms(p->checkpoint);
 	(void)pthread_mutex_unlock(p->parts.writing);
 	return rc;
 }
@@ -292,9 +309,8 @@ static struct timespec in_ms(int64_t ms)
 /* First a moment in which nothing wakes it, then until woken, or for a while. True when the thread
  * is to end. Without that moment each message that came singly would wake workers and threads
  * alone. */
-static bool rest(struct pipeline *p)
+static bool rest(struct pipeline *p, int64_t age)
 {
-	int64_t age = checkpoint_age_ms(p->checkpoint);
 	struct timespec gathered = in_ms(GATHER_MS);
 	struct timespec until = in_ms(age >= 0 ? CHECKPOINT_MIN_MS - age + 1 : IDLE_MS);
 	bool stop;
@@ -343,26 +359,17 @@ static void set_full(struct pipeline *p, bool full, const struct err *e)
 		p->parts.full(p->parts.arg, full);
 }
 
-static bool stopping(struct pipeline *p)
-{
-	bool stop;
-
-	(void)pthread_mutex_lock(&p->lock);
-	stop = p->stop;
-	(void)pthread_mutex_unlock(&p->lock);
-	return stop;
-}
-
 static void *run(void *arg)
 {
 	struct pipeline *p = arg;
 	struct err e = { 0 };
 	bool more = false;
 	bool stop = false;
+	int64_t age;
 
 	background_thread();
 	while (!stop || more) {
-		enum rc rc = step(p, &more, &e);
+		enum rc rc = step(p, &more, &age, &e);
 
 		if (rc != RC_OK && rc != RC_NOSPACE) {
 			fail(p, &e);
@@ -370,9 +377,9 @@ static void *run(void *arg)
 		}
 		if (rc == RC_NOSPACE)
 			set_full(p, true, &e);
-		else if (!more && checkpoint_age_ms(p->checkpoint) < 0)
+		else if (!more && age < 0)
 			set_full(p, false, &e);
-		stop = more ? stopping(p) : rest(p);
+		stop = more ? stopping(p) : rest(p, age);
 	}
 	(void)pthread_mutex_lock(p->parts.writing);
 	if (checkpoint_age_ms(p->checkpoint) >= 0 && checkpoint_write(p->checkpoint, &e) != RC_OK)
