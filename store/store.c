@@ -649,9 +649,14 @@ enum rc store_put(struct store *st, uint32_t archive, const struct store_message
 	return rc;
 }
 
-size_t store_buffered(const struct store *st)
+size_t store_buffered(struct store *st)
 {
-	return st->buffered;
+	size_t bytes;
+
+	store_lock(st);
+	bytes = st->buffered;
+	store_unlock(st);
+	return bytes;
 }
 
 /* --- syncing -----------------------------------------------------------------------------------*/

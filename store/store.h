@@ -66,7 +66,7 @@ enum rc store_put(struct store *st, uint32_t archive, const struct store_message
 enum rc store_sync(struct store *st, void (*on_block)(void *arg, const struct store_block *b),
 		   void *arg, struct err *e) MUST_USE;
 /* Bytes waiting in memory for store_sync. */
-size_t  store_buffered(const struct store *st);
+size_t  store_buffered(struct store *st);
 
 /* Also true for what was put and not yet synced. */
 bool    store_has(struct store *st, uint32_t archive, const struct message_id *id);
