@@ -117,6 +117,15 @@ static void show(struct piece *p, struct slice name, struct slice address)
 		put(&p->line, slice_str(">"));
 }
 
+/* Control characters alone decode to nothing, and that is no mailbox. */
+static bool tell(struct piece *p, const struct address_sink *sink, struct slice address)
+{
+	bool on = !p->line.len || sink->mailbox(sink->arg, address, buf_slice(&p->line));
+
+	piece_clear(p);
+	return on;
+}
+
 static bool emit(struct piece *p, const struct address_sink *sink)
 {
 	struct slice phrase = slice_trim(buf_slice(&p->phrase));
@@ -130,19 +139,14 @@ static bool emit(struct piece *p, const struct address_sink *sink)
 		return true;
 	if (!p->has_angle && !is_address(phrase)) {
 		show(p, phrase.len ? phrase : comment, slice_of(NULL, 0));
-		on = sink->mailbox(sink->arg, slice_of(NULL, 0), buf_slice(&p->line));
-		piece_clear(p);
-		return on;
+		return tell(p, sink, slice_of(NULL, 0));
 	}
 	buf_init(&guess, LIMIT_HEADER * 4);
 	tidy_address(address);
 	header_decode(&guess, buf_slice(address)); /* UTF-8, as it is mostly */
 	show(p, name, buf_slice(&guess));
-	on = sink->mailbox(sink->arg,
-	                   is_address(buf_slice(&guess)) ? buf_slice(&guess) : slice_of(NULL, 0),
-	                   buf_slice(&p->line));
+	on = tell(p, sink, is_address(buf_slice(&guess)) ? buf_slice(&guess) : slice_of(NULL, 0));
 	buf_free(&guess);
-	piece_clear(p);
 	return on;
 }
 
