@@ -341,11 +341,12 @@ static enum rc read_error(struct slice text, struct err *e)
 		return err_in(e, "an error that can't be read");
 	word = json_member_text(j, "code");
 	why = json_member_text(j, "text");
+	if (!why.len)
+		why = slice_str("refused, without a reason");
 	for (int i = RC_AGAIN; i <= RC_CRYPTO; i++)
 		if (slice_equal(word, slice_str(rc_name((enum rc)i))))
 			code = (enum rc)i;
-	(void)err_set(e, code, "%.*s", (int)MIN_OF(why.len, 480),
-	              why.at ? (const char *)why.at : "");
+	(void)err_set(e, code, "%.*s", (int)MIN_OF(why.len, 480), (const char *)why.at);
 	json_decref(j);
 	return code;
 }
