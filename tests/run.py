@@ -2,10 +2,11 @@
 """tests/run.py - runs the tests that ./check has built, and counts them.
 
 A test program is one of: tests/tidy/tidy.py; a cmocka program in build-asan/unit, and where there are threads in build-tsan/unit; a fuzz
-target in build-asan/fuzz, which replays its corpus; a script tests/{cli,crash,peers}/T*.py, which prints a line "ok NAME", "FAIL NAME:
-why" or "skip NAME: why" for each test in it. --long adds all of build-tsan/unit, the same programs under valgrind (build-valgrind), the
-scripts tests/long/T*.py (coverage; valgrind and ThreadSanitizer end to end) and tests/mutants/run.py. Two programs run at a time. The
-last line is "N passed, N failed, N skipped"."""
+target in build-asan/fuzz, which replays its corpus; the same in build-fuzz, which looks for more by itself for a while
+(tests/fuzz/run.py); a script tests/{cli,crash,peers}/T*.py, which prints a line "ok NAME", "FAIL NAME: why" or "skip NAME: why" for each
+test in it. --long adds all of build-tsan/unit, the same programs under valgrind (build-valgrind), the scripts tests/long/T*.py (coverage;
+valgrind and ThreadSanitizer end to end) and tests/mutants/run.py. Two programs run at a time. The last line is "N passed, N failed, N
+skipped"."""
 import argparse, concurrent.futures, glob, os, re, subprocess, sys, threading, time
 
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -46,6 +47,9 @@ def programs():
     for path in sorted(glob.glob('build-asan/fuzz/fuzz_*')):
         name = os.path.basename(path)
         yield 'fuzz/' + name[5:], [path, 'tests/fuzz/corpus/' + name], 'one'
+    for path in sorted(glob.glob('build-fuzz/fuzz/fuzz_*')):
+        name = os.path.basename(path)
+        yield 'fuzz-run/' + name[5:], ['python3', 'tests/fuzz/run.py', name], 'one'
     for folder in ('cli', 'crash', 'peers'):
         for path in sorted(glob.glob('tests/%s/T*.py' % folder)):
             yield folder + '/' + os.path.basename(path)[:-3], ['python3', path], 'lines'
