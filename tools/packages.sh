@@ -14,6 +14,9 @@ TEST_PACKAGES="
 # What tests/bench/run measures mm beside.
 BENCH_PACKAGES="postfix notmuch maildir-utils"
 
+# Only for ./check long.
+LONG_PACKAGES="nmap testssl.sh"
+
 # install_packages NAME... installs what is missing, and nothing when nothing is.
 install_packages()
 {
