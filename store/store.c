@@ -10,8 +10,8 @@
 #include "store/store_inner.h"
 
 #define SEGMENT_BYTES  (UINT64_C(1) << 30)
-#define BLOCK_BYTES   (UINT32_C(2) << 20)
-#define ZSTD_LEVEL    5
+#define BLOCK_BYTES    (UINT32_C(2) << 20)
+#define ZSTD_LEVEL     5
 #define BUFFERED_BYTES ((size_t)64 << 20)
 #define RECENT_DAYS    2 /* lots of these days get segments of their own */
 
@@ -530,11 +530,31 @@ static bool has_room(const struct store *st, struct segment *s)
 	return !s->full;
 }
 
+static enum rc new_segment(struct store *st, struct archive *a, bool mixed, int32_t day,
+                           struct segment **out, struct err *e)
+{
+	struct segment *s;
+	enum rc rc = segment_create(st, a, mixed, day, &s, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = file_sync(s->file, NULL, e);
+	if (rc == RC_OK)
+		rc = segment_name(s, e);
+	if (rc != RC_OK) {
+		(void)!file_remove(s->path, NULL);
+		segment_free(s);
+		return rc;
+	}
+	archive_insert(a, s);
+	*out = s;
+	return RC_OK;
+}
+
 static enum rc pick_segment(struct store *st, struct archive *a, int32_t day, struct segment **out,
                             struct err *e)
 {
 	bool mixed = !is_recent(day);
-	enum rc rc;
 
 	/* What is not full is young, so it is near the end. */
 	for (size_t i = a->nsegments; i > 0; i--) {
@@ -546,10 +566,7 @@ static enum rc pick_segment(struct store *st, struct archive *a, int32_t day, st
 		*out = s;
 		return RC_OK;
 	}
-	rc = segment_create(st, a, mixed, day, "", out, e);
-	if (rc == RC_OK)
-		archive_insert(a, *out);
-	return rc;
+	return new_segment(st, a, mixed, day, out, e);
 }
 
 static struct open_block *open_block_of(struct store *st, uint64_t lot)
@@ -668,7 +685,7 @@ static bool is_settled(const struct store *st, const struct segment *s)
 	for (const struct open_block *ob = st->open; ob; ob = ob->hh.next)
 		if (ob->segment == s)
 			return false;
-	return s->end == s->synced_end && !s->unnamed;
+	return s->end == s->synced_end;
 }
 
 bool segment_is_settled(struct store *st, const struct segment *s)
@@ -715,22 +732,16 @@ static enum rc flush_all(struct store *st, struct err *e)
 
 static bool is_dirty(const struct segment *s)
 {
-	return !s->closed && (s->end != s->synced_end || s->unnamed);
+	return !s->closed && s->end != s->synced_end;
 }
 
 static enum rc sync_archive(struct archive *a, bool *names, struct err *e)
 {
-	bool new_names = false;
 	enum rc rc = RC_OK;
 
-	for (size_t i = 0; i < a->nsegments && rc == RC_OK; i++) {
-		if (!is_dirty(a->segments[i]))
-			continue;
-		rc = file_sync(a->segments[i]->file, NULL, e);
-		new_names = new_names || a->segments[i]->unnamed;
-	}
-	if (rc == RC_OK && (new_names || a->unnamed))
-		rc = dir_sync(a->dir, e);
+	for (size_t i = 0; i < a->nsegments && rc == RC_OK; i++)
+		if (is_dirty(a->segments[i]))
+			rc = file_sync(a->segments[i]->file, NULL, e);
 	*names = *names || a->unnamed;
 	return rc;
 }
@@ -757,7 +768,6 @@ static void commit(struct store *st)
 
 			if (s->closed)
 				continue;
-			s->unnamed = false;
 			s->synced_end = s->end;
 			s->synced_blocks = s->nblocks;
 			s->synced_f = s->f;

@@ -146,7 +146,7 @@ static enum rc begin_fresh(struct erase *r, struct err *e)
 
 	if (!r->x->into)
 		return RC_OK;
-	rc = segment_create(r->st, r->a, false, r->x->day, ".new", &fresh, e);
+	rc = segment_create(r->st, r->a, false, r->x->day, &fresh, e);
 	if (rc == RC_OK) {
 		r->fresh = mem_resize(r->fresh, (r->nfresh + 1) * sizeof(struct segment *));
 		r->fresh[r->nfresh++] = fresh;

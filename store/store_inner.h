@@ -40,7 +40,6 @@ struct segment {
 	bool gone;           /* removed; freed with its last user */
 	bool closed;         /* has directory and footer */
 	bool full;           /* not appended to any more, closed by a later store_sync */
-	bool unnamed;        /* its name is not synced */
 	bool loaded;
 	const char *problem; /* what is wrong with its header or directory; NULL: nothing */
 	uint64_t end;        /* where the next block goes */
@@ -154,9 +153,9 @@ void written_free(struct written *w);
 
 /* --- store_segment.c: the lock is held ---------------------------------------------------------*/
 
-/* A new segment file with its header; with a `suffix` its name is not final. */
+/* A new segment file with its header, under a name that the next start removes (".seg.new"). */
 enum rc segment_create(struct store *st, struct archive *a, bool mixed, int32_t day,
-		       const char *suffix, struct segment **out, struct err *e) MUST_USE;
+		       struct segment **out, struct err *e) MUST_USE;
 /* Reads header and footer; scans where there is none. */
 enum rc segment_open(struct store *st, struct archive *a, uint64_t serial, struct segment **out,
 		     struct err *e) MUST_USE;
@@ -177,7 +176,8 @@ enum rc segment_append(struct store *st, struct segment *s, struct block_header 
 		       struct slice plain, struct err *e) MUST_USE;
 /* Writes directory and footer and syncs. */
 enum rc segment_close(struct store *st, struct segment *s, struct err *e) MUST_USE;
-/* Gives a segment that was made with a suffix its name, and that name is synced. */
+/* Gives a new segment, which was synced, its name, and that name is synced: so what has the name of a
+ * segment has the header of one, whenever the power goes. */
 enum rc segment_name(struct segment *s, struct err *e) MUST_USE;
 ZSTD_DCtx *unpack_take(struct store *st);
 void unpack_give(struct store *st, ZSTD_DCtx *z);

@@ -166,7 +166,7 @@ static enum rc copy_block(struct store *st, struct segment *from, struct segment
 static enum rc rewrite_live(struct store *st, struct archive *a, struct segment *s, struct err *e)
 {
 	struct segment *fresh;
-	enum rc rc = segment_create(st, a, s->h.mixed, s->h.day, ".new", &fresh, e);
+	enum rc rc = segment_create(st, a, s->h.mixed, s->h.day, &fresh, e);
 
 	if (rc != RC_OK)
 		return rc;
@@ -387,7 +387,7 @@ static enum rc tell(struct repack *r, struct err *e)
 static enum rc move_group(struct repack *r, struct err *e)
 {
 	const struct segment_header *h = &r->group[0]->h;
-	enum rc rc = segment_create(r->st, r->a, h->mixed, h->day, ".new", &r->fresh, e);
+	enum rc rc = segment_create(r->st, r->a, h->mixed, h->day, &r->fresh, e);
 
 	if (rc != RC_OK)
 		return rc;

@@ -179,9 +179,9 @@ static enum rc write_header(struct segment *s, struct err *e)
 }
 
 enum rc segment_create(struct store *st, struct archive *a, bool mixed, int32_t day,
-                       const char *suffix, struct segment **out, struct err *e)
+                       struct segment **out, struct err *e)
 {
-	struct segment *s = segment_new(a, store_next_serial(st), suffix);
+	struct segment *s = segment_new(a, store_next_serial(st), ".new");
 	enum rc rc;
 
 	s->h.mixed = mixed;
@@ -191,7 +191,6 @@ enum rc segment_create(struct store *st, struct archive *a, bool mixed, int32_t 
 	s->end = SEGMENT_HEADER;
 	s->synced_end = SEGMENT_HEADER;
 	s->disk_bytes = SEGMENT_HEADER;
-	s->unnamed = true;
 	s->loaded = true;
 	rc = file_open(&s->file, s->path, FILE_CREATE, e);
 	if (rc == RC_OK) {
@@ -317,7 +316,6 @@ enum rc segment_name(struct segment *s, struct err *e)
 	}
 	free(s->path);
 	s->path = path;
-	s->unnamed = false;
 	return RC_OK;
 }
 

@@ -294,7 +294,7 @@ enum rc spool_open(struct spool **out, const char *dir, struct keyring *kr,
 	sp->opt.positions = NULL;
 	if (rc == RC_OK) {
 		spool_look_through(sp);
-		sp->believed_ms = sp->newest_ms + DRIFT_MS;
+		sp->believed_ms = MAX_OF(sp->newest_ms, clock_now_ms()) + DRIFT_MS;
 	} else {
 		spool_close(&sp);
 	}

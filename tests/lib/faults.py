@@ -31,9 +31,9 @@ def check_whole(site, acked, verify=True):
 
 class Disk:
     """A small file system under the data directory of a Site: a tmpfs or an ext4 in a file. It is gone when the test ends."""
-    def __init__(self, kind, mib, config):
+    def __init__(self, kind, mib, config, build_name='asan'):
         self.kind, self.image = kind, None
-        self.site = Site(apply=False, config=config)
+        self.site = Site(build_name, apply=False, config=config)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1)) # so that atexit runs
         shutil.rmtree(self.site.data)
         os.remove(self.site.data + '.key')
@@ -124,8 +124,11 @@ class Faulty:
     def stop(self, seconds=60):
         """A clean stop; its exit status. None: it did not end."""
         pid, p = self.mmd(), self.process
-        if pid and p.poll() is None:
-            os.kill(pid, signal.SIGTERM)
+        try:
+            if pid and p.poll() is None:
+                os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass # it was just killed
         try:
             p.wait(seconds)
         except subprocess.TimeoutExpired:
