@@ -8,14 +8,14 @@ from mm import *
 from faults import Faulty, message
 import invariants
 
-KILLS = int(os.environ.get('MM_COUNT', 10000 if LONG else 100))
-RENEW = 25 # kills in one data directory
+KILLS = int(os.environ.get('MM_COUNT', 10000 if LONG else 50))
+RENEW = 12 # kills in one data directory
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 print('seed %d' % seed)
 
 # Each with about how often a thread makes it in a run.
-CALLS = {'pwrite64': 12, 'pwritev': 60, 'fsync': 8, 'fdatasync': 20, 'ftruncate': 3, 'openat': 90, 'rename': 4, 'unlink': 6, 'mkdir': 3}
+CALLS = {'pwrite64': 5, 'pwritev': 25, 'fsync': 2, 'fdatasync': 8, 'ftruncate': 1, 'openat': 70, 'rename': 1, 'unlink': 2, 'mkdir': 1}
 
 class Victim:
     """A data directory that is killed again and again, and what was acknowledged into it."""
@@ -57,7 +57,7 @@ class Victim:
         """Whether the signal came."""
         call = rng.choice(list(CALLS))
         when = rng.randrange(1, CALLS[call] + 1)
-        trace = os.path.join(self.site.root, 'trace')
+        trace, self.last = os.path.join(self.site.root, 'trace'), (call, when)
         t = Faulty(self.site, ['strace', '-f', '-qq', '--seccomp-bpf', '-o', trace, '-e', 'trace=' + call, '-e',
                                'inject=%s:signal=SIGKILL:when=%d' % (call, when)], {'ASAN_OPTIONS': 'detect_leaks=0:exitcode=99'})
         if t.ready() and not recovering:
@@ -65,7 +65,7 @@ class Victim:
         t.stop(20)
         if self.site.process:
             self.site.kill()
-        return 'INJECTED' in open(trace, errors='replace').read()
+        return 'killed by SIGKILL' in open(trace, errors='replace').read()
 
     def recover(self, whole):
         self.site.start()
@@ -87,7 +87,10 @@ def kills(build_name, count):
         check(tries < 6 * count + 20, 'hardly a call was hit')
         if victim is None:
             victim, begun = Victim(build_name), hit
+        began = time.monotonic()
         got = victim.kill_once()
+        if os.environ.get('MM_VERBOSE'):
+            print('%.1f s, %s%s' % (time.monotonic() - began, victim.last, ' hit' * got), flush=True)
         hit += got
         if got and rng.random() < 0.5 and victim.kill_once(recovering=True):
             hit += 1
