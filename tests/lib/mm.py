@@ -2,7 +2,7 @@
 
 Every test prints "ok NAME", "FAIL NAME: why" or "skip NAME: why" (see tests/run.py). A Site lives in a temporary
 directory and takes its processes and files with it, pass or fail."""
-import atexit, hashlib, json, os, shutil, signal, smtplib, socket, subprocess, sys, tempfile, time, traceback
+import atexit, hashlib, json, os, random, shutil, signal, smtplib, socket, subprocess, sys, tempfile, time, traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CORPORA = os.path.join(ROOT, '..', 'shared', 'corpora', 'dev.tar.zst')
@@ -48,11 +48,14 @@ def equal(got, want, text=''):
         raise AssertionError('%s: got %r, want %r' % (text, got, want))
 
 def free_port():
-    s = socket.socket()
-    s.bind(('127.0.0.1', 0))
-    port = s.getsockname()[1]
-    s.close()
-    return port
+    """Below those that the system gives to clients: one of theirs could be taken again before it is listened on."""
+    while True:
+        with socket.socket() as s:
+            try:
+                s.bind(('127.0.0.1', random.randrange(10240, 32000)))
+                return s.getsockname()[1]
+            except OSError:
+                pass
 
 def corpus(folder):
     """Unpacks the corpora into `folder`, or skips the test with a line that says so."""
