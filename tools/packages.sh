@@ -10,7 +10,7 @@ BUILD_PACKAGES="
 TEST_PACKAGES="
 	libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 universal-ctags git python3 swaks
 	libnet-ssleay-perl procps strace sqlite3 zstd e2fsprogs mount util-linux checksec systemd
-	qemu-system-common xfsprogs libeatmydata1"
+	qemu-system-common fuse3 xfsprogs libeatmydata1"
 
 # What tests/bench/run measures mm beside.
 BENCH_PACKAGES="postfix notmuch maildir-utils"
