@@ -16,7 +16,7 @@ TEST_PACKAGES="
 BENCH_PACKAGES="postfix notmuch maildir-utils"
 
 # Only for ./check long.
-LONG_PACKAGES="nmap testssl.sh valgrind gcovr"
+LONG_PACKAGES="postfix nmap testssl.sh valgrind gcovr"
 
 # install_packages NAME... installs what is missing, and nothing when nothing is.
 install_packages()

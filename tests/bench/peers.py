@@ -91,7 +91,7 @@ scache unix - - n - 1 scache
 
 class Postfix:
     """A private instance that queues on the same disk and discards; a file and its fsync for each message, as it comes."""
-    def __init__(self, root):
+    def __init__(self, root, settings=''):
         self.dir = os.path.join(root, 'postfix')
         self.port = mm.free_port()
         for d in ('etc', 'spool', 'data'):
@@ -101,7 +101,7 @@ class Postfix:
                 shutil.copy('/etc/postfix/' + f, self.dir + '/etc/')
         shutil.chown(self.dir + '/data', 'postfix')
         with open(self.dir + '/etc/main.cf', 'w') as f:
-            f.write(MAIN_CF.format(self.dir))
+            f.write(MAIN_CF.format(self.dir) + settings)
         with open(self.dir + '/etc/master.cf', 'w') as f:
             f.write(MASTER_CF % self.port)
         self.run('start')
