@@ -1,14 +1,15 @@
 /*
  * tests/helpers/open_all.c - everything that the master key opens in a data directory
  *
- * open_all --data DIR --key-file FILE
+ * open_all --data DIR --key-file FILE [--only keys]
  *
  * Prints to stdout, decrypted and unpacked, all that the live slots of the key ring open: every
  * block of every segment (also superseded ones, and those behind a torn tail), every page of
  * control.db and of every index file (free ones too), every frame of every WAL (of older logs too),
  * every chunk of every sealed shard and its terms, every audit entry, every record of every spool
  * file (also behind its end, and in spares) and every big file that a record names. What was opened
- * is counted on stderr. It works below the store and the index on purpose: a word that no program
+ * is counted on stderr. With --only keys it prints the live keys instead, a line each: id, kind and
+ * the key itself in hex. It works below the store and the index on purpose: a word that no program
  * would show any more is printed all the same.
  *
  * Run it on a copy: opening a key ring mends it, and opening a database may write its WAL back.
@@ -519,10 +520,24 @@ static void open_everything(struct all *a)
 	free(spool);
 }
 
+static void print_keys(struct all *a)
+{
+	for (size_t i = 0; i < a->key_count; i++) {
+		uint8_t key[KEY_BYTES];
+		char hex[2 * KEY_BYTES + 1];
+
+		MUST(key_get(a, a->keys[i].id, key));
+		hex_encode(hex, key, sizeof(key));
+		(void)printf("%llu %d %s\n", (unsigned long long)a->keys[i].id,
+		             (int)a->keys[i].kind, hex);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct all a = { 0 };
 	const char *key_file = NULL;
+	bool keys_only = false;
 	uint8_t master[KEY_BYTES];
 	struct err e = { 0 };
 
@@ -531,9 +546,11 @@ int main(int argc, char **argv)
 			a.dir = argv[i + 1];
 		else if (strcmp(argv[i], "--key-file") == 0)
 			key_file = argv[i + 1];
+		else if (strcmp(argv[i], "--only") == 0)
+			keys_only = strcmp(argv[i + 1], "keys") == 0;
 	}
 	if (!a.dir || !key_file) {
-		(void)fprintf(stderr, "usage: open_all --data DIR --key-file FILE\n");
+		(void)fprintf(stderr, "usage: open_all --data DIR --key-file FILE [--only keys]\n");
 		return 2;
 	}
 	vfs_init();
@@ -541,7 +558,10 @@ int main(int argc, char **argv)
 	    keyring_open(&a.kr, a.dir, master, &e) != RC_OK)
 		die("the key ring", &e);
 	(void)keyring_each(a.kr, keep_key, &a);
-	open_everything(&a);
+	if (keys_only)
+		print_keys(&a);
+	else
+		open_everything(&a);
 	(void)fprintf(stderr,
 	              "{\"slots\":%llu,\"blocks\":%llu,\"pages\":%llu,\"frames\":%llu,"
 	              "\"chunks\":%llu,\"terms\":%llu,\"entries\":%llu,\"records\":%llu,"

@@ -29,29 +29,36 @@ def check_whole(site, acked, verify=True):
     log = site.tail(1 << 22)
     check('AddressSanitizer' not in log and 'runtime error' not in log and 'LeakSanitizer' not in log, log[-3000:])
 
+MKFS = {'ext4': ['mkfs.ext4', '-q', '-F', '-m', '0', '-I', '256'], 'xfs': ['mkfs.xfs', '-q', '-f']}
+
 class Disk:
-    """A small file system under the data directory of a Site: a tmpfs or an ext4 in a file. It is gone when the test ends."""
-    def __init__(self, kind, mib, config, build_name='asan'):
+    """A small file system under the data directory of a Site (`make` says which): a tmpfs, or ext4 or xfs in a file. It is gone when
+    the test ends."""
+    def __init__(self, kind, mib, config, build_name='asan', make=Site, resources=DEFAULT, mkfs=(), options='loop'):
         self.kind, self.image = kind, None
-        self.site = Site(build_name, apply=False, config=config)
+        self.site = make(build_name=build_name, apply=False, config=config)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1)) # so that atexit runs
         shutil.rmtree(self.site.data)
         os.remove(self.site.data + '.key')
         os.mkdir(self.site.data)
         if kind == 'tmpfs':
-            command = ['mount', '-t', 'tmpfs', '-o', 'size=%dm' % mib, 'mm-test', self.site.data]
+            self.command = ['mount', '-t', 'tmpfs', '-o', 'size=%dm' % mib, 'mm-test', self.site.data]
         else:
             self.image = os.path.join(self.site.root, 'image')
             with open(self.image, 'wb') as f:
                 f.truncate(mib << 20)
-            subprocess.run(['mkfs.ext4', '-q', '-F', '-m', '0', '-I', '256', self.image], check=True)
-            command = ['mount', '-o', 'loop', self.image, self.site.data]
-        p = subprocess.run(command, stderr=subprocess.PIPE)
-        if p.returncode:
-            raise Skip('mount: ' + p.stderr.decode('utf-8', 'replace').strip())
+            subprocess.run(MKFS[kind] + list(mkfs) + [self.image], check=True)
+            self.command = ['mount', '-o', options, self.image, self.site.data]
         atexit.register(self.unmount)
+        why = self.mount()
+        if why:
+            raise Skip('mount: ' + why)
         self.site.run('mmctl', 'init')
-        self.site.apply(DEFAULT)
+        self.site.apply(resources)
+
+    def mount(self):
+        """Why it can't be mounted, or ''."""
+        return subprocess.run(self.command, stderr=subprocess.PIPE).stderr.decode('utf-8', 'replace').strip()
 
     def unmount(self):
         if os.path.ismount(self.site.data):

@@ -121,6 +121,17 @@ def copy_of(data, to):
             time.sleep(0.5)
     raise last
 
+def open_all(site, data, *more):
+    """What open_all prints of a copy, which it may change, and what it counts."""
+    p = subprocess.run([os.path.join(site.bin, 'open_all'), '--data', data, '--key-file', site.data + '.key'] + list(more),
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=site.env)
+    check(p.returncode == 0, 'open_all: ' + p.stderr.decode('utf-8', 'replace')[-1000:])
+    return p.stdout, json.loads(p.stderr.splitlines()[-1])
+
+def without_searches(output):
+    """The audit log keeps what was searched for, by design: these entries alone are left out."""
+    return re.sub(rb'(?m)^search .*$', b'', output)
+
 def opened(site, data):
     out, counts = b'', []
     for gone in (None, 'keys.a', 'keys.b'):
@@ -129,13 +140,10 @@ def opened(site, data):
         copy_of(data, copy)
         if gone:
             os.remove(os.path.join(copy, gone))
-        p = subprocess.run([os.path.join(site.bin, 'open_all'), '--data', copy, '--key-file', site.data + '.key'],
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=site.env)
+        more, n = open_all(site, copy)
         shutil.rmtree(top)
-        check(p.returncode == 0, 'open_all: ' + p.stderr.decode('utf-8', 'replace')[-1000:])
-        counts.append(json.loads(p.stderr.splitlines()[-1]))
-        # The audit log keeps what was searched for, by design: these entries alone are left out.
-        out += re.sub(rb'(?m)^search .*$', b'', p.stdout)
+        counts.append(n)
+        out += without_searches(more)
     return out, counts[0]
 
 def found(output, letters):
