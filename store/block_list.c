@@ -30,7 +30,7 @@ void block_list_add(void *arg, const struct store_block *b)
 	json_put_int(o, "segment", (int64_t)b->segment);
 	json_put_int(o, "block", b->block);
 	json_put_int(o, "lot", (int64_t)b->lot);
-	json_put_int(o, "messages", b->messages);
+	json_put_int(o, "messages", b->ended);
 	json_put_text(o, "root", slice_str(root));
 	json_push(list->blocks, o);
 }

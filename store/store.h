@@ -37,13 +37,15 @@ struct store_message {
 };
 
 /* A block that has reached the disk; `root` is the Merkle root over (id, sha256) of the messages
- * that begin in it (docs/formats.md). For the audit log. */
+ * that begin in it (docs/formats.md). For the audit log, which counts those that end in it: of a message
+ * of several blocks that a crash cut off it may know the first, and later all of it again. */
 struct store_block {
 	uint32_t archive;
 	uint64_t segment;
 	uint32_t block;
 	uint64_t lot;
-	uint32_t messages;
+	uint32_t messages; /* that begin in it */
+	uint32_t ended;
 	uint8_t  root[32];
 };
 

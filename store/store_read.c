@@ -229,10 +229,13 @@ enum rc block_describe(struct store_block *b, struct slice plain)
 	enum rc rc;
 
 	b->messages = 0;
+	b->ended = 0;
 	/* An entry that begins has 65 bytes at least. */
-	while ((rc = block_entry_read(&entry, plain, &at)) == RC_OK)
+	while ((rc = block_entry_read(&entry, plain, &at)) == RC_OK) {
 		if (entry.flags & ENTRY_FIRST)
 			merkle_leaf(hashes + (size_t)b->messages++ * 32, &entry.id, entry.sha256);
+		b->ended += (entry.flags & ENTRY_LAST) != 0;
+	}
 	merkle_root(b->root, hashes, b->messages);
 	free(hashes);
 	return rc == RC_NOTFOUND ? RC_OK : rc;

@@ -418,6 +418,28 @@ static void test_unsynced_is_not_kept(void **state)
 	end(&f);
 }
 
+static bool know_none(void *arg, uint64_t segment, uint32_t block)
+{
+	(void)arg;
+	(void)segment;
+	(void)block;
+	return false;
+}
+
+static void count_ended(void *arg, const struct store_block *b)
+{
+	*(unsigned *)arg += b->ended;
+}
+
+/* What the audit log would count after a crash. */
+static unsigned count_pending(struct fixture *f)
+{
+	unsigned n = 0;
+
+	EXPECT_OK(store_pending_blocks(f->st, know_none, count_ended, &n, &f->e), &f->e);
+	return n;
+}
+
 /* The open segment cut at many places: what lies before the cut is there, nothing is damage. */
 static void test_torn_tail(void **state)
 {
@@ -461,6 +483,7 @@ static void test_torn_tail(void **state)
 				first_gone = MIN_OF(first_gone, i);
 		}
 		assert_int_equal(there, first_gone); /* no hole */
+		assert_int_equal(count_pending(&f), there);
 		assert_int_equal(walk(&f, 0).messages, there);
 		assert_int_equal(walk(&f, 0).damages, 0);
 		/* It goes on, and survives being closed. */
