@@ -76,6 +76,7 @@ static void pick_environment(const char **out, size_t room)
 		"MM_FAULT_PROGRAM",
 		"MM_FAULT_ALLOC",
 		"MM_FAULT_SHORT",
+		"MM_STOP",
 #endif
 	};
 	size_t n = 0;
@@ -135,7 +136,7 @@ static enum rc spawn_with(const char *path, struct child_start *s, pid_t *pid, s
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	const char *argv[COUNT(s->args) + 2] = { path };
-	const char *env[16];
+	const char *env[20];
 	int bad;
 
 	for (size_t i = 0; i < COUNT(s->args) && s->args[i]; i++)

@@ -258,6 +258,24 @@ static int find_interpreter(struct dl_phdr_info *info, size_t size, void *arg)
 	return 1; /* the first is the main program */
 }
 
+#ifdef MM_TEST
+/* What children of a test build open before they confine themselves. */
+static size_t test_paths(struct sandbox_path *out)
+{
+	static const struct sandbox_path names[] = {
+		{ "MM_TEST_CLOCK", SANDBOX_READ },
+		{ "LD_PRELOAD", SANDBOX_READ },
+		{ "MM_STOP", SANDBOX_WRITE },
+	};
+	size_t n = 0;
+
+	for (size_t i = 0; i < COUNT(names); i++)
+		if (getenv(names[i].path))
+			out[n++] = (struct sandbox_path) { getenv(names[i].path), names[i].use };
+	return n;
+}
+#endif
+
 enum rc sandbox_enter_owner(const struct sandbox_path *paths, size_t count,
                             const char *const *programs, struct err *e)
 {
@@ -270,15 +288,14 @@ enum rc sandbox_enter_owner(const struct sandbox_path *paths, size_t count,
 	if (sandbox_off())
 		return RC_OK;
 	rc = sandbox_seal_process(e);
-	MUST(count + COUNT(system_paths) + COUNT(own) + 3 <= MOST_PATHS);
+	MUST(count + COUNT(system_paths) + COUNT(own) + 5 <= MOST_PATHS);
 	for (size_t i = 0; i < count; i++)
 		all[n++] = paths[i];
 	for (size_t i = 0; i < COUNT(system_paths); i++)
 		all[n++] = system_paths[i];
 	all[n++] = (struct sandbox_path) { "/dev/null", SANDBOX_WRITE };
 #ifdef MM_TEST
-	if (getenv("MM_TEST_CLOCK")) /* children open it too */
-		all[n++] = (struct sandbox_path) { getenv("MM_TEST_CLOCK"), SANDBOX_READ };
+	n += test_paths(&all[n]);
 #endif
 	(void)dl_iterate_phdr(find_interpreter, &interpreter);
 	if (interpreter)
