@@ -3,8 +3,10 @@
 #include <stdlib.h>
 
 #include "api/ops.h"
+#include "api/rebuild.h"
 #include "base/clock.h"
 #include "base/codec.h"
+#include "base/log.h"
 #include "ingest/audited.h"
 #include "ingest/checkpoint.h"
 #include "ingest/mail.h"
@@ -25,7 +27,10 @@ struct waiting {
 };
 
 struct rebuild {
-	struct request *r;
+	struct engine *en;
+	struct request *r;       /* who hears of it; NULL: nobody */
+	bool (*stop)(void *arg); /* may be NULL */
+	void *stop_arg;
 	struct parse_pool *pool;
 	struct audited *audited;
 	uint32_t archive; /* 0: all */
@@ -50,11 +55,19 @@ static enum rc add_one(struct rebuild *b, const struct waiting *w, const struct 
 		mail_envelope(&mail, &env);
 		memcpy(env.sha256, w->sha256, sizeof(env.sha256));
 		document_make(&doc, &job->parsed, &env);
-		rc = index_add(b->r->en->index, w->archive, &doc.doc, e);
+		rc = index_add(b->en->index, w->archive, &doc.doc, e);
 		document_free(&doc);
 	}
 	mail_free(&mail);
 	return rc;
+}
+
+static enum rc row(struct rebuild *b, json_t *o, struct err *e)
+{
+	if (b->r)
+		return request_row(b->r, o, e);
+	json_decref(o);
+	return RC_OK;
 }
 
 static enum rc tell(struct rebuild *b, struct err *e)
@@ -63,7 +76,7 @@ static enum rc tell(struct rebuild *b, struct err *e)
 
 	json_put_int(o, "done", (int64_t)b->done);
 	json_put_int(o, "total", (int64_t)b->total);
-	return request_row(b->r, o, e);
+	return row(b, o, e);
 }
 
 static enum rc tell_problem(struct rebuild *b, const char *where, const char *what, struct err *e)
@@ -72,7 +85,9 @@ static enum rc tell_problem(struct rebuild *b, const char *where, const char *wh
 
 	json_put_text(o, "where", slice_str(where));
 	json_put_text(o, "problem", slice_str(what));
-	return request_row(b->r, o, e);
+	if (!b->r)
+		log_error("the index's rebuild: %s: %s", where, what);
+	return row(b, o, e);
 }
 
 static enum rc flush(struct rebuild *b, struct err *e)
@@ -95,7 +110,7 @@ static enum rc flush(struct rebuild *b, struct err *e)
 	b->count = 0;
 	if (rc == RC_OK && b->done - b->committed >= COMMIT_EACH) {
 		b->committed = b->done;
-		rc = index_commit(b->r->en->index, e);
+		rc = index_commit(b->en->index, e);
 		if (rc == RC_OK)
 			rc = tell(b, e);
 	}
@@ -109,6 +124,8 @@ static enum rc take(void *arg, uint32_t archive, const struct store_message *m, 
 	struct waiting *w = &b->items[b->count];
 	char id[ID_TEXT + 1];
 
+	if (b->stop && b->stop(b->stop_arg))
+		return err_set(e, RC_AGAIN, "the rebuild was broken off");
 	audited_found(b->audited, m->lot);
 	if (problem) {
 		b->failed++;
@@ -147,7 +164,7 @@ static enum rc take_difference(void *arg, uint64_t lot, uint64_t given, uint64_t
 	char where[64];
 	char what[100];
 
-	if (keyring_info(b->r->en->keys, lot, &info, NULL) != RC_OK || info.state != KEY_LIVE ||
+	if (keyring_info(b->en->keys, lot, &info, NULL) != RC_OK || info.state != KEY_LIVE ||
 	    (b->archive && info.archive != b->archive))
 		return RC_OK;
 	(void)snprintf(where, sizeof(where), "lot %llu of archive %u", (unsigned long long)lot,
@@ -180,7 +197,7 @@ static enum rc empty_index(struct engine *en, uint32_t archive, struct err *e)
 
 static enum rc rebuild(struct rebuild *b, uint32_t archive, struct err *e)
 {
-	struct engine *en = b->r->en;
+	struct engine *en = b->en;
 	struct store_visit visit = { .message = take, .damage = take_damage, .arg = b };
 	struct store_totals totals;
 	unsigned sealed;
@@ -221,6 +238,7 @@ enum rc op_reindex(struct request *r, struct err *e)
 	json_t *detail = json_object();
 	enum rc rc = RC_OK;
 
+	b->en = r->en;
 	b->r = r;
 	if (json_object_get(r->args, "archive"))
 		rc = request_archive(r, c, &a, e);
@@ -242,6 +260,39 @@ enum rc op_reindex(struct request *r, struct err *e)
 	else
 		json_decref(detail);
 	config_unref(&c);
+	free(b);
+	return rc;
+}
+
+enum rc rebuild_go_on(struct engine *en, bool (*stop)(void *arg), void *arg, struct err *e)
+{
+	struct rebuild *b = mem_new(sizeof(*b));
+	json_t *detail = json_object();
+	uint32_t archive;
+	bool any = false;
+	enum rc rc = RC_OK;
+
+	b->en = en;
+	b->stop = stop;
+	b->stop_arg = arg;
+	(void)pthread_mutex_lock(&en->writing);
+	if (index_rebuild_left(en->index, &archive)) {
+		any = true;
+		log_info("the index's rebuild, which was broken off, is done again");
+		rc = parse_pool_new(&b->pool, 2, NULL, e);
+		if (rc == RC_OK)
+			rc = pipeline_checkpoint(en->pipeline, e);
+	}
+	while (rc == RC_OK && index_rebuild_left(en->index, &archive))
+		rc = rebuild(b, archive, e);
+	(void)pthread_mutex_unlock(&en->writing);
+	parse_pool_free(&b->pool);
+	json_put_int(detail, "messages", (int64_t)b->done);
+	json_put_int(detail, "failed", (int64_t)b->failed);
+	if (rc == RC_OK && any)
+		rc = engine_account(en, "reindex", en->program, detail, e);
+	else
+		json_decref(detail);
 	free(b);
 	return rc;
 }

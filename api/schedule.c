@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "api/rebuild.h"
 #include "api/sweeping.h"
 #include "base/clock.h"
 #include "base/codec.h"
@@ -26,6 +27,7 @@ struct schedule {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool stop;
+	bool rebuild_failed; /* not tried again before the next day */
 	int64_t day;         /* the last one whose daily work is done */
 	int64_t sweep_after; /* the last scheduled instant that was acted on */
 	int64_t anchored_mono_ms;
@@ -146,6 +148,31 @@ static void anchor(struct schedule *s)
 		log_error("the audit log's anchor: %s", e.text);
 }
 
+static bool stopping(void *arg)
+{
+	struct schedule *s = arg;
+	bool stop;
+
+	(void)pthread_mutex_lock(&s->lock);
+	stop = s->stop;
+	(void)pthread_mutex_unlock(&s->lock);
+	return stop;
+}
+
+/* Until then searches fail. */
+static void rebuild_index(struct schedule *s)
+{
+	struct err e = { 0 };
+	enum rc rc;
+
+	if (s->rebuild_failed)
+		return;
+	rc = rebuild_go_on(s->en, stopping, s, &e);
+	s->rebuild_failed = rc != RC_OK;
+	if (rc != RC_OK && rc != RC_AGAIN)
+		log_error("the index can't be rebuilt (mmctl reindex): %s", e.text);
+}
+
 static void look(struct schedule *s)
 {
 	int64_t now_ms = clock_now_ms();
@@ -155,8 +182,10 @@ static void look(struct schedule *s)
 		anchor(s);
 	if (day_of_ms(now_ms) != s->day) {
 		s->day = day_of_ms(now_ms);
+		s->rebuild_failed = false;
 		daily(s);
 	}
+	rebuild_index(s);
 	s->sweep_after = MIN_OF(s->sweep_after, now_ms); /* the clock may have been set back */
 	if (s->opt.sweep_minute >= 0 && last_due(s, now_ms) > s->sweep_after) {
 		if (sweep(s))
@@ -187,6 +216,7 @@ static void *run(void *arg)
 {
 	struct schedule *s = arg;
 
+	rebuild_index(s);
 	while (rest(s))
 		look(s);
 	return NULL;

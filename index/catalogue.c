@@ -418,6 +418,17 @@ bool catalogue_rebuilding(struct index *ix, uint32_t archive)
 	return found;
 }
 
+bool index_rebuild_left(struct index *ix, uint32_t *archive)
+{
+	bool left;
+
+	lock_index(ix);
+	left = ix->rebuilding_count > 0;
+	*archive = left ? ix->rebuilding[0] : 0;
+	unlock_index(ix);
+	return left;
+}
+
 static void note_rebuilding(struct index *ix, uint32_t archive)
 {
 	lock_index(ix);

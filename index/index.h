@@ -70,6 +70,8 @@ enum rc index_drop_dead(struct index *ix, struct err *e) MUST_USE;
  * one that was killed in between: its views fail with RC_CORRUPT. */
 enum rc index_rebuild_begin(struct index *ix, uint32_t archive, struct err *e) MUST_USE;
 enum rc index_rebuild_end(struct index *ix, uint32_t archive, struct err *e) MUST_USE;
+/* Whether a rebuild has not come to its end; *archive: of what (0: of all). */
+bool    index_rebuild_left(struct index *ix, uint32_t *archive);
 /* Empties the index of an archive (0: of all) before a rebuild; old keys go to `dead` as above. */
 enum rc index_reset(struct index *ix, uint32_t archive, uint64_t *dead, size_t room,
 		    size_t *dead_count, struct err *e) MUST_USE;

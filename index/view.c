@@ -72,7 +72,8 @@ enum rc index_view_open(struct index_view **out, struct index *ix, uint32_t arch
 
 	if (catalogue_rebuilding(ix, archive))
 		rc = err_set(e, RC_CORRUPT,
-		             "the index is being rebuilt, or a rebuild was broken off: reindex");
+		             "the index is being rebuilt (one that was broken off: by mmd, or by "
+		             "reindex)");
 	v->part = mem_array(count + 1, sizeof(*v->part));
 	for (size_t i = 0; i < count; i++) {
 		/* Nobody knows what would have been found there. */
