@@ -234,7 +234,9 @@ static enum rc open_data(struct engine *en, const struct engine_options *opt, st
 	if (rc == RC_OK)
 		rc = store_open(&en->store, en->dir, en->keys, &opt->store, e);
 	if (rc == RC_OK)
-		rc = index_open(&en->index, en->dir, en->keys, en->control, &opt->index, e);
+		rc = engine_control(en, &en->catalogue, e);
+	if (rc == RC_OK)
+		rc = index_open(&en->index, en->dir, en->keys, en->catalogue, &opt->index, e);
 	if (rc == RC_OK)
 		rc = engine_reload(en, e);
 	return rc;
@@ -485,6 +487,7 @@ void engine_close(struct engine **enp)
 		log_error("the audit log's head: %s", e.text);
 	config_unref(&en->config);
 	index_close(&en->index);
+	db_close(&en->catalogue);
 	store_close(&en->store);
 	audit_close(&en->audit);
 	db_close(&en->control);

@@ -52,6 +52,7 @@ struct engine {
 	struct db        *control; /* the writers' connection: only with `writing` held */
 	struct audit     *audit;
 	struct store     *store;
+	struct db        *catalogue; /* the index's connection: it is written to beside the pipeline's judging */
 	struct index     *index;
 	struct spool     *spool;
 	struct pipeline  *pipeline;

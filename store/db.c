@@ -1,6 +1,7 @@
 #include "store/db.h"
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,12 +12,25 @@
 struct db {
 	sqlite3 *sqlite;
 	char *path;
+	atomic_bool busy; /* a call is under way */
 };
 
 struct stmt {
 	sqlite3_stmt *sqlite;
 	struct db *db;
 };
+
+/* SQLite was told that a connection is one thread's at a time; two in it at once would spoil it. */
+static void enter(struct db *db)
+{
+	MUST(!atomic_exchange(&db->busy, true));
+	vfs_error_clear();
+}
+
+static void leave(struct db *db)
+{
+	atomic_store(&db->busy, false);
+}
 
 static enum rc code_of_sqlite(int code)
 {
@@ -230,8 +244,9 @@ enum rc db_exec(struct db *db, const char *sql, struct err *e)
 {
 	int code;
 
-	vfs_error_clear();
+	enter(db);
 	code = sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL);
+	leave(db);
 	return code == SQLITE_OK ? RC_OK : db_failed(db, code, e);
 }
 
@@ -256,9 +271,10 @@ enum rc db_prepare(struct db *db, struct stmt **out, const char *sql, struct err
 	struct stmt *s = mem_new(sizeof(*s));
 	int code;
 
-	vfs_error_clear();
+	enter(db);
 	s->db = db;
 	code = sqlite3_prepare_v3(db->sqlite, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->sqlite, NULL);
+	leave(db);
 	if (code == SQLITE_OK && s->sqlite) {
 		*out = s;
 		return RC_OK;
@@ -303,8 +319,9 @@ enum rc stmt_step(struct stmt *s, struct err *e)
 {
 	int code;
 
-	vfs_error_clear();
+	enter(s->db);
 	code = sqlite3_step(s->sqlite);
+	leave(s->db);
 	if (code == SQLITE_ROW)
 		return RC_OK;
 	if (code != SQLITE_DONE) {

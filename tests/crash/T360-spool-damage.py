@@ -4,6 +4,7 @@ else is archived."""
 import os, random, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
+from faults import children_of
 
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
@@ -15,9 +16,7 @@ def lost(site):
 @test
 def damage_is_listed():
     site = Site(config={'parse': {'workers': 1}}).start()
-    parser = [int(p) for p in os.listdir('/proc') if p.isdigit() and os.path.exists('/proc/%s/exe' % p) and
-              open('/proc/%s/stat' % p).read().rsplit(')', 1)[1].split()[1] == str(site.process.pid) and
-              os.path.basename(os.readlink('/proc/%s/exe' % p)) == 'mm-parse']
+    parser = children_of(site.process.pid, 'mm-parse')
     equal(len(parser), 1, 'workers')
     os.kill(parser[0], signal.SIGSTOP) # nothing is archived before the kill
     acked = {}
@@ -49,5 +48,25 @@ def damage_is_listed():
     equal(site.verify()['problems'], 0, 'verify')
     site.stop()
     site.close()
+
+@test
+def losses_are_told_while_messages_are_filed():
+    """Two threads write to control.db then: the pipeline the losses, the index its new shards. Many of both."""
+    site = Site(config={'index': {'shard_messages': 2}, 'parse': {'workers': 1}, 'spool': {'file_bytes': 4 << 20}}).start()
+    os.kill(children_of(site.process.pid, 'mm-parse')[0], signal.SIGSTOP)
+    with Sender(site.port) as s:
+        for n in range(300):
+            s.send(mail('message %d' % n, 'meadow'))
+    site.kill()
+    path = max((p for p in site.files() if p.endswith('.spool')), key=os.path.getmtime)
+    with open(path, 'r+b') as f:
+        for n in range(70, 300, 2): # one message a group of 4096 bytes
+            f.seek(4096 * (n + 1))
+            f.write(rng.randbytes(64))
+    site.start()
+    site.wait()
+    equal(site.count('meadow'), 185, 'messages left')
+    equal(len(lost(site)), 115, 'losses')
+    site.stop()
 
 done()
