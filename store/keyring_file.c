@@ -138,8 +138,7 @@ static enum found slot_decode(struct keyring_slot *s, uint32_t number,
 	if (sodium_is_zero(raw, SLOT_BYTES))
 		return FOUND_GOOD;
 	slot_sum(sum, raw, kf);
-	if (sodium_memcmp(sum, raw + SLOT_SUM, SUM_BYTES) != 0 || get_le32(raw) != SLOT_MAGIC ||
-	    get_le32(raw + 4) != number)
+	if (sodium_memcmp(sum, raw + SLOT_SUM, SUM_BYTES) != 0 || get_le32(raw + 4) != number)
 		return FOUND_BAD;
 	s->writes = get_le64(raw + 8);
 	k->id = get_le64(raw + 16);
@@ -159,20 +158,11 @@ static enum found slot_decode(struct keyring_slot *s, uint32_t number,
 
 /* --- opening and repair ------------------------------------------------------------------------*/
 
-/* Two good copies that differ: the later write wins, and between equals the one that is destroyed,
- * since destroying can't be taken back. */
-static int later(const struct keyring_slot s[2])
-{
-	if (s[0].writes != s[1].writes)
-		return s[0].writes < s[1].writes;
-	return s[0].info.state == KEY_LIVE && s[1].info.state != KEY_LIVE;
-}
-
-/* The replica that is right about this slot, or -1. */
+/* The replica that is right about this slot, or -1. Of two good ones that differ it is the later write. */
 static int choose(const struct keyring_slot s[2], const bool good[2])
 {
 	if (good[0] && good[1])
-		return later(s);
+		return s[0].writes < s[1].writes;
 	return good[0] ? 0 : good[1] ? 1 : -1;
 }
 

@@ -1,7 +1,12 @@
 #include "tests/unit/test.h"
 
+#include <errno.h>
+#include <sodium.h>
+
 #include "base/log.h"
 #include "store/keyring.h"
+#include "store/keyring_file.h"
+#include "tests/unit/fault.h"
 #include "tests/unit/store/scratch.h"
 
 #define SLOT 512
@@ -547,6 +552,540 @@ static void test_master_key_files(void **state)
 	scratch_remove(&s);
 }
 
+/* --- what only the ring itself could have written -----------------------------------------------*/
+
+/* A new ring's slots are taken from the last one down. */
+enum { ARCHIVE_SLOT = 256, LOT_SLOT = 255 };
+
+struct forge {
+	struct keyring_files files;
+	uint8_t seal[KEY_BYTES];
+	struct keyring_slot slot[ARCHIVE_SLOT + 1]; /* as they are on disk; by number */
+};
+
+static enum rc forge_slot(void *arg, uint32_t number, const struct keyring_slot *s, struct err *e)
+{
+	struct forge *g = arg;
+
+	(void)e;
+	if (number < COUNT(g->slot))
+		g->slot[number] = *s;
+	return RC_OK;
+}
+
+/* Opens the files below the ring, which is closed: its seal is known here. */
+static void forge_begin(struct fixture *f, struct forge *g)
+{
+	keyring_close(&f->kr);
+	crypt_derive(g->seal, master, "mm key ring seal 1");
+	EXPECT_OK(keyring_files_open(&g->files, f->s.dir, g->seal, forge_slot, g, &f->e), &f->e);
+}
+
+static void forge_write(struct fixture *f, struct forge *g, uint32_t number)
+{
+	EXPECT_OK(keyring_files_write(&g->files, &number, &g->slot[number], 1, &f->e), &f->e);
+}
+
+static enum rc open_again(struct fixture *f)
+{
+	return keyring_open(&f->kr, f->s.dir, master, &f->e);
+}
+
+/* Slots with a good sum that make no sense are no slots. */
+static void test_senseless_slots(void **state)
+{
+	static const struct {
+		const char *name;
+		struct key_info info;
+		uint64_t writes;
+		enum rc rc;
+	} cases[] = {
+		{ "as it should be", { 900, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_OK },
+		{ "free", { 900, 0, KEY_FREE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_OK },
+		{ "the last kind", { 900, KEY_AUDIT, KEY_DESTROYED, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_OK },
+		{ "never written", { 900, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 0, RC_CORRUPT },
+		{ "no id", { 0, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_CORRUPT },
+		{ "no kind", { 900, 0, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_CORRUPT },
+		{ "no such kind", { 900, 7, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_CORRUPT },
+		{ "no such state", { 900, KEY_SPOOL, 3, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_CORRUPT },
+		{ "a key of another slot", { 1, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_CORRUPT },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct fixture f;
+		struct forge g;
+		uint64_t id;
+
+		begin(&f);
+		forge_begin(&f, &g);
+		g.slot[3].info = cases[i].info;
+		g.slot[3].writes = cases[i].writes;
+		forge_write(&f, &g, 3);
+		keyring_files_close(&g.files);
+		EXPECT(cases[i].name, open_again(&f) == cases[i].rc);
+		EXPECT(cases[i].name, (f.kr != NULL) == (cases[i].rc == RC_OK));
+		if (f.kr) { /* and its id is never given again */
+			id = add_lot(&f, 5);
+			EXPECT(cases[i].name, id > 900);
+		} else {
+			EXPECT(cases[i].name, strstr(f.e.text, cases[i].info.id == 1
+			                                               ? "key 1 is in two slots"
+			                                               : "slot 3 of the key ring is bad"));
+		}
+		end(&f);
+	}
+}
+
+/* Keys whose wrap is damaged, though the slot's sum holds; and a wrap by what is no archive's key. */
+static void test_keys_that_do_not_unwrap(void **state)
+{
+	struct fixture f;
+	struct forge g;
+	uint8_t key[KEY_BYTES];
+	uint64_t lot;
+	uint64_t id;
+
+	(void)state;
+	begin(&f);
+	lot = add_lot(&f, 100);
+	forge_begin(&f, &g);
+	assert_int_equal(g.slot[LOT_SLOT].info.id, lot);
+	g.slot[LOT_SLOT].wrapped[30] ^= 1;
+	forge_write(&f, &g, LOT_SLOT);
+	keyring_files_close(&g.files);
+	EXPECT_OK(open_again(&f), &f.e);
+	memset(key, 0xaa, sizeof(key));
+	assert_int_equal(keyring_get(f.kr, lot, key, &f.e), RC_CORRUPT);
+	assert_non_null(strstr(f.e.text, "does not unwrap"));
+	assert_true(sodium_is_zero(key, sizeof(key)));
+	/* The archive's key: none of its lots opens, and none can be added. */
+	forge_begin(&f, &g);
+	g.slot[ARCHIVE_SLOT].wrapped[30] ^= 1;
+	forge_write(&f, &g, ARCHIVE_SLOT);
+	keyring_files_close(&g.files);
+	EXPECT_OK(open_again(&f), &f.e);
+	memset(key, 0xaa, sizeof(key));
+	assert_int_equal(keyring_get(f.kr, lot, key, &f.e), RC_CORRUPT);
+	assert_true(sodium_is_zero(key, sizeof(key)));
+	assert_int_equal(keyring_lot(f.kr, 7, 101, 0, &id, &f.e), RC_CORRUPT);
+	/* Wrapped by a lot's key. */
+	forge_begin(&f, &g);
+	g.slot[3] = g.slot[LOT_SLOT];
+	g.slot[3].info.id = 900;
+	g.slot[3].wrapped_by = lot;
+	forge_write(&f, &g, 3);
+	keyring_files_close(&g.files);
+	EXPECT_OK(open_again(&f), &f.e);
+	assert_int_equal(keyring_get(f.kr, 900, key, &f.e), RC_NOTFOUND);
+	memset(key, 0xaa, sizeof(key));
+	assert_int_equal(keyring_get(f.kr, 12345, key, &f.e), RC_NOTFOUND);
+	assert_true(sodium_is_zero(key, sizeof(key)));
+	end(&f);
+}
+
+/* A ring that has grown large grows by 8192 slots; one of 2^26 doesn't grow. */
+static void test_growth(void **state)
+{
+	enum { SLOTS = 33000 };
+	struct fixture f;
+	struct forge g;
+	uint32_t *numbers = mem_array(SLOTS, sizeof(*numbers));
+	struct keyring_slot *slots = mem_array(SLOTS, sizeof(*slots));
+	uint8_t key[KEY_BYTES];
+	uint64_t id;
+
+	(void)state;
+	begin(&f);
+	forge_begin(&f, &g);
+	EXPECT_OK(keyring_files_grow(&g.files, SLOTS - g.files.header.slots, &f.e), &f.e);
+	keyring_files_close(&g.files);
+	fault_arm(FAULT_READ, 3, EIO, false); /* behind the two headers */
+	assert_int_equal(open_again(&f), RC_IO);
+	assert_true(fault_disarm());
+	EXPECT_OK(open_again(&f), &f.e); /* all of them free */
+	id = add_lot(&f, 5);
+	EXPECT_OK(keyring_get(f.kr, id, key, &f.e), &f.e);
+	forge_begin(&f, &g);
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		numbers[i] = i + 1;
+		slots[i].writes = 9;
+		slots[i].info = (struct key_info) { .id = 1000 + i,
+			                            .kind = KEY_LOT,
+			                            .state = KEY_DESTROYED,
+			                            .archive = 9,
+			                            .day = (int32_t)i };
+	}
+	slots[ARCHIVE_SLOT - 1] = g.slot[ARCHIVE_SLOT];
+	EXPECT_OK(keyring_files_write(&g.files, numbers, slots, SLOTS, &f.e), &f.e);
+	assert_int_equal(keyring_files_grow(&g.files, UINT32_C(1) << 26, &f.e), RC_LIMIT);
+	assert_non_null(strstr(f.e.text, "33000 slots"));
+	keyring_files_close(&g.files);
+	EXPECT_OK(open_again(&f), &f.e);
+	add_lot(&f, 6);
+	forge_begin(&f, &g);
+	assert_int_equal(g.files.header.slots, SLOTS + 8192);
+	keyring_files_close(&g.files);
+	free(numbers);
+	free(slots);
+	end(&f);
+}
+
+/* --- order of keys ------------------------------------------------------------------------------*/
+
+/* The newest is found although it lies in an older slot. */
+static void test_newest_of_a_kind(void **state)
+{
+	struct key_info want = { .kind = KEY_CONTROL };
+	struct key_info none;
+	struct fixture f;
+	uint64_t ids[3];
+	uint64_t id;
+
+	(void)state;
+	begin(&f);
+	EXPECT_OK(keyring_add(f.kr, &want, &ids[0], &f.e), &f.e);
+	EXPECT_OK(keyring_add(f.kr, &want, &ids[1], &f.e), &f.e);
+	reopen(&f);
+	EXPECT_OK(keyring_find(f.kr, KEY_CONTROL, 0, 0, &id, &f.e), &f.e);
+	assert_int_equal(id, ids[1]);
+	EXPECT_OK(keyring_destroy(f.kr, &ids[0], 1, &f.e), &f.e);
+	EXPECT_OK(keyring_add(f.kr, &want, &ids[2], &f.e), &f.e);
+	EXPECT_OK(keyring_find(f.kr, KEY_CONTROL, 0, 0, &id, &f.e), &f.e);
+	assert_int_equal(id, ids[2]);
+	reopen(&f);
+	EXPECT_OK(keyring_find(f.kr, KEY_CONTROL, 0, 0, &id, &f.e), &f.e);
+	assert_int_equal(id, ids[2]);
+	assert_int_equal(keyring_find(f.kr, KEY_CONTROL, 0, 1, &id, &f.e), RC_NOTFOUND);
+	/* Of an archive's key no object is asked. */
+	EXPECT_OK(keyring_find(f.kr, KEY_ARCHIVE, 7, 55, &id, &f.e), &f.e);
+	assert_int_equal(id, f.archive);
+	assert_int_equal(keyring_find(f.kr, KEY_ARCHIVE, 8, 0, &id, &f.e), RC_NOTFOUND);
+	/* A tombstone isn't found, but told about; what never was isn't. */
+	id = add_lot(&f, 100);
+	EXPECT_OK(keyring_destroy(f.kr, &id, 1, &f.e), &f.e);
+	assert_int_equal(keyring_find(f.kr, KEY_LOT, 7, 0, &ids[0], &f.e), RC_NOTFOUND);
+	EXPECT_OK(keyring_info(f.kr, id, &none, &f.e), &f.e);
+	assert_int_equal(none.state, KEY_DESTROYED);
+	assert_int_equal(keyring_info(f.kr, 12345, &none, &f.e), RC_NOTFOUND);
+	none = (struct key_info) { .kind = 0 };
+	assert_int_equal(keyring_add(f.kr, &none, &id, &f.e), RC_INVALID);
+	/* When an archive's key is gone, it can have another. */
+	EXPECT_OK(keyring_destroy(f.kr, &f.archive, 1, &f.e), &f.e);
+	want = (struct key_info) { .kind = KEY_ARCHIVE, .archive = 7 };
+	EXPECT_OK(keyring_add(f.kr, &want, &id, &f.e), &f.e);
+	assert_true(id > f.archive);
+	end(&f);
+}
+
+static void test_generations(void **state)
+{
+	struct key_info lot = { .kind = KEY_LOT, .archive = 7, .day = 100, .generation = 9 };
+	struct fixture f;
+	struct key_info info;
+	uint64_t nine;
+	uint64_t three;
+	uint64_t of_class;
+
+	(void)state;
+	begin(&f);
+	EXPECT_OK(keyring_add(f.kr, &lot, &nine, &f.e), &f.e);
+	lot.generation = 3;
+	EXPECT_OK(keyring_add(f.kr, &lot, &three, &f.e), &f.e);
+	assert_int_equal(add_lot(&f, 100), nine);
+	/* Others that live don't stand in for it: another day's, class's, archive's. */
+	add_lot(&f, 101);
+	EXPECT_OK(keyring_lot(f.kr, 7, 100, 1, &of_class, &f.e), &f.e);
+	lot = (struct key_info) { .kind = KEY_ARCHIVE, .archive = 6 };
+	EXPECT_OK(keyring_add(f.kr, &lot, &of_class, &f.e), &f.e);
+	EXPECT_OK(keyring_lot(f.kr, 6, 100, 0, &of_class, &f.e), &f.e);
+	EXPECT_OK(keyring_destroy(f.kr, &nine, 1, &f.e), &f.e);
+	assert_int_equal(add_lot(&f, 100), three);
+	/* One that isn't the newest dies. */
+	lot = (struct key_info) { .kind = KEY_LOT, .archive = 7, .day = 100, .generation = 11 };
+	EXPECT_OK(keyring_add(f.kr, &lot, &nine, &f.e), &f.e);
+	EXPECT_OK(keyring_destroy(f.kr, &three, 1, &f.e), &f.e);
+	assert_int_equal(add_lot(&f, 100), nine);
+	EXPECT_OK(keyring_info(f.kr, nine, &info, &f.e), &f.e);
+	assert_int_equal(info.generation, 11);
+	end(&f);
+}
+
+static enum rc stop_at_second(void *arg, const struct key_info *k)
+{
+	unsigned *calls = arg;
+
+	(void)k;
+	return ++*calls == 2 ? RC_HELD : RC_OK;
+}
+
+static void test_each_stops_and_nothing_is_destroyed(void **state)
+{
+	struct fixture f;
+	unsigned calls = 0;
+	uint64_t twice[3];
+	struct count c = { 0 };
+
+	(void)state;
+	begin(&f);
+	EXPECT_OK(keyring_destroy(f.kr, &f.archive, 1, &f.e), &f.e);
+	EXPECT_OK(keyring_each(f.kr, stop_at_second, &calls), &f.e);
+	assert_int_equal(calls, 0);
+	end(&f);
+	begin(&f);
+	for (int i = 0; i < 3; i++)
+		twice[0] = add_lot(&f, i);
+	assert_int_equal(keyring_each(f.kr, stop_at_second, &calls), RC_HELD);
+	assert_int_equal(calls, 2);
+	EXPECT_OK(keyring_destroy(f.kr, NULL, 0, &f.e), &f.e);
+	twice[1] = twice[0];
+	twice[2] = 777;
+	EXPECT_OK(keyring_destroy(f.kr, twice, 3, &f.e), &f.e);
+	EXPECT_OK(keyring_each(f.kr, count_key, &c), &f.e);
+	assert_int_equal(c.live, 3);
+	assert_int_equal(c.dead, 1);
+	end(&f);
+}
+
+/* --- the replicas -------------------------------------------------------------------------------*/
+
+/* An older copy of replica A put back: B is right, and A is mended, for lots and for other keys. */
+static void test_older_copy(void **state)
+{
+	struct key_info spool = { .kind = KEY_SPOOL, .object = 1 };
+
+	(void)state;
+	for (int kind = 0; kind < 3; kind++) {
+		struct fixture f;
+		uint8_t old[SLOT];
+		uint8_t now[SLOT];
+		uint8_t key[KEY_BYTES];
+		uint64_t id;
+		uint64_t at;
+
+		begin(&f);
+		if (kind == 0)
+			id = add_lot(&f, 100);
+		else
+			EXPECT_OK(keyring_add(f.kr, &spool, &id, &f.e), &f.e);
+		at = (uint64_t)slot_of(&f, "keys.a", id) * SLOT;
+		peek(&f, "keys.a", at, old, SLOT);
+		EXPECT_OK(keyring_destroy(f.kr, &id, 1, &f.e), &f.e);
+		if (kind == 2) { /* and the slot has another key since */
+			peek(&f, "keys.a", at, old, SLOT);
+			EXPECT_OK(keyring_add(f.kr, &spool, &id, &f.e), &f.e);
+			assert_int_equal((uint64_t)slot_of(&f, "keys.a", id) * SLOT, at);
+		}
+		keyring_close(&f.kr);
+		scribble(&f, "keys.a", at, old, SLOT);
+		reopen(&f);
+		assert_int_equal(keyring_repaired(f.kr), 1);
+		assert_int_equal(keyring_get(f.kr, id, key, &f.e), kind == 2 ? RC_OK : RC_NOTFOUND);
+		peek(&f, "keys.a", at, now, SLOT);
+		assert_memory_not_equal(now, old, SLOT);
+		end(&f);
+	}
+}
+
+static void test_headers(void **state)
+{
+	static const char *const names[] = { "keys.a", "keys.b" };
+	struct fixture f;
+	struct fixture g;
+	uint8_t first[SLOT];
+	uint8_t junk[SLOT];
+	struct keyring *kr;
+
+	(void)state;
+	/* An older header in A: B's says how many slots there are. */
+	begin(&f);
+	peek(&f, "keys.a", 0, first, SLOT);
+	for (int i = 0; i < 300; i++)
+		add_lot(&f, i);
+	keyring_close(&f.kr);
+	scribble(&f, "keys.a", 0, first, SLOT);
+	reopen(&f);
+	for (int i = 0; i < 300; i++) {
+		struct key_info info;
+
+		EXPECT_OK(keyring_info(f.kr, add_lot(&f, i), &info, &f.e), &f.e);
+		assert_int_equal(info.generation, 1);
+	}
+	/* A replica of another ring, under the same master key. */
+	begin(&g);
+	keyring_close(&f.kr);
+	keyring_close(&g.kr);
+	peek(&g, "keys.b", 0, first, SLOT);
+	scribble(&f, "keys.b", 0, first, SLOT);
+	assert_int_equal(keyring_open(&kr, f.s.dir, master, &f.e), RC_CORRUPT);
+	assert_non_null(strstr(f.e.text, "two key rings"));
+	/* One header junk, the other of another master key; then both junk. */
+	memset(junk, 0x5a, sizeof(junk));
+	for (int r = 0; r < 2; r++) {
+		peek(&g, names[r], 0, first, SLOT);
+		scribble(&g, names[r], 0, junk, SLOT);
+		assert_int_equal(keyring_open(&kr, g.s.dir, other, &g.e), RC_CRYPTO);
+		scribble(&g, names[r], 0, first, SLOT);
+	}
+	scribble(&g, "keys.a", 0, junk, SLOT);
+	scribble(&g, "keys.b", 0, junk, SLOT);
+	assert_int_equal(keyring_open(&kr, g.s.dir, master, &g.e), RC_CORRUPT);
+	assert_non_null(strstr(g.e.text, "no valid header"));
+	end(&f);
+	end(&g);
+}
+
+/* --- calls that fail ----------------------------------------------------------------------------*/
+
+/* What a ring that was opened says of these keys: as before, or as the change would have it. */
+static bool lives(struct fixture *f, uint64_t id)
+{
+	uint8_t key[KEY_BYTES];
+
+	return keyring_get(f->kr, id, key, &f->e) == RC_OK;
+}
+
+/* Every call that adding a key makes fails once, where the files grow and ids are reserved: no key is
+ * reported, the ring goes on with all it had, and so does one that is opened anew. */
+static void test_add_fails(void **state)
+{
+	struct key_info want = { .kind = KEY_SPOOL, .object = 1 };
+	bool hit = true;
+	unsigned n;
+
+	(void)state;
+	for (n = 1; hit; n++) {
+		struct fixture f;
+		struct forge g;
+		uint64_t id = 0;
+		enum rc rc;
+
+		begin(&f);
+		forge_begin(&f, &g);
+		for (uint32_t i = 1; i < ARCHIVE_SLOT; i++) { /* no slot is free, no id is reserved */
+			struct keyring_slot s = { .writes = 1,
+				                  .info = { .id = 4500 + i,
+				                            .kind = KEY_LOT,
+				                            .state = KEY_DESTROYED,
+				                            .archive = 7,
+				                            .day = (int32_t)i } };
+
+			EXPECT_OK(keyring_files_write(&g.files, &i, &s, 1, &f.e), &f.e);
+		}
+		keyring_files_close(&g.files);
+		EXPECT_OK(open_again(&f), &f.e);
+		fault_arm(FAULT_CHANGE | FAULT_STAT, n, EIO, false);
+		rc = keyring_add(f.kr, &want, &id, &f.e);
+		hit = fault_disarm();
+		assert_int_equal(rc, hit ? RC_IO : RC_OK);
+		assert_int_equal(id != 0, !hit);
+		assert_true(lives(&f, hit ? f.archive : id));
+		reopen(&f);
+		assert_true(lives(&f, f.archive));
+		EXPECT_OK(keyring_add(f.kr, &want, &id, &f.e), &f.e);
+		assert_true(id > 4755 && lives(&f, id));
+		end(&f);
+	}
+	assert_true(n > 15);
+}
+
+/* The same for destroying two keys: an error leaves both live for the caller's next try, which
+ * finishes it; a ring that is opened anew has each of them as a whole. */
+static void test_destroy_fails(void **state)
+{
+	bool hit = true;
+	unsigned n;
+
+	(void)state;
+	for (n = 1; hit; n++) {
+		struct fixture f;
+		uint64_t ids[2];
+		enum rc rc;
+
+		begin(&f);
+		ids[0] = add_lot(&f, 100);
+		ids[1] = add_lot(&f, 101);
+		fault_arm(FAULT_WRITE | FAULT_SYNC, n, EIO, false);
+		rc = keyring_destroy(f.kr, ids, 2, &f.e);
+		hit = fault_disarm();
+		assert_int_equal(rc, hit ? RC_IO : RC_OK);
+		if (hit) {
+			assert_true(lives(&f, ids[0]) && lives(&f, ids[1]));
+			reopen(&f);
+			EXPECT_OK(keyring_destroy(f.kr, ids, 2, &f.e), &f.e);
+		}
+		assert_false(lives(&f, ids[0]) || lives(&f, ids[1]));
+		reopen(&f);
+		assert_false(lives(&f, ids[0]) || lives(&f, ids[1]));
+		end(&f);
+	}
+	assert_int_equal(n, 2 * 3 + 2); /* two writes and a sync a replica */
+}
+
+/* And for opening one that needs repair: an error, and the next try finds and mends all. */
+static void test_open_fails(void **state)
+{
+	bool hit = true;
+	unsigned n;
+
+	(void)state;
+	for (n = 1; hit; n++) {
+		struct fixture f;
+		uint8_t key[KEY_BYTES];
+		uint8_t again[KEY_BYTES];
+		uint64_t lot;
+		enum rc rc;
+
+		begin(&f);
+		lot = add_lot(&f, 100);
+		EXPECT_OK(keyring_get(f.kr, lot, key, &f.e), &f.e);
+		keyring_close(&f.kr);
+		scribble(&f, "keys.a", LOT_SLOT * SLOT + 80, "x", 1);
+		scribble(&f, "keys.b", 100, "x", 1);
+		fault_arm(FAULT_FILES, n, EIO, false);
+		rc = open_again(&f);
+		hit = fault_disarm();
+		assert_int_equal(rc, hit ? RC_IO : RC_OK);
+		if (hit) {
+			assert_null(f.kr);
+			EXPECT_OK(open_again(&f), &f.e);
+		}
+		assert_true(keyring_repaired(f.kr) <= 2);
+		EXPECT_OK(keyring_get(f.kr, lot, again, &f.e), &f.e);
+		assert_memory_equal(key, again, KEY_BYTES);
+		reopen(&f);
+		assert_int_equal(keyring_repaired(f.kr), 0);
+		end(&f);
+	}
+	assert_true(n > 8);
+}
+
+/* No ring, or a whole one of which the second replica is missing. */
+static void test_create_fails(void **state)
+{
+	bool hit = true;
+	unsigned n;
+
+	(void)state;
+	for (n = 1; hit; n++) {
+		struct scratch s;
+		struct keyring *kr;
+		struct err e = { 0 };
+		enum rc rc;
+
+		scratch_make(&s);
+		fault_arm(FAULT_CHANGE, n, ENOSPC, false);
+		rc = keyring_create(s.dir, master, &e);
+		hit = fault_disarm();
+		assert_true(hit ? rc == RC_NOSPACE || rc == RC_IO : rc == RC_OK);
+		rc = keyring_open(&kr, s.dir, master, &e);
+		assert_true(rc == RC_OK || (hit && rc == RC_NOTFOUND));
+		keyring_close(&kr);
+		scratch_remove(&s);
+	}
+	assert_true(n > 8);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -562,6 +1101,18 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_flips),
 		cmocka_unit_test(test_master_key_files),
+		cmocka_unit_test(test_senseless_slots),
+		cmocka_unit_test(test_keys_that_do_not_unwrap),
+		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_newest_of_a_kind),
+		cmocka_unit_test(test_generations),
+		cmocka_unit_test(test_each_stops_and_nothing_is_destroyed),
+		cmocka_unit_test(test_older_copy),
+		cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_add_fails),
+		cmocka_unit_test(test_destroy_fails),
+		cmocka_unit_test(test_open_fails),
+		cmocka_unit_test(test_create_fails),
 	};
 
 	log_init("test", LOG_ERROR);

@@ -1,0 +1,114 @@
+#include "tests/unit/fault.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static atomic_uint armed; /* kinds, 0: none */
+static atomic_uint seen;
+static atomic_bool hit;
+static unsigned wanted; /* set while nothing is armed */
+static int code;
+static bool all_after;
+
+void fault_arm(unsigned calls, unsigned n, int error, bool on)
+{
+	wanted = n;
+	code = error;
+	all_after = on;
+	atomic_store(&seen, 0);
+	atomic_store(&hit, false);
+	atomic_store(&armed, calls);
+}
+
+bool fault_disarm(void)
+{
+	atomic_store(&armed, 0);
+	return atomic_load(&hit);
+}
+
+bool fault_is_due(enum fault_call kind)
+{
+	unsigned n;
+
+	if (!(atomic_load(&armed) & kind))
+		return false;
+	n = atomic_fetch_add(&seen, 1) + 1;
+	if (all_after ? n < wanted : n != wanted)
+		return false;
+	atomic_store(&hit, true);
+	errno = code;
+	return true;
+}
+
+/* The linker sends a call of NAME to __wrap_NAME, and one of __real_NAME to NAME. */
+#define WRAP(type, name, kind, failed, parameters, arguments)                                      \
+	type __real_##name parameters;                                                             \
+	type __wrap_##name parameters;                                                             \
+	type __wrap_##name parameters                                                              \
+	{                                                                                          \
+		return fault_is_due(kind) ? failed : __real_##name arguments;                             \
+	}
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...)
+{
+	va_list list;
+	mode_t mode = 0;
+
+	if (flags & O_CREAT) {
+		va_start(list, flags);
+		mode = va_arg(list, mode_t);
+		va_end(list);
+	}
+	return fault_is_due(FAULT_OPEN) ? -1 : __real_open(path, flags, mode);
+}
+
+WRAP(ssize_t, pread, FAULT_READ, -1, (int fd, void *to, size_t n, off_t at), (fd, to, n, at))
+WRAP(ssize_t, pwritev, FAULT_WRITE, -1, (int fd, const struct iovec *v, int n, off_t at),
+     (fd, v, n, at))
+#define WRAP_SYNC(name)                                                                            \
+	int __wrap_##name(int fd);                                                                 \
+	int __wrap_##name(int fd)                                                                  \
+	{                                                                                          \
+		(void)fd;                                                                          \
+		return fault_is_due(FAULT_SYNC) ? -1 : 0;                                          \
+	}
+
+WRAP_SYNC(fdatasync)
+WRAP_SYNC(fsync)
+WRAP_SYNC(syncfs)
+
+WRAP(int, ftruncate, FAULT_CUT, -1, (int fd, off_t n), (fd, n))
+WRAP(int, rename, FAULT_NAME, -1, (const char *from, const char *to), (from, to))
+WRAP(int, unlink, FAULT_NAME, -1, (const char *path), (path))
+WRAP(int, mkdir, FAULT_NAME, -1, (const char *path, mode_t mode), (path, mode))
+WRAP(int, fstat, FAULT_STAT, -1, (int fd, struct stat *st), (fd, st))
+WRAP(int, statvfs, FAULT_STAT, -1, (const char *path, struct statvfs *st), (path, st))
+WRAP(int, flock, FAULT_LOCK, -1, (int fd, int how), (fd, how))
+WRAP(int, scandir, FAULT_LIST, -1,
+     (const char *path, struct dirent ***list, int (*keep)(const struct dirent *),
+      int (*order)(const struct dirent **, const struct dirent **)),
+     (path, list, keep, order))
+WRAP(void *, realloc, FAULT_MEMORY, NULL, (void *old, size_t n), (old, n))
+WRAP(void *, malloc, FAULT_MEMORY, NULL, (size_t n), (n))
+
+/* What has no limit ends the process when memory runs out: that isn't asked here. */
+void *__wrap_mem_resize(void *old, size_t bytes);
+void *__wrap_mem_resize(void *old, size_t bytes)
+{
+	void *p = __real_realloc(old, bytes ? bytes : 1);
+
+	if (!p)
+		abort();
+	return p;
+}
