@@ -158,7 +158,8 @@ static enum found slot_decode(struct keyring_slot *s, uint32_t number,
 
 /* --- opening and repair ------------------------------------------------------------------------*/
 
-/* The replica that is right about this slot, or -1. Of two good ones that differ it is the later write. */
+/* The replica that is right about this slot, or -1. Of two good ones that differ it is the later
+ * write. */
 static int choose(const struct keyring_slot s[2], const bool good[2])
 {
 	if (good[0] && good[1])

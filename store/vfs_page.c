@@ -130,22 +130,21 @@ struct frame {
 	uint8_t page[PAGE_BYTES];
 };
 
-/* False when the frame isn't there, doesn't open, or is of an older log. */
-static bool frame_read(const struct file *wal, const struct page_key *k, uint64_t number,
-                       const uint8_t *salts, struct frame *out)
+/* RC_NOTFOUND when the frame doesn't open, or is of an older log; else an error of the disk. */
+static enum rc frame_read(const struct file *wal, const struct page_key *k, uint64_t number,
+                          const uint8_t *salts, struct frame *out, struct err *e)
 {
 	uint8_t disk[WAL_FRAME_DISK];
-	size_t got;
+	enum rc rc = file_read_at(wal, disk, sizeof(disk), wal_disk_offset(number), e);
 
-	if (file_read_some(wal, disk, sizeof(disk), wal_disk_offset(number), &got, NULL) != RC_OK ||
-	    got < sizeof(disk))
-		return false;
-	if (header_open(out->head, disk, WAL_FRAME_HEADER, BOX_FRAME_HEADER, number, k) != RC_OK)
-		return false;
-	if (memcmp(out->head + 8, salts, 8) != 0)
-		return false;
-	return page_open(out->page, disk + WAL_FRAME_HEADER + CRYPT_OVERHEAD, BOX_FRAME_PAGE,
-	                 number, salts, k) == RC_OK;
+	if (rc != RC_OK)
+		return rc;
+	if (header_open(out->head, disk, WAL_FRAME_HEADER, BOX_FRAME_HEADER, number, k) != RC_OK ||
+	    memcmp(out->head + 8, salts, 8) != 0 ||
+	    page_open(out->page, disk + WAL_FRAME_HEADER + CRYPT_OVERHEAD, BOX_FRAME_PAGE, number,
+	              salts, k) != RC_OK)
+		return RC_NOTFOUND;
+	return RC_OK;
 }
 
 /* True when frame f was written by someone who knew a frame before it with the sum `sum`; `sum`
@@ -157,27 +156,30 @@ static bool frame_follows(const struct frame *f, uint32_t sum[2], bool big)
 	return get_be32(f->head + 16) == sum[0] && get_be32(f->head + 20) == sum[1];
 }
 
-/* Whether a transaction that ended at or behind frame `from` was followed by another frame: the
- * second is only begun once the first is synced, so frame `from` was on disk. */
-static bool synced_behind(const struct file *wal, const struct page_key *k, uint64_t from,
-                          uint64_t frames, const uint8_t *salts, bool big)
+/* RC_CORRUPT when a transaction that ended at or behind frame `from` was followed by another frame:
+ * the second is only begun once the first is synced, so frame `from` was on disk. */
+static enum rc synced_behind(const struct file *wal, const struct page_key *k, uint64_t from,
+                             uint64_t frames, const uint8_t *salts, bool big, struct err *e)
 {
 	struct frame f;
 	uint32_t sum[2] = { 0, 0 };
 	bool ended = false;
 
 	for (uint64_t i = from; i < frames; i++) {
-		bool there = frame_read(wal, k, i, salts, &f);
+		enum rc rc = frame_read(wal, k, i, salts, &f, e);
 
-		if (there && ended && frame_follows(&f, sum, big))
-			return true;
-		ended = there && get_be32(f.head + 4) != 0;
-		if (there) {
+		if (rc == RC_OK && ended && frame_follows(&f, sum, big))
+			return err_set(e, RC_CORRUPT, "%s: frame %llu is damaged", file_name(wal),
+			               (unsigned long long)from);
+		if (rc != RC_OK && rc != RC_NOTFOUND)
+			return rc;
+		ended = rc == RC_OK && get_be32(f.head + 4) != 0;
+		if (ended) {
 			sum[0] = get_be32(f.head + 16);
 			sum[1] = get_be32(f.head + 20);
 		}
 	}
-	return false;
+	return RC_OK;
 }
 
 static bool all_zero(const uint8_t *p, size_t n)
@@ -214,12 +216,11 @@ enum rc wal_scan(const struct file *wal, const struct page_key *k, uint8_t heade
 	sum[0] = get_be32(header + 24);
 	sum[1] = get_be32(header + 28);
 	for (uint64_t i = 0; i < frames; i++) {
-		if (frame_read(wal, k, i, header + 16, &f) && frame_follows(&f, sum, big))
-			continue;
-		if (synced_behind(wal, k, i, frames, header + 16, big))
-			return err_set(e, RC_CORRUPT, "%s: frame %llu is damaged", file_name(wal),
-			               (unsigned long long)i);
-		break;
+		rc = frame_read(wal, k, i, header + 16, &f, e);
+		if (rc == RC_NOTFOUND || (rc == RC_OK && !frame_follows(&f, sum, big)))
+			return synced_behind(wal, k, i, frames, header + 16, big, e);
+		if (rc != RC_OK)
+			return rc;
 	}
 	return RC_OK;
 }

@@ -55,7 +55,7 @@ bool fault_is_due(enum fault_call kind)
 	type __wrap_##name parameters;                                                             \
 	type __wrap_##name parameters                                                              \
 	{                                                                                          \
-		return fault_is_due(kind) ? failed : __real_##name arguments;                             \
+		return fault_is_due(kind) ? failed : __real_##name arguments;                      \
 	}
 
 int __real_open(const char *path, int flags, ...);

@@ -1,8 +1,8 @@
 /*
  * tests/unit/fault.h - system calls of mm that fail when a test says so
  *
- * The unit tests are linked with --wrap for the calls below (tests/CMakeLists.txt), so calls of mm's own
- * code come here first, those of libraries don't. Until a test arms it nothing changes.
+ * The unit tests are linked with --wrap for the calls below (tests/CMakeLists.txt), so calls of
+ * mm's own code come here first, those of libraries don't. Until a test arms it nothing changes.
  *
  * The usual loop fails the n-th call, for n = 1 … until the whole action needs fewer:
  *
@@ -21,16 +21,16 @@
 
 enum fault_call {
 	FAULT_OPEN = 1,
-	FAULT_READ = 2,    /* pread */
-	FAULT_WRITE = 4,   /* pwritev */
-	FAULT_SYNC = 8,    /* fdatasync, fsync, syncfs */
-	FAULT_CUT = 16,    /* ftruncate */
-	FAULT_NAME = 32,   /* rename, unlink, mkdir */
-	FAULT_STAT = 64,   /* fstat, statvfs */
-	FAULT_LIST = 128,  /* scandir */
-	FAULT_LOCK = 256,  /* flock */
+	FAULT_READ = 2,     /* pread */
+	FAULT_WRITE = 4,    /* pwritev */
+	FAULT_SYNC = 8,     /* fdatasync, fsync, syncfs */
+	FAULT_CUT = 16,     /* ftruncate */
+	FAULT_NAME = 32,    /* rename, unlink, mkdir */
+	FAULT_STAT = 64,    /* fstat, statvfs */
+	FAULT_LIST = 128,   /* scandir */
+	FAULT_LOCK = 256,   /* flock */
 	FAULT_MEMORY = 512, /* malloc, realloc: of what has a limit */
-	FAULT_PART = 1024, /* a call from one part of mm into another: fault_parts.c names them */
+	FAULT_PART = 1024,  /* a call from one part of mm into another: fault_parts.c names them */
 };
 
 #define FAULT_CHANGE (FAULT_OPEN | FAULT_WRITE | FAULT_SYNC | FAULT_CUT | FAULT_NAME)

@@ -552,7 +552,8 @@ static void test_master_key_files(void **state)
 	scratch_remove(&s);
 }
 
-/* --- what only the ring itself could have written -----------------------------------------------*/
+/* --- what only the ring itself could have written
+ * -----------------------------------------------*/
 
 /* A new ring's slots are taken from the last one down. */
 enum { ARCHIVE_SLOT = 256, LOT_SLOT = 255 };
@@ -602,13 +603,22 @@ static void test_senseless_slots(void **state)
 	} cases[] = {
 		{ "as it should be", { 900, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_OK },
 		{ "free", { 900, 0, KEY_FREE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_OK },
-		{ "the last kind", { 900, KEY_AUDIT, KEY_DESTROYED, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_OK },
-		{ "never written", { 900, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 0, RC_CORRUPT },
+		{ "the last kind",
+		  { 900, KEY_AUDIT, KEY_DESTROYED, 0, 0, 0, 0, 0, 0, 0 },
+		  9,
+		  RC_OK },
+		{ "never written",
+		  { 900, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 },
+		  0,
+		  RC_CORRUPT },
 		{ "no id", { 0, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_CORRUPT },
 		{ "no kind", { 900, 0, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_CORRUPT },
 		{ "no such kind", { 900, 7, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_CORRUPT },
 		{ "no such state", { 900, KEY_SPOOL, 3, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_CORRUPT },
-		{ "a key of another slot", { 1, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, RC_CORRUPT },
+		{ "a key of another slot",
+		  { 1, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 },
+		  9,
+		  RC_CORRUPT },
 	};
 
 	(void)state;
@@ -629,15 +639,17 @@ static void test_senseless_slots(void **state)
 			id = add_lot(&f, 5);
 			EXPECT(cases[i].name, id > 900);
 		} else {
-			EXPECT(cases[i].name, strstr(f.e.text, cases[i].info.id == 1
-			                                               ? "key 1 is in two slots"
-			                                               : "slot 3 of the key ring is bad"));
+			EXPECT(cases[i].name,
+			       strstr(f.e.text, cases[i].info.id == 1
+			                                ? "key 1 is in two slots"
+			                                : "slot 3 of the key ring is bad"));
 		}
 		end(&f);
 	}
 }
 
-/* Keys whose wrap is damaged, though the slot's sum holds; and a wrap by what is no archive's key. */
+/* Keys whose wrap is damaged, though the slot's sum holds; and a wrap by what is no archive's key.
+ */
 static void test_keys_that_do_not_unwrap(void **state)
 {
 	struct fixture f;
@@ -731,7 +743,8 @@ static void test_growth(void **state)
 	end(&f);
 }
 
-/* --- order of keys ------------------------------------------------------------------------------*/
+/* --- order of keys
+ * ------------------------------------------------------------------------------*/
 
 /* The newest is found although it lies in an older slot. */
 static void test_newest_of_a_kind(void **state)
@@ -847,7 +860,8 @@ static void test_each_stops_and_nothing_is_destroyed(void **state)
 	end(&f);
 }
 
-/* --- the replicas -------------------------------------------------------------------------------*/
+/* --- the replicas
+ * -------------------------------------------------------------------------------*/
 
 /* An older copy of replica A put back: B is right, and A is mended, for lots and for other keys. */
 static void test_older_copy(void **state)
@@ -935,7 +949,8 @@ static void test_headers(void **state)
 	end(&g);
 }
 
-/* --- calls that fail ----------------------------------------------------------------------------*/
+/* --- calls that fail
+ * ----------------------------------------------------------------------------*/
 
 /* What a ring that was opened says of these keys: as before, or as the change would have it. */
 static bool lives(struct fixture *f, uint64_t id)
@@ -945,8 +960,8 @@ static bool lives(struct fixture *f, uint64_t id)
 	return keyring_get(f->kr, id, key, &f->e) == RC_OK;
 }
 
-/* Every call that adding a key makes fails once, where the files grow and ids are reserved: no key is
- * reported, the ring goes on with all it had, and so does one that is opened anew. */
+/* Every call that adding a key makes fails once, where the files grow and ids are reserved: no key
+ * is reported, the ring goes on with all it had, and so does one that is opened anew. */
 static void test_add_fails(void **state)
 {
 	struct key_info want = { .kind = KEY_SPOOL, .object = 1 };
@@ -962,7 +977,8 @@ static void test_add_fails(void **state)
 
 		begin(&f);
 		forge_begin(&f, &g);
-		for (uint32_t i = 1; i < ARCHIVE_SLOT; i++) { /* no slot is free, no id is reserved */
+		for (uint32_t i = 1; i < ARCHIVE_SLOT;
+		     i++) { /* no slot is free, no id is reserved */
 			struct keyring_slot s = { .writes = 1,
 				                  .info = { .id = 4500 + i,
 				                            .kind = KEY_LOT,
