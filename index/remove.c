@@ -291,14 +291,14 @@ enum rc index_drop_dead(struct index *ix, struct err *e)
 	size_t count = shards_hold(ix, 0, true, &list);
 	enum rc rc = RC_OK;
 
-	for (size_t i = 0; rc == RC_OK && i < count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct shard *s = list[i];
 		struct key_info info;
 
-		rc = keyring_info(ix->kr, s->key_id, &info, e);
-		if (rc == RC_OK && info.state == KEY_LIVE)
+		rc = keyring_info(ix->kr, s->key_id, &info, e); /* only lots leave a tombstone */
+		if (rc == RC_OK)
 			continue;
-		if (rc != RC_OK && rc != RC_NOTFOUND)
+		if (rc != RC_NOTFOUND)
 			break;
 		forget_writer(ix, s);
 		rc = catalogue_drop(ix, s, e);

@@ -1,7 +1,11 @@
 #include "tests/unit/index/place.h"
 
+#include <errno.h>
+
 #include "index/shard.h"
 #include "store/vfs.h"
+#include "tests/unit/fault.h"
+#include "tests/unit/store/scratch.h"
 
 #define DOCS 120
 
@@ -422,6 +426,216 @@ static void test_large_texts(void **state)
 	free(body);
 }
 
+/* Every call of a removal fails once: an error, and after it the next one, of a process that starts
+ * anew, finishes the work: the same mail is found as if nothing had happened, the old key and file are
+ * gone, and no chunk has a word of what went. */
+static enum rc remove_whole(struct place *p)
+{
+	static const uint64_t lots[] = { 11 };
+	struct result r = { .dead_count = 0 };
+	enum rc rc = index_remove(p->ix, 1, lots, 1, is_lot_11, &r.asked, r.dead, 8, &r.dead_count,
+	                          &r.removed, &p->e);
+
+	if (rc == RC_OK)
+		rc = keyring_destroy(p->kr, r.dead, r.dead_count, &p->e);
+	return rc == RC_OK ? index_drop_dead(p->ix, &p->e) : rc;
+}
+
+#define FEW 6
+
+static void add_few(struct place *p)
+{
+	for (uint32_t i = 0; i < FEW; i++) {
+		char subject[40];
+		struct index_doc d;
+
+		snprintf(subject, sizeof(subject), "%s%u common", i % 3 == 1 ? "xqjpurged" : "kept", i);
+		d = place_doc(place_id(DAY0 + i, i), subject, "x");
+		d.lot = 10 + i % 3;
+		place_add(p, 1, &d);
+	}
+}
+
+static void removal_fails(struct place *made, unsigned calls)
+{
+	bool hit = true;
+	unsigned n;
+
+	for (n = 1; hit; n++) {
+		struct index_doc d = place_doc(place_id(DAY0 + 999, 999), "later mail", "x");
+		struct place p = *made;
+		enum rc rc;
+		char *old;
+
+		snprintf(p.dir, sizeof(p.dir), "%.40s-%u", made->dir, n);
+		scratch_copy(made->dir, p.dir);
+		place_open(&p);
+		old = shard_path(&p, 1, "shard");
+		d.lot = 12;
+		place_add(&p, 1, &d); /* in an open shard, and not yet committed */
+		fault_arm(calls, n, EIO, false);
+		rc = remove_whole(&p);
+		hit = fault_disarm();
+		assert_true(rc == RC_OK || (hit && rc == RC_IO));
+		place_reopen(&p);
+		if (place_count(&p, 1, "later") == 0) {
+			assert_int_equal(rc, RC_IO);
+			place_add(&p, 1, &d);
+		}
+		EXPECT_OK(remove_whole(&p), &p.e);
+		assert_int_equal(place_all(&p, 1), FEW * 2 / 3 + 1);
+		assert_int_equal(place_count(&p, 1, "common"), FEW * 2 / 3);
+		assert_int_equal(place_count(&p, 1, "xqjpurged1"), 0);
+		assert_int_equal(place_count(&p, 1, "later"), 1);
+		assert_false(file_exists(old));
+		free(old);
+		place_close(&p);
+		scratch_remove_path(p.dir);
+	}
+	assert_true(n > 10);
+}
+
+static void test_removal_fails(void **state)
+{
+	struct place *p = *state;
+
+	add_few(p);
+	place_seal(p);
+	place_close(p);
+	removal_fails(p, FAULT_OPEN | FAULT_SYNC | FAULT_NAME | FAULT_CUT);
+	removal_fails(p, FAULT_PART);
+	place_open(p);
+}
+
+/* Only the shards with mail of a lot's day are opened. */
+static void test_lots_of_days(void **state)
+{
+	struct place *p = *state;
+	struct result r = { .dead_count = 0 };
+	uint64_t lots[3];
+
+	for (int day = 0; day < 3; day++) {
+		EXPECT_OK(keyring_lot(p->kr, 1, 20454 + day, 0, &lots[day], &p->e), &p->e);
+		for (uint32_t i = 0; i < 2; i++) {
+			struct index_doc d = place_doc(
+			        place_id(DAY0 + day * INT64_C(86400000) + i, i), "word", "x");
+
+			d.lot = i ? lots[day] : 99; /* and one of a lot that nobody asks for */
+			place_add(p, 1, &d);
+		}
+		place_seal(p);
+	}
+	EXPECT_OK(index_remove(p->ix, 1, lots + 2, 1, is_lot_11, &r.asked, r.dead, 8, &r.dead_count,
+	                       &r.removed, &p->e),
+	          &p->e);
+	assert_int_equal(r.asked, 2);
+	EXPECT_OK(index_remove(p->ix, 1, lots + 1, 2, is_lot_11, &r.asked, r.dead, 8, &r.dead_count,
+	                       &r.removed, &p->e),
+	          &p->e);
+	assert_int_equal(r.asked, 2 + 4);
+	lots[1] = lots[2];
+	lots[2] = lots[0];
+	EXPECT_OK(index_remove(p->ix, 1, lots, 2, is_lot_11, &r.asked, r.dead, 8, &r.dead_count,
+	                       &r.removed, &p->e),
+	          &p->e);
+	assert_int_equal(r.asked, 6 + 4);
+	EXPECT_OK(index_remove(p->ix, 1, lots + 1, 2, is_lot_11, &r.asked, r.dead, 8, &r.dead_count,
+	                       &r.removed, &p->e),
+	          &p->e);
+	assert_int_equal(r.asked, 10 + 4);
+	EXPECT_OK(index_remove(p->ix, 1, lots, 1, is_lot_11, &r.asked, r.dead, 8, &r.dead_count,
+	                       &r.removed, &p->e),
+	          &p->e);
+	assert_int_equal(r.asked, 14 + 2);
+}
+
+/* A shard that was begun and has nothing. */
+static void test_empty_shard(void **state)
+{
+	struct place *p = *state;
+	struct index_doc d = place_doc(place_id(DAY0, 1), "gone", "x");
+	struct result r;
+
+	place_add(p, 1, &d);
+	index_rollback(p->ix);
+	r = remove_lot_11(p);
+	assert_int_equal(r.asked, 0);
+	assert_int_equal(r.dead_count, 0);
+	place_add(p, 1, &d);
+	place_commit(p);
+	assert_int_equal(place_count(p, 1, "gone"), 1);
+}
+
+/* A shard that can't be read, and one with a row that can't be: nothing is removed by guess. */
+static void test_damaged_shard(void **state)
+{
+	struct place *p = *state;
+	static const uint64_t lots[] = { 11 };
+	struct result r = { .dead_count = 0 };
+	char *path = shard_path(p, 1, "db");
+	uint8_t key[KEY_BYTES];
+	struct conn *c;
+	struct file *f;
+
+	add_docs(p, false);
+	shard_key(p, 1, key);
+	place_close(p);
+	EXPECT_OK(keyring_open(&p->kr, p->dir, place_master, &p->e), &p->e);
+	EXPECT_OK(conn_open(&c, path, key, false, DB_WRITE, &p->e), &p->e);
+	EXPECT_OK(db_exec(conn_db(c), "UPDATE message SET id = x'0102' WHERE lot = 11", &p->e), &p->e);
+	conn_close(&c);
+	keyring_close(&p->kr);
+	place_open(p);
+	assert_int_equal(index_remove(p->ix, 1, lots, 1, is_lot_11, &r.asked, r.dead, 8,
+	                              &r.dead_count, &r.removed, &p->e),
+	                 RC_CORRUPT);
+	assert_non_null(strstr(p->e.text, "a row without an id"));
+	assert_int_equal(r.removed, 0);
+	place_close(p);
+	EXPECT_OK(file_open(&f, path, FILE_WRITE, &p->e), &p->e);
+	EXPECT_OK(file_write_at(f, slice_str("xxxx"), 100, &p->e), &p->e);
+	file_close(&f);
+	place_open(p);
+	assert_int_equal(index_remove(p->ix, 1, lots, 1, is_lot_11, &r.asked, r.dead, 8,
+	                              &r.dead_count, &r.removed, &p->e),
+	                 RC_CORRUPT);
+	assert_non_null(strstr(p->e.text, "is damaged: reindex"));
+	assert_int_equal(r.removed, 0);
+	free(path);
+}
+
+/* Dead shards that the caller has no room for are told of by its next call. */
+static void test_room_for_the_dead(void **state)
+{
+	struct place *p = *state;
+	struct result r = { .dead_count = 0 };
+	uint64_t first[8];
+	uint64_t lots[] = { 11 };
+
+	place_close(p);
+	p->opt.shard_messages = 30;
+	place_open(p);
+	add_docs(p, false);
+	place_seal(p); /* four shards, and all lose messages */
+	r = remove_lot_11(p);
+	assert_int_equal(r.dead_count, 4);
+	for (size_t room = 0; room < 4; room++) {
+		size_t count;
+
+		assert_int_equal(index_remove(p->ix, 1, lots, 1, is_lot_11, &r.asked, first, room,
+		                              &count, &r.removed, &p->e),
+		                 RC_LIMIT);
+		assert_int_equal(count, room);
+		assert_int_equal(r.removed, 0);
+	}
+	destroy(p, &r);
+	assert_int_equal(index_reset(p->ix, 1, r.dead, 3, &r.dead_count, &p->e), RC_LIMIT);
+	assert_int_equal(r.dead_count, 3);
+	destroy(p, &r);
+	EXPECT_OK(index_reset(p->ix, 1, r.dead, 3, &r.dead_count, &p->e), &p->e);
+	assert_int_equal(r.dead_count, 1);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
 
 int main(void)
@@ -436,6 +650,11 @@ int main(void)
 		CASE(test_view_outlives_removal),
 		CASE(test_room_and_reset),
 		CASE(test_large_texts),
+		CASE(test_removal_fails),
+		CASE(test_lots_of_days),
+		CASE(test_empty_shard),
+		CASE(test_damaged_shard),
+		CASE(test_room_for_the_dead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
