@@ -112,3 +112,17 @@ void *__wrap_mem_resize(void *old, size_t bytes)
 		abort();
 	return p;
 }
+
+static int64_t ahead_ms;
+
+void fault_later(int64_t ms)
+{
+	ahead_ms = ms;
+}
+
+int64_t __real_clock_mono_ms(void);
+int64_t __wrap_clock_mono_ms(void);
+int64_t __wrap_clock_mono_ms(void)
+{
+	return __real_clock_mono_ms() + ahead_ms;
+}

@@ -18,6 +18,7 @@
 #define MM_TESTS_UNIT_FAULT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum fault_call {
 	FAULT_OPEN = 1,
@@ -40,6 +41,9 @@ enum fault_call {
 void fault_arm(unsigned calls, unsigned n, int error, bool on);
 /* Ends it; whether a call was failed. */
 bool fault_disarm(void);
+
+/* From now on the monotonic clock says so much more than the system's. */
+void fault_later(int64_t ms);
 
 /* For the wrappers: counts a call; true, with errno set, when it is to fail. */
 bool fault_is_due(enum fault_call kind);

@@ -2,10 +2,12 @@
  * restart */
 #include "retention/clockguard.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 #include "base/clock.h"
 #include "store/crypt.h"
+#include "tests/unit/fault.h"
 #include "tests/unit/store/scratch.h"
 
 #ifdef MM_TEST
@@ -49,13 +51,15 @@ static void start_again(int64_t ahead_ms, int64_t entry_ms)
 static void test_a_jump_while_running(void **state)
 {
 	static const int64_t jumps[] = { 365 * DAY_MS, 2 * HOUR_MS, -2 * HOUR_MS, -365 * DAY_MS };
+	struct err e;
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(jumps); i++) {
 		start_again(0, 0);
 		assert_int_equal(check(1), RC_OK);
 		set_clock(jumps[i]);
-		assert_int_equal(check(1), RC_DENIED);
+		assert_int_equal(clockguard_check(control, 1, &e), RC_DENIED);
+		assert_non_null(strstr(e.text, "the clock jumped"));
 		set_clock(0); /* back again: it is no better for that */
 		assert_int_equal(check(1), RC_DENIED);
 	}
@@ -94,6 +98,100 @@ static void test_more_days_than_have_passed(void **state)
 	assert_int_equal(check(2), RC_DENIED);
 }
 
+static int64_t last_sweep(void)
+{
+	struct err e;
+	int64_t ms;
+
+	EXPECT_OK(clockguard_last_sweep(control, &ms, &e), &e);
+	return ms;
+}
+
+/* Both clocks go on by so much. */
+static void wait_for(int64_t ms)
+{
+	static int64_t all;
+
+	all += ms;
+	set_clock(all);
+	fault_later(all);
+}
+
+/* A suspicion ends when both clocks have gone the same way for 36 hours. */
+static void test_trusted_again(void **state)
+{
+	struct err e;
+
+	(void)state;
+	start_again(0, 0);
+	set_clock(2 * HOUR_MS);
+	EXPECT_OK(clockguard_tick(control, &e), &e);
+	set_clock(0);
+	EXPECT_OK(clockguard_tick(control, &e), &e);
+	assert_int_equal(check(1), RC_DENIED);
+	for (int hour = 0; hour < 35; hour++) {
+		wait_for(HOUR_MS);
+		assert_int_equal(check(1), RC_DENIED);
+	}
+	wait_for(HOUR_MS);
+	EXPECT_OK(clockguard_check(control, 1, &e), &e);
+	EXPECT_OK(clockguard_check(control, 2, &e), &e); /* a day and a half later */
+	/* With no suspicion it goes on as before. */
+	wait_for(HOUR_MS);
+	EXPECT_OK(clockguard_check(control, 1, &e), &e);
+	fault_later(0);
+	set_clock(0);
+}
+
+static void test_last_sweep(void **state)
+{
+	struct err e;
+
+	(void)state;
+	start_again(0, 0);
+	set_clock(5 * HOUR_MS);
+	EXPECT_OK(clockguard_swept(control, &e), &e);
+	set_clock(0);
+	assert_true(last_sweep() > clock_now_ms() + 4 * HOUR_MS);
+	EXPECT_OK(db_exec(control, "DELETE FROM sweep_state", &e), &e);
+	assert_true(last_sweep() <= clock_now_ms());
+}
+
+/* What the database doesn't tell is no permission. */
+static void test_database_fails(void **state)
+{
+	bool hit = true;
+	struct err e;
+	unsigned n;
+
+	(void)state;
+	for (n = 1; hit; n++) {
+		enum rc rc;
+
+		start_again(0, 0);
+		fault_later(37 * HOUR_MS); /* so that all is asked */
+		set_clock(37 * HOUR_MS);
+		fault_arm(FAULT_PART, n, EIO, false);
+		rc = clockguard_check(control, 1, &e);
+		hit = fault_disarm();
+		assert_int_equal(rc, hit ? RC_IO : RC_OK);
+		fault_later(0);
+	}
+	assert_true(n > 5);
+	for (n = 1, hit = true; hit; n++) {
+		enum rc rc;
+
+		start_again(0, 0);
+		EXPECT_OK(db_exec(control, "DELETE FROM sweep_state", &e), &e);
+		fault_arm(FAULT_PART, n, EIO, false);
+		rc = clockguard_start(control, clock_now_ms() - 40 * HOUR_MS, &e);
+		hit = fault_disarm();
+		assert_int_equal(rc, hit ? RC_IO : RC_OK);
+		assert_true(hit || check(1) == RC_DENIED);
+	}
+	assert_true(n > 5);
+}
+
 static int start(void **state)
 {
 	static const uint8_t key[KEY_BYTES] = { 4 };
@@ -129,6 +227,9 @@ int main(void)
 		cmocka_unit_test(test_a_jump_over_a_restart),
 		cmocka_unit_test(test_behind_the_last_sweep),
 		cmocka_unit_test(test_more_days_than_have_passed),
+		cmocka_unit_test(test_trusted_again),
+		cmocka_unit_test(test_last_sweep),
+		cmocka_unit_test(test_database_fails),
 	};
 
 	return cmocka_run_group_tests(tests, start, end);
