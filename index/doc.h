@@ -9,8 +9,10 @@
 
 #include "base/id.h"
 
-/* The order is that of the FTS5 columns; it is part of the shard format. */
+/* The order is that of the FTS5 columns; it is part of the shard format. A word in the first column costs
+ * no mark of the column, so it is the one with most words. */
 enum doc_field {
+	DOC_BODY,          /* plain and HTML text parts, inline message/rfc822 too */
 	DOC_SUBJECT,
 	DOC_FROM,          /* From and Sender: display names and addresses */
 	DOC_TO,
@@ -18,7 +20,6 @@ enum doc_field {
 	DOC_BCC,
 	DOC_ENVELOPE_FROM,
 	DOC_ENVELOPE_TO,   /* as received, and after ReplaceRecipient */
-	DOC_BODY,          /* plain and HTML text parts, inline message/rfc822 too */
 	DOC_FILENAME,
 	DOC_ATTACHMENT,    /* text of attachments: text parts now, office and PDF later */
 	DOC_HEADERS,       /* Message-ID, In-Reply-To, References, List-Id, X-Mailer: tokens only */

@@ -14,7 +14,7 @@
 #define SQL_BYTES (16u << 20)
 #define MOST_MS   ((INT64_C(1) << 42) - 1) /* what an id can tell */
 
-enum kind { PLAN_ALL, PLAN_NONE, PLAN_WORDS, PLAN_ROW, PLAN_AND, PLAN_OR, PLAN_NOT };
+enum kind { PLAN_ALL, PLAN_NONE, PLAN_WORDS, PLAN_ROW, PLAN_PLACE, PLAN_AND, PLAN_OR, PLAN_NOT };
 
 struct parameter {
 	enum { PARAMETER_INT, PARAMETER_TEXT, PARAMETER_BLOB } kind;
@@ -22,8 +22,9 @@ struct parameter {
 	struct slice bytes;
 };
 
-/* PLAN_WORDS: `text` is an FTS5 expression. PLAN_ROW: SQL, where @ stands for the row id, ? for the
- * next of `parameter` and ! for the same again. */
+/* PLAN_WORDS: `text` is an FTS5 expression. PLAN_ROW: SQL, where ? stands for the next of
+ * `parameter` and ! for the same again. PLAN_PLACE: places from the first parameter to before the
+ * second. */
 struct node {
 	enum kind kind;
 	struct slice text;
@@ -87,7 +88,7 @@ static struct node *leaf_received(struct match_plan *p, const struct match *m)
 
 	if (low >= m->high || low > MOST_MS)
 		return node_new(p, PLAN_NONE);
-	n = row(p, "(@ >= ? AND @ < ?)");
+	n = node_new(p, PLAN_PLACE);
 	id = id_floor(low);
 	parameter_int(n, 0, id_rowid(&id));
 	id = id_floor(MIN_OF(m->high, MOST_MS));
@@ -114,7 +115,7 @@ static struct node *leaf_id(struct match_plan *p, const struct match *m)
 
 	if (!id_parse(&id, m->text))
 		return node_new(p, PLAN_NONE);
-	n = row(p, "(@ >= ? AND @ <= ? AND m.id = ?)");
+	n = row(p, "(m.at >= ? AND m.at <= ? AND m.id = ?)");
 	parameter_int(n, 0, shard_lowest_place(&id));
 	parameter_int(n, 1, shard_highest_place(&id));
 	parameter_blob(p, n, 2, id.b, ID_BYTES);
@@ -476,6 +477,7 @@ struct sql {
 	unsigned tables;
 	const struct parameter **bound;
 	unsigned count;
+	bool ordered;              /* the shard's numbers are in the order of places */
 	const struct node *driver; /* the words that the FTS5 table itself runs, or NULL */
 	enum rc rc;
 };
@@ -494,22 +496,41 @@ static void put_parameter(struct sql *s, struct buf *b, const struct parameter *
 		s->rc = buf_addf(b, "?%u", s->count);
 }
 
-static void put_row(struct sql *s, struct buf *b, const struct node *n, const char *rowid)
+static void put_row(struct sql *s, struct buf *b, const struct node *n)
 {
 	unsigned used = 0;
 
 	for (size_t i = 0; i < n->text.len && s->rc == RC_OK; i++) {
 		uint8_t c = n->text.at[i];
 
-		if (c == '@')
-			put(s, b, rowid);
-		else if (c == '?')
+		if (c == '?')
 			put_parameter(s, b, &n->parameter[used++]);
 		else if (c == '!')
 			s->rc = buf_addf(b, "?%u", s->count);
 		else
 			s->rc = buf_add_byte(b, c);
 	}
+}
+
+static void put_bound(struct sql *s, struct buf *b, const struct parameter *x)
+{
+	put(s, b, "ifnull((SELECT n FROM message WHERE at >= ");
+	put_parameter(s, b, x);
+	put(s, b, " ORDER BY at LIMIT 1), 9223372036854775807)");
+}
+
+/* Numbers are what FTS5 can stop at. */
+static void put_places(struct sql *s, struct buf *b, const struct node *n, const char *rowid)
+{
+	put(s, b, "(");
+	put(s, b, s->ordered ? rowid : "m.at");
+	put(s, b, " >= ");
+	(s->ordered ? put_bound : put_parameter)(s, b, &n->parameter[0]);
+	put(s, b, " AND ");
+	put(s, b, s->ordered ? rowid : "m.at");
+	put(s, b, " < ");
+	(s->ordered ? put_bound : put_parameter)(s, b, &n->parameter[1]);
+	put(s, b, ")");
 }
 
 static struct parameter words_parameter(const struct node *n)
@@ -576,11 +597,11 @@ static void put_table(struct sql *s, struct buf *b, struct node *n, const char *
 	unsigned number;
 
 	buf_init(&inner, SQL_BYTES);
-	put_branch(s, &inner, n, "m.at", 0);
+	put_branch(s, &inner, n, "m.n", 0);
 	number = ++s->tables;
 	if (s->rc == RC_OK)
 		s->rc = buf_addf(&s->with,
-		                 "%st%u(at) AS MATERIALIZED (SELECT m.at FROM message m WHERE ",
+		                 "%st%u(n) AS MATERIALIZED (SELECT m.n FROM message m WHERE ",
 		                 s->with.len ? ", " : "WITH ", number);
 	if (s->rc == RC_OK)
 		s->rc = buf_add(&s->with, buf_slice(&inner));
@@ -588,7 +609,7 @@ static void put_table(struct sql *s, struct buf *b, struct node *n, const char *
 	buf_free(&inner);
 	put(s, b, rowid);
 	if (s->rc == RC_OK)
-		s->rc = buf_addf(b, " IN (SELECT at FROM t%u)", number);
+		s->rc = buf_addf(b, " IN (SELECT n FROM t%u)", number);
 }
 
 static void put_node(struct sql *s, struct buf *b, struct node *n, const char *rowid,
@@ -605,7 +626,10 @@ static void put_node(struct sql *s, struct buf *b, struct node *n, const char *r
 		put_words(s, b, n, rowid);
 		break;
 	case PLAN_ROW:
-		put_row(s, b, n, rowid);
+		put_row(s, b, n);
+		break;
+	case PLAN_PLACE:
+		put_places(s, b, n, rowid);
 		break;
 	default:
 		if (depth > SQL_DEPTH)
@@ -615,19 +639,18 @@ static void put_node(struct sql *s, struct buf *b, struct node *n, const char *r
 	}
 }
 
-static bool needs_row(const struct node *n)
+static bool needs_row(const struct sql *s, const struct node *n)
 {
-	if (n->kind == PLAN_ROW)
-		return slice_find(n->text, slice_str("m.")) != SIZE_MAX ||
-		       slice_find(n->text, slice_str("mm_")) != SIZE_MAX;
+	if (n->kind == PLAN_ROW || (n->kind == PLAN_PLACE && !s->ordered))
+		return true;
 	for (const struct node *c = n->child; c; c = c->next)
-		if (needs_row(c))
+		if (needs_row(s, c))
 			return true;
 	return false;
 }
 
-/* FROM and WHERE. `row`: columns of `message` are wanted. */
-static void put_from(struct sql *s, struct match_plan *p, bool row)
+/* FROM and WHERE. `row`: columns of `message` are wanted. `drive`: words may drive. */
+static void put_from(struct sql *s, struct match_plan *p, bool row, bool drive)
 {
 	struct node *root = p->root;
 	struct node *words = root->kind == PLAN_AND ? root->child : root;
@@ -635,17 +658,18 @@ static void put_from(struct sql *s, struct match_plan *p, bool row)
 
 	while (words && words->kind != PLAN_WORDS)
 		words = root->kind == PLAN_AND ? words->next : NULL;
-	if (!words) {
+	if (!words || !drive) {
 		put(s, &s->text, " FROM message m WHERE ");
-		put_node(s, &s->text, root, "m.at", 0);
+		/* The plus: not row by row of what is found, but along the places. */
+		put_node(s, &s->text, root, drive ? "m.n" : "+m.n", 0);
 		return;
 	}
 	for (struct node *n = root->kind == PLAN_AND ? root->child : NULL; n; n = n->next)
-		join = join || (n != words && needs_row(n));
+		join = join || (n != words && needs_row(s, n));
 	s->driver = words;
 	put(s, &s->text, " FROM fts");
 	if (join)
-		put(s, &s->text, " CROSS JOIN message m ON m.at = fts.rowid");
+		put(s, &s->text, " CROSS JOIN message m ON m.n = fts.rowid");
 	put(s, &s->text, " WHERE fts MATCH ");
 	words->parameter[0] = words_parameter(words);
 	put_parameter(s, &s->text, &words->parameter[0]);
@@ -656,7 +680,7 @@ static void put_from(struct sql *s, struct match_plan *p, bool row)
 		/* The plus keeps SQLite from looking rows up by it, for which it would run the
 		 * MATCH anew or not at all; a range of receipt alone is what FTS5 itself can stop
 		 * at. */
-		put_node(s, &s->text, n, n->kind == PLAN_ROW ? "fts.rowid" : "+fts.rowid", 1);
+		put_node(s, &s->text, n, n->kind == PLAN_PLACE ? "fts.rowid" : "+fts.rowid", 1);
 	}
 }
 
@@ -677,22 +701,16 @@ static const char *key_of(enum index_sort sort, bool driven)
 	}
 }
 
-static const char *order_of(enum index_sort sort)
+static void put_order(struct sql *s, enum index_sort sort)
 {
-	switch (sort) {
-	case SORT_RECEIVED_UP:
-		return " ORDER BY 1";
-	case SORT_SENT_DOWN:
-	case SORT_BYTES_DOWN:
-		return " ORDER BY 2 DESC, 1 DESC";
-	case SORT_SENT_UP:
-	case SORT_BYTES_UP:
-		return " ORDER BY 2, 1";
-	case SORT_RANK:
-		return " ORDER BY 2, 1 DESC";
-	default:
-		return " ORDER BY 1 DESC";
-	}
+	bool up = sort == SORT_RECEIVED_UP || sort == SORT_SENT_UP || sort == SORT_BYTES_UP;
+	bool key = sort != SORT_RECEIVED_UP && sort != SORT_RECEIVED_DOWN;
+
+	put(s, &s->text, " ORDER BY ");
+	if (key)
+		put(s, &s->text, up || sort == SORT_RANK ? "2, " : "2 DESC, ");
+	put(s, &s->text, s->ordered ? "1" : "m.at");
+	put(s, &s->text, up ? "" : " DESC");
 }
 
 int match_order(enum index_sort sort, int64_t key_a, int64_t at_a, int64_t key_b, int64_t at_b)
@@ -712,9 +730,9 @@ int match_order(enum index_sort sort, int64_t key_a, int64_t at_a, int64_t key_b
 	}
 }
 
-static void sql_begin(struct sql *s)
+static void sql_begin(struct sql *s, bool ordered)
 {
-	*s = (struct sql) { .rc = RC_OK };
+	*s = (struct sql) { .ordered = ordered, .rc = RC_OK };
 	buf_init(&s->with, SQL_BYTES);
 	buf_init(&s->text, SQL_BYTES);
 }
@@ -754,15 +772,18 @@ static enum rc sql_prepare(struct sql *s, struct db *db, struct stmt **out, stru
 	return rc;
 }
 
-enum rc match_plan_count(struct match_plan *p, struct db *db, struct stmt **out, struct err *e)
+enum rc match_plan_count(struct match_plan *p, struct conn *c, struct stmt **out, struct err *e)
 {
 	struct sql s;
-	enum rc rc;
+	bool ordered;
+	enum rc rc = conn_ordered(c, &ordered, e);
 
-	sql_begin(&s);
+	if (rc != RC_OK)
+		return rc;
+	sql_begin(&s, ordered);
 	put(&s, &s.text, " SELECT count(*)");
-	put_from(&s, p, false);
-	rc = sql_prepare(&s, db, out, e);
+	put_from(&s, p, false, true);
+	rc = sql_prepare(&s, conn_db(c), out, e);
 	sql_end(&s);
 	return rc;
 }
@@ -770,32 +791,36 @@ enum rc match_plan_count(struct match_plan *p, struct db *db, struct stmt **out,
 /* The select list needs to know what drives, and that is decided while FROM is written. */
 static void put_select(struct sql *s, struct match_plan *p, enum index_sort sort)
 {
-	bool row = sort != SORT_RECEIVED_DOWN && sort != SORT_RECEIVED_UP && sort != SORT_RANK;
+	bool received = sort == SORT_RECEIVED_DOWN || sort == SORT_RECEIVED_UP;
+	bool row = !s->ordered || (!received && sort != SORT_RANK);
 	struct buf from;
 
-	put_from(s, p, row);
+	put_from(s, p, row, s->ordered || !received);
 	from = s->text;
 	buf_init(&s->text, SQL_BYTES);
-	put(s, &s->text, s->driver ? " SELECT fts.rowid, " : " SELECT m.at, ");
+	put(s, &s->text, s->driver ? " SELECT fts.rowid, " : " SELECT m.n, ");
 	put(s, &s->text, key_of(sort, s->driver != NULL));
 	if (s->rc == RC_OK)
 		s->rc = buf_add(&s->text, buf_slice(&from));
 	buf_free(&from);
-	put(s, &s->text, order_of(sort));
+	put_order(s, sort);
 }
 
-enum rc match_plan_select(struct match_plan *p, struct db *db, enum index_sort sort, uint64_t limit,
-                          struct stmt **out, struct err *e)
+enum rc match_plan_select(struct match_plan *p, struct conn *c, enum index_sort sort,
+                          uint64_t limit, struct stmt **out, struct err *e)
 {
 	struct sql s;
-	enum rc rc;
+	bool ordered;
+	enum rc rc = conn_ordered(c, &ordered, e);
 
-	sql_begin(&s);
+	if (rc != RC_OK)
+		return rc;
+	sql_begin(&s, ordered);
 	put_select(&s, p, sort);
 	if (limit && s.rc == RC_OK)
 		s.rc = buf_addf(&s.text, " LIMIT %llu",
 		                (unsigned long long)MIN_OF(limit, (uint64_t)INT64_MAX));
-	rc = sql_prepare(&s, db, out, e);
+	rc = sql_prepare(&s, conn_db(c), out, e);
 	sql_end(&s);
 	return rc;
 }
@@ -818,7 +843,7 @@ enum rc match_plan_explain(struct match_plan *p, struct buf *out)
 	struct sql s;
 	enum rc rc;
 
-	sql_begin(&s);
+	sql_begin(&s, true);
 	put_select(&s, p, SORT_RECEIVED_DOWN);
 	rc = s.rc;
 	if (rc == RC_OK)

@@ -3,7 +3,7 @@
  *
  * Subtrees of words alone become one FTS5 expression; everything else is SQL over `message`, with
  * FTS5 expressions as sub-selects. Where words stand at the top of an AND they drive the query, so hits
- * come newest first without a sort. User text is in tokens and parameters only.
+ * come newest first without a sort; in a shard whose numbers are not in order the places do. User text is in tokens and parameters only.
  */
 #ifndef MM_INDEX_MATCH_SQL_H
 #define MM_INDEX_MATCH_SQL_H
@@ -14,6 +14,7 @@
 
 #define MATCH_LEAVES 4096 /* conditions in a query; SQLite's own limits are behind it */
 
+struct conn;
 struct match_plan;
 
 /* RC_LIMIT: too many conditions, or nested deeper than LIMIT_QUERY_DEPTH. */
@@ -21,10 +22,10 @@ enum rc  match_plan_make(struct match_plan **out, const struct match *m, struct 
 void     match_plan_free(struct match_plan **p);
 bool     match_plan_is_none(const struct match_plan *p); /* no message can match */
 /* "SELECT count(*)". */
-enum rc  match_plan_count(struct match_plan *p, struct db *db, struct stmt **out,
+enum rc  match_plan_count(struct match_plan *p, struct conn *c, struct stmt **out,
                           struct err *e) MUST_USE;
-/* "SELECT at, key" in order of (key, at); limit 0: none. See match_order. */
-enum rc  match_plan_select(struct match_plan *p, struct db *db, enum index_sort sort, uint64_t limit,
+/* "SELECT n, key" in order of (key, place); limit 0: none. See match_order. */
+enum rc  match_plan_select(struct match_plan *p, struct conn *c, enum index_sort sort, uint64_t limit,
                            struct stmt **out, struct err *e) MUST_USE;
 /* Below 0: the row (key a, at a) comes before (key b, at b). */
 int      match_order(enum index_sort sort, int64_t key_a, int64_t at_a, int64_t key_b, int64_t at_b);

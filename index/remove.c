@@ -47,7 +47,7 @@ static enum rc select_gone(struct conn *c, index_gone gone, void *arg, struct se
 {
 	struct stmt *s;
 	struct message_id id;
-	enum rc rc = db_prepare(conn_db(c), &s, "SELECT at, id, lot FROM message ORDER BY at", e);
+	enum rc rc = db_prepare(conn_db(c), &s, "SELECT n, id, lot FROM message ORDER BY n", e);
 
 	if (rc != RC_OK)
 		return rc;

@@ -6,15 +6,16 @@
 #include "index/token.h"
 
 const char *const shard_columns[DOC_FIELDS] = {
-	"subject",     "from", "to",       "cc",         "bcc",     "envelope_from",
-	"envelope_to", "body", "filename", "attachment", "headers",
+	"body",          "subject",     "from",     "to",         "cc",      "bcc",
+	"envelope_from", "envelope_to", "filename", "attachment", "headers",
 };
 
 /* The second index spares conditions and sorts that need no text the reading of whole rows. */
 static const char schema[] =
         "CREATE TABLE meta(name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;"
         "CREATE TABLE message("
-        "at INTEGER PRIMARY KEY, id BLOB NOT NULL, lot INTEGER NOT NULL, sent_ms INTEGER,"
+        "n INTEGER PRIMARY KEY, at INTEGER NOT NULL UNIQUE, id BLOB NOT NULL,"
+        "lot INTEGER NOT NULL, sent_ms INTEGER,"
         "bytes INTEGER NOT NULL, flags INTEGER NOT NULL, sha256 BLOB NOT NULL,"
         "subject TEXT NOT NULL, \"from\" TEXT NOT NULL, \"to\" TEXT NOT NULL, cc TEXT NOT NULL,"
         "bcc TEXT NOT NULL, envelope_from TEXT NOT NULL, envelope_to TEXT NOT NULL,"
@@ -22,8 +23,8 @@ static const char schema[] =
         "ip TEXT NOT NULL, problem TEXT NOT NULL) STRICT;"
         "CREATE INDEX message_msgid ON message(message_id COLLATE NOCASE);"
         "CREATE INDEX message_facts ON message(sent_ms, bytes, flags, lot);"
-        "CREATE VIRTUAL TABLE fts USING fts5(subject, \"from\", \"to\", cc, bcc, envelope_from,"
-        "envelope_to, body, filename, attachment, headers, content='', tokenize='mm',"
+        "CREATE VIRTUAL TABLE fts USING fts5(body, subject, \"from\", \"to\", cc, bcc,"
+        "envelope_from, envelope_to, filename, attachment, headers, content='', tokenize='mm',"
         "detail=full);"
         "INSERT INTO fts(fts, rank) VALUES('hashsize', 8388608);";
 
@@ -32,6 +33,8 @@ struct conn {
 	struct fts *fts;
 	struct stmt *find;
 	struct stmt *row;
+	struct stmt *place;
+	struct stmt *later;
 	struct stmt *add_row;
 	struct stmt *add_words;
 };
@@ -87,7 +90,7 @@ static enum rc create_tables(struct conn *c, const struct shard_meta *meta, stru
 		{ "format", SHARD_FORMAT },          { "tokenizer", TOKENIZER_VERSION },
 		{ "unicode", unicode_version() },    { "archive", meta->archive },
 		{ "number", (int64_t)meta->number }, { "replaces", (int64_t)meta->replaces },
-		{ "created_ms", meta->created_ms },
+		{ "created_ms", meta->created_ms },  { "ordered", 1 },
 	};
 	enum rc rc = db_begin(c->db, e);
 
@@ -174,6 +177,8 @@ void conn_close(struct conn **c)
 		return;
 	stmt_free(&(*c)->find);
 	stmt_free(&(*c)->row);
+	stmt_free(&(*c)->place);
+	stmt_free(&(*c)->later);
 	stmt_free(&(*c)->add_row);
 	stmt_free(&(*c)->add_words);
 	db_close(&(*c)->db);
@@ -208,6 +213,20 @@ enum rc conn_meta(struct conn *c, struct shard_meta *out, struct err *e)
 	out->number = (uint64_t)number;
 	out->replaces = (uint64_t)replaces;
 	return rc;
+}
+
+enum rc conn_ordered(struct conn *c, bool *ordered, struct err *e)
+{
+	int64_t value = 0;
+	enum rc rc = meta_get(c, "ordered", &value, e);
+
+	*ordered = value != 0;
+	return rc;
+}
+
+enum rc conn_set_unordered(struct conn *c, struct err *e)
+{
+	return db_exec(c->db, "UPDATE meta SET value = 0 WHERE name = 'ordered'", e);
 }
 
 enum rc conn_stats(struct conn *c, struct shard_stats *out, struct err *e)
@@ -308,8 +327,8 @@ static enum rc add_row(struct conn *c, const struct index_doc *d, int64_t at, st
 		                                DOC_CC,          DOC_BCC,     DOC_ENVELOPE_FROM,
 		                                DOC_ENVELOPE_TO, DOC_FILENAME };
 	enum rc rc = prepare_once(c, &c->add_row,
-	                          "INSERT INTO message VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-	                          "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+	                          "INSERT INTO message VALUES(NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7,"
+	                          "?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
 	                          e);
 	struct stmt *s = c->add_row;
 	int column = 8;
@@ -335,21 +354,36 @@ static enum rc add_row(struct conn *c, const struct index_doc *d, int64_t at, st
 	return stmt_run(s, e);
 }
 
-static enum rc add_words(struct conn *c, int64_t at, const struct slice field[DOC_FIELDS],
+static enum rc add_words(struct conn *c, int64_t n, const struct slice field[DOC_FIELDS],
                          struct err *e)
 {
 	enum rc rc = prepare_once(c, &c->add_words,
-	                          "INSERT INTO fts(rowid, subject, \"from\", \"to\", cc, bcc,"
-	                          "envelope_from, envelope_to, body, filename, attachment, headers)"
+	                          "INSERT INTO fts(rowid, body, subject, \"from\", \"to\", cc, bcc,"
+	                          "envelope_from, envelope_to, filename, attachment, headers)"
 	                          "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
 	                          e);
 
 	if (rc != RC_OK)
 		return rc;
-	stmt_bind_int(c->add_words, 1, at);
+	stmt_bind_int(c->add_words, 1, n);
 	for (int f = 0; f < DOC_FIELDS; f++)
 		bind_text(c->add_words, f + 2, field[f]);
 	return stmt_run(c->add_words, e);
+}
+
+/* Numbers follow the places as long as no row comes in before one that is there. */
+static enum rc note_order(struct conn *c, int64_t at, struct err *e)
+{
+	enum rc rc = prepare_once(c, &c->later, "SELECT 1 FROM message WHERE at > ?1 LIMIT 1", e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(c->later, 1, at);
+	rc = stmt_step(c->later, e);
+	stmt_reset(c->later);
+	if (rc == RC_OK)
+		return conn_set_unordered(c, e);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 static struct shard_stats stats_of(const struct index_doc *d)
@@ -380,9 +414,11 @@ enum rc conn_add(struct conn *c, const struct index_doc *d, struct shard_stats *
 	if (at < 0)
 		return err_set(e, RC_LIMIT, "%s: %d ids agree in time and sequence", db_path(c->db),
 		               SHARD_PROBES);
-	rc = add_row(c, d, at, e);
+	rc = note_order(c, at, e);
 	if (rc == RC_OK)
-		rc = add_words(c, at, d->field, e);
+		rc = add_row(c, d, at, e);
+	if (rc == RC_OK)
+		rc = add_words(c, db_last_rowid(c->db), d->field, e);
 	if (rc == RC_OK)
 		stats_add(stats, &one);
 	return rc;
@@ -396,41 +432,60 @@ static bool copy_bytes(void *to, size_t n, struct slice from)
 	return true;
 }
 
-enum rc conn_row(struct conn *c, int64_t at, struct index_row *out, struct err *e)
+static enum rc no_row(struct conn *c, int64_t n, struct err *e)
+{
+	return err_set(e, RC_CORRUPT, "%s: no whole row %lld", db_path(c->db), (long long)n);
+}
+
+enum rc conn_place(struct conn *c, int64_t n, int64_t *at, struct err *e)
+{
+	enum rc rc = prepare_once(c, &c->place, "SELECT at FROM message WHERE n = ?1", e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_reset(c->place);
+	stmt_bind_int(c->place, 1, n);
+	rc = stmt_step(c->place, e);
+	if (rc == RC_OK)
+		*at = stmt_int(c->place, 0);
+	stmt_reset(c->place);
+	return rc == RC_NOTFOUND ? no_row(c, n, e) : rc;
+}
+
+enum rc conn_row(struct conn *c, int64_t n, struct index_row *out, struct err *e)
 {
 	struct stmt *s;
-	enum rc rc = prepare_once(c, &c->row, "SELECT * FROM message WHERE at = ?1", e);
+	enum rc rc = prepare_once(c, &c->row, "SELECT * FROM message WHERE n = ?1", e);
 
 	if (rc != RC_OK)
 		return rc;
 	s = c->row;
 	stmt_reset(s);
-	stmt_bind_int(s, 1, at);
+	stmt_bind_int(s, 1, n);
 	rc = stmt_step(s, e);
 	if (rc == RC_NOTFOUND ||
-	    (rc == RC_OK && (!copy_bytes(out->id.b, ID_BYTES, stmt_blob(s, 1)) ||
-	                     !copy_bytes(out->sha256, 32, stmt_blob(s, 6)))))
-		return err_set(e, RC_CORRUPT, "%s: no whole row at %lld", db_path(c->db),
-		               (long long)at);
+	    (rc == RC_OK && (!copy_bytes(out->id.b, ID_BYTES, stmt_blob(s, 2)) ||
+	                     !copy_bytes(out->sha256, 32, stmt_blob(s, 7)))))
+		return no_row(c, n, e);
 	if (rc != RC_OK)
 		return rc;
 	out->received_ms = id_received_ms(&out->id);
-	out->lot = (uint64_t)stmt_int(s, 2);
-	out->sent_ms = stmt_int(s, 3);
-	out->bytes = (uint64_t)stmt_int(s, 4);
-	out->flags = (uint32_t)stmt_int(s, 5);
-	out->subject = stmt_text(s, 7);
-	out->from = stmt_text(s, 8);
-	out->to = stmt_text(s, 9);
-	out->cc = stmt_text(s, 10);
-	out->bcc = stmt_text(s, 11);
-	out->envelope_from = stmt_text(s, 12);
-	out->envelope_to = stmt_text(s, 13);
-	out->filename = stmt_text(s, 14);
-	out->message_id = stmt_text(s, 15);
-	out->ingress = stmt_text(s, 16);
-	out->ip = stmt_text(s, 17);
-	out->problem = stmt_text(s, 18);
+	out->lot = (uint64_t)stmt_int(s, 3);
+	out->sent_ms = stmt_int(s, 4);
+	out->bytes = (uint64_t)stmt_int(s, 5);
+	out->flags = (uint32_t)stmt_int(s, 6);
+	out->subject = stmt_text(s, 8);
+	out->from = stmt_text(s, 9);
+	out->to = stmt_text(s, 10);
+	out->cc = stmt_text(s, 11);
+	out->bcc = stmt_text(s, 12);
+	out->envelope_from = stmt_text(s, 13);
+	out->envelope_to = stmt_text(s, 14);
+	out->filename = stmt_text(s, 15);
+	out->message_id = stmt_text(s, 16);
+	out->ingress = stmt_text(s, 17);
+	out->ip = stmt_text(s, 18);
+	out->problem = stmt_text(s, 19);
 	return RC_OK;
 }
 
@@ -471,9 +526,9 @@ static enum rc check_rows(struct conn *c, struct err *e)
 {
 	int64_t missing;
 	enum rc rc = db_int(c->db,
-	                    "SELECT (SELECT count(*) FROM message WHERE at NOT IN "
+	                    "SELECT (SELECT count(*) FROM message WHERE n NOT IN "
 	                    "(SELECT id FROM fts_docsize)) + (SELECT count(*) FROM fts_docsize "
-	                    "WHERE id NOT IN (SELECT at FROM message))",
+	                    "WHERE id NOT IN (SELECT n FROM message))",
 	                    0, &missing, e);
 
 	if (rc == RC_OK && missing)
@@ -493,11 +548,28 @@ static enum rc check_terms(struct conn *c, struct err *e)
 	if (rc == RC_OK)
 		rc = db_int(c->db,
 		            "SELECT count(*) FROM temp.instance WHERE doc NOT IN "
-		            "(SELECT at FROM message)",
+		            "(SELECT n FROM message)",
 		            0, &strays, e);
 	if (rc == RC_OK && strays)
 		return err_set(e, RC_CORRUPT, "%s: %lld words have no row", db_path(c->db),
 		               (long long)strays);
+	return rc;
+}
+
+static enum rc check_order(struct conn *c, struct err *e)
+{
+	bool ordered;
+	int64_t back;
+	enum rc rc = conn_ordered(c, &ordered, e);
+
+	if (rc == RC_OK && ordered)
+		rc = db_int(c->db,
+		            "SELECT count(*) FROM (SELECT at < lag(at) OVER (ORDER BY n) AS back "
+		            "FROM message) WHERE back",
+		            0, &back, e);
+	if (rc == RC_OK && ordered && back)
+		return err_set(e, RC_CORRUPT, "%s: %lld rows are not in order", db_path(c->db),
+		               (long long)back);
 	return rc;
 }
 
@@ -517,5 +589,7 @@ enum rc conn_check(struct conn *c, struct err *e)
 		rc = check_rows(c, e);
 	if (rc == RC_OK)
 		rc = check_terms(c, e);
+	if (rc == RC_OK)
+		rc = check_order(c, e);
 	return rc;
 }

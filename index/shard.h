@@ -1,9 +1,11 @@
 /*
  * index/shard.h - one shard file: its tables, rows and words
  *
- * What     A connection to a shard, open (a database that grows) or sealed. Rows are addressed by
- *          their place: the row id that message id gives (base/id.h), or the next free one behind it
- *          when two ids agree in time and sequence.
+ * What     A connection to a shard, open (a database that grows) or sealed. Rows have numbers from 1
+ *          on in the order they came (so that the lists of the words are small), and a place: what
+ *          the message id gives (base/id.h), or the next free one behind it when two ids agree in
+ *          time and sequence. Where rows came in the order of their places ("ordered"), as mail
+ *          does, the numbers are in that order too.
  * Fails    RC_CORRUPT names file and page or chunk; RC_INVALID for a format or tokenizer that this
  *          program doesn't know (reindex makes the shard anew).
  * Threads  A connection belongs to one thread at a time.
@@ -15,7 +17,7 @@
 #include "index/fts.h"
 #include "index/index.h"
 
-#define SHARD_FORMAT 1
+#define SHARD_FORMAT 2
 #define SHARD_PROBES 64 /* places that an id may have */
 
 /* Columns of the FTS5 table in the order of enum doc_field, and of `message` where it has them. */
@@ -62,8 +64,12 @@ enum rc conn_find(struct conn *c, const struct message_id *id, int64_t *at, stru
 /* Inside the caller's transaction. `stats` grows by the message. */
 enum rc conn_add(struct conn *c, const struct index_doc *d, struct shard_stats *stats,
                  struct err *e) MUST_USE;
-/* The row at a place; its slices live until the next call on the connection. */
-enum rc conn_row(struct conn *c, int64_t at, struct index_row *out, struct err *e) MUST_USE;
+enum rc conn_ordered(struct conn *c, bool *ordered, struct err *e) MUST_USE;
+enum rc conn_set_unordered(struct conn *c, struct err *e) MUST_USE;
+/* The place of row n. */
+enum rc conn_place(struct conn *c, int64_t n, int64_t *at, struct err *e) MUST_USE;
+/* Row n; its slices live until the next call on the connection. */
+enum rc conn_row(struct conn *c, int64_t n, struct index_row *out, struct err *e) MUST_USE;
 /* Ends what reads: before the connection is given back. */
 void conn_rest(struct conn *c);
 /* Merges the words into one segment of the engine, in steps that bound memory. */
@@ -71,8 +77,8 @@ enum rc conn_optimize(struct conn *c, struct err *e) MUST_USE;
 /* FTS5's own check where the file can be written; else every term, place and row is read. */
 enum rc conn_check(struct conn *c, struct err *e) MUST_USE;
 
-/* Writes a sealed shard at `path` under `key` with what `from` has, without the rows at the `count`
- * ascending places in `gone`. Needs no text: the words are read from the index itself. */
+/* Writes a sealed shard at `path` under `key` with what `from` has, without the rows whose `count`
+ * ascending numbers are in `gone`; the others keep theirs. Needs no text: the words are read from the index itself. */
 enum rc shard_rewrite(struct conn *from, const char *path, const uint8_t key[KEY_BYTES],
                       const struct shard_meta *meta, const int64_t *gone, size_t count,
                       struct err *e) MUST_USE;

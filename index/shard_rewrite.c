@@ -54,7 +54,7 @@ struct rewrite {
 	bool few;
 };
 
-static int compare_places(const void *a, const void *b)
+static int compare_numbers(const void *a, const void *b)
 {
 	int64_t x = *(const int64_t *)a;
 	int64_t y = *(const int64_t *)b;
@@ -62,13 +62,13 @@ static int compare_places(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static bool find_place(const int64_t *places, size_t count, int64_t at, size_t *out)
+static bool find_number(const int64_t *numbers, size_t count, int64_t n, size_t *out)
 {
 	const int64_t *found =
-	        count ? bsearch(&at, places, count, sizeof(at), compare_places) : NULL;
+	        count ? bsearch(&n, numbers, count, sizeof(n), compare_numbers) : NULL;
 
 	if (found && out)
-		*out = (size_t)(found - places);
+		*out = (size_t)(found - numbers);
 	return found != NULL;
 }
 
@@ -88,7 +88,7 @@ static uint64_t words_in(struct slice sizes)
 	return sum;
 }
 
-static void keep(struct rewrite *r, int64_t at, uint64_t words, uint64_t *filled)
+static void keep(struct rewrite *r, int64_t n, uint64_t words, uint64_t *filled)
 {
 	if (r->buckets == 0 || *filled + words > BUCKET_WORDS) {
 		struct bucket *b;
@@ -103,7 +103,7 @@ static void keep(struct rewrite *r, int64_t at, uint64_t words, uint64_t *filled
 	if ((r->kept_count & (r->kept_count - 1)) == 0) /* room for the next power of two */
 		r->kept = mem_resize(r->kept,
 		                     MAX_OF(r->kept_count * 2, (size_t)1) * sizeof(*r->kept));
-	r->kept[r->kept_count++] = at;
+	r->kept[r->kept_count++] = n;
 }
 
 static enum rc choose_rows(struct rewrite *r, struct err *e)
@@ -111,14 +111,14 @@ static enum rc choose_rows(struct rewrite *r, struct err *e)
 	struct stmt *s;
 	uint64_t filled = 0;
 	enum rc rc = db_prepare(r->from_db, &s,
-	                        "SELECT at, (SELECT sz FROM fts_docsize WHERE id = at) "
-	                        "FROM message ORDER BY at",
+	                        "SELECT n, (SELECT sz FROM fts_docsize WHERE id = n) "
+	                        "FROM message ORDER BY n",
 	                        e);
 
 	if (rc != RC_OK)
 		return rc;
 	while ((rc = stmt_step(s, e)) == RC_OK)
-		if (find_place(r->gone, r->gone_count, stmt_int(s, 0), NULL) == r->few)
+		if (find_number(r->gone, r->gone_count, stmt_int(s, 0), NULL) == r->few)
 			keep(r, stmt_int(s, 0), words_in(stmt_blob(s, 1)), &filled);
 	stmt_free(&s);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
@@ -126,7 +126,7 @@ static enum rc choose_rows(struct rewrite *r, struct err *e)
 
 /* ---- rows ---- */
 
-static const char row_types[] = "iblniibtttttttttttt"; /* b blob, t text, n number or NULL */
+static const char row_types[] = "iiblniibtttttttttttt"; /* b blob, t text, n number or NULL */
 
 static void copy_column(struct stmt *to, struct stmt *from, int i)
 {
@@ -144,16 +144,16 @@ static enum rc copy_rows(struct rewrite *r, struct err *e)
 {
 	struct stmt *from = NULL;
 	struct stmt *to = NULL;
-	enum rc rc = db_prepare(r->from_db, &from, "SELECT * FROM message ORDER BY at", e);
+	enum rc rc = db_prepare(r->from_db, &from, "SELECT * FROM message ORDER BY n", e);
 
 	if (rc == RC_OK)
 		rc = db_prepare(
 		        r->to_db, &to,
 		        "INSERT INTO message VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
-		        "?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+		        "?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
 		        e);
 	while (rc == RC_OK && (rc = stmt_step(from, e)) == RC_OK) {
-		if (find_place(r->gone, r->gone_count, stmt_int(from, 0), NULL))
+		if (find_number(r->gone, r->gone_count, stmt_int(from, 0), NULL))
 			continue;
 		for (int i = 0; row_types[i]; i++)
 			copy_column(to, from, i);
@@ -302,7 +302,7 @@ static enum rc deal_all(struct rewrite *r, struct err *e)
 	while ((rc = stmt_step(s, e)) == RC_OK) {
 		int column = column_of(stmt_text(s, 1));
 
-		if (!find_place(r->kept, r->kept_count, stmt_int(s, 0), &doc))
+		if (!find_number(r->kept, r->kept_count, stmt_int(s, 0), &doc))
 			continue;
 		if (column < 0)
 			rc = err_set(e, RC_CORRUPT, "%s: a word in no column", db_path(r->from_db));
@@ -428,7 +428,7 @@ static enum rc put_bucket(struct rewrite *r, struct bucket *b, struct stmt *s,
 }
 
 #define COLUMNS                                                                                    \
-	"subject, \"from\", \"to\", cc, bcc, envelope_from, envelope_to, body, filename, "         \
+	"body, subject, \"from\", \"to\", cc, bcc, envelope_from, envelope_to, filename, "         \
 	"attachment, headers"
 #define VALUES "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12"
 
@@ -471,8 +471,13 @@ static enum rc check_merged(struct rewrite *r, struct err *e)
 
 static enum rc fill(struct rewrite *r, struct err *e)
 {
-	enum rc rc = db_begin(r->to_db, e);
+	bool ordered;
+	enum rc rc = conn_ordered(r->from, &ordered, e);
 
+	if (rc == RC_OK)
+		rc = db_begin(r->to_db, e);
+	if (rc == RC_OK && !ordered)
+		rc = conn_set_unordered(r->to, e);
 	if (rc == RC_OK)
 		rc = choose_rows(r, e);
 	if (rc == RC_OK)

@@ -10,7 +10,8 @@ struct part {
 	struct shard *shard; /* held */
 	struct conn *conn;
 	struct stmt *cursor;
-	int64_t key; /* of the row that the cursor stands on */
+	int64_t n; /* of the row that the cursor stands on */
+	int64_t key;
 	int64_t at;
 };
 
@@ -120,7 +121,7 @@ static enum rc part_count(struct part *p, struct match_plan *plan, uint64_t *hit
 	enum rc rc = part_open(p, e);
 
 	if (rc == RC_OK)
-		rc = match_plan_count(plan, conn_db(p->conn), &s, e);
+		rc = match_plan_count(plan, p->conn, &s, e);
 	if (rc == RC_OK) {
 		rc = stmt_step(s, e);
 		if (rc == RC_OK)
@@ -197,11 +198,11 @@ static enum rc part_next(struct part *p, struct err *e)
 	enum rc rc = stmt_step(p->cursor, e);
 
 	if (rc == RC_OK) {
-		p->at = stmt_int(p->cursor, 0);
+		p->n = stmt_int(p->cursor, 0);
 		p->key = stmt_int(p->cursor, 1);
-	} else {
-		part_done(p);
+		return conn_place(p->conn, p->n, &p->at, e);
 	}
+	part_done(p);
 	return rc;
 }
 
@@ -212,7 +213,7 @@ static enum rc begin_next(struct merge *m, struct err *e)
 	enum rc rc = part_open(p, e);
 
 	if (rc == RC_OK) /* where SQLite must sort, it may know how much is wanted */
-		rc = match_plan_select(m->plan, conn_db(p->conn), m->sort, streams ? 0 : m->limit,
+		rc = match_plan_select(m->plan, p->conn, m->sort, streams ? 0 : m->limit,
 		                       &p->cursor, e);
 	if (rc == RC_OK)
 		rc = part_next(p, e);
@@ -302,7 +303,7 @@ static enum rc merge_run(struct merge *m, row_callback each, void *arg, struct e
 	for (uint64_t n = 0; rc == RC_OK && (m->limit == 0 || n < m->limit); n++) {
 		rc = merge_top(m, &p, e);
 		if (rc == RC_OK)
-			rc = conn_row(p->conn, p->at, &row, e);
+			rc = conn_row(p->conn, p->n, &row, e);
 		if (rc == RC_OK)
 			rc = each(arg, &row, e);
 		if (rc == RC_NOTFOUND && m->heap_count > 0)

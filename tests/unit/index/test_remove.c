@@ -120,7 +120,10 @@ static void dump(struct place *p, unsigned number, struct buf *out)
 	                  "CREATE VIRTUAL TABLE temp.i USING fts5vocab(main, fts, instance)",
 	                  &p->e),
 	          &p->e);
-	EXPECT_OK(db_prepare(conn_db(c), &s, "SELECT term, doc, col, offset FROM temp.i", &p->e),
+	EXPECT_OK(db_prepare(conn_db(c), &s,
+	                     "SELECT term, at, col, offset FROM temp.i JOIN message "
+	                     "ON n = doc ORDER BY term, at, col, offset",
+	                     &p->e),
 	          &p->e);
 	while (stmt_step(s, &p->e) == RC_OK)
 		assert_int_equal(buf_addf(out, "%.*s %lld %.*s %lld\n", (int)stmt_text(s, 0).len,
@@ -135,7 +138,7 @@ static void dump(struct place *p, unsigned number, struct buf *out)
 	                     "quote(bytes) ||"
 	                     "quote(flags) || quote(sha256) || quote(subject) || quote(filename) ||"
 	                     "quote(message_id) || quote(ingress) || quote(problem) || "
-	                     "(SELECT quote(sz) FROM fts_docsize WHERE id = at) FROM message ORDER "
+	                     "(SELECT quote(sz) FROM fts_docsize WHERE id = n) FROM message ORDER "
 	                     "BY at",
 	                     &p->e),
 	          &p->e);

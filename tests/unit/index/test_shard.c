@@ -477,6 +477,70 @@ static void test_verify(void **state)
 #endif
 }
 
+static void expect_orders(struct place *p, const char *name)
+{
+	static const uint32_t down[] = { 6, 5, 4, 3, 2, 1 };
+	static const uint32_t up[] = { 1, 2, 3, 4, 5, 6 };
+	struct match words = { .kind = MATCH_TEXT,
+		               .fields = FIELDS_ALL,
+		               .text = slice_str("common") };
+	struct match range = { .kind = MATCH_RECEIVED, .low = DAY0 + 2, .high = DAY0 + 5 };
+	struct match both = { .kind = MATCH_AND, .child = &words };
+	struct match all = { .kind = MATCH_ALL };
+	const struct match *each[] = { &words, &all };
+	struct seen s;
+
+	for (size_t i = 0; i < COUNT(each); i++) {
+		s = list(p, each[i], SORT_RECEIVED_DOWN, 0);
+		expect_list(name, &s, down, 6);
+		s = list(p, each[i], SORT_RECEIVED_UP, 3);
+		expect_list(name, &s, up, 3);
+		s = list(p, each[i], SORT_BYTES_UP, 4); /* all alike: in order of receipt */
+		expect_list(name, &s, up, 4);
+	}
+	s = list(p, &range, SORT_RECEIVED_DOWN, 0);
+	expect_list(name, &s, down + 2, 3);
+	assert_int_equal(place_hits(p, 1, &range), 3);
+	words.next = &range;
+	s = list(p, &both, SORT_RECEIVED_UP, 0);
+	expect_list(name, &s, up + 1, 3);
+	s = list(p, &both, SORT_RANK, 0);
+	assert_int_equal(s.count, 3);
+	assert_int_equal(place_hits(p, 1, &both), 3);
+	range.low = DAY0 + 7; /* behind all */
+	range.high = DAY0 + 9;
+	assert_int_equal(place_hits(p, 1, &both), 0);
+}
+
+static void test_orders_in_a_shard(void **state)
+{
+	static const uint32_t came[][6] = { { 1, 2, 3, 4, 5, 6 },
+		                            { 1, 2, 4, 3, 5, 6 },
+		                            { 6, 5, 4, 3, 2, 1 } };
+	static const char *const names[] = { "in order", "one late", "backwards" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(came); i++) {
+		void *made = NULL;
+		struct place *p;
+		unsigned damaged = 0;
+
+		assert_int_equal(place_setup(&made), 0);
+		p = made;
+		for (size_t k = 0; k < 6; k++)
+			add_numbered(p, came[i][k], DAY0 + came[i][k], 0, 1);
+		place_commit(p);
+		expect_orders(p, names[i]);
+		place_reopen(p);
+		expect_orders(p, names[i]);
+		place_seal(p);
+		expect_orders(p, names[i]);
+		EXPECT_OK(index_verify(p->ix, 1, count_damage, &damaged, &p->e), &p->e);
+		assert_int_equal(damaged, 0);
+		assert_int_equal(place_teardown(&made), 0);
+	}
+}
+
 static void test_killed_before_commit(void **state)
 {
 	struct place *p = *state;
@@ -637,6 +701,7 @@ int main(void)
 		CASE(test_missing_files),
 		CASE(test_rebuild_that_is_broken_off),
 		CASE(test_verify),
+		cmocka_unit_test(test_orders_in_a_shard),
 		CASE(test_killed_before_commit),
 		CASE(test_every_two_characters),
 		CASE(test_readers_beside_the_writer),
