@@ -362,9 +362,10 @@ enum rc channel_send(struct channel *c, unsigned type, struct slice body, const 
 	c->last = &f->next;
 	c->waiting += f->len;
 	c->waiting_fds += nfds;
-	/* When others wait, or inside a callback that frees or fails, the loop sends it. */
+	/* Not here, where a failure would end the channel inside the caller: by the loop, when it has done
+	 * what is due. Behind others it waits until the socket takes those. */
 	if (c->first == f)
-		loop_watch_set(c->watch, LOOP_READ | LOOP_WRITE);
+		loop_watch_again(c->watch, LOOP_WRITE);
 	return RC_OK;
 }
 

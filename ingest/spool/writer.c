@@ -365,8 +365,7 @@ static void refuse(struct spool_draft *d)
 
 	draft_list_add(&w->refused, d);
 	pthread_mutex_lock(&w->lock);
-	writer_tell(w);
-	pthread_mutex_unlock(&w->lock);
+	writer_unlock_and_tell(w);
 }
 
 /* All bytes are there: what is left is the trailer, which the writer thread adds. */
@@ -498,8 +497,8 @@ void spool_writer_flush(struct spool_writer *w)
 	if (w->fresh.first) {
 		pthread_mutex_lock(&w->lock);
 		draft_list_join(&w->queue, &w->fresh);
-		pthread_cond_signal(&w->wake);
 		pthread_mutex_unlock(&w->lock);
+		pthread_cond_signal(&w->wake);
 	}
 	ask(w);
 }

@@ -81,7 +81,7 @@ struct spool_writer {
 	struct writer_file *retired; /* ended; closed once their proofs were passed on */
 	bool                stop;
 	bool                end_file;
-	bool                told; /* the event fd was written since the last reap */
+	bool                told; /* the event fd was or is about to be written since the last reap */
 	bool                broken;
 	struct err          broken_why;
 
@@ -93,7 +93,7 @@ void *writer_run(void *arg);
 void  writer_file_free(struct writer_file **f);
 /* The first failure of the writer stays. Either thread. */
 void  writer_break(struct spool_writer *w, const struct err *why);
-/* Makes the event fd readable unless it is; under `lock`. */
-void  writer_tell(struct spool_writer *w);
+/* Gives up `lock` and makes the event fd readable unless it is. */
+void  writer_unlock_and_tell(struct spool_writer *w);
 
 #endif

@@ -12,15 +12,16 @@
 #define EARLY_REPLY_MS 50
 _Static_assert(SPOOL_HEADER + END_SEALED <= SPOOL_GROUP_ALIGN, "END fits into the reserve");
 
-void writer_tell(struct spool_writer *w)
+void writer_unlock_and_tell(struct spool_writer *w)
 {
 	static const uint64_t one = 1;
+	bool told = w->told;
 
-	if (w->told)
-		return;
 	w->told = true;
-	/* It can't fail: the counter holds 2^64 - 2 and is written once between two reads. */
-	MUST(write(w->event_fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
+	pthread_mutex_unlock(&w->lock);
+	/* Behind the lock: who is woken takes it first. A full counter is far away. */
+	if (!told)
+		MUST(write(w->event_fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
 }
 
 void writer_break(struct spool_writer *w, const struct err *why)
@@ -32,9 +33,8 @@ void writer_break(struct spool_writer *w, const struct err *why)
 		if (w->broken_why.code == RC_OK || w->broken_why.code == RC_NOSPACE)
 			w->broken_why.code = RC_IO;
 	}
-	writer_tell(w);
 	pthread_cond_signal(&w->wake); /* it may wait for a file */
-	pthread_mutex_unlock(&w->lock);
+	writer_unlock_and_tell(w);
 }
 
 void writer_file_free(struct writer_file **f)
@@ -54,8 +54,7 @@ static void hand_back(struct spool_writer *w, struct draft_list *l)
 		return;
 	pthread_mutex_lock(&w->lock);
 	draft_list_join(&w->done, l);
-	writer_tell(w);
-	pthread_mutex_unlock(&w->lock);
+	writer_unlock_and_tell(w);
 }
 
 static void hand_back_failed(struct spool_writer *w, struct draft_list *l, const struct err *why)
@@ -67,7 +66,8 @@ static void hand_back_failed(struct spool_writer *w, struct draft_list *l, const
 	hand_back(w, l);
 }
 
-static void tell_progress(struct spool_writer *w, const struct writer_file *f)
+/* What is on disk, and the drafts that are. */
+static void tell_progress(struct spool_writer *w, const struct writer_file *f, struct draft_list *l)
 {
 	pthread_mutex_lock(&w->lock);
 	if (w->news_count == 0 || w->news[w->news_count - 1].file != f->number) {
@@ -75,13 +75,14 @@ static void tell_progress(struct spool_writer *w, const struct writer_file *f)
 		w->news_count++;
 	}
 	w->news[w->news_count - 1] = (struct writer_news) { f->number, f->durable, f->messages };
-	writer_tell(w);
-	pthread_mutex_unlock(&w->lock);
+	draft_list_join(&w->done, l);
+	writer_unlock_and_tell(w);
 }
 
-/* The next instant and number: the clock, never before the last message, no pair twice. An import may
- * replace the instant by one that thousands of messages share: its numbers go on from one instant to
- * the next, from a random one, so that these rarely agree (the index has 64 places for those that do).
+/* The next instant and number: the clock, never before the last message, no pair twice. An import
+ * may replace the instant by one that thousands of messages share: its numbers go on from one
+ * instant to the next, from a random one, so that these rarely agree (the index has 64 places for
+ * those that do).
  */
 static void stamp(struct spool_writer *w, struct spool_trailer *t)
 {
@@ -265,6 +266,7 @@ static bool is_broken(struct spool_writer *w, struct err *why)
 static void end_current(struct spool_writer *w)
 {
 	struct writer_file *f = w->current;
+	struct draft_list none;
 	struct err e = { 0 };
 
 	if (!f || f->messages == 0 || is_broken(w, NULL))
@@ -273,14 +275,14 @@ static void end_current(struct spool_writer *w)
 		writer_break(w, &e);
 		return;
 	}
-	tell_progress(w, f);
+	draft_list_init(&none);
+	tell_progress(w, f, &none);
 	crypt_wipe(f->chain, sizeof(f->chain));
 	pthread_mutex_lock(&w->lock);
 	f->next = w->retired;
 	w->retired = f;
 	w->has_current = false;
-	writer_tell(w); /* a file is to be asked for */
-	pthread_mutex_unlock(&w->lock);
+	writer_unlock_and_tell(w); /* a file is to be asked for */
 	w->current = NULL;
 }
 
@@ -299,9 +301,10 @@ static bool await_file(struct spool_writer *w)
 		w->current->next = NULL;
 		w->ready_count--;
 		w->has_current = true;
-		writer_tell(w);
+		writer_unlock_and_tell(w);
+	} else {
+		pthread_mutex_unlock(&w->lock);
 	}
-	pthread_mutex_unlock(&w->lock);
 	return w->current != NULL;
 }
 
@@ -341,8 +344,7 @@ static void write_all(struct spool_writer *w, struct draft_list *l)
 			hand_back_failed(w, &group, &e);
 			hand_back_failed(w, l, &e);
 		} else {
-			tell_progress(w, w->current);
-			hand_back(w, &group);
+			tell_progress(w, w->current, &group);
 		}
 	}
 }
