@@ -7,6 +7,7 @@
 #include "base/codec.h"
 #include "ingest/disposition.h"
 #include "ingest/resources.h"
+#include "retention/erase.h"
 #include "store/crypt.h"
 
 static void put_count(json_t *o, const char *name, uint64_t n)
@@ -27,17 +28,21 @@ static void put_spool(struct engine *en, json_t *o)
 static enum rc put_dispositions(struct engine *en, json_t *o, struct err *e)
 {
 	uint64_t counts[DISPOSITION_KINDS];
+	uint64_t erased = 0;
 	struct db *db;
 	enum rc rc = engine_control(en, &db, e);
 
 	if (rc != RC_OK)
 		return rc;
 	rc = disposition_count(db, counts, e);
+	if (rc == RC_OK)
+		rc = erased_count(db, &erased, e);
 	db_close(&db);
 	put_count(o, "failed", counts[DISPOSITION_FAILED] + counts[DISPOSITION_LOST]);
 	put_count(o, "unmatched", counts[DISPOSITION_UNMATCHED]);
 	put_count(o, "dropped", counts[DISPOSITION_DROPPED]);
 	put_count(o, "no_action", counts[DISPOSITION_NO_ACTION]);
+	put_count(o, "erased", erased);
 	return rc;
 }
 
@@ -246,27 +251,113 @@ json_t *disposition_json(const struct disposition *d)
 	return o;
 }
 
+json_t *erased_json(const struct erased *x, const struct config *c)
+{
+	json_t *o = json_object();
+	char id[ID_TEXT + 1];
+	char when[25];
+
+	id_format(id, &x->id);
+	json_put_text(o, "id", slice_str(id));
+	time_format(when, id_received_ms(&x->id));
+	json_put_text(o, "received", slice_str(when));
+	json_put_text(o, "disposition", slice_str("erased"));
+	for (size_t i = 0; i < config_archive_count(c); i++)
+		if (config_archive_at(c, i)->number == x->archive)
+			json_put_text(o, "archive", slice_str(config_archive_at(c, i)->name));
+	time_format(when, x->when_ms);
+	json_put_text(o, "erased", slice_str(when));
+	json_put_text(o, "who", x->who);
+	json_put_text(o, "reason", x->reason);
+	if (!x->done)
+		json_put_bool(o, "unfinished", true);
+	return o;
+}
+
+/* Two tables, each from the newest message on. */
+struct listing {
+	struct request *r;
+	struct config *c;
+	struct stmt *rows;
+	struct erased erased; /* the next one */
+	bool more;            /* there is one */
+	uint64_t left;        /* rows that may still be given */
+};
+
+static enum rc next_erased(struct listing *l, struct err *e)
+{
+	enum rc rc = erased_next(l->rows, &l->erased, e);
+
+	l->more = rc == RC_OK;
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+/* The erased ones that were received after `until`; NULL: all that are left. */
+static enum rc list_erased(struct listing *l, const struct message_id *until, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	while (rc == RC_OK && l->more && l->left &&
+	       (!until || id_compare(&l->erased.id, until) > 0)) {
+		l->left--;
+		rc = request_row(l->r, erased_json(&l->erased, l->c), e);
+		if (rc == RC_OK)
+			rc = next_erased(l, e);
+	}
+	return rc;
+}
+
 static enum rc list_one(void *arg, const struct disposition *d, struct err *e)
 {
-	return request_row(arg, disposition_json(d), e);
+	struct listing *l = arg;
+	enum rc rc = list_erased(l, &d->id, e);
+
+	if (rc != RC_OK || !l->left)
+		return rc;
+	l->left--;
+	return request_row(l->r, disposition_json(d), e);
+}
+
+/* `kind` DISPOSITION_KINDS: all. */
+static enum rc list(struct listing *l, struct db *db, enum disposition_kind kind, bool only_erased,
+                    struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (only_erased || kind == DISPOSITION_KINDS) {
+		rc = erased_select(db, NULL, &l->rows, e);
+		if (rc == RC_OK)
+			rc = next_erased(l, e);
+	}
+	if (rc == RC_OK && !only_erased)
+		rc = disposition_each(db, kind, l->left == UINT64_MAX ? 0 : l->left, list_one, l,
+		                      e);
+	if (rc == RC_OK)
+		rc = list_erased(l, NULL, e);
+	stmt_free(&l->rows);
+	return rc;
 }
 
 enum rc op_list(struct request *r, struct err *e)
 {
 	struct slice word = json_member_text(r->args, "disposition");
+	int64_t limit = json_member_int(r->args, "limit", 0);
+	bool only_erased = word.at && slice_equal(word, slice_str("erased"));
 	enum disposition_kind kind = DISPOSITION_KINDS;
+	struct listing l = { .r = r, .left = limit > 0 ? (uint64_t)limit : UINT64_MAX };
 	struct db *db;
 	enum rc rc;
 
-	if (word.at && !disposition_parse(word, &kind))
-		return err_set(
-		        e, RC_INVALID,
-		        "a disposition is one of unmatched, dropped, no-action, failed, lost");
+	if (word.at && !only_erased && !disposition_parse(word, &kind))
+		return err_set(e, RC_INVALID,
+		               "a disposition is one of unmatched, dropped, no-action, failed, "
+		               "lost, erased");
 	rc = engine_control(r->en, &db, e);
 	if (rc != RC_OK)
 		return rc;
-	rc = disposition_each(db, kind, (uint64_t)json_member_int(r->args, "limit", 0), list_one, r,
-	                      e);
+	l.c = engine_config(r->en);
+	rc = list(&l, db, kind, only_erased, e);
+	config_unref(&l.c);
 	db_close(&db);
 	return rc;
 }

@@ -322,46 +322,23 @@ static enum rc explain_disposition(struct request *r, const struct message_id *i
 	return rc;
 }
 
-struct explain_erased {
-	struct request *r;
-	struct config *c;
-	const struct message_id *id;
-	unsigned *found;
-};
-
-static enum rc explain_one_erased(void *arg, const struct erased *x, struct err *e)
-{
-	struct explain_erased *q = arg;
-	json_t *o = json_object();
-	char id[ID_TEXT + 1];
-
-	(*q->found)++;
-	id_format(id, q->id);
-	json_put_text(o, "id", slice_str(id));
-	json_put_text(o, "disposition", slice_str("erased"));
-	for (size_t i = 0; i < config_archive_count(q->c); i++)
-		if (config_archive_at(q->c, i)->number == x->archive)
-			json_put_text(o, "archive", slice_str(config_archive_at(q->c, i)->name));
-	put_time(o, "received", id_received_ms(q->id));
-	put_time(o, "erased", x->when_ms);
-	json_put_text(o, "who", x->who);
-	json_put_text(o, "reason", x->reason);
-	if (!x->done)
-		json_put_bool(o, "unfinished", true);
-	return request_row(q->r, o, e);
-}
-
 static enum rc explain_erased(struct request *r, struct config *c, const struct message_id *id,
                               unsigned *found, struct err *e)
 {
-	struct explain_erased q = { r, c, id, found };
+	struct stmt *rows = NULL;
+	struct erased x;
 	struct db *db;
 	enum rc rc = engine_control(r->en, &db, e);
 
 	if (rc == RC_OK)
-		rc = erased_each(db, id, explain_one_erased, &q, e);
+		rc = erased_select(db, id, &rows, e);
+	while (rc == RC_OK && (rc = erased_next(rows, &x, e)) == RC_OK) {
+		(*found)++;
+		rc = request_row(r, erased_json(&x, c), e);
+	}
+	stmt_free(&rows);
 	db_close(&db);
-	return rc;
+	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 struct destroyed {

@@ -45,8 +45,10 @@ struct import_line;
 void import_line_free(struct import_line **line);
 /* Ends the import writer's file, so that the spool can finish it; the next batch gets another. */
 void import_line_rest(struct engine *en);
-/* A disposition as a row; a new reference. */
+/* A disposition, or an erasure, as a row; a new reference. */
 struct disposition;
 json_t *disposition_json(const struct disposition *d);
+struct erased;
+json_t *erased_json(const struct erased *x, const struct config *c);
 
 #endif

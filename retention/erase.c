@@ -466,27 +466,47 @@ enum rc erase_recover(const struct sweep *s, struct err *e)
 	return rc;
 }
 
-enum rc erased_each(struct db *control, const struct message_id *id,
-                    enum rc (*each)(void *arg, const struct erased *x, struct err *e), void *arg,
-                    struct err *e)
+enum rc erased_select(struct db *control, const struct message_id *id, struct stmt **rows,
+                      struct err *e)
 {
-	struct stmt *st;
-	enum rc rc = db_prepare(
-	        control, &st,
-	        "SELECT archive, when_ms, who, reason, done FROM erased WHERE id = ?1", e);
+	enum rc rc = db_prepare(control, rows,
+	                        id ? "SELECT id, archive, when_ms, who, reason, done FROM erased"
+	                             " WHERE id = ?1"
+	                           : "SELECT id, archive, when_ms, who, reason, done FROM erased"
+	                             " ORDER BY id DESC",
+	                        e);
+
+	if (rc == RC_OK && id)
+		stmt_bind_blob(*rows, 1, slice_of(id->b, ID_BYTES));
+	return rc;
+}
+
+enum rc erased_next(struct stmt *rows, struct erased *x, struct err *e)
+{
+	enum rc rc = stmt_step(rows, e);
+	struct slice id;
 
 	if (rc != RC_OK)
 		return rc;
-	stmt_bind_blob(st, 1, slice_of(id->b, ID_BYTES));
-	while ((rc = stmt_step(st, e)) == RC_OK) {
-		const struct erased x = { (uint32_t)stmt_int(st, 0), stmt_int(st, 1),
-			                  stmt_text(st, 2), stmt_text(st, 3),
-			                  stmt_int(st, 4) != 0 };
+	id = stmt_blob(rows, 0);
+	*x = (struct erased) { .archive = (uint32_t)stmt_int(rows, 1),
+		               .when_ms = stmt_int(rows, 2),
+		               .who = stmt_text(rows, 3),
+		               .reason = stmt_text(rows, 4),
+		               .done = stmt_int(rows, 5) != 0 };
+	memcpy(x->id.b, id.at, MIN_OF(id.len, (size_t)ID_BYTES));
+	return RC_OK;
+}
 
-		rc = each(arg, &x, e);
-		if (rc != RC_OK)
-			break;
-	}
+enum rc erased_count(struct db *control, uint64_t *rows, struct err *e)
+{
+	struct stmt *st;
+	enum rc rc = db_prepare(control, &st, "SELECT count(*) FROM erased", e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = stmt_step(st, e);
+	*rows = rc == RC_OK ? (uint64_t)stmt_int(st, 0) : 0;
 	stmt_free(&st);
-	return rc == RC_NOTFOUND ? RC_OK : rc;
+	return rc;
 }

@@ -52,14 +52,18 @@ enum rc erase_run(const struct sweep *s, const struct erasure *x, struct erase_r
 enum rc erase_recover(const struct sweep *s, struct err *e) MUST_USE;
 
 struct erased {
-	uint32_t     archive;
-	int64_t      when_ms;
-	struct slice who, reason;
-	bool         done;
+	struct message_id id;
+	uint32_t          archive;
+	int64_t           when_ms;
+	struct slice      who, reason; /* until the next erased_next */
+	bool              done;
 };
-/* Calls `each` for every archive that the message was erased from. */
-enum rc erased_each(struct db *control, const struct message_id *id,
-		    enum rc (*each)(void *arg, const struct erased *x, struct err *e), void *arg,
-		    struct err *e) MUST_USE;
+/* A row for each archive that the message was erased from, or (`id` NULL) all rows, the message that
+ * was received last first. To be freed by stmt_free. */
+enum rc erased_select(struct db *control, const struct message_id *id, struct stmt **rows,
+		      struct err *e) MUST_USE;
+/* RC_NOTFOUND behind the last row. */
+enum rc erased_next(struct stmt *rows, struct erased *x, struct err *e) MUST_USE;
+enum rc erased_count(struct db *control, uint64_t *rows, struct err *e) MUST_USE;
 
 #endif

@@ -15,7 +15,7 @@ static const struct cli_option options[] = {
 	{ "timeout", "S", "wait: give up after S seconds (60)" },
 	{ "running", NULL, "status: of a running mmd only" },
 	{ "archive", "NAME", "reindex: only this archive" },
-	{ "disposition", "WORD", "list: unmatched, dropped, no-action, failed or lost" },
+	{ "disposition", "WORD", "list: unmatched, dropped, no-action, failed, lost or erased" },
 	{ "limit", "N", "list: at most N messages" },
 	{ "password-file", "FILE", "passwd: read the password from FILE (or - for stdin)" },
 };
@@ -27,7 +27,7 @@ static const struct cli_command commands[] = {
 	{ "passwd", "NAME", "set the password of an AUTH ingress point" },
 	{ "status", "", "how much is spooled, archived, failed" },
 	{ "wait", "", "until everything accepted is archived" },
-	{ "list", "", "messages that are in no archive, and why" },
+	{ "list", "", "messages that are in no archive, or were erased from one, and why" },
 	{ "why", "ID", "what became of a message, by which rule, kept until when" },
 	{ "verify", "", "check store, index and audit log against each other" },
 	{ "reindex", "", "rebuild the index from the store" },

@@ -125,6 +125,30 @@ def the_other_archive_keeps_its_copy():
     check_all()
 
 @test
+def the_list_has_what_was_erased_among_what_is_in_no_archive():
+    lost = Letter(words, 'corp')
+    lost.to = 'nobody@elsewhere.example'
+    with Sender(site.port) as s:
+        unmatched = s.send(lost.data, (lost.to,), lost.sender)
+    site.wait()
+    more = site.post([Letter(words, 'corp')])
+    site.wait()
+    erased('corp', more)
+    listed = lambda *args: [json.loads(x) for x in site.run('mmctl', 'list', '--json', *args).splitlines()]
+    rows = listed()
+    equal([(r['id'], r['disposition']) for r in rows[:2]], [(more[0].id, 'erased'), (unmatched, 'unmatched')], 'the newest two')
+    equal(sorted(rows, key=lambda r: r['id'], reverse=True), rows, 'the newest first')
+    equal({r['id'] for r in rows}, {l.id for l in gone} | {unmatched}, 'all of them')
+    both = [r['archive'] for r in rows if r['id'] == [l for l in gone if l.to.startswith('both')][0].id]
+    equal(sorted(both), ['corp', 'legal'], 'archives')
+    equal((rows[0]['archive'], rows[0]['reason'], 'unfinished' in rows[0]), ('corp', 'Art. 17, request 4711', False), 'a row')
+    equal(listed('--disposition', 'erased'), [r for r in rows if r['disposition'] == 'erased'], 'erased only')
+    equal([r['id'] for r in listed('--disposition', 'unmatched')], [unmatched], 'unmatched only')
+    for n in (1, 2, 4):
+        equal(listed('--limit', str(n)), rows[:n], 'at most %d' % n)
+    equal(site.status()['erased'], len(rows) - 1, 'status')
+
+@test
 def neither_a_start_nor_a_reindex_brings_it_back():
     site.stop()
     site.start()
