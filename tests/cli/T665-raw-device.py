@@ -12,15 +12,15 @@ from forget import *
 
 CONFIG = {'index': {'shard_messages': 16}, 'spool': {'file_bytes': 262144, 'min_free': 1 << 20}}
 KEY_LOT, KEY_SHARD, KEY_SPOOL = 2, 3, 4
-WINDOW, PIECE = 4, 1 << 20
+WINDOW, PIECE, ENOUGH = 4, 1 << 20, 8
 EACH, FEW = 60 if LONG else 8, 4 # letters a day and archive
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 print('seed %d' % seed)
 words = Words(seed)
 
 def on_device(path, needles):
-    """{needle: [offsets]} of those that lie anywhere on a device. Wherever a needle begins, one of its first four windows of four
-    bytes lies at a multiple of four: only these are looked up."""
+    """{needle: {offset}} of those that lie anywhere on a device, ENOUGH of each. Wherever a needle begins, one of its first four
+    windows of four bytes lies at a multiple of four: only these are looked up."""
     windows = {}
     for n in needles:
         for i in range(WINDOW):
@@ -34,8 +34,8 @@ def on_device(path, needles):
             for n in {n for w in wanted.intersection(memoryview(piece).cast('I')) for n in windows[w]}:
                 low = max(0, at - len(n))
                 found_at = device.find(n, low, at + PIECE + len(n))
-                while found_at >= 0:
-                    hits.setdefault(n, set()).add(found_at)
+                while found_at >= 0 and len(hits.setdefault(n, set())) < ENOUGH:
+                    hits[n].add(found_at)
                     found_at = device.find(n, found_at + 1, at + PIECE + len(n))
     return hits
 

@@ -63,8 +63,11 @@ class Disk:
     def unmount(self):
         if os.path.ismount(self.site.data):
             self.site.close_process()
-            subprocess.run(['umount', self.site.data]).returncode and \
-                subprocess.run(['umount', '-l', self.site.data], check=True)
+            for _ in range(100): # killed children may still be ending
+                if subprocess.run(['umount', self.site.data], stderr=subprocess.DEVNULL).returncode == 0:
+                    return
+                time.sleep(0.1)
+            subprocess.run(['umount', '-l', self.site.data], check=True)
 
     def unused(self):
         s = os.statvfs(self.site.data)
