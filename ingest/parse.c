@@ -18,7 +18,6 @@
 #include "ingest/parse_area.h"
 
 #define MOST_WORKERS 64
-#define LOOK_MS      1000 /* how often a long batch is looked at */
 #define START_MS     30000
 #define STARTS       3       /* tries to start a worker before giving up */
 #define KEEP_TOUCHED 8388608 /* of each room; what a large message touched beyond is given back */
@@ -42,7 +41,10 @@ struct worker {
 	size_t *batch; /* indices of tasks; PARSE_BATCH of them */
 	size_t count;  /* 0: idle */
 	size_t raw_touched;
-	int64_t deadline;
+	int64_t begun; /* its message, on the monotonic clock */
+	int64_t ran;   /* when it was last seen to have run */
+	int64_t cpu;   /* its processor time then */
+	int64_t cpu_begun;
 	uint32_t seen_done;
 	bool killed; /* by us: too long */
 };
@@ -56,6 +58,7 @@ struct parse_pool {
 	size_t task_room;
 	size_t next; /* tasks before it have left STAGE_BATCH, or run, or are done */
 	size_t open; /* not done */
+	struct parse_limits limits;
 	struct parse_totals totals;
 };
 
@@ -118,8 +121,7 @@ static void reap(struct worker *w, char *how, size_t room)
 	else
 		(void)snprintf(how, room, "exit %d", WEXITSTATUS(status));
 	if (w->killed || (WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF))
-		(void)snprintf(how, room, "more than %d ms",
-		               w->killed ? PARSE_WALL_MS : PARSE_CPU_MS);
+		(void)snprintf(how, room, "%s", w->killed ? "it stood still" : "more than 2 s");
 }
 
 static bool send_byte(struct worker *w, char what)
@@ -183,6 +185,7 @@ enum rc parse_pool_new(struct parse_pool **out, unsigned workers, const char *pr
 	p->program = mem_string(program ? program : "mm-parse");
 	p->workers = mem_array(workers, sizeof(*p->workers));
 	p->worker_count = workers;
+	p->limits = (struct parse_limits) { 1000, PARSE_STILL_MS, PARSE_LONGEST_MS };
 	for (unsigned i = 0; i < workers; i++) {
 		p->workers[i].pid = -1;
 		p->workers[i].socket = -1;
@@ -281,6 +284,12 @@ static enum rc start_again(struct parse_pool *p, struct worker *w, struct err *e
 	return err_in(e, "mm-parse can't be started");
 }
 
+static void begin_message(struct worker *w)
+{
+	w->begun = w->ran = clock_mono_ms();
+	w->cpu = w->cpu_begun = clock_process_ms(w->pid);
+}
+
 /* Gives an idle worker something to do. */
 static enum rc feed(struct parse_pool *p, struct worker *w, struct err *e)
 {
@@ -296,7 +305,7 @@ static enum rc feed(struct parse_pool *p, struct worker *w, struct err *e)
 	head->done = 0;
 	w->seen_done = 0;
 	w->killed = false;
-	w->deadline = clock_mono_ms() + PARSE_WALL_MS;
+	begin_message(w);
 	/* When it died while idle the poll sees that, and the batch counts as tried. */
 	(void)send_byte(w, PARSE_GO);
 	return RC_OK;
@@ -428,17 +437,25 @@ static void lose_worker(struct parse_pool *p, struct worker *w)
 
 /* --- waiting --- */
 
-static void look_at(struct worker *w)
+/* A worker has to make way for whatever else runs on the machine: as long as its processor time
+ * grows it is only slow. */
+static void look_at(const struct parse_pool *p, struct worker *w)
 {
 	const struct parse_head *head = (const struct parse_head *)(const void *)w->area;
 	uint32_t done = __atomic_load_n(&head->done, __ATOMIC_RELAXED);
 	int64_t now = clock_mono_ms();
+	int64_t cpu = clock_process_ms(w->pid);
 
 	if (done > w->seen_done && done <= w->count) {
 		w->seen_done = done;
-		w->deadline = now + PARSE_WALL_MS;
+		begin_message(w);
+	} else if (cpu > w->cpu) {
+		w->cpu = cpu;
+		w->ran = now;
 	}
-	w->killed = now > w->deadline;
+	/* The last is for one that has stopped the clock which ends it. */
+	w->killed = now - w->ran > p->limits.still_ms || now - w->begun > p->limits.longest_ms ||
+	            w->cpu - w->cpu_begun > (int64_t)2 * PARSE_CPU_MS;
 }
 
 static void handle(struct parse_pool *p, struct worker *w, short events)
@@ -456,7 +473,7 @@ static void handle(struct parse_pool *p, struct worker *w, short events)
 			return;
 		w->killed = n == 1; /* nonsense; a closed socket means that it is going */
 	} else {
-		look_at(w);
+		look_at(p, w);
 		if (!w->killed)
 			return;
 	}
@@ -518,7 +535,7 @@ enum rc parse_wait(struct parse_pool *p, struct err *e)
 {
 	while (p->open) {
 		enum rc rc = feed_idle(p, e);
-		bool busy = poll_once(p, LOOK_MS);
+		bool busy = poll_once(p, p->limits.look_ms);
 
 		if (rc != RC_OK && !busy) {
 			p->open = 0;
@@ -541,6 +558,11 @@ void parse_count(const struct parse_pool *p, struct parse_totals *out)
 }
 
 #ifdef MM_TEST
+void parse_set_limits(struct parse_pool *p, const struct parse_limits *l)
+{
+	p->limits = *l;
+}
+
 int parse_worker_pid(const struct parse_pool *p, unsigned i)
 {
 	return i < p->worker_count ? (int)p->workers[i].pid : -1;

@@ -4,8 +4,9 @@
  * What     A pool of mm-parse processes. Messages are handed over in shared memory, in batches; a
  *          worker reads them one after another and leaves encoded documents (ingest/parsed.h) there.
  *          Nothing in that memory is trusted: it is copied, then checked.
- * Death    A worker that crashes, or spends more than PARSE_CPU_MS of processor time on a message (or
- *          PARSE_WALL_MS of real time), is replaced. Its batch is tried again message by message;
+ * Death    A worker that crashes, spends more than PARSE_CPU_MS of processor time on a message, or none
+ *          for PARSE_STILL_MS, is replaced. (Who gets little time, because others need the machine,
+ *          may take up to PARSE_LONGEST_MS.) Its batch is tried again message by message;
  *          the one that does it again is read once more by the plain reader of our own, which knows
  *          no MIME library, and is marked. Only if that fails too nothing is known of the message.
  *          So one message never costs another anything, and none is retried for ever.
@@ -19,8 +20,9 @@
 
 #include "ingest/parsed.h"
 
-#define PARSE_CPU_MS  2000
-#define PARSE_WALL_MS 20000
+#define PARSE_CPU_MS     2000
+#define PARSE_STILL_MS   20000
+#define PARSE_LONGEST_MS 300000
 
 enum parse_outcome {
 	PARSE_OK,
@@ -38,6 +40,12 @@ struct parse_job {
 };
 
 struct parse_pool;
+
+struct parse_limits {
+	int     look_ms; /* how often a worker is looked at */
+	int64_t still_ms;
+	int64_t longest_ms;
+};
 
 struct parse_totals {
 	uint64_t messages;
@@ -63,7 +71,8 @@ void parse_job_free(struct parse_job *job);
 void parse_count(const struct parse_pool *p, struct parse_totals *out);
 
 #ifdef MM_TEST
-/* For tests: the process of worker i, to be killed. */
+/* For tests: other limits from now on; the process of worker i, to be stopped and killed. */
+void parse_set_limits(struct parse_pool *p, const struct parse_limits *l);
 int parse_worker_pid(const struct parse_pool *p, unsigned i);
 #endif
 

@@ -13,6 +13,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/sandbox.h"
@@ -57,7 +58,8 @@ static void limit_time(long ms)
 
 #ifdef MM_TEST
 /* Messages that kill the worker, which no honest one is known to do: "X-MM-Test: crash" when it is
- * read in full, "crash-always", "spin" (until the time is over), "eat" (until memory is). */
+ * read in full, "crash-always", "spin" (until the time is over), "eat" (until memory is). "slow"
+ * takes half a second of processor time and is read as it is. */
 static void obey(const uint8_t *raw, const struct parse_request *r)
 {
 	struct slice head = slice_part(slice_of(raw + r->at, r->len), 0, 256);
@@ -65,12 +67,16 @@ static void obey(const uint8_t *raw, const struct parse_request *r)
 	size_t at = slice_find(head, slice_str(name));
 	struct slice what =
 	        slice_trim(slice_from(head, at == SIZE_MAX ? head.len : at + strlen(name)));
+	int64_t begun = clock_process_ms(getpid());
 
 	if (slice_starts_nocase(what, slice_str("crash-always")) ||
 	    (slice_starts_nocase(what, slice_str("crash")) && !r->plain))
 		abort();
 	while (slice_starts_nocase(what, slice_str("spin")) && !r->plain)
 		__asm__ volatile("" ::: "memory");
+	while (slice_starts_nocase(what, slice_str("slow")) &&
+	       clock_process_ms(getpid()) - begun < 500)
+		;
 	while (slice_starts_nocase(what, slice_str("eat")) && !r->plain)
 		memset(mem_new(1048576), 1, 1048576);
 }

@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "ingest/parse.h"
@@ -319,6 +322,73 @@ static void test_killers(void **state)
 	assert_int_equal(totals.died, COUNT(killers) - 1);
 	free_mails(&m);
 }
+
+/* Both workers run for 30 ms in 230, as they would on a machine that others keep busy; with `arg`
+ * not at all. */
+static atomic_bool busy;
+
+static void *machine(void *arg)
+{
+	while (atomic_load(&busy)) {
+		for (unsigned i = 0; i < 2 && parse_worker_pid(pool, i) > 0; i++)
+			(void)kill(parse_worker_pid(pool, i), SIGSTOP);
+		clock_sleep_ms(200);
+		for (unsigned i = 0; i < 2 && !arg && parse_worker_pid(pool, i) > 0; i++)
+			(void)kill(parse_worker_pid(pool, i), SIGCONT);
+		clock_sleep_ms(30);
+	}
+	return NULL;
+}
+
+static void run_on_busy_machine(struct mails *m, const struct parse_limits *limits, bool stopped)
+{
+	pthread_t thread;
+
+	parse_set_limits(pool, limits);
+	atomic_store(&busy, true);
+	assert_int_equal(pthread_create(&thread, NULL, machine, stopped ? &busy : NULL), 0);
+	run(m);
+	atomic_store(&busy, false);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* Little time is not standing still. */
+static void test_busy_machine(void **state)
+{
+	static const struct parse_limits patient = { 100, 3000, 300000 };
+	static const struct parse_limits strict = { 100, 300000, 1000 };
+	static const char slow[] = "X-MM-Test: slow\r\nSubject: found\r\n\r\nx";
+	struct mails m;
+
+	(void)state;
+	make_mails(&m, 2);
+	set_mail(&m, 0, slow);
+	run_on_busy_machine(&m, &patient, false);
+	assert_int_equal(m.jobs[0].outcome, PARSE_OK);
+	EXPECT_SLICE(slow, m.jobs[0].parsed.text[PARSED_SUBJECT], "found");
+	expect_good(&m, 1);
+	free_mails(&m);
+	make_mails(&m, 2);
+	set_mail(&m, 0, slow);
+	run_on_busy_machine(&m, &strict, false);
+	assert_int_not_equal(m.jobs[0].outcome, PARSE_OK);
+	free_mails(&m);
+}
+
+static void test_stands_still(void **state)
+{
+	static const struct parse_limits limits = { 100, 1000, 300000 };
+	struct parse_totals totals;
+	struct mails m;
+
+	(void)state;
+	make_mails(&m, 1);
+	set_mail(&m, 0, "X-MM-Test: slow\r\nSubject: found\r\n\r\nx");
+	run_on_busy_machine(&m, &limits, true);
+	parse_count(pool, &totals);
+	assert_true(totals.restarts > 0);
+	free_mails(&m);
+}
 #endif
 
 /* --- real mail: MM_CORPUS names a folder --- */
@@ -423,6 +493,8 @@ int main(void)
 #ifdef MM_TEST
 		cmocka_unit_test_setup_teardown(test_killed_in_the_middle, open_pool, close_pool),
 		cmocka_unit_test_setup_teardown(test_killers, open_pool, close_pool),
+		cmocka_unit_test_setup_teardown(test_busy_machine, open_pool, close_pool),
+		cmocka_unit_test_setup_teardown(test_stands_still, open_pool, close_pool),
 #endif
 		cmocka_unit_test_setup_teardown(test_corpus, open_pool, close_pool),
 	};
