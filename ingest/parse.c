@@ -18,7 +18,7 @@
 #include "ingest/parse_area.h"
 
 #define MOST_WORKERS 64
-#define START_MS     30000
+#define START_MS     PARSE_LONGEST_MS
 #define STARTS       3       /* tries to start a worker before giving up */
 #define KEEP_TOUCHED 8388608 /* of each room; what a large message touched beyond is given back */
 
