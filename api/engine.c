@@ -354,6 +354,13 @@ static enum rc check_log(struct engine *en, struct err *e)
 	return RC_OK;
 }
 
+/* Who can't start can't repair: what damage keeps from its end was logged, and the next run goes on
+ * with it. */
+static enum rc but_for_damage(enum rc rc)
+{
+	return rc == RC_CORRUPT ? RC_OK : rc;
+}
+
 /* What a killed process left half done in the archives, before the pipeline runs. */
 static enum rc recover(struct engine *en, struct err *e)
 {
@@ -370,14 +377,9 @@ static enum rc recover(struct engine *en, struct err *e)
 	rc = clockguard_start(en->control, head.entries ? head.when_ms : 0, e);
 	engine_sweep(en, c, &s);
 	if (rc == RC_OK)
-		rc = sweep_recover(&s, &report, e);
+		rc = but_for_damage(sweep_recover(&s, &report, e));
 	if (rc == RC_OK)
-		rc = erase_recover(&s, e);
-	if (rc == RC_CORRUPT) {
-		/* Who can't start can't repair; the next run goes on with it. */
-		log_error("an interrupted purge or erasure can't be finished yet: %s", e->text);
-		rc = RC_OK;
-	}
+		rc = but_for_damage(erase_recover(&s, e));
 	free((void *)(uintptr_t)s.archives);
 	config_unref(&c);
 	if (rc == RC_OK)

@@ -102,6 +102,7 @@ static enum rc erase(struct request *r, struct sweeping *s, struct erasure *x, b
 	json_put(r->result, "messages", list);
 	json_put_int(r->result, "copied", (int64_t)report.kept);
 	json_put_int(r->result, "shards_rewritten", report.shards_rewritten);
+	sweeping_tell(s, r->result);
 	return rc;
 }
 

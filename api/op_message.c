@@ -198,6 +198,23 @@ static enum rc give(struct request *r, const struct archive_info *a, const struc
 	return rc;
 }
 
+/* An erasure that damage keeps from its end has hidden the message all the same. */
+static enum rc look(struct request *r, const struct archive_info *a, const struct message_id *id,
+                    struct buf *meta, struct buf *raw, struct err *e)
+{
+	bool erased = false;
+	struct db *db;
+	enum rc rc = store_get(r->en->store, a->number, id, meta, raw, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = engine_control(r->en, &db, e);
+	if (rc == RC_OK)
+		rc = erased_has(db, a->number, id, &erased, e);
+	db_close(&db);
+	return rc == RC_OK && erased ? err_set(e, RC_NOTFOUND, "it was erased") : rc;
+}
+
 enum rc op_message(struct request *r, struct err *e)
 {
 	struct config *c = engine_config(r->en);
@@ -212,7 +229,8 @@ enum rc op_message(struct request *r, struct err *e)
 
 		if (!wanted(r, a))
 			continue;
-		rc = store_get(r->en->store, a->number, &id, NULL, &raw, e);
+		buf_clear(&raw);
+		rc = look(r, a, &id, NULL, &raw, e);
 		found = rc == RC_OK;
 		if (rc == RC_NOTFOUND)
 			rc = RC_OK;
@@ -290,7 +308,7 @@ static enum rc explain_archives(struct request *r, struct config *c, const struc
 		const struct archive_info *a = config_archive_at(c, i);
 
 		buf_clear(&meta);
-		rc = store_get(r->en->store, a->number, id, &meta, NULL, e);
+		rc = look(r, a, id, &meta, NULL, e);
 		if (rc == RC_OK) {
 			(*found)++;
 			rc = explain_archived(r, a, id, buf_slice(&meta), e);

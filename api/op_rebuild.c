@@ -11,6 +11,7 @@
 #include "ingest/checkpoint.h"
 #include "ingest/mail.h"
 #include "ingest/parse.h"
+#include "retention/erase.h"
 
 #define BATCH       64
 #define DEAD_ROOM   256
@@ -123,10 +124,16 @@ static enum rc take(void *arg, uint32_t archive, const struct store_message *m, 
 	struct rebuild *b = arg;
 	struct waiting *w = &b->items[b->count];
 	char id[ID_TEXT + 1];
+	bool erased;
+	enum rc rc;
 
 	if (b->stop && b->stop(b->stop_arg))
 		return err_set(e, RC_AGAIN, "the rebuild was broken off");
 	audited_found(b->audited, m->lot);
+	/* An erasure that damage keeps from its end is not undone. */
+	rc = erased_has(b->r->en->control, archive, &m->id, &erased, e);
+	if (rc != RC_OK || erased)
+		return rc;
 	if (problem) {
 		b->failed++;
 		id_format(id, &m->id);

@@ -101,6 +101,7 @@ enum rc op_retention_run(struct request *r, struct err *e)
 		json_put_int(r->result, "lots_destroyed", (int64_t)report.lots);
 		json_put_int(r->result, "messages_destroyed", (int64_t)report.messages);
 		json_put_int(r->result, "shards_rewritten", report.shards_rewritten);
+		sweeping_tell(&s, r->result);
 	}
 	sweep_plan_free(&plan);
 	sweeping_end(&s);

@@ -14,6 +14,7 @@
 #include "base/codec.h"
 #include "ingest/anchor.h"
 #include "ingest/audited.h"
+#include "retention/erase.h"
 
 struct verify {
 	struct request *r;
@@ -86,12 +87,18 @@ static enum rc check_message(void *arg, uint32_t archive, const struct store_mes
 {
 	struct verify *v = arg;
 	char id[ID_TEXT + 1];
+	bool erased;
+	enum rc rc = erased_has(v->r->en->control, archive, &m->id, &erased, e);
 
+	if (rc != RC_OK)
+		return rc;
 	v->messages++;
 	audited_found(v->audited, m->lot);
 	id_format(id, &m->id);
 	if (what)
 		return problem(v, id, e, "%s", what);
+	if (erased)
+		return problem(v, id, e, "its erasure is not finished (mm-retention run)");
 	if (!index_has(v->r->en->index, archive, &m->id))
 		return problem(v, id, e, "it is stored but not in the index (mmctl reindex)");
 	return v->messages % 1000 == 0 ? tell(v, e) : RC_OK;

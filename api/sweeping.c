@@ -4,6 +4,7 @@
 
 #include "api/requests.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "retention/erase.h"
 
 #define SPOOL_MS 120000 /* for the pipeline to come up with what was accepted before a sweep */
@@ -33,11 +34,32 @@ static enum rc empty_spool(struct engine *en, struct err *e)
 	return RC_OK;
 }
 
-enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct err *e)
+/* Damage there keeps nobody from destroying what is due elsewhere. */
+static enum rc finish(struct sweeping *s, enum rc (*recover)(const struct sweep *s, struct err *e),
+                      struct err *e)
+{
+	struct err why = { 0 };
+	enum rc rc = recover(&s->sweep, &why);
+
+	if (rc == RC_CORRUPT) {
+		s->unfinished = why;
+		return RC_OK;
+	}
+	return rc == RC_OK ? RC_OK : err_set(e, rc, "%s", why.text);
+}
+
+static enum rc recover_sweep(const struct sweep *s, struct err *e)
 {
 	struct sweep_report report;
+
+	return sweep_recover(s, &report, e);
+}
+
+enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct err *e)
+{
 	enum rc rc = run ? empty_spool(en, e) : RC_OK;
 
+	s->unfinished = (struct err) { 0 };
 	s->en = en;
 	s->config = engine_config(en);
 	(void)pthread_mutex_lock(&en->writing);
@@ -45,10 +67,16 @@ enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct e
 	if (rc == RC_OK)
 		rc = pipeline_checkpoint(en->pipeline, e);
 	if (rc == RC_OK && run)
-		rc = sweep_recover(&s->sweep, &report, e);
+		rc = finish(s, recover_sweep, e);
 	if (rc == RC_OK && run)
-		rc = erase_recover(&s->sweep, e);
+		rc = finish(s, erase_recover, e);
 	return rc;
+}
+
+void sweeping_tell(const struct sweeping *s, json_t *result)
+{
+	if (s->unfinished.code != RC_OK)
+		json_put_text(result, "unfinished", slice_str(s->unfinished.text));
 }
 
 void sweeping_end(struct sweeping *s)

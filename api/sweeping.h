@@ -13,10 +13,13 @@ struct sweeping {
 	struct engine *en;
 	struct config *config;
 	struct sweep   sweep;
+	struct err     unfinished; /* what an earlier run began and damage keeps from its end; else RC_OK */
 };
 
-/* sweeping_end is called also after a failure. */
+/* `run`: also finishes what was interrupted. sweeping_end is called also after a failure. */
 enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct err *e) MUST_USE;
 void sweeping_end(struct sweeping *s);
+/* Adds "unfinished" to a result where something is. */
+void sweeping_tell(const struct sweeping *s, json_t *result);
 
 #endif

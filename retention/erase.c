@@ -210,11 +210,12 @@ static enum rc remove_words(const struct sweep *s, const struct day *d, struct e
 		rc = index_remove(s->index, d->x->archive, d->all, d->all_count, row_goes, &w, dead,
 		                  DEAD_SHARDS, &count, &removed, e);
 		report->shards_rewritten += (unsigned)count;
-		if (rc != RC_OK && (rc != RC_LIMIT || count == 0))
-			break;
-		killed = keyring_destroy(s->keys, dead, count, e);
+		/* After a failure too: what was written anew is not shown again after a start. */
+		killed = keyring_destroy(s->keys, dead, count, rc == RC_CORRUPT ? NULL : e);
 		if (killed != RC_OK)
 			rc = killed;
+		if (rc == RC_LIMIT && count == 0)
+			break;
 	}
 	free(ids);
 	return rc;
@@ -277,11 +278,17 @@ static enum rc erase_day(const struct sweep *s, struct day *d, struct erase_repo
 	if (rc != RC_OK || d->count == 0)
 		return rc;
 	rc = keyring_add(s->keys, &want, &into, e);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		rc = copy_rest(s, d, into, report, e);
+		/* Nothing has a name under it yet, and the next try makes another. */
+		if (rc == RC_CORRUPT && keyring_destroy(s->keys, &into, 1, NULL) != RC_OK)
+			log_warn("key %llu of an erasure that failed stays",
+			         (unsigned long long)into);
+	}
 	if (rc == RC_OK)
 		rc = keyring_destroy(s->keys, d->lots, d->count, e);
-	report->lots += d->count;
+	if (rc == RC_OK)
+		report->lots += d->count;
 	return rc;
 }
 
@@ -335,43 +342,101 @@ static enum rc add_entry(const struct sweep *s, const char *event, const struct 
 	return rc == RC_OK ? audit_sync(s->audit, e) : rc;
 }
 
+static enum rc mark_done(const struct sweep *s, const struct erasure *x, struct err *e)
+{
+	struct stmt *st;
+	enum rc rc = db_begin(s->control, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = db_prepare(s->control, &st, "UPDATE erased SET done = 1 WHERE id = ? AND archive = ?",
+	                e);
+	for (size_t i = 0; rc == RC_OK && i < x->count; i++) {
+		stmt_bind_blob(st, 1, slice_of(x->items[i].id.b, ID_BYTES));
+		stmt_bind_int(st, 2, x->archive);
+		rc = stmt_run(st, e);
+	}
+	stmt_free(&st);
+	if (rc == RC_OK)
+		return db_commit(s->control, e);
+	db_rollback(s->control);
+	return rc;
+}
+
 static enum rc record(const struct sweep *s, const struct erasure *x, bool resumed,
                       const struct erase_report *report, struct err *e)
 {
 	json_t *detail = describe(x, resumed);
-	char sql[80];
 	enum rc rc;
 
 	json_object_set_new(detail, "kept", json_integer((json_int_t)report->kept));
 	json_object_set_new(detail, "lots", json_integer((json_int_t)report->lots));
 	json_object_set_new(detail, "shards", json_integer(report->shards_rewritten));
 	rc = add_entry(s, "erase_done", x, detail, e);
-	(void)snprintf(sql, sizeof(sql),
-	               "UPDATE erased SET done = 1 WHERE done = 0 AND archive = %u", x->archive);
-	return rc == RC_OK ? db_exec(s->control, sql, e) : rc;
+	return rc == RC_OK ? mark_done(s, x, e) : rc;
+}
+
+static enum rc say(const struct err *why, struct err *e)
+{
+	if (e && why->code != RC_OK)
+		*e = *why;
+	return why->code;
+}
+
+/* Every day that can be read; `done` gets the items of those. The first that can't is told. */
+static enum rc erase_days(const struct sweep *s, const struct erasure *x, struct erasure *done,
+                          struct erase_report *report, struct err *e)
+{
+	enum rc left = RC_OK;
+	enum rc rc = RC_OK;
+
+	for (size_t from = 0; rc == RC_OK && from < x->count;) {
+		struct err why = { 0 };
+		struct day d;
+
+		rc = day_begin(&d, s, x, from, &why);
+		if (rc == RC_OK)
+			rc = erase_day(s, &d, report, &why);
+		for (; rc == RC_OK && from < d.to; from++)
+			done->items[done->count++] = x->items[from];
+		if (rc != RC_OK && left == RC_OK)
+			*e = why;
+		if (rc == RC_CORRUPT) {
+			log_error("an erasure from archive %s is not finished: %s", x->archive_name,
+			          why.text);
+			left = rc;
+			rc = RC_OK;
+		}
+		from = d.to;
+		day_end(&d);
+	}
+	return rc == RC_OK ? left : rc;
 }
 
 /* From the intent to the record: also the way of a restart. */
 static enum rc carry_out(const struct sweep *s, const struct erasure *x, bool resumed,
                          struct erase_report *report, struct err *e)
 {
+	struct erasure done = *x;
+	struct err why = { 0 };
+	enum rc left;
 	enum rc rc = add_entry(s, "erase_intent", x, describe(x, resumed), e);
 
-	for (size_t from = 0; rc == RC_OK && from < x->count;) {
-		struct day d;
-
-		rc = day_begin(&d, s, x, from, e);
-		if (rc == RC_OK)
-			rc = erase_day(s, &d, report, e);
-		from = d.to;
-		day_end(&d);
-	}
+	if (rc != RC_OK)
+		return rc;
+	done.items = mem_array(x->count, sizeof(*done.items));
+	done.count = 0;
+	left = erase_days(s, x, &done, report, &why);
+	rc = left == RC_CORRUPT ? RC_OK : left;
 	if (rc == RC_OK)
 		rc = index_drop_dead(s->index, e);
 	if (rc == RC_OK)
 		rc = store_forget(s->store, e);
-	report->messages = x->count;
-	return rc == RC_OK ? record(s, x, resumed, report, e) : rc;
+	report->messages = done.count;
+	if (rc == RC_OK && done.count)
+		rc = record(s, &done, resumed, report, e);
+	free(done.items);
+	return rc == RC_OK || rc == left ? say(&why, e) : rc;
 }
 
 enum rc erase_run(const struct sweep *s, const struct erasure *x, struct erase_report *report,
@@ -404,66 +469,114 @@ static char *text_of(struct slice t)
 	return s;
 }
 
-/* The open rows of the least archive that has some: one erasure, for each is finished before the
- * next. */
-static enum rc read_open(const struct sweep *s, struct erasure *x, char **who, char **reason,
+/* What one person asked for with one reason. */
+struct open_rows {
+	struct erasure x;
+	char *who;
+	char *reason;
+};
+
+static void open_rows_free(struct open_rows *o)
+{
+	free(o->x.items);
+	free(o->who);
+	free(o->reason);
+}
+
+/* True while the row is of the same erasure as those before it. */
+static bool belongs(struct open_rows *o, struct stmt *st)
+{
+	struct slice who = stmt_text(st, 3);
+	struct slice reason = stmt_text(st, 4);
+
+	if (o->x.count == 0) {
+		o->x.archive = (uint32_t)stmt_int(st, 0);
+		o->who = text_of(who);
+		o->reason = text_of(reason);
+	}
+	return o->x.archive == (uint32_t)stmt_int(st, 0) && slice_equal(who, slice_str(o->who)) &&
+	       slice_equal(reason, slice_str(o->reason));
+}
+
+/* The open rows that come behind those of `before`. */
+static enum rc read_open(const struct sweep *s, const struct open_rows *before, struct open_rows *o,
                          struct err *e)
 {
 	struct stmt *st;
-	enum rc rc =
-	        db_prepare(s->control, &st,
-	                   "SELECT archive, id, sha256, who, reason FROM erased WHERE done = 0 "
-	                   "AND archive = (SELECT min(archive) FROM erased WHERE done = 0) "
-	                   "ORDER BY id",
-	                   e);
+	enum rc rc = db_prepare(s->control, &st,
+	                        "SELECT archive, id, sha256, who, reason FROM erased WHERE done = 0"
+	                        " AND (archive, who, reason) > (?, ?, ?)"
+	                        " ORDER BY archive, who, reason, id",
+	                        e);
 
 	if (rc != RC_OK)
 		return rc;
-	while ((rc = stmt_step(st, e)) == RC_OK) {
+	stmt_bind_int(st, 1, before->x.archive);
+	stmt_bind_text(st, 2, slice_str(before->who ? before->who : ""));
+	stmt_bind_text(st, 3, slice_str(before->reason ? before->reason : ""));
+	while ((rc = stmt_step(st, e)) == RC_OK && belongs(o, st)) {
 		struct slice id = stmt_blob(st, 1);
 		struct slice sha = stmt_blob(st, 2);
 		struct erase_item *item;
 
-		x->items = mem_resize(x->items, (x->count + 1) * sizeof(*x->items));
-		item = &x->items[x->count++];
+		o->x.items = mem_resize(o->x.items, (o->x.count + 1) * sizeof(*o->x.items));
+		item = &o->x.items[o->x.count++];
 		*item = (struct erase_item) { .found = true };
 		memcpy(item->id.b, id.at, MIN_OF(id.len, (size_t)ID_BYTES));
 		memcpy(item->sha256, sha.at, MIN_OF(sha.len, sizeof(item->sha256)));
-		x->archive = (uint32_t)stmt_int(st, 0);
-		if (!*who) {
-			*who = text_of(stmt_text(st, 3));
-			*reason = text_of(stmt_text(st, 4));
-		}
 	}
 	stmt_free(&st);
+	o->x.who = o->who;
+	o->x.reason = o->reason;
+	o->x.archive_name = name_of(s, o->x.archive);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 enum rc erase_recover(const struct sweep *s, struct err *e)
 {
-	size_t count;
+	struct open_rows before = { 0 };
+	struct err left = { 0 };
 	enum rc rc;
+	size_t count;
 
 	do {
-		struct erasure x = { 0 };
+		struct open_rows now = { 0 };
 		struct erase_report report = { 0 };
-		char *who = NULL;
-		char *reason = NULL;
+		struct err why = { 0 };
 
-		rc = read_open(s, &x, &who, &reason, e);
-		x.who = who;
-		x.reason = reason;
-		x.archive_name = name_of(s, x.archive);
-		count = x.count;
+		rc = read_open(s, &before, &now, e);
+		count = now.x.count;
 		if (rc == RC_OK && count) {
 			log_warn("an erasure was interrupted: going on with %zu messages", count);
-			rc = carry_out(s, &x, true, &report, e);
+			rc = carry_out(s, &now.x, true, &report, &why);
+			if (rc == RC_CORRUPT && left.code == RC_OK)
+				left = why;
+			if (rc != RC_OK)
+				rc = rc == RC_CORRUPT ? RC_OK : say(&why, e);
 		}
-		free(x.items);
-		free(who);
-		free(reason);
+		open_rows_free(&before);
+		before = now;
 	} while (rc == RC_OK && count);
-	return rc;
+	open_rows_free(&before);
+	return rc == RC_OK ? say(&left, e) : rc;
+}
+
+enum rc erased_has(struct db *control, uint32_t archive, const struct message_id *id, bool *has,
+                   struct err *e)
+{
+	struct stmt *st;
+	enum rc rc =
+	        db_prepare(control, &st, "SELECT 1 FROM erased WHERE id = ? AND archive = ?", e);
+
+	*has = false;
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_blob(st, 1, slice_of(id->b, ID_BYTES));
+	stmt_bind_int(st, 2, archive);
+	rc = stmt_step(st, e);
+	*has = rc == RC_OK;
+	stmt_free(&st);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 enum rc erased_select(struct db *control, const struct message_id *id, struct stmt **rows,

@@ -10,7 +10,9 @@
  *          why, when and the hash for ever.
  * Fails    RC_NOTFOUND, RC_HELD, RC_CORRUPT (a block of the day can't be read: what would be lost
  *          with it can't be told) with nothing changed; RC_IO, RC_NOSPACE in the middle:
- *          erase_recover goes on.
+ *          erase_recover goes on. RC_CORRUPT in the middle: the day that can't be read stays as it is,
+ *          all others are done. It is tried again each time; its messages are shown to nobody
+ *          (erased_has), and go when the block is readable again, or with their day.
  * Rows     Those of other messages of the day keep the old lot's number in the index; a sweep takes
  *          tombstones of a day for that day.
  * Threads  The caller holds the engine's writer lock.
@@ -49,6 +51,7 @@ enum rc erase_look(const struct sweep *s, struct erasure *x, struct err *e) MUST
 /* After erase_look. */
 enum rc erase_run(const struct sweep *s, const struct erasure *x, struct erase_report *report,
 		  struct err *e) MUST_USE;
+/* RC_CORRUPT: all that can be finished is; e says what can't. */
 enum rc erase_recover(const struct sweep *s, struct err *e) MUST_USE;
 
 struct erased {
@@ -58,6 +61,9 @@ struct erased {
 	struct slice      who, reason; /* until the next erased_next */
 	bool              done;
 };
+/* Was it erased from this archive, or is it to be? */
+enum rc erased_has(struct db *control, uint32_t archive, const struct message_id *id, bool *has,
+		   struct err *e) MUST_USE;
 /* A row for each archive that the message was erased from, or (`id` NULL) all rows, the message that
  * was received last first. To be freed by stmt_free. */
 enum rc erased_select(struct db *control, const struct message_id *id, struct stmt **rows,

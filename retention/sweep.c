@@ -254,11 +254,12 @@ static enum rc remove_words(const struct sweep *s, uint32_t archive, struct remo
 		                  DEAD_SHARDS, &count, &removed, e);
 		report->messages += removed;
 		report->shards_rewritten += (unsigned)count;
-		if (rc != RC_OK && rc != RC_LIMIT)
-			return rc;
-		killed = keyring_destroy(s->keys, dead, count, e);
+		/* After a failure too: what was written anew is not shown again after a start. */
+		killed = keyring_destroy(s->keys, dead, count, rc == RC_CORRUPT ? NULL : e);
 		if (killed != RC_OK)
 			return killed;
+		if (rc != RC_OK && rc != RC_LIMIT)
+			return rc;
 		if (rc == RC_LIMIT && count == 0)
 			return err_set(e, RC_LIMIT, "take messages out of the index of archive %u",
 			               archive);
@@ -316,30 +317,54 @@ static enum rc lots_of(const struct sweep *s, const struct sweep_plan *plan, siz
 	return rc;
 }
 
+/* The lots of one archive. */
+static enum rc destroy_some(const struct sweep *s, const struct sweep_plan *plan, size_t from,
+                            size_t to, struct sha256 *ids, struct sweep_report *report,
+                            struct err *e)
+{
+	struct removal r = { .ids = ids };
+	uint64_t *lots;
+	enum rc rc = lots_of(s, plan, from, to, &lots, &r.count);
+
+	r.lots = lots;
+	if (rc != RC_OK)
+		(void)err_set(e, rc, "read the key ring for a purge");
+	if (rc == RC_OK)
+		rc = remove_words(s, plan->lots[from].archive, &r, report, e);
+	if (rc == RC_OK)
+		rc = keyring_destroy(s->keys, lots, r.count, e);
+	free(lots);
+	return rc;
+}
+
+/* An archive whose index can't be read keeps its lots, which are due again: `left` says why (its
+ * code is RC_OK where there is none), and `done` gets those of the others. */
 static enum rc destroy_lots(const struct sweep *s, const struct sweep_plan *plan,
-                            struct sha256 *ids, struct sweep_report *report, struct err *e)
+                            struct sweep_plan *done, struct sha256 *ids,
+                            struct sweep_report *report, struct err *left, struct err *e)
 {
 	enum rc rc = RC_OK;
 
 	for (size_t from = 0; rc == RC_OK && from < plan->count;) {
+		struct err why = { 0 };
 		size_t to = from;
-		struct removal r = { .ids = ids };
-		uint64_t *lots;
 
 		while (to < plan->count && plan->lots[to].archive == plan->lots[from].archive)
 			to++;
-		rc = lots_of(s, plan, from, to, &lots, &r.count);
-		r.lots = lots;
-		if (rc != RC_OK)
-			(void)err_set(e, rc, "read the key ring for a purge");
-		if (rc == RC_OK)
-			rc = remove_words(s, plan->lots[from].archive, &r, report, e);
-		if (rc == RC_OK)
-			rc = keyring_destroy(s->keys, lots, r.count, e);
-		free(lots);
-		report->lots += to - from;
+		rc = destroy_some(s, plan, from, to, ids, report, &why);
+		for (size_t i = from; rc == RC_OK && i < to; i++)
+			done->lots[done->count++] = plan->lots[i];
+		if (rc == RC_CORRUPT) {
+			log_error("archive %s is not purged: %s", plan->lots[from].archive_name,
+			          why.text);
+			*left = left->code == RC_OK ? why : *left;
+			rc = RC_OK;
+		} else if (rc != RC_OK) {
+			(void)err_set(e, rc, "%s", why.text);
+		}
 		from = to;
 	}
+	report->lots = done->count;
 	if (rc == RC_OK)
 		rc = index_drop_dead(s->index, e);
 	if (rc == RC_OK)
@@ -366,17 +391,15 @@ static enum rc record(const struct sweep *s, const struct sweep_plan *plan, cons
 	               e);
 	if (rc == RC_OK)
 		rc = audit_sync(s->audit, e);
-	if (rc == RC_OK)
-		rc = db_exec(s->control, "DELETE FROM sweep_lot", e);
-	if (rc == RC_OK)
-		rc = clockguard_swept(s->control, e);
-	return rc;
+	return rc == RC_OK ? db_exec(s->control, "DELETE FROM sweep_lot", e) : rc;
 }
 
 /* From the intent to the record: also the way of a restart. */
 static enum rc carry_out(const struct sweep *s, const struct sweep_plan *plan, const char *who,
                          bool resumed, struct sweep_report *report, struct err *e)
 {
+	struct sweep_plan done = *plan;
+	struct err left = { 0 };
 	struct sha256 *ids;
 	uint8_t unused[32];
 	enum rc rc = audit_add(s->audit, "purge_intent", who,
@@ -388,12 +411,20 @@ static enum rc carry_out(const struct sweep *s, const struct sweep_plan *plan, c
 		rc = audit_sync(s->audit, e);
 	if (rc != RC_OK)
 		return rc;
+	done.lots = mem_array(plan->count, sizeof(*done.lots));
+	done.count = 0;
 	ids = sha256_new();
-	rc = destroy_lots(s, plan, ids, report, e);
+	rc = destroy_lots(s, plan, &done, ids, report, &left, e);
 	if (rc == RC_OK)
-		rc = record(s, plan, who, resumed, report, &ids, e);
+		rc = record(s, &done, who, resumed, report, &ids, e);
+	/* Days that are still due don't count as swept. */
+	if (rc == RC_OK && left.code == RC_OK)
+		rc = clockguard_swept(s->control, e);
+	else if (rc == RC_OK)
+		rc = err_set(e, left.code, "%s", left.text);
 	if (ids)
 		sha256_end(&ids, unused);
+	free(done.lots);
 	return rc == RC_OK ? RC_OK : err_in(e, "purge under plan %s", plan->id);
 }
 

@@ -14,7 +14,8 @@
  *          plan, rolls an intent without its record forward. A record of such a run ("resumed")
  *          counts what was left to destroy.
  * Fails    RC_HELD or RC_DENIED (guard) with nothing changed; RC_IO, RC_NOSPACE in the middle: the
- *          next sweep_recover goes on.
+ *          next sweep_recover goes on. RC_CORRUPT: a shard of an archive can't be read (reindex); its
+ *          lots stay, to be planned again, the others' are destroyed and recorded.
  * Threads  The caller holds the engine's writer lock.
  */
 #ifndef MM_RETENTION_SWEEP_H
@@ -75,7 +76,7 @@ enum rc sweep_guard(const struct sweep *s, const struct sweep_plan *plan, struct
 /* `who` for the audit log; `attended` skips the guard. An empty plan is fine. */
 enum rc sweep_run(const struct sweep *s, const struct sweep_plan *plan, const char *who,
 		  bool attended, struct sweep_report *report, struct err *e) MUST_USE;
-/* Finishes what a killed run began. */
+/* Finishes what a killed run began; RC_CORRUPT as above. */
 enum rc sweep_recover(const struct sweep *s, struct sweep_report *report, struct err *e) MUST_USE;
 
 /* The one judge of every path that deletes: may messages of this lot be destroyed now? RC_OK, RC_HELD,

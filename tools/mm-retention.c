@@ -67,6 +67,18 @@ static int plan(struct cli *c)
 	return status;
 }
 
+/* What was asked for is done; something from before is not. */
+static int tell_unfinished(const struct cli *c, const json_t *result)
+{
+	struct err e = { 0 };
+
+	if (!json_object_get(result, "unfinished"))
+		return CLI_OK;
+	(void)err_set(&e, RC_CORRUPT, "what was begun earlier can't be finished: %s",
+	              json_string_value(json_object_get(result, "unfinished")));
+	return cli_fail(c, &e);
+}
+
 static int destroy(struct cli *c)
 {
 	struct cli_answer a = { .row = NULL };
@@ -86,6 +98,8 @@ static int destroy(struct cli *c)
 		       (long long)json_member_int(a.result, "lots_destroyed", 0),
 		       (long long)json_member_int(a.result, "shards_rewritten", 0));
 	}
+	if (status == CLI_OK)
+		status = tell_unfinished(c, a.result);
 	json_decref(a.result);
 	return status;
 }
@@ -132,6 +146,8 @@ static int erase(struct cli *c)
 		cli_print_json(a.result);
 	else if (status == CLI_OK)
 		print_erased(a.result);
+	if (status == CLI_OK)
+		status = tell_unfinished(c, a.result);
 	json_decref(a.result);
 	return status;
 }
