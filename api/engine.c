@@ -12,7 +12,7 @@
 #include "retention/clockguard.h"
 #include "retention/erase.h"
 #include "ingest/anchor.h"
-#include "ingest/audited.h"
+#include "store/audited.h"
 #include "ingest/disposition.h"
 #include "ingest/ledger.h"
 #include "ingest/resources.h"
@@ -337,7 +337,7 @@ static enum rc account_pending(struct engine *en, struct err *e)
 		return rc;
 	p.blocks = block_list_new();
 	rc = store_pending_blocks(en->store, is_audited, take_pending, &p, e);
-	accounted = block_list_account(&p.blocks, en->audit, false, rc == RC_OK ? e : NULL);
+	accounted = block_list_account(&p.blocks, en->audit, BLOCKS_NEW, rc == RC_OK ? e : NULL);
 	audited_free(&p.known);
 	return rc == RC_OK ? accounted : rc;
 }
@@ -595,7 +595,7 @@ static void repacked_block(void *arg, const struct store_block *b)
 static enum rc account_repacked(void *arg, struct err *e)
 {
 	struct repacking *r = arg;
-	enum rc rc = block_list_account(&r->blocks, r->en->audit, true, e);
+	enum rc rc = block_list_account(&r->blocks, r->en->audit, BLOCKS_MOVED, e);
 
 	r->blocks = block_list_new();
 	return rc == RC_OK ? audit_sync(r->en->audit, e) : rc;
@@ -610,7 +610,7 @@ enum rc engine_repack(struct engine *en, struct err *e)
 
 	(void)pthread_mutex_lock(&en->writing);
 	rc = store_repack(en->store, (int32_t)day_of_ms(clock_now_ms()), &to, e);
-	emptied = block_list_account(&r.blocks, en->audit, true, rc == RC_OK ? e : NULL);
+	emptied = block_list_account(&r.blocks, en->audit, BLOCKS_MOVED, rc == RC_OK ? e : NULL);
 	(void)pthread_mutex_unlock(&en->writing);
 	return rc == RC_OK ? emptied : rc;
 }

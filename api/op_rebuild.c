@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
-#include "ingest/audited.h"
+#include "store/audited.h"
 #include "ingest/checkpoint.h"
 #include "ingest/mail.h"
 #include "ingest/parse.h"

@@ -13,7 +13,7 @@
 #include "api/ops.h"
 #include "base/codec.h"
 #include "ingest/anchor.h"
-#include "ingest/audited.h"
+#include "store/audited.h"
 #include "retention/erase.h"
 
 struct verify {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "ingest/audited.h"
+#include "store/block_list.h"
 
 struct checkpoint {
 	struct pipeline_parts parts;
@@ -98,7 +98,7 @@ static enum rc sync_store(struct checkpoint *c, struct err *e)
 	struct block_list *blocks = block_list_new();
 	enum rc rc = store_sync(c->parts.store, block_list_add, blocks, e);
 	enum rc accounted =
-	        block_list_account(&blocks, c->parts.audit, false, rc == RC_OK ? e : NULL);
+	        block_list_account(&blocks, c->parts.audit, BLOCKS_NEW, rc == RC_OK ? e : NULL);
 
 	if (rc == RC_OK)
 		rc = accounted;
@@ -134,9 +134,8 @@ static enum rc put_positions(struct checkpoint *c, struct err *e)
 static enum rc put_newest(struct checkpoint *c, struct err *e)
 {
 	struct stmt *st;
-	enum rc rc =
-	        db_prepare(c->parts.control, &st, "INSERT OR REPLACE INTO spool_newest VALUES(1,?)",
-	                   e);
+	enum rc rc = db_prepare(c->parts.control, &st,
+	                        "INSERT OR REPLACE INTO spool_newest VALUES(1,?)", e);
 
 	if (rc != RC_OK)
 		return rc;

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
-#include "store/block_list.h"
+#include "store/audited.h"
 
 enum rc erase_prepare(struct db *control, struct err *e)
 {
@@ -27,7 +27,9 @@ struct day {
 	int32_t day;
 	size_t from; /* its items */
 	size_t to;
+	const struct audited *known;
 	uint64_t *lots; /* live ones */
+	uint64_t *seen; /* messages that were read of each */
 	size_t count;
 	uint64_t *all; /* those and the tombstones: rows may name either */
 	size_t all_count;
@@ -64,23 +66,46 @@ static enum rc take_lot(void *arg, const struct key_info *k)
 	return RC_OK;
 }
 
-static enum rc day_begin(struct day *d, const struct sweep *s, const struct erasure *x, size_t from,
-                         struct err *e)
+static enum rc day_begin(struct day *d, const struct sweep *s, const struct erasure *x,
+                         const struct audited *known, size_t from, struct err *e)
 {
 	enum rc rc;
 
-	*d = (struct day) {
-		.s = s, .x = x, .from = from, .to = from, .day = day_of(&x->items[from].id)
-	};
+	*d = (struct day) { .s = s,
+		            .x = x,
+		            .known = known,
+		            .from = from,
+		            .to = from,
+		            .day = day_of(&x->items[from].id) };
 	while (d->to < x->count && day_of(&x->items[d->to].id) == d->day)
 		d->to++;
 	rc = keyring_each(s->keys, take_lot, d);
+	d->seen = mem_array(d->count + 1, sizeof(*d->seen));
 	return rc == RC_OK ? rc : err_set(e, rc, "read the key ring for an erasure");
+}
+
+/* What the store doesn't show, as the last block of an open segment when it went bad, would be lost
+ * with the key of its lot, beyond all repair. */
+static enum rc check_whole(const struct day *d, struct err *e)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		uint64_t given = audited_given(d->known, d->lots[i]);
+
+		if (d->seen[i] < given)
+			return err_set(
+			        e, RC_CORRUPT,
+			        "lot %llu of archive %s was given %llu messages, %llu can be read:"
+			        " mmctl verify",
+			        (unsigned long long)d->lots[i], d->x->archive_name,
+			        (unsigned long long)given, (unsigned long long)d->seen[i]);
+	}
+	return RC_OK;
 }
 
 static void day_end(struct day *d)
 {
 	free(d->lots);
+	free(d->seen);
 	free(d->all);
 }
 
@@ -117,7 +142,8 @@ static enum rc look_day(const struct sweep *s, struct erasure *x, struct day *d,
 		                      .ids = ids,
 		                      .id_count = d->to - d->from,
 		                      .gone = found,
-		                      .arg = x };
+		                      .arg = x,
+		                      .found = d->seen };
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; rc == RC_OK && i < d->count; i++) {
@@ -130,7 +156,7 @@ static enum rc look_day(const struct sweep *s, struct erasure *x, struct day *d,
 	if (rc == RC_OK)
 		rc = store_erase(s->store, &look, e);
 	free(ids);
-	return rc;
+	return rc == RC_OK ? check_whole(d, e) : rc;
 }
 
 static enum rc check_found(const struct sweep *s, const struct erasure *x, struct err *e)
@@ -144,6 +170,24 @@ static enum rc check_found(const struct sweep *s, const struct erasure *x, struc
 			               x->archive_name, id);
 	}
 	return RC_OK;
+}
+
+static enum rc look_days(const struct sweep *s, struct erasure *x, struct err *e)
+{
+	struct audited *known;
+	enum rc rc = audited_load(&known, s->audit, e);
+
+	for (size_t from = 0; rc == RC_OK && from < x->count;) {
+		struct day d;
+
+		rc = day_begin(&d, s, x, known, from, e);
+		if (rc == RC_OK)
+			rc = look_day(s, x, &d, e);
+		from = d.to;
+		day_end(&d);
+	}
+	audited_free(&known);
+	return rc;
 }
 
 enum rc erase_look(const struct sweep *s, struct erasure *x, struct err *e)
@@ -160,15 +204,8 @@ enum rc erase_look(const struct sweep *s, struct erasure *x, struct err *e)
 			x->items[unique++] = x->items[i];
 	x->count = unique;
 	rc = check_found(s, x, e);
-	for (size_t from = 0; rc == RC_OK && from < x->count;) {
-		struct day d;
-
-		rc = day_begin(&d, s, x, from, e);
-		if (rc == RC_OK)
-			rc = look_day(s, x, &d, e);
-		from = d.to;
-		day_end(&d);
-	}
+	if (rc == RC_OK)
+		rc = look_days(s, x, e);
 	for (size_t i = 0; rc == RC_OK && i < x->count; i++)
 		if (!x->items[i].found)
 			rc = err_set(e, RC_CORRUPT,
@@ -231,7 +268,11 @@ static void on_block(void *arg, const struct store_block *b)
 static enum rc account(void *arg, struct err *e)
 {
 	struct day *d = arg;
-	enum rc rc = block_list_account(&d->blocks, d->s->audit, false, e);
+	enum rc rc = check_whole(d, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = block_list_account(&d->blocks, d->s->audit, BLOCKS_COPIED, e);
 
 	d->blocks = block_list_new();
 	return rc == RC_OK ? audit_sync(d->s->audit, e) : rc;
@@ -248,14 +289,17 @@ static enum rc copy_rest(const struct sweep *s, struct day *d, uint64_t into,
 		                      .ids = ids,
 		                      .id_count = d->to - d->from,
 		                      .into = into,
-		                      .to = { on_block, account, d } };
+		                      .to = { on_block, account, d },
+		                      .found = d->seen };
 	enum rc rc;
 	enum rc emptied;
 
 	d->blocks = block_list_new();
 	rc = store_erase(s->store, &copy, e);
+	if (rc == RC_OK) /* `account` is not asked where nothing stays */
+		rc = check_whole(d, e);
 	/* What failed before it was accounted for isn't there either. */
-	emptied = rc == RC_OK ? block_list_account(&d->blocks, s->audit, false, e) : RC_OK;
+	emptied = rc == RC_OK ? block_list_account(&d->blocks, s->audit, BLOCKS_COPIED, e) : RC_OK;
 	block_list_free(&d->blocks);
 	free(ids);
 	report->kept += copy.kept;
@@ -384,7 +428,8 @@ static enum rc say(const struct err *why, struct err *e)
 }
 
 /* Every day that can be read; `done` gets the items of those. The first that can't is told. */
-static enum rc erase_days(const struct sweep *s, const struct erasure *x, struct erasure *done,
+static enum rc erase_days(const struct sweep *s, const struct erasure *x,
+                          const struct audited *known, struct erasure *done,
                           struct erase_report *report, struct err *e)
 {
 	enum rc left = RC_OK;
@@ -394,7 +439,7 @@ static enum rc erase_days(const struct sweep *s, const struct erasure *x, struct
 		struct err why = { 0 };
 		struct day d;
 
-		rc = day_begin(&d, s, x, from, &why);
+		rc = day_begin(&d, s, x, known, from, &why);
 		if (rc == RC_OK)
 			rc = erase_day(s, &d, report, &why);
 		for (; rc == RC_OK && from < d.to; from++)
@@ -418,15 +463,19 @@ static enum rc carry_out(const struct sweep *s, const struct erasure *x, bool re
                          struct erase_report *report, struct err *e)
 {
 	struct erasure done = *x;
+	struct audited *known = NULL;
 	struct err why = { 0 };
 	enum rc left;
 	enum rc rc = add_entry(s, "erase_intent", x, describe(x, resumed), e);
 
+	if (rc == RC_OK)
+		rc = audited_load(&known, s->audit, e);
 	if (rc != RC_OK)
 		return rc;
 	done.items = mem_array(x->count, sizeof(*done.items));
 	done.count = 0;
-	left = erase_days(s, x, &done, report, &why);
+	left = erase_days(s, x, known, &done, report, &why);
+	audited_free(&known);
 	rc = left == RC_CORRUPT ? RC_OK : left;
 	if (rc == RC_OK)
 		rc = index_drop_dead(s->index, e);

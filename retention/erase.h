@@ -8,11 +8,11 @@
  * Order    As a sweep's: table `erased` and the audit intent are the point of no return;
  *          erase_recover, at start and before the next run, rolls it forward. The table keeps who,
  *          why, when and the hash for ever.
- * Fails    RC_NOTFOUND, RC_HELD, RC_CORRUPT (a block of the day can't be read: what would be lost
- *          with it can't be told) with nothing changed; RC_IO, RC_NOSPACE in the middle:
- *          erase_recover goes on. RC_CORRUPT in the middle: the day that can't be read stays as it is,
- *          all others are done. It is tried again each time; its messages are shown to nobody
- *          (erased_has), and go when the block is readable again, or with their day.
+ * Fails    RC_NOTFOUND, RC_HELD, RC_CORRUPT (a block of the day can't be read, or fewer messages of
+ *          it than the audit log has: what would be lost can't be told) with nothing changed;
+ *          RC_IO, RC_NOSPACE in the middle: erase_recover goes on. RC_CORRUPT in the middle: the day
+ *          that can't be read stays as it is, all others are done. It is tried again each time; its
+ *          messages are shown to nobody (erased_has), and go when it can be read, or with their day.
  * Rows     Those of other messages of the day keep the old lot's number in the index; a sweep takes
  *          tombstones of a day for that day.
  * Threads  The caller holds the engine's writer lock.

@@ -44,7 +44,8 @@ void block_list_free(struct block_list **list)
 	*list = NULL;
 }
 
-enum rc block_list_account(struct block_list **list, struct audit *audit, bool moved, struct err *e)
+enum rc block_list_account(struct block_list **list, struct audit *audit, enum block_why why,
+                           struct err *e)
 {
 	json_t *all = (*list)->blocks;
 	enum rc rc = RC_OK;
@@ -55,8 +56,8 @@ enum rc block_list_account(struct block_list **list, struct audit *audit, bool m
 
 		for (size_t i = from; i < from + BLOCKS_AN_ENTRY && i < json_array_size(all); i++)
 			json_push(some, json_incref(json_array_get(all, i)));
-		if (moved)
-			json_put_bool(detail, "moved", true);
+		if (why != BLOCKS_NEW)
+			json_put_bool(detail, why == BLOCKS_MOVED ? "moved" : "copied", true);
 		json_put(detail, "blocks", some);
 		rc = audit_add(audit, "block", "mmd", detail, e);
 	}

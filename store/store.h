@@ -131,6 +131,7 @@ struct store_erasure {
 	struct store_repacked to;
 	void (*gone)(void *arg, const struct store_message *m, uint64_t bytes);
 	void *arg;
+	uint64_t *found; /* of each of the lots: messages that end in a block that was read; or NULL */
 	uint64_t kept; /* set */
 };
 enum rc store_erase(struct store *st, struct store_erasure *x, struct err *e) MUST_USE;

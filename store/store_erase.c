@@ -27,12 +27,19 @@ static bool is_erased(const struct store_erasure *x, const struct message_id *id
 	return bsearch(id->b, x->ids, x->id_count, sizeof(*x->ids), by_id) != NULL;
 }
 
+/* Its place in the list; lot_count where it is not in it. */
+static size_t lot_place(const struct store_erasure *x, uint64_t lot)
+{
+	size_t i = 0;
+
+	while (i < x->lot_count && x->lots[i] != lot)
+		i++;
+	return i;
+}
+
 static bool is_of_lots(const struct store_erasure *x, uint64_t lot)
 {
-	for (size_t i = 0; i < x->lot_count; i++)
-		if (x->lots[i] == lot)
-			return true;
-	return false;
+	return lot_place(x, lot) < x->lot_count;
 }
 
 static bool entry_stays(struct erase *r, struct segment *s, const struct block_entry *entry,
@@ -69,6 +76,8 @@ static enum rc choose(struct erase *r, struct segment *s, uint32_t number, struc
 	*messages = 0;
 	buf_clear(&r->plain);
 	while ((rc = block_entry_read(&entry, plain, &at)) == RC_OK) {
+		if (r->x->found && entry.flags & ENTRY_LAST)
+			r->x->found[lot_place(r->x, s->blocks[number].lot)]++;
 		if (!entry_stays(r, s, &entry, number)) {
 			*all = false;
 			continue;

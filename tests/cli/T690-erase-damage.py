@@ -42,7 +42,42 @@ def interrupted(some):
     # The log as it is, without the recovery of a start.
     return p.returncode != 0, last
 
+def last_block_goes_bad(harm):
+    """The last block of an open segment looks like one that a crash tore when it goes bad: the store doesn't show it. Its key must not go
+    with an erasure of the same day. `harm` is told whose erasure, while the block is bad."""
+    few = site.post([Letter(words, 'legal') for _ in range(10)])
+    site.wait()
+    more = site.post([Letter(words, 'legal') for _ in range(10)])
+    site.wait()
+    site.next_day(run=False)
+    path = max(glob.glob(site.data + '/seg/3/*.seg'), key=os.path.getmtime)
+    at = os.path.getsize(path) - 100
+    flip(path, at)
+    harm(few[0])
+    site.stop()
+    flip(path, at)
+    site.start()
+    return few, more
+
 site = Calendar().start()
+
+@test
+def what_the_store_does_not_show_keeps_its_key():
+    def harm(letter):
+        site.start()
+        before = len(site.events())
+        site.run('mm-retention', *arguments('legal', letter), code=1)
+        check('can be read' in site.stderr, site.stderr)
+        equal([e['event'] for e in site.events()[before:] if e['event'].startswith('erase')], [], 'events')
+    few, more = last_block_goes_bad(harm)
+    searchable(site, few + more)
+    equal(site.verify()['problems'], 0, 'verify')
+    site.run('mm-retention', *arguments('legal', few[0]))
+    site.known.remove(few[0])
+    equal(open_words(few[:1]), [], 'still there')
+    output, _ = site.opened()
+    equal(found(output, few[1:] + more)[1], [], 'lost')
+    equal(site.verify()['problems'], 0, 'verify')
 
 @test
 def a_block_goes_bad_between_the_intent_and_the_record():

@@ -1,4 +1,4 @@
-#include "ingest/audited.h"
+#include "store/audited.h"
 
 #include <stdlib.h>
 
@@ -19,7 +19,9 @@ struct root {
 struct lot {
 	uint64_t id;
 	uint64_t given;
+	uint64_t copied; /* by an erasure whose record has not come yet */
 	uint64_t found;
+	int64_t archive;
 	UT_hash_handle hh;
 };
 
@@ -48,7 +50,16 @@ static struct lot *lot_of(struct audited *a, uint64_t id)
 	return l;
 }
 
-static void add_block(struct audited *a, const json_t *block, bool moved)
+static void count_messages(struct audited *a, const json_t *block, bool copied)
+{
+	struct lot *l = lot_of(a, (uint64_t)json_member_int(block, "lot", 0));
+	uint64_t messages = (uint64_t)json_member_int(block, "messages", 0);
+
+	l->archive = json_member_int(block, "archive", 0);
+	*(copied ? &l->copied : &l->given) += messages;
+}
+
+static void add_block(struct audited *a, const json_t *block, bool moved, bool copied)
 {
 	struct place *p = mem_new(sizeof(*p));
 	struct place *known_place;
@@ -63,8 +74,7 @@ static void add_block(struct audited *a, const json_t *block, bool moved)
 	else
 		HASH_ADD(hh, a->places, key, sizeof(p->key), p);
 	if (!known_place && !moved)
-		lot_of(a, (uint64_t)json_member_int(block, "lot", 0))->given +=
-		        (uint64_t)json_member_int(block, "messages", 0);
+		count_messages(a, block, copied);
 	if (!hex_decode(r->key, sizeof(r->key), json_member_text(block, "root"))) {
 		free(r);
 		return;
@@ -76,18 +86,32 @@ static void add_block(struct audited *a, const json_t *block, bool moved)
 		HASH_ADD(hh, a->roots, key, sizeof(r->key), r);
 }
 
+static void take_copies(struct audited *a, int64_t archive)
+{
+	for (struct lot *l = a->lots; l; l = l->hh.next) {
+		if (l->archive != archive)
+			continue;
+		l->given += l->copied;
+		l->copied = 0;
+	}
+}
+
 static enum rc add_entry(void *arg, const struct audit_entry *entry, struct err *e)
 {
 	json_t *list;
 	bool moved;
+	bool copied;
 
 	(void)e;
+	if (strcmp(entry->event, "erase_done") == 0)
+		take_copies(arg, json_member_int(entry->detail, "archive_number", 0));
 	if (strcmp(entry->event, "block") != 0)
 		return RC_OK;
 	list = json_member_array(entry->detail, "blocks");
 	moved = json_member_bool(entry->detail, "moved", false);
+	copied = json_member_bool(entry->detail, "copied", false);
 	for (size_t i = 0; i < json_array_size(list); i++)
-		add_block(arg, json_array_get(list, i), moved);
+		add_block(arg, json_array_get(list, i), moved, copied);
 	return RC_OK;
 }
 
@@ -149,6 +173,14 @@ bool audited_root(const struct audited *a, const uint8_t root[32])
 
 	HASH_FIND(hh, a->roots, root, 32, r);
 	return r != NULL;
+}
+
+uint64_t audited_given(const struct audited *a, uint64_t lot)
+{
+	struct lot *l;
+
+	HASH_FIND(hh, a->lots, &lot, sizeof(lot), l);
+	return l ? l->given : 0;
 }
 
 void audited_found(struct audited *a, uint64_t lot)
