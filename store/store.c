@@ -605,6 +605,20 @@ static enum rc spill(struct store *st, struct err *e)
 	return rc;
 }
 
+/* A copy whose lot was destroyed since is not in its segment any more, or the new one would not be.
+ */
+static void drop_dead_copy(struct store *st, struct segment *s, const struct message_id *id)
+{
+	struct open_entry *x;
+
+	HASH_FIND(hh, s->index, id, sizeof(*id), x);
+	if (!x || lot_is_live(st, x->lot))
+		return;
+	HASH_DEL(s->index, x);
+	free(x);
+	s->f.messages--;
+}
+
 static enum rc put_in_lot(struct store *st, struct archive *a, int32_t day,
                           const struct store_message *m, struct err *e)
 {
@@ -615,6 +629,8 @@ static enum rc put_in_lot(struct store *st, struct archive *a, int32_t day,
 	/* Between blocks a lot may move on to another segment. */
 	if (!before)
 		rc = pick_segment(st, a, day, &ob->segment, e);
+	if (rc == RC_OK)
+		drop_dead_copy(st, ob->segment, &m->id);
 	if (rc == RC_OK)
 		rc = block_put(st, ob, m, &st->written, e);
 	st->buffered += ob->plain.len;

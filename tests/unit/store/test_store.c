@@ -838,6 +838,35 @@ static void test_forgotten_while_buffered(void **state)
 	end(&f);
 }
 
+/* What comes again after its lot was destroyed is stored under the next generation, in the same
+ * segment too: as long as its old lot waits for store_sync, and after. */
+static void test_again_after_its_lot(void **state)
+{
+	uint64_t seed = scratch_seed();
+
+	(void)state;
+	for (int synced = 0; synced < 2; synced++) {
+		struct fixture f;
+		struct item *it;
+
+		begin(&f, 0, 65536);
+		it = add(&f, 1, today(), 2000, &seed);
+		if (synced)
+			sync_store(&f);
+		EXPECT_OK(keyring_destroy(f.kr, &it->lot, 1, &f.e), &f.e);
+		assert_false(store_has(f.st, 1, &it->id));
+		EXPECT_OK(keyring_lot(f.kr, 1, today(), 0, &it->lot, &f.e), &f.e);
+		EXPECT_OK(put(&f, it), &f.e);
+		assert_true(store_has(f.st, 1, &it->id));
+		sync_store(&f);
+		check(&f);
+		assert_int_equal(walk(&f, 0).messages, 1);
+		reopen(&f);
+		check(&f);
+		end(&f);
+	}
+}
+
 /* A second copy is never shown while the first can be read, and is when it can't. */
 static void test_copies(void **state)
 {
@@ -1309,6 +1338,7 @@ int main(void)
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_forget_archive),
 		cmocka_unit_test(test_forgotten_while_buffered),
+		cmocka_unit_test(test_again_after_its_lot),
 		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_repack),
 		cmocka_unit_test(test_repack_unaccounted),
