@@ -409,7 +409,10 @@ enum rc audit_add(struct audit *a, const char *event, const char *who, json_t *d
 	free(text);
 	if (rc != RC_OK)
 		return err_set(e, rc, "audit entry %s is too large, or too many wait", event);
-	return full ? audit_sync(a, e) : RC_OK;
+	/* It is added either way; what is wrong is told to who waits for it. */
+	if (full)
+		(void)!audit_sync(a, NULL);
+	return RC_OK;
 }
 
 /* --- syncing -----------------------------------------------------------------------------------*/

@@ -1,11 +1,14 @@
 #include "tests/unit/test.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
 #include "store/audit.h"
+#include "store/block_list.h"
 #include "tests/unit/store/scratch.h"
 
 #define FILE_HEADER  128
@@ -433,6 +436,56 @@ static void test_roll(void **state)
 	end(&f);
 }
 
+static void limit_files(rlim_t bytes)
+{
+	struct rlimit r;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &r), 0);
+	r.rlim_cur = MIN_OF(bytes, r.rlim_max);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &r), 0);
+}
+
+static enum rc count_blocks(void *arg, const struct audit_entry *entry, struct err *e)
+{
+	size_t *n = arg;
+
+	(void)e;
+	*n += json_array_size(json_object_get(entry->detail, "blocks"));
+	return RC_OK;
+}
+
+/* While the disk is full entries wait in memory, however many: none of a list is left out because
+ * one before it could not be written. */
+static void test_full_disk(void **state)
+{
+	struct store_block b = { .archive = 1, .lot = 7 };
+	struct block_list *list = block_list_new();
+	struct fixture f;
+	size_t blocks = 0;
+	char *big = mem_new(1 << 20);
+
+	(void)state;
+	begin(&f);
+	add_many(&f, 0, 3);
+	EXPECT_OK(audit_sync(f.a, &f.e), &f.e);
+	limit_files(4096);
+	memset(big, 'x', (1 << 20) - 1);
+	for (int i = 0; i < 8; i++)
+		EXPECT_OK(audit_add(f.a, "plan", "mmd", json_pack("{s:s}", "x", big), &f.e), &f.e);
+	free(big);
+	for (b.block = 0; b.block < 1000; b.block++)
+		block_list_add(list, &b);
+	EXPECT_OK(block_list_account(&list, f.a, BLOCKS_NEW, &f.e), &f.e);
+	assert_int_equal(audit_sync(f.a, &f.e), RC_NOSPACE);
+	limit_files(RLIM_INFINITY);
+	EXPECT_OK(audit_sync(f.a, &f.e), &f.e);
+	reopen(&f);
+	EXPECT_OK(audit_each(f.a, 1, count_blocks, &blocks, &f.e), &f.e);
+	assert_int_equal(blocks, 1000);
+	end(&f);
+}
+
 static void *add_some(void *arg)
 {
 	struct fixture *f = arg;
@@ -517,6 +570,7 @@ int main(void)
 		cmocka_unit_test(test_torn_tail),
 		cmocka_unit_test(test_hollow_file),
 		cmocka_unit_test(test_roll),
+		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_flips),
 	};
