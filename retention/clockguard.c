@@ -9,11 +9,10 @@
 #define DRIFT_MS     HOUR_MS        /* what time synchronisation may correct at once */
 #define BACKWARDS_MS (5 * INT64_C(60000))
 
-/* Where the two clocks stood when they were last seen to agree, and since when (monotonic). */
+/* Where the two clocks stood, 36 h ago at most: small steps add up to a jump. */
 static struct {
 	int64_t wall_ms;
 	int64_t mono_ms;
-	int64_t since_mono_ms;
 } pace;
 
 enum rc clockguard_prepare(struct db *control, struct err *e)
@@ -58,7 +57,6 @@ static void set_pace(void)
 {
 	pace.wall_ms = clock_now_ms();
 	pace.mono_ms = clock_mono_ms();
-	pace.since_mono_ms = pace.mono_ms;
 }
 
 static enum rc suspect(struct db *control, const char *why, struct err *e)
@@ -89,18 +87,16 @@ enum rc clockguard_start(struct db *control, int64_t newest_ms, struct err *e)
 
 enum rc clockguard_tick(struct db *control, struct err *e)
 {
-	int64_t wall = clock_now_ms();
-	int64_t mono = clock_mono_ms();
-	int64_t drift = (wall - pace.wall_ms) - (mono - pace.mono_ms);
+	int64_t passed = clock_mono_ms() - pace.mono_ms;
+	int64_t drift = clock_now_ms() - pace.wall_ms - passed;
 	int64_t suspected;
 	enum rc rc;
 
 	if (drift > DRIFT_MS || drift < -DRIFT_MS)
 		return suspect(control, "it was set while mm was running", e);
-	pace.wall_ms = wall;
-	pace.mono_ms = mono;
-	if (mono - pace.since_mono_ms < TRUST_MS)
+	if (passed < TRUST_MS)
 		return RC_OK;
+	set_pace();
 	rc = state_get(control, "suspect", 0, &suspected, e);
 	if (rc == RC_OK && suspected) {
 		log_info("the clock has kept pace for 36 h and is trusted again");

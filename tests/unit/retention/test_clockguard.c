@@ -78,6 +78,20 @@ static void test_a_jump_over_a_restart(void **state)
 	assert_int_equal(check(1), RC_DENIED);
 }
 
+/* A clock that runs too fast, or is set forward again and again, gets no further by small steps. */
+static void test_many_small_jumps(void **state)
+{
+	struct err e;
+
+	(void)state;
+	start_again(0, 0);
+	for (int64_t n = 1; n <= 24; n++) {
+		set_clock(n * HOUR_MS / 2);
+		EXPECT_OK(clockguard_tick(control, &e), &e);
+	}
+	assert_int_equal(check(1), RC_DENIED);
+}
+
 /* The log doesn't help when it is empty; that a sweep lies in the future does. */
 static void test_behind_the_last_sweep(void **state)
 {
@@ -224,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_jump_while_running),
+		cmocka_unit_test(test_many_small_jumps),
 		cmocka_unit_test(test_a_jump_over_a_restart),
 		cmocka_unit_test(test_behind_the_last_sweep),
 		cmocka_unit_test(test_more_days_than_have_passed),
