@@ -72,11 +72,8 @@ class Round:
             self.gone += site.due
         equal(site.plan()['due'], [], 'due after it')
         self.check(self.gone)
-        equal(site.verify()['problems'], 0, 'verify')
-        site.run('mm-audit', 'verify')
+        site.whole(self.gone)
         searchable(site, self.kept())
-        for a in ('short', 'corp', 'legal'):
-            equal(site.count('', a), len([l for l in self.kept() if l.archive == a]), 'count of ' + a)
 
     def run(self, alone):
         self.prepare()

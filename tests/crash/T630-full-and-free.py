@@ -5,6 +5,7 @@ import os, random, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 from faults import *
+import invariants
 
 CYCLES = 25 if LONG else 3 # of each kind of file system, with a reserve and without
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
@@ -76,14 +77,14 @@ def cycles(kind, config, most):
         check(set(load.codes) <= {250, 452}, 'replies %r' % set(load.codes))
         equal(load.broken, 0, 'connections that broke\n' + site.tail())
         site.wait()
-        check_whole(site, acked, n % 5 == 4)
+        invariants.whole(site, acked, deep=n % 5 == 4)
         if disk.unused() < 32 << 20:
             break
     equal(site.process.pid, pid, 'the same mmd')
     met = site.tail(1 << 22).count('the disk is full: ')
     print('   %s: %d cycles, %d acknowledged, %d times 452, the pipeline met the full disk %d times' % (kind, n + 1, len(acked), refused, met))
     site.stop()
-    check_whole(site, acked)
+    invariants.whole(site, acked)
     return disk, acked, met, n + 1
 
 def control(disk, acked):
@@ -92,7 +93,7 @@ def control(disk, acked):
     folder = os.path.join(site.data, 'seg', '1')
     os.remove(os.path.join(folder, sorted(os.listdir(folder))[0]))
     try:
-        check_whole(site, acked)
+        invariants.whole(site, acked)
     except AssertionError:
         return
     raise AssertionError('a removed segment is not seen')

@@ -6,6 +6,7 @@ import os, random, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 from faults import *
+import invariants
 
 POINTS = int(os.environ.get('MM_COUNT', 20000 if LONG else 150))
 RENEW = 200
@@ -73,9 +74,9 @@ def every_allocation_fails():
         met += tool(site) if n % 3 else daemon(site, acked)
         n += 1
         if n % 3 == 1:
-            check_whole(site, acked, n % 10 == 1)
+            invariants.recovered(site, acked)
         if n % RENEW == 0 or n == POINTS:
-            check_whole(site, acked)
+            invariants.recovered(site, acked, again=True)
             site.close()
             site = None
     print('   %d points, %d of them ended a program' % (n, met))

@@ -6,6 +6,7 @@ import os, random, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 from faults import *
+import invariants
 from forget import *
 
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
@@ -88,13 +89,13 @@ def a_worker_that_hangs_or_has_no_memory():
     os.kill(children_of(site.process.pid, 'mm-parse')[0], signal.SIGSTOP)
     send(20, 2000)
     site.wait()
-    check_whole(site, acked)
+    invariants.whole(site, acked)
     for pid in children_of(site.process.pid, 'mm-parse'):
         hog(pid, 40 << 20)
     send(3, 8 << 20)
     send(20, 2000)
     site.wait()
-    check_whole(site, acked)
+    invariants.whole(site, acked)
     marked = [r for r in site.rows() if r['parse_problem']]
     print('   %d messages, %d marked' % (len(acked), len(marked)))
     check(marked, 'no worker failed')
@@ -117,7 +118,7 @@ def an_smtpd_that_hangs():
             os.kill(pid, signal.SIGCONT)
         equal(acknowledged(s, acked, message('after', 1000, rng)), 250, 'reply')
     site.wait()
-    check_whole(site, acked)
+    invariants.whole(site, acked)
     site.stop()
     site.close()
 

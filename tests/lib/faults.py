@@ -15,20 +15,6 @@ def message(subject, size, rng):
     data = mail(subject, '\r\n'.join(' '.join(rng.choices(words, k=16)) for _ in range(max(1, size // 70))))
     return data if data.endswith(b'\r\n') else data + b'\r\n'
 
-def check_whole(site, acked, verify=True):
-    """What must hold after every recovery: nothing acknowledged is missing or changed, nothing is there twice, store and index hold
-    the same, and everything verifies. Raises AssertionError."""
-    rows = site.rows()
-    sums = {r['id']: r['sha256'] for r in rows}
-    equal([i for i in acked if sums.get(i) != acked[i]], [], 'lost')
-    equal(len(rows), len(sums), 'twice')
-    if verify:
-        report = site.verify()
-        equal(report['problems'], 0, 'verify: %r' % report)
-        site.run('mm-audit', 'verify')
-    log = site.tail(1 << 22)
-    check('AddressSanitizer' not in log and 'runtime error' not in log and 'LeakSanitizer' not in log, log[-3000:])
-
 MKFS = {'ext4': ['mkfs.ext4', '-q', '-F', '-m', '0', '-I', '256'], 'xfs': ['mkfs.xfs', '-q', '-f']}
 
 class Disk:

@@ -2,6 +2,7 @@
 open_all, which opens everything that the master key opens."""
 import datetime, json, os, random, re, shutil, string, subprocess, tempfile, time
 from mm import *
+import invariants
 
 KINDS = ('body', 'subject', 'from', 'to', 'file', 'attached')
 # With more than this in common with another word a page of the index would not hold the rest in one piece (FTS5 writes terms
@@ -105,6 +106,10 @@ class Calendar(Site):
 
     def events(self):
         return [json.loads(l) for l in self.run('mm-audit', 'list', '--json').splitlines()]
+
+    def whole(self, gone, archives=('short', 'corp', 'legal')):
+        """All that was posted and is not `gone` is there, and nothing else."""
+        invariants.whole(self, {l.id: sha256(l.data) for l in self.known}, (), archives, gone={l.id for l in gone})
 
     def opened(self, data=None):
         """All that open_all prints of a copy, and of copies with one replica of the key ring each."""
