@@ -143,6 +143,20 @@ static enum rc create(const char *path, const uint8_t key[KEY_BYTES], struct err
 	return file_replace(path, slice_of(sealed, PAGE_BYTES), e);
 }
 
+/* A kill or a power failure during a checkpoint may leave pages half written, whose good copies are
+ * in the WAL: who opens the file first in a process has them written again. On a full disk they
+ * stay there. */
+static enum rc mend(struct db *db, struct err *e)
+{
+	bool first = false;
+	enum rc rc = RC_OK;
+
+	(void)sqlite3_file_control(db->sqlite, NULL, VFS_CONTROL_FIRST, &first);
+	if (first)
+		rc = db_exec(db, "PRAGMA wal_checkpoint", e);
+	return rc == RC_NOSPACE ? RC_OK : rc;
+}
+
 enum rc db_open(struct db **out, const char *path, const uint8_t key[KEY_BYTES], enum db_mode mode,
                 struct err *e)
 {
@@ -164,6 +178,8 @@ enum rc db_open(struct db **out, const char *path, const uint8_t key[KEY_BYTES],
 		rc = open_uri(db, "vfs=" VFS_CRYPT, number, SQLITE_OPEN_READWRITE, e);
 		if (rc == RC_OK)
 			rc = settle(db, settings, e);
+		if (rc == RC_OK)
+			rc = mend(db, e);
 		if (rc == RC_OK && mode == DB_READ)
 			rc = db_exec(db, "PRAGMA query_only=ON", e);
 		vfs_key_drop(number);

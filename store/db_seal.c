@@ -166,6 +166,7 @@ enum rc db_check(const char *path, const uint8_t key[KEY_BYTES], bool sealed, st
 	char full[PATH_MAX];
 	sqlite3_vfs *v;
 	struct node *n;
+	struct db *db;
 	enum rc rc;
 
 	vfs_init();
@@ -174,17 +175,15 @@ enum rc db_check(const char *path, const uint8_t key[KEY_BYTES], bool sealed, st
 	v = sqlite3_vfs_find(VFS_CRYPT);
 	if (v->xFullPathname(v, path, PATH_MAX, full) != SQLITE_OK)
 		return err_set(e, RC_INVALID, "%s: no such path", path);
-	rc = node_open(&n, full, key, false, e);
+	rc = db_open(&db, path, key, DB_WRITE, e); /* the first looks at the WAL's frames */
 	if (rc != RC_OK)
 		return rc;
+	n = node_find(full);
+	MUST(n);
 	rc = check_pages(n, e);
-	if (rc == RC_OK) {
-		rc = node_wal_open(n, false, e); /* the first looks at every frame */
-		if (rc == RC_OK)
-			node_wal_close(n);
-	}
 	node_close(&n);
-	return rc == RC_NOTFOUND ? RC_OK : rc;
+	db_close(&db);
+	return rc;
 }
 
 enum rc db_sealed_root(const char *path, const uint8_t key[KEY_BYTES], uint8_t root[32],

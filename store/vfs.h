@@ -23,6 +23,8 @@
 #define VFS_CRYPT  "mm-crypt"
 #define VFS_SEALED "mm-sealed"
 
+#define VFS_CONTROL_FIRST 0x6d6d01 /* xFileControl: node_first, into a bool */
+
 #define PAGE_BYTES    8192
 #define PAGE_RESERVED CRYPT_OVERHEAD
 #define PAGE_PLAIN    (PAGE_BYTES - PAGE_RESERVED)
@@ -76,6 +78,8 @@ enum rc node_open(struct node **out, const char *path, const uint8_t key[KEY_BYT
                   struct err *e) MUST_USE;
 struct node *node_find(const char *path); /* with a reference, or NULL */
 void         node_close(struct node **n);
+/* True for the first who asks since the file was opened. */
+bool         node_first(struct node *n);
 /* New opens of the path don't meet this node any more: the file is to be unlinked. */
 void node_forget(const char *path);
 

@@ -144,6 +144,14 @@ static int crypt_reserved(sqlite3_file *f, int *out)
 
 static int crypt_control(sqlite3_file *f, int op, void *arg)
 {
+	if (op != VFS_CONTROL_FIRST)
+		return SQLITE_NOTFOUND;
+	*(bool *)arg = node_first(handle_of(f)->node);
+	return SQLITE_OK;
+}
+
+static int no_control(sqlite3_file *f, int op, void *arg)
+{
 	(void)f;
 	(void)op;
 	(void)arg;
@@ -313,7 +321,7 @@ static const sqlite3_io_methods nothing = {
 	.xLock = nothing_int,
 	.xUnlock = nothing_int,
 	.xCheckReservedLock = nothing_reserved,
-	.xFileControl = crypt_control,
+	.xFileControl = no_control,
 	.xSectorSize = crypt_sector,
 	.xDeviceCharacteristics = crypt_device,
 };

@@ -21,6 +21,7 @@ struct node {
 	char *path;
 	unsigned users;
 	bool forgotten;
+	bool asked; /* node_first was */
 	struct page_key key;
 	struct side main;
 	struct side wal;
@@ -206,6 +207,17 @@ void node_close(struct node **n)
 	}
 	MUST(pthread_mutex_unlock(&nodes_lock) == 0);
 	*n = NULL;
+}
+
+bool node_first(struct node *n)
+{
+	bool first;
+
+	MUST(pthread_mutex_lock(&nodes_lock) == 0);
+	first = !n->asked;
+	n->asked = true;
+	MUST(pthread_mutex_unlock(&nodes_lock) == 0);
+	return first;
 }
 
 void node_forget(const char *path)

@@ -496,6 +496,22 @@ static void test_torn_page_one(void **state)
 	db_close(&db);
 	assert_int_equal(read_all(p), RC_OK);
 }
+/* So with any page: who opens it first writes it again. */
+static void test_torn_page(void **state)
+{
+	struct place *p = *state;
+	struct db *db = open_db(p, DB_CREATE);
+
+	make_table(p, db);
+	db_close(&db);
+	in_killed_child(p, update_page_one);
+	flip(p->path, PAGE_BYTES + 5000);
+	db = open_db(p, DB_WRITE);
+	EXPECT_OK(db_check(p->path, key, false, &p->e), &p->e);
+	db_close(&db);
+	flip(p->path, PAGE_BYTES + 5000);
+	assert_int_equal(db_check(p->path, key, false, &p->e), RC_CORRUPT);
+}
 #endif
 
 static void test_foreign_journal_is_ignored(void **state)
@@ -734,6 +750,7 @@ int main(void)
 		CASE(test_damaged_wal),
 		CASE(test_torn_wal),
 		CASE(test_torn_page_one),
+		CASE(test_torn_page),
 		CASE(test_tampered_sealed),
 #endif
 	};
