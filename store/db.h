@@ -28,7 +28,8 @@ struct sqlite3;
 enum db_mode { DB_READ, DB_WRITE, DB_CREATE };
 
 /* journal_mode=WAL, synchronous=FULL, page size 8192, temp_store=MEMORY, no extensions, no ATTACH,
- * no mmap, trusted_schema off. synchronous=FULL means: COMMIT returns after the WAL is synced. */
+ * no mmap, trusted_schema off. synchronous=FULL means: COMMIT returns after the WAL is synced. The first
+ * to open a file in a process writes again what a checkpoint that was cut off left half written. */
 enum rc db_open(struct db **out, const char *path, const uint8_t key[KEY_BYTES], enum db_mode mode,
 		struct err *e) MUST_USE;
 enum rc db_open_sealed(struct db **out, const char *path, const uint8_t key[KEY_BYTES],
