@@ -214,6 +214,14 @@ static enum rc remove_from(struct removal *r, struct shard *s, struct err *e)
 	return rc;
 }
 
+/* A caller whose room was full has destroyed keys and asks again, before their files are dropped. */
+static bool key_lives(const struct shard *s)
+{
+	struct key_info k;
+
+	return keyring_info(s->ix->kr, s->key_id, &k, NULL) != RC_NOTFOUND;
+}
+
 /* Shards that an earlier call (of an earlier process, too) replaced and whose keys still live. */
 static enum rc report_dead(struct removal *r, uint32_t archive, struct err *e)
 {
@@ -222,7 +230,7 @@ static enum rc report_dead(struct removal *r, uint32_t archive, struct err *e)
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; i < count; i++) {
-		bool known = !list[i]->dead;
+		bool known = !list[i]->dead || !key_lives(list[i]);
 
 		for (size_t k = 0; k < r->count; k++)
 			known = known || r->dead[k] == list[i]->key_id;
@@ -273,6 +281,8 @@ enum rc index_reset(struct index *ix, uint32_t archive, uint64_t *dead, size_t r
 
 	*dead_count = 0;
 	for (size_t i = 0; i < count; i++) {
+		if (!key_lives(list[i]))
+			continue;
 		if (*dead_count == room) {
 			rc = err_set(e, RC_LIMIT, "more than %zu shards", room);
 			break;
