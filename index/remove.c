@@ -214,12 +214,14 @@ static enum rc remove_from(struct removal *r, struct shard *s, struct err *e)
 	return rc;
 }
 
-/* A caller whose room was full has destroyed keys and asks again, before their files are dropped. */
+/* A caller whose room was full has destroyed keys and asks again, before their files are dropped.
+ */
 static bool key_lives(const struct shard *s)
 {
 	struct key_info k;
 
-	return keyring_info(s->ix->kr, s->key_id, &k, NULL) != RC_NOTFOUND;
+	return keyring_info(s->ix->kr, s->key_id, &k, NULL) ==
+	       RC_OK; /* only lots leave a tombstone */
 }
 
 /* Shards that an earlier call (of an earlier process, too) replaced and whose keys still live. */
@@ -303,13 +305,9 @@ enum rc index_drop_dead(struct index *ix, struct err *e)
 
 	for (size_t i = 0; i < count; i++) {
 		struct shard *s = list[i];
-		struct key_info info;
 
-		rc = keyring_info(ix->kr, s->key_id, &info, e); /* only lots leave a tombstone */
-		if (rc == RC_OK)
+		if (key_lives(s))
 			continue;
-		if (rc != RC_NOTFOUND)
-			break;
 		forget_writer(ix, s);
 		rc = catalogue_drop(ix, s, e);
 		if (rc != RC_OK)

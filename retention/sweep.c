@@ -77,7 +77,7 @@ static int by_archive_and_day(const void *a, const void *b)
 		return x->archive < y->archive ? -1 : 1;
 	if (x->day != y->day)
 		return x->day < y->day ? -1 : 1;
-	return x->lot < y->lot ? -1 : x->lot > y->lot;
+	return (x->lot > y->lot) - (x->lot < y->lot);
 }
 
 /* The most days that fall due in one archive. */

@@ -35,11 +35,11 @@ bool fault_disarm(void)
 	return atomic_load(&hit);
 }
 
-bool fault_is_due(enum fault_call kind)
+bool fault_is_due(unsigned kinds)
 {
 	unsigned n;
 
-	if (!(atomic_load(&armed) & kind))
+	if (!(atomic_load(&armed) & kinds))
 		return false;
 	n = atomic_fetch_add(&seen, 1) + 1;
 	if (all_after ? n < wanted : n != wanted)

@@ -31,6 +31,7 @@ enum fault_call {
 	FAULT_LIST = 128,   /* scandir */
 	FAULT_LOCK = 256,   /* flock */
 	FAULT_MEMORY = 512, /* malloc, realloc: of what has a limit */
+	FAULT_AUDIT = 2048, /* audit_add, audit_sync; they are parts too */
 	FAULT_PART = 1024,  /* a call from one part of mm into another: fault_parts.c names them */
 };
 
@@ -46,6 +47,6 @@ bool fault_disarm(void);
 void fault_later(int64_t ms);
 
 /* For the wrappers: counts a call; true, with errno set, when it is to fail. */
-bool fault_is_due(enum fault_call kind);
+bool fault_is_due(unsigned kinds);
 
 #endif

@@ -430,8 +430,8 @@ static void test_large_texts(void **state)
 }
 
 /* Every call of a removal fails once: an error, and after it the next one, of a process that starts
- * anew, finishes the work: the same mail is found as if nothing had happened, the old key and file are
- * gone, and no chunk has a word of what went. */
+ * anew, finishes the work: the same mail is found as if nothing had happened, the old key and file
+ * are gone, and no chunk has a word of what went. */
 static enum rc remove_whole(struct place *p)
 {
 	static const uint64_t lots[] = { 11 };
@@ -452,7 +452,8 @@ static void add_few(struct place *p)
 		char subject[40];
 		struct index_doc d;
 
-		snprintf(subject, sizeof(subject), "%s%u common", i % 3 == 1 ? "xqjpurged" : "kept", i);
+		snprintf(subject, sizeof(subject), "%s%u common", i % 3 == 1 ? "xqjpurged" : "kept",
+		         i);
 		d = place_doc(place_id(DAY0 + i, i), subject, "x");
 		d.lot = 10 + i % 3;
 		place_add(p, 1, &d);
@@ -585,7 +586,8 @@ static void test_damaged_shard(void **state)
 	place_close(p);
 	EXPECT_OK(keyring_open(&p->kr, p->dir, place_master, &p->e), &p->e);
 	EXPECT_OK(conn_open(&c, path, key, false, DB_WRITE, &p->e), &p->e);
-	EXPECT_OK(db_exec(conn_db(c), "UPDATE message SET id = x'0102' WHERE lot = 11", &p->e), &p->e);
+	EXPECT_OK(db_exec(conn_db(c), "UPDATE message SET id = x'0102' WHERE lot = 11", &p->e),
+	          &p->e);
 	conn_close(&c);
 	keyring_close(&p->kr);
 	place_open(p);
