@@ -172,11 +172,6 @@ void spool_reader_free(struct spool_reader **r)
 	*r = NULL;
 }
 
-const struct spool_file_header *spool_reader_header(const struct spool_reader *r)
-{
-	return &r->header;
-}
-
 enum rc spool_reader_seek(struct spool_reader *r, uint64_t offset, uint64_t records, struct err *e)
 {
 	if (offset < SPOOL_FIRST && records == 0)

@@ -39,7 +39,6 @@ enum rc spool_reader_open(struct spool_reader **out, const struct file *f, uint6
 			  void (*lost)(void *arg, uint64_t offset, uint64_t records, const char *text),
 			  void *arg, struct err *e) MUST_USE;
 void    spool_reader_free(struct spool_reader **r);
-const struct spool_file_header *spool_reader_header(const struct spool_reader *r);
 /* Goes on behind `offset`, which `records` records precede. RC_CORRUPT when that can't be. */
 enum rc spool_reader_seek(struct spool_reader *r, uint64_t offset, uint64_t records,
 			  struct err *e) MUST_USE;

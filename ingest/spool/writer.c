@@ -37,9 +37,7 @@ static int start_thread(struct spool_writer *w)
 	int error;
 
 	sigfillset(&all);
-	error = pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (error)
-		return error;
+	MUST(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
 	error = pthread_create(&w->thread, NULL, writer_run, w);
 	MUST(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
 	return error;
@@ -63,6 +61,7 @@ enum rc spool_writer_new(struct spool_writer **out, const struct spool_writer_op
                          const struct spool_writer_ops *ops, void *app, struct err *e)
 {
 	struct spool_writer *w = mem_new(sizeof(*w));
+	enum rc rc;
 
 	*out = NULL;
 	w->opt = *opt;
@@ -82,14 +81,15 @@ enum rc spool_writer_new(struct spool_writer **out, const struct spool_writer_op
 	MUST(pthread_mutex_init(&w->lock, NULL) == 0 && pthread_cond_init(&w->wake, NULL) == 0);
 	w->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (w->event_fd < 0) {
+		rc = err_sys(e, "spool writer: eventfd");
 		release(&w);
-		return err_sys(e, "spool writer: eventfd");
+		return rc;
 	}
 	errno = start_thread(w);
 	if (errno) {
-		(void)err_sys(e, "spool writer: start its thread");
+		rc = err_sys(e, "spool writer: start its thread");
 		release(&w);
-		return e ? e->code : RC_LIMIT;
+		return rc;
 	}
 	*out = w;
 	return RC_OK;
@@ -323,11 +323,6 @@ enum rc spool_add(struct spool_draft *d, struct slice bytes, struct err *e)
 	sha256_add(d->sha, bytes);
 	d->trailer.raw_bytes += bytes.len;
 	return RC_OK;
-}
-
-uint64_t spool_draft_bytes(const struct spool_draft *d)
-{
-	return d->trailer.raw_bytes;
 }
 
 bool spool_draft_waits(const struct spool_draft *d)

@@ -73,7 +73,6 @@ enum rc spool_begin(struct spool_writer *w, struct spool_draft **out, struct err
 /* RC_NOSPACE (452) or RC_IO (451): this draft can't become a message any more; abort it (a commit of
  * it would be done with the same error). May write up to some pieces of a large message to its file. */
 enum rc spool_add(struct spool_draft *d, struct slice bytes, struct err *e) MUST_USE;
-uint64_t spool_draft_bytes(const struct spool_draft *d);
 /* True while it waits for a big file: what is added meanwhile waits in memory, so whoever can should
  * hold its sender until ops.go_on. */
 bool spool_draft_waits(const struct spool_draft *d);

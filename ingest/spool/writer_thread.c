@@ -30,7 +30,7 @@ void writer_break(struct spool_writer *w, const struct err *why)
 	if (!w->broken) {
 		w->broken = true;
 		w->broken_why = *why;
-		if (w->broken_why.code == RC_OK || w->broken_why.code == RC_NOSPACE)
+		if (w->broken_why.code == RC_NOSPACE)
 			w->broken_why.code = RC_IO;
 	}
 	pthread_cond_signal(&w->wake); /* it may wait for a file */

@@ -3,9 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -73,20 +75,50 @@ int __wrap_open(const char *path, int flags, ...)
 	return fault_is_due(FAULT_OPEN) ? -1 : __real_open(path, flags, mode);
 }
 
-WRAP(ssize_t, pread, FAULT_READ, -1, (int fd, void *to, size_t n, off_t at), (fd, to, n, at))
-WRAP(ssize_t, pwritev, FAULT_WRITE, -1, (int fd, const struct iovec *v, int n, off_t at),
-     (fd, v, n, at))
-#define WRAP_SYNC(name)                                                                            \
+bool (*fault_watch)(unsigned call, int fd, size_t bytes);
+
+static bool io_fails(unsigned call, int fd, size_t bytes)
+{
+	return fault_is_due(call) || (fault_watch && fault_watch(call, fd, bytes));
+}
+
+ssize_t __real_pread(int fd, void *to, size_t n, off_t at);
+ssize_t __wrap_pread(int fd, void *to, size_t n, off_t at);
+ssize_t __wrap_pread(int fd, void *to, size_t n, off_t at)
+{
+	return io_fails(FAULT_READ, fd, n) ? -1 : __real_pread(fd, to, n, at);
+}
+
+ssize_t __real_pwritev(int fd, const struct iovec *v, int n, off_t at);
+ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at);
+ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at)
+{
+	return io_fails(FAULT_WRITE, fd, 0) ? -1 : __real_pwritev(fd, v, n, at);
+}
+
+int __real_fstat(int fd, struct stat *st);
+
+static bool on_disk(int fd)
+{
+	struct stat st;
+
+	return __real_fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
+}
+
+/* Only what was written is watched, not names. */
+#define WRAP_SYNC(name, fails)                                                                            \
+	int __real_##name(int fd);                                                                 \
 	int __wrap_##name(int fd);                                                                 \
 	int __wrap_##name(int fd)                                                                  \
 	{                                                                                          \
-		(void)fd;                                                                          \
-		return fault_is_due(FAULT_SYNC) ? -1 : 0;                                          \
+		if (fails)                                                                         \
+			return -1;                                                                 \
+		return on_disk(fd) ? 0 : __real_##name(fd);                                        \
 	}
 
-WRAP_SYNC(fdatasync)
-WRAP_SYNC(fsync)
-WRAP_SYNC(syncfs)
+WRAP_SYNC(fdatasync, io_fails(FAULT_SYNC, fd, 0))
+WRAP_SYNC(fsync, fault_is_due(FAULT_SYNC))
+WRAP_SYNC(syncfs, fault_is_due(FAULT_SYNC))
 
 WRAP(int, ftruncate, FAULT_CUT, -1, (int fd, off_t n), (fd, n))
 WRAP(int, rename, FAULT_NAME, -1, (const char *from, const char *to), (from, to))
@@ -99,6 +131,9 @@ WRAP(int, scandir, FAULT_LIST, -1,
      (const char *path, struct dirent ***list, int (*keep)(const struct dirent *),
       int (*order)(const struct dirent **, const struct dirent **)),
      (path, list, keep, order))
+WRAP(int, eventfd, FAULT_THREAD, -1, (unsigned first, int flags), (first, flags))
+WRAP(int, pthread_create, FAULT_THREAD, errno,
+     (pthread_t * t, const pthread_attr_t *a, void *(*run)(void *), void *arg), (t, a, run, arg))
 WRAP(void *, realloc, FAULT_MEMORY, NULL, (void *old, size_t n), (old, n))
 WRAP(void *, malloc, FAULT_MEMORY, NULL, (size_t n), (n))
 

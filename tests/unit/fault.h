@@ -12,12 +12,13 @@
  *             if (hit) { it failed as it should } else { RC_OK } and what is on disk is whole
  *     }
  *
- * Syncs don't go to the disk here: no power fails during a unit test.
+ * Syncs of files and folders don't go to the disk here: no power fails during a unit test.
  */
 #ifndef MM_TESTS_UNIT_FAULT_H
 #define MM_TESTS_UNIT_FAULT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum fault_call {
@@ -31,6 +32,7 @@ enum fault_call {
 	FAULT_LIST = 128,   /* scandir */
 	FAULT_LOCK = 256,   /* flock */
 	FAULT_MEMORY = 512, /* malloc, realloc: of what has a limit */
+	FAULT_THREAD = 4096, /* eventfd, pthread_create */
 	FAULT_AUDIT = 2048, /* audit_add, audit_sync; they are parts too */
 	FAULT_PART = 1024,  /* a call from one part of mm into another: fault_parts.c names them */
 };
@@ -43,6 +45,9 @@ void fault_arm(unsigned calls, unsigned n, int error, bool on);
 /* Ends it; whether a call was failed. */
 bool fault_disarm(void);
 
+/* When set it is asked before each read, write and sync (of any thread): true, with errno set, lets that
+ * one fail. `bytes` of reads. */
+extern bool (*fault_watch)(unsigned call, int fd, size_t bytes);
 /* From now on the monotonic clock says so much more than the system's. */
 void fault_later(int64_t ms);
 

@@ -1,10 +1,9 @@
 #include <dirent.h>
 #include <errno.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "tests/unit/fault.h"
 #include "tests/unit/ingest/spool_rig.h"
 
 /* ---- the system's calls, watched and made to fail ---- */
@@ -30,41 +29,24 @@ static void watch_note(enum call call, int fd)
 	}
 }
 
-ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
+static bool watch_call(unsigned call, int fd, size_t bytes)
 {
-	if (watch.on)
-		watch_note(CALL_WRITE, fd);
-	if (watch.fail_write_on && fd == watch.fail_write_on) {
-		errno = ENOSPC;
-		return -1;
-	}
-	return syscall(SYS_pwritev, fd, iov, count, at, 0);
-}
-
-ssize_t pread(int fd, void *to, size_t n, off_t at)
-{
-	if (watch.fail_read_of && n == watch.fail_read_of) {
-		errno = EIO;
-		return -1;
-	}
-	return syscall(SYS_pread64, fd, to, n, at);
-}
-
-int fdatasync(int fd)
-{
-	if (watch.on)
-		watch_note(CALL_SYNC, fd);
-	if (watch.fail_sync_at && --watch.fail_sync_at == 0) {
-		errno = EIO;
-		return -1;
-	}
-	return (int)syscall(SYS_fdatasync, fd);
+	if (watch.on && call != FAULT_READ)
+		watch_note(call == FAULT_SYNC ? CALL_SYNC : CALL_WRITE, fd);
+	errno = EIO;
+	if (call == FAULT_READ)
+		return watch.fail_read_of && bytes == watch.fail_read_of;
+	if (call == FAULT_SYNC)
+		return watch.fail_sync_at && --watch.fail_sync_at == 0;
+	errno = ENOSPC;
+	return watch.fail_write_on && fd == watch.fail_write_on;
 }
 
 static int reset_watch(void **state)
 {
 	(void)state;
 	memset(&watch, 0, sizeof(watch));
+	fault_watch = watch_call;
 	return 0;
 }
 
@@ -228,7 +210,6 @@ static void test_end_file(void **state)
 
 	(void)state;
 	rig_open_writer(rig);
-	spool_writer_end_file(rig->w); /* nothing to end */
 	(void)rig_send(rig, 1000);
 	first = rig->last_file;
 	rig_end_file(rig);
@@ -236,6 +217,19 @@ static void test_end_file(void **state)
 	assert_int_not_equal(rig->last_file, first);
 	assert_int_equal(rig_read_all(rig, NULL, true), 2);
 	assert_int_equal(count_keys(rig), 2); /* the current file and the next one */
+	rig_free(&rig);
+}
+
+static void test_nothing_to_end(void **state)
+{
+	struct rig *rig = rig_new(0);
+
+	(void)state;
+	rig_open_writer(rig);
+	spool_writer_end_file(rig->w);
+	spool_writer_stop(rig->w);
+	assert_int_equal(rig->last_offset, 0);
+	assert_int_equal(rig_read_all(rig, NULL, true), 0);
 	rig_free(&rig);
 }
 
