@@ -96,10 +96,10 @@ enum rc draft_drain_last(struct spool_draft *d, struct err *e)
 {
 	struct spool_big_ref ref = { .number = d->big->number };
 	uint8_t bytes[SPOOL_BIG_REF];
-	enum rc rc = draft_drain(d, e);
+	enum rc rc;
 
-	if (rc == RC_OK)
-		rc = write_pieces(d, 1, (size_t)d->plain, true, e);
+	MUST(d->plain <= SPOOL_PIECE);
+	rc = write_pieces(d, 1, (size_t)d->plain, true, e);
 	if (rc != RC_OK)
 		return rc;
 	memcpy(ref.key, d->big->key, SPOOL_KEY);

@@ -508,7 +508,8 @@ static void deliver(struct spool_writer *w, struct draft_list *l)
 	struct spool_draft *d;
 
 	while ((d = draft_list_take(l))) {
-		if (d->proof)
+		/* The record of one that failed with the writer may be on disk all the same, and be read. */
+		if (d->proof || w->failed)
 			big_free(&d->big);
 		else
 			big_recover(d);

@@ -34,7 +34,7 @@ void fault_arm(unsigned calls, unsigned n, int error, bool on)
 bool fault_disarm(void)
 {
 	atomic_store(&armed, 0);
-	return atomic_load(&hit);
+	return atomic_exchange(&hit, false);
 }
 
 bool fault_is_due(unsigned kinds)
@@ -117,8 +117,8 @@ static bool on_disk(int fd)
 	}
 
 WRAP_SYNC(fdatasync, io_fails(FAULT_SYNC, fd, 0))
-WRAP_SYNC(fsync, fault_is_due(FAULT_SYNC))
-WRAP_SYNC(syncfs, fault_is_due(FAULT_SYNC))
+WRAP_SYNC(fsync, fault_is_due(FAULT_SYNC_DIR))
+WRAP_SYNC(syncfs, fault_is_due(FAULT_SYNC_DIR))
 
 WRAP(int, ftruncate, FAULT_CUT, -1, (int fd, off_t n), (fd, n))
 WRAP(int, rename, FAULT_NAME, -1, (const char *from, const char *to), (from, to))

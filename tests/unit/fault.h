@@ -25,7 +25,8 @@ enum fault_call {
 	FAULT_OPEN = 1,
 	FAULT_READ = 2,     /* pread */
 	FAULT_WRITE = 4,    /* pwritev */
-	FAULT_SYNC = 8,     /* fdatasync, fsync, syncfs */
+	FAULT_SYNC = 8,    /* fdatasync */
+	FAULT_SYNC_DIR = 8192, /* fsync, syncfs */
 	FAULT_CUT = 16,     /* ftruncate */
 	FAULT_NAME = 32,    /* rename, unlink, mkdir */
 	FAULT_STAT = 64,    /* fstat, statvfs */
@@ -37,7 +38,7 @@ enum fault_call {
 	FAULT_PART = 1024,  /* a call from one part of mm into another: fault_parts.c names them */
 };
 
-#define FAULT_CHANGE (FAULT_OPEN | FAULT_WRITE | FAULT_SYNC | FAULT_CUT | FAULT_NAME)
+#define FAULT_CHANGE (FAULT_OPEN | FAULT_WRITE | FAULT_SYNC | FAULT_SYNC_DIR | FAULT_CUT | FAULT_NAME)
 #define FAULT_FILES  (FAULT_CHANGE | FAULT_READ | FAULT_STAT | FAULT_LIST)
 
 /* The n-th call (from 1) of these kinds fails with `error`; with `on`, all after it too. */

@@ -506,7 +506,7 @@ static void test_removal_fails(void **state)
 	add_few(p);
 	place_seal(p);
 	place_close(p);
-	removal_fails(p, FAULT_OPEN | FAULT_SYNC | FAULT_NAME | FAULT_CUT);
+	removal_fails(p, FAULT_OPEN | FAULT_SYNC | FAULT_SYNC_DIR | FAULT_NAME | FAULT_CUT);
 	removal_fails(p, FAULT_PART);
 	place_open(p);
 }

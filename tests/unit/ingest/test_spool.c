@@ -754,6 +754,7 @@ int main(void)
 		cmocka_unit_test_setup(test_round_trip_settled, reset_watch),
 		cmocka_unit_test_setup(test_roll_and_recycle, reset_watch),
 		cmocka_unit_test_setup(test_end_file, reset_watch),
+		cmocka_unit_test_setup(test_nothing_to_end, reset_watch),
 		cmocka_unit_test_setup(test_key_destroyed, reset_watch),
 		cmocka_unit_test_setup(test_marks, reset_watch),
 		cmocka_unit_test_setup(test_ids, reset_watch),

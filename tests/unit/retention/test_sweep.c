@@ -303,7 +303,7 @@ static void sweep_fails(unsigned calls, int error, enum rc code)
 static void test_sweep_fails(void **state)
 {
 	(void)state;
-	sweep_fails(FAULT_OPEN | FAULT_SYNC | FAULT_NAME | FAULT_CUT, EIO, RC_IO);
+	sweep_fails(FAULT_OPEN | FAULT_SYNC | FAULT_SYNC_DIR | FAULT_NAME | FAULT_CUT, EIO, RC_IO);
 	sweep_fails(FAULT_PART, EMFILE, RC_LIMIT);
 }
 
