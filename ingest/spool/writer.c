@@ -508,7 +508,7 @@ static void deliver(struct spool_writer *w, struct draft_list *l)
 	struct spool_draft *d;
 
 	while ((d = draft_list_take(l))) {
-		/* The record of one that failed with the writer may be on disk all the same, and be read. */
+		/* Of one that failed with the writer the record may be on disk all the same. */
 		if (d->proof || w->failed)
 			big_free(&d->big);
 		else

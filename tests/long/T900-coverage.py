@@ -3,7 +3,11 @@
 shares of lines and branches, and each branch in commit, framing, crypto and purge code that no test takes.
 
 The sandbox is off for the scripts: a confined process can't write its counts. mm-parse is killed before it could: what only it runs is
-covered by the unit tests of ingest/mime. A branch of MUST() that ends the process counts as unreachable."""
+covered by the unit tests of ingest/mime.
+
+Not counted are branches that are no decision of ours: the one of MUST() that ends the process, and the byte loops that uthash's
+macros unfold at each place of use. A branch of the critical files that no test can take is in ALLOWED with its reason; an entry
+whose line is gone, or taken both ways, fails. Words choose scripts ("none": the unit tests alone)."""
 import glob, os, re, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
@@ -12,9 +16,15 @@ CRITICAL = {
     'commit': r'ingest/spool/(writer|writer_thread|draft)|ingest/checkpoint',
     'framing': r'ingest/spool/(record|reader)|smtp/(data|body|command_bdat)|store/segment',
     'crypto': r'store/(crypt|vfs_page|keyring|keyring_file)',
-    'purge': r'retention/(sweep|clockguard)|index/remove',
+    'purge': r'retention/(sweep|clockguard|erase)|index/remove',
 }
 LINES, BRANCHES = 90.0, 80.0
+NOT_OURS = r'.*\b(MUST|HASH_(FIND|ADD|DEL|COUNT))\('
+ALLOWED = { # (file, line): why
+    ('ingest/spool/writer.c', 'if (!d->mute) {'): 'a draft is mute in the control build that answers too early, and in no other',
+    ('index/remove.c', 'if (rc == RC_OK && fresh->stats.messages != sel->rows - sel->count)'):
+        'a check of what shard_rewrite has just written and closed without an error',
+}
 
 def run(command, env):
     subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=3600)
@@ -33,7 +43,7 @@ def measure():
         if not words or any(w in path for w in words):
             run(['python3', path], env)
     out = subprocess.run(['gcovr', '-r', '.', 'build-cover', '-e', 'tests/', '-e', 'build', '-j2', '--json', '--exclude-unreachable-branches',
-                          '--exclude-branches-by-pattern', r'.*\bMUST\('], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                          '--exclude-branches-by-pattern', NOT_OURS], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     found = {}
     for f in json.loads(out.stdout)['files']:
         lines = [l for l in f['lines'] if not l.get('gcovr/noncode')]
@@ -45,16 +55,32 @@ def measure():
 def share(rows, total, taken):
     return 100.0 * sum(r[taken] for r in rows) / max(1, sum(r[total] for r in rows))
 
+def critical(pattern):
+    """{file: row} of the files, each with its open branches as (number, line) and those that are allowed."""
+    rows = {}
+    for name, row in sorted(found.items()):
+        if re.match(r'(%s)\.c$' % pattern, name):
+            source = open(name, encoding='utf-8').read().split('\n')
+            rows[name] = row[:4] + ([(n, source[n - 1].strip()) for n in row[4]],)
+    return rows
+
 found = measure()
+used = set()
+left = []
 for name in sorted(found):
     print('%-34s lines %5.1f %% branches %5.1f %%' % (name, share([found[name]], 0, 1), share([found[name]], 2, 3)))
 for kind, pattern in CRITICAL.items():
-    rows = {name: row for name, row in found.items() if re.match(r'(%s)\.c$' % pattern, name)}
+    rows = critical(pattern)
     print('%s: lines %.1f %%, branches %.1f %%' % (kind, share(rows.values(), 0, 1), share(rows.values(), 2, 3)))
-    for name, row in sorted(rows.items()):
-        source = open(name, encoding='utf-8').read().split('\n')
-        for number in row[4]:
-            print('  %s:%d: %s' % (name, number, source[number - 1].strip()))
+    for name, row in rows.items():
+        print('  %-32s lines %5.1f %% branches %5.1f %%' % (name, share([row], 0, 1), share([row], 2, 3)))
+        for number, line in row[4]:
+            why = ALLOWED.get((name, line))
+            print('    %s:%d: %s%s' % (name, number, line, '  -- ' + why if why else ''))
+            if why:
+                used.add((name, line))
+            else:
+                left.append('%s:%d' % (name, number))
 print('all: lines %.1f %%, branches %.1f %%' % (share(found.values(), 0, 1), share(found.values(), 2, 3)))
 
 @test
@@ -67,7 +93,10 @@ def branches_at_least_80():
 
 @test
 def every_branch_of_commit_framing_crypto_and_purge():
-    left = sum(len(row[4]) for name, row in found.items() if re.match(r'(%s)\.c$' % '|'.join(CRITICAL.values()), name))
-    equal(left, 0, 'lines with a branch that no test takes')
+    check(not left, 'no test takes both ways: ' + ' '.join(left))
+
+@test
+def the_allowed_branches_are_still_there():
+    equal(sorted(set(ALLOWED) - used), [], 'entries of ALLOWED that are out of date')
 
 done()

@@ -106,7 +106,7 @@ static bool on_disk(int fd)
 }
 
 /* Only what was written is watched, not names. */
-#define WRAP_SYNC(name, fails)                                                                            \
+#define WRAP_SYNC(name, fails)                                                                     \
 	int __real_##name(int fd);                                                                 \
 	int __wrap_##name(int fd);                                                                 \
 	int __wrap_##name(int fd)                                                                  \

@@ -23,31 +23,32 @@
 
 enum fault_call {
 	FAULT_OPEN = 1,
-	FAULT_READ = 2,     /* pread */
-	FAULT_WRITE = 4,    /* pwritev */
-	FAULT_SYNC = 8,    /* fdatasync */
+	FAULT_READ = 2,        /* pread */
+	FAULT_WRITE = 4,       /* pwritev */
+	FAULT_SYNC = 8,        /* fdatasync */
 	FAULT_SYNC_DIR = 8192, /* fsync, syncfs */
-	FAULT_CUT = 16,     /* ftruncate */
-	FAULT_NAME = 32,    /* rename, unlink, mkdir */
-	FAULT_STAT = 64,    /* fstat, statvfs */
-	FAULT_LIST = 128,   /* scandir */
-	FAULT_LOCK = 256,   /* flock */
-	FAULT_MEMORY = 512, /* malloc, realloc: of what has a limit */
-	FAULT_THREAD = 4096, /* eventfd, pthread_create */
-	FAULT_AUDIT = 2048, /* audit_add, audit_sync; they are parts too */
-	FAULT_PART = 1024,  /* a call from one part of mm into another: fault_parts.c names them */
+	FAULT_CUT = 16,        /* ftruncate */
+	FAULT_NAME = 32,       /* rename, unlink, mkdir */
+	FAULT_STAT = 64,       /* fstat, statvfs */
+	FAULT_LIST = 128,      /* scandir */
+	FAULT_LOCK = 256,      /* flock */
+	FAULT_MEMORY = 512,    /* malloc, realloc: of what has a limit */
+	FAULT_THREAD = 4096,   /* eventfd, pthread_create */
+	FAULT_AUDIT = 2048,    /* audit_add, audit_sync; they are parts too */
+	FAULT_PART = 1024, /* a call from one part of mm into another: fault_parts.c names them */
 };
 
-#define FAULT_CHANGE (FAULT_OPEN | FAULT_WRITE | FAULT_SYNC | FAULT_SYNC_DIR | FAULT_CUT | FAULT_NAME)
-#define FAULT_FILES  (FAULT_CHANGE | FAULT_READ | FAULT_STAT | FAULT_LIST)
+#define FAULT_CHANGE                                                                               \
+	(FAULT_OPEN | FAULT_WRITE | FAULT_SYNC | FAULT_SYNC_DIR | FAULT_CUT | FAULT_NAME)
+#define FAULT_FILES (FAULT_CHANGE | FAULT_READ | FAULT_STAT | FAULT_LIST)
 
 /* The n-th call (from 1) of these kinds fails with `error`; with `on`, all after it too. */
 void fault_arm(unsigned calls, unsigned n, int error, bool on);
 /* Ends it; whether a call was failed. */
 bool fault_disarm(void);
 
-/* When set it is asked before each read, write and sync (of any thread): true, with errno set, lets that
- * one fail. `bytes` of reads. */
+/* When set it is asked before each read, write and sync (of any thread): true, with errno set, lets
+ * that one fail. `bytes` of reads. */
 extern bool (*fault_watch)(unsigned call, int fd, size_t bytes);
 /* From now on the monotonic clock says so much more than the system's. */
 void fault_later(int64_t ms);

@@ -84,8 +84,8 @@ static void line_reopen(struct line *l)
 	spool_writer_free(&l->rig->w);
 	spool_close(&l->rig->sp);
 	line_open(l);
-	EXPECT_OK(pipeline_positions(l->parts.control, &positions,
-	                             &l->rig->options.positions_count, &l->e),
+	EXPECT_OK(pipeline_positions(l->parts.control, &positions, &l->rig->options.positions_count,
+	                             &l->e),
 	          &l->e);
 	l->rig->options.positions = positions;
 	EXPECT_OK(pipeline_newest(l->parts.control, &l->rig->options.newest_ms, &l->e), &l->e);
@@ -111,7 +111,8 @@ static size_t take(struct line *l)
 
 		(void)rig_check(l->rig, &r);
 		memcpy(key, r.id.b, ID_BYTES);
-		EXPECT_OK(keyring_lot(l->rig->kr, 1, (int32_t)day_of_ms(r.received_ms), 0, &m.lot, &l->e),
+		EXPECT_OK(keyring_lot(l->rig->kr, 1, (int32_t)day_of_ms(r.received_ms), 0, &m.lot,
+		                      &l->e),
 		          &l->e);
 		memcpy(m.sha256, r.sha256, sizeof(m.sha256));
 		d.lot = m.lot;
@@ -143,7 +144,8 @@ static void expect_all(struct line *l)
 	}
 	EXPECT_OK(index_count(l->parts.index, 1, &totals, &l->e), &l->e);
 	assert_int_equal(totals.messages, l->rig->count);
-	EXPECT_OK(db_int(l->parts.control, "SELECT count(*) FROM disposition", -1, &n, &l->e), &l->e);
+	EXPECT_OK(db_int(l->parts.control, "SELECT count(*) FROM disposition", -1, &n, &l->e),
+	          &l->e);
 	assert_int_equal(n, l->rig->count);
 	EXPECT_OK(db_int(l->parts.control, "SELECT count(*) FROM ledger", -1, &n, &l->e), &l->e);
 	assert_int_equal(n, l->rig->count);
@@ -204,7 +206,8 @@ static void test_keep_anchor(void **state)
 	(void)rig_send(l.rig, 10);
 	assert_int_equal(take(&l), 1);
 	EXPECT_OK(checkpoint_write(l.c, &l.e), &l.e);
-	EXPECT_OK(db_int(l.parts.control, "SELECT count(*) FROM audit_anchor", -1, &entries, &l.e), &l.e);
+	EXPECT_OK(db_int(l.parts.control, "SELECT count(*) FROM audit_anchor", -1, &entries, &l.e),
+	          &l.e);
 	assert_int_equal(entries, 0);
 	line_end(&l);
 }
@@ -266,7 +269,8 @@ static void test_positions_fail(void **state)
 	line_begin(&l);
 	for (unsigned n = 1; n <= 2; n++) {
 		fault_arm(FAULT_PART, n, EIO, false);
-		assert_int_equal(pipeline_positions(l.parts.control, &positions, &count, &l.e), RC_IO);
+		assert_int_equal(pipeline_positions(l.parts.control, &positions, &count, &l.e),
+		                 RC_IO);
 		assert_true(fault_disarm());
 		assert_int_equal(count, 0);
 	}

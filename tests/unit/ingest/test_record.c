@@ -280,8 +280,9 @@ static uint64_t put_record(struct file *f, uint64_t at, uint64_t n, enum spool_t
 	spool_chain_keys(&keys, chain);
 	spool_header_put(record, &h, &keys);
 	if (type != SPOOL_END && plain >= SPOOL_TRAILER) {
-		struct spool_trailer t = { .raw_bytes = type == SPOOL_MESSAGE ? plain - SPOOL_TRAILER
-			                                                      : 0 };
+		struct spool_trailer t = { .raw_bytes = type == SPOOL_MESSAGE
+			                                        ? plain - SPOOL_TRAILER
+			                                        : 0 };
 
 		spool_trailer_put(record + SPOOL_HEADER + plain - SPOOL_TRAILER, &t);
 	}
@@ -363,7 +364,8 @@ static void test_short_files(void **state)
 		struct file *f = empty_file(first_chain);
 
 		EXPECT_OK(file_truncate(f, sizes[i], &e), &e);
-		assert_int_equal(spool_reader_open(&r, f, 3, secret, on_lost, NULL, &e), RC_NOTFOUND);
+		assert_int_equal(spool_reader_open(&r, f, 3, secret, on_lost, NULL, &e),
+		                 RC_NOTFOUND);
 		assert_null(r);
 		file_close(&f);
 	}
@@ -468,7 +470,8 @@ static void test_undo(void **state)
 	reading_end(&g);
 }
 
-/* A file that became shorter, in a header and in a body: what was known to be there is told as lost. */
+/* A file that became shorter, in a header and in a body: what was known to be there is told as
+ * lost. */
 static void test_cut_off(void **state)
 {
 	static const uint64_t left[] = { 0, 30, SPOOL_HEADER + 20 };

@@ -20,8 +20,9 @@ static void test_no_thread(void **state)
 	for (unsigned n = 1; n <= 2; n++)
 		for (int quiet = 0; quiet < 2; quiet++) {
 			fault_arm(FAULT_THREAD, n, EMFILE, false);
-			assert_int_equal(spool_writer_new(&w, &options, &ops, NULL, quiet ? NULL : &e),
-			                 RC_LIMIT);
+			assert_int_equal(
+			        spool_writer_new(&w, &options, &ops, NULL, quiet ? NULL : &e),
+			        RC_LIMIT);
 			assert_true(fault_disarm());
 			assert_null(w);
 		}
@@ -316,8 +317,8 @@ static void test_no_memory(void **state)
 	assert_true(n > 3);
 }
 
-/* A big file comes when the draft has been told to wait, and can't be written: with ENOSPC that draft
- * fails alone, with EIO the writer. */
+/* A big file comes when the draft has been told to wait, and can't be written: with ENOSPC that
+ * draft fails alone, with EIO the writer. */
 static void test_late_big_file_fails(void **state)
 {
 	const struct spool_writer_options options = { 0 };
@@ -338,7 +339,8 @@ static void test_late_big_file_fails(void **state)
 		spool_writer_give_big(s.w, 2, fresh_fd());
 		assert_true(fault_disarm());
 		if (!committed) {
-			assert_int_equal(spool_add(d, slice_str("x"), &s.e), io ? RC_IO : RC_NOSPACE);
+			assert_int_equal(spool_add(d, slice_str("x"), &s.e),
+			                 io ? RC_IO : RC_NOSPACE);
 			spool_commit(&d, slice_str("{}"), &s.sent[0]);
 		}
 		small_drain(&s);
@@ -351,9 +353,9 @@ static void test_late_big_file_fails(void **state)
 
 /* ---- every write, sync and truncation fails ---- */
 
-/* Small and large messages in one flush, one whose draft comes to nothing, and the file's end. What has
- * a proof is read back, whatever failed; after a failure that is not only a full disk under a big file
- * nothing has a proof any more. */
+/* Small and large messages in one flush, one whose draft comes to nothing, and the file's end. What
+ * has a proof is read back, whatever failed; after a failure that is not only a full disk under a
+ * big file nothing has a proof any more. */
 static void writer_fails(unsigned calls, int error)
 {
 	static const uint8_t content[200000];

@@ -223,6 +223,24 @@ static void chunks_are_judged_across_their_borders(void **state)
 	}
 }
 
+/* What follows the end is the next command's, also when it is asked for once more. */
+static void test_behind_the_end(void **state)
+{
+	struct smtp_data d;
+	struct slice in = slice_str("hi\r\n.\r\nQUIT\r\n");
+	struct slice none = slice_of(NULL, 0);
+
+	(void)state;
+	smtp_data_begin(&d);
+	assert_int_equal(smtp_data_next(&d, &none).len, 0);
+	while (!smtp_data_ended(&d))
+		(void)smtp_data_next(&d, &in);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(smtp_data_next(&d, &in).len, 0);
+		EXPECT_SLICE("left", in, "QUIT\r\n");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +248,7 @@ int main(void)
 		cmocka_unit_test(what_follows_the_end_is_left),
 		cmocka_unit_test(random_bytes_match_the_model),
 		cmocka_unit_test(chunks_are_judged_across_their_borders),
+		cmocka_unit_test(test_behind_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
