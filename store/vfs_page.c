@@ -128,6 +128,7 @@ static void wal_sum(uint32_t sum[2], const uint8_t *p, size_t n, bool big)
 struct frame {
 	uint8_t head[WAL_FRAME_HEADER];
 	uint8_t page[PAGE_BYTES];
+	bool opened; /* the header did, and is of this log; the page may be damaged */
 };
 
 /* RC_NOTFOUND when the frame doesn't open, or is of an older log; else an error of the disk. */
@@ -137,12 +138,14 @@ static enum rc frame_read(const struct file *wal, const struct page_key *k, uint
 	uint8_t disk[WAL_FRAME_DISK];
 	enum rc rc = file_read_at(wal, disk, sizeof(disk), wal_disk_offset(number), e);
 
+	out->opened = false;
 	if (rc != RC_OK)
 		return rc;
-	if (header_open(out->head, disk, WAL_FRAME_HEADER, BOX_FRAME_HEADER, number, k) != RC_OK ||
-	    memcmp(out->head + 8, salts, 8) != 0 ||
-	    page_open(out->page, disk + WAL_FRAME_HEADER + CRYPT_OVERHEAD, BOX_FRAME_PAGE, number,
-	              salts, k) != RC_OK)
+	out->opened = header_open(out->head, disk, WAL_FRAME_HEADER, BOX_FRAME_HEADER, number, k) ==
+	                      RC_OK &&
+	              memcmp(out->head + 8, salts, 8) == 0;
+	if (!out->opened || page_open(out->page, disk + WAL_FRAME_HEADER + CRYPT_OVERHEAD,
+	                              BOX_FRAME_PAGE, number, salts, k) != RC_OK)
 		return RC_NOTFOUND;
 	return RC_OK;
 }
@@ -157,7 +160,8 @@ static bool frame_follows(const struct frame *f, uint32_t sum[2], bool big)
 }
 
 /* RC_CORRUPT when a transaction that ended at or behind frame `from` was followed by another frame:
- * the second is only begun once the first is synced, so frame `from` was on disk. */
+ * the second is only begun once the first is synced, so frame `from` was on disk. Where a page
+ * doesn't open the header still says that the frame ended one. */
 static enum rc synced_behind(const struct file *wal, const struct page_key *k, uint64_t from,
                              uint64_t frames, const uint8_t *salts, bool big, struct err *e)
 {
@@ -173,7 +177,7 @@ static enum rc synced_behind(const struct file *wal, const struct page_key *k, u
 			               (unsigned long long)from);
 		if (rc != RC_OK && rc != RC_NOTFOUND)
 			return rc;
-		ended = rc == RC_OK && get_be32(f.head + 4) != 0;
+		ended = f.opened && get_be32(f.head + 4) != 0;
 		if (ended) {
 			sum[0] = get_be32(f.head + 16);
 			sum[1] = get_be32(f.head + 20);

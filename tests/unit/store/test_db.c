@@ -466,6 +466,48 @@ static void test_torn_wal(void **state)
 	db_close(&db);
 }
 
+static enum rc scan(struct place *p, const char *wal, const struct page_key *k)
+{
+	uint8_t header[WAL_HEADER];
+	struct file *f;
+	enum rc rc;
+
+	EXPECT_OK(file_open(&f, wal, FILE_READ, &p->e), &p->e);
+	rc = wal_scan(f, k, header, &p->e);
+	file_close(&f);
+	return rc;
+}
+
+/* Only the last transaction may be torn: the one before it was synced before that was begun, its
+ * last page too. */
+static void test_damage_before_the_last_transaction(void **state)
+{
+	struct place *p = *state;
+	uint8_t disk[WAL_FRAME_HEADER + CRYPT_OVERHEAD];
+	uint8_t head[WAL_FRAME_HEADER];
+	uint64_t ends[2] = { 0, 0 }; /* the last, and the one before it */
+	struct page_key k;
+	char wal[128];
+
+	snprintf(wal, sizeof(wal), "%s-wal", p->path);
+	in_killed_child(p, commit_twice);
+	page_key_make(&k, key);
+	for (uint64_t f = 0; (off_t)wal_disk_offset(f + 1) <= size_of(wal); f++) {
+		peek(wal, (off_t)wal_disk_offset(f), disk, sizeof(disk));
+		EXPECT_OK(header_open(head, disk, sizeof(head), BOX_FRAME_HEADER, f, &k), &p->e);
+		if (head[4] | head[5] | head[6] | head[7]) { /* it ends one */
+			ends[1] = ends[0];
+			ends[0] = f;
+		}
+	}
+	assert_in_range(ends[1], 1, ends[0] - 1);
+	for (uint64_t f = 0; f <= ends[0]; f++) {
+		flip(wal, (off_t)wal_disk_offset(f) + 3000);
+		assert_int_equal(scan(p, wal, &k), f <= ends[1] ? RC_CORRUPT : RC_OK);
+		flip(wal, (off_t)wal_disk_offset(f) + 3000);
+	}
+}
+
 static void update_page_one(struct place *p)
 {
 	struct db *db = open_db(p, DB_WRITE);
@@ -749,6 +791,7 @@ int main(void)
 		CASE(test_tampered_page),
 		CASE(test_damaged_wal),
 		CASE(test_torn_wal),
+		CASE(test_damage_before_the_last_transaction),
 		CASE(test_torn_page_one),
 		CASE(test_torn_page),
 		CASE(test_tampered_sealed),
