@@ -1,9 +1,9 @@
 /*
  * store/store_inner.h - what the files of the store share: its segments in memory
  *
- * What     store.c: opening, putting, syncing. store_segment.c: one segment: scan, directory, append,
- *          close. store_read.c: finding and reading. store_walk.c: reading all. store_rewrite.c:
- *          forgetting and repacking.
+ * What     store.c: opening, putting, syncing. store_block.c: what waits to become blocks.
+ *          store_segment.c: one segment: scan, directory, append, close. store_read.c: finding and
+ *          reading. store_walk.c: reading all. store_rewrite.c: forgetting and repacking.
  * Lock     One mutex guards everything in memory. Who reads a block without it holds the segment by
  *          `users`; a segment that was removed is freed with its last user. Only the one writer
  *          changes files, so it may let the lock go while it syncs.
@@ -72,12 +72,11 @@ struct archive {
 	size_t nsegments;
 };
 
-/* The block of a lot that is being filled. */
+/* Messages of a lot that wait to become blocks: entries, one behind the other. */
 struct open_block {
 	uint64_t lot;
 	struct segment *segment;
 	struct buf plain;
-	uint32_t messages;
 	UT_hash_handle hh;
 };
 
@@ -142,14 +141,16 @@ void archive_remove(struct archive *a, struct segment *s);
 bool lot_is_live(struct store *st, uint64_t lot);
 /* Nothing of it waits to be written or synced. */
 bool segment_is_settled(struct store *st, const struct segment *s);
+void written_free(struct written *w);
+
+/* --- store_block.c: by the one writer; with the lock where the segment has its name -------------*/
 
 /* Adds a message to the open block of its lot, whose segment is set. */
 enum rc block_put(struct store *st, struct open_block *ob, const struct store_message *m,
 		  struct written *w, struct err *e) MUST_USE;
-/* Writes the open block out (nothing where it is empty) and empties it. */
+/* Writes out what waits (nothing where nothing does). */
 enum rc block_flush(struct store *st, struct open_block *ob, struct written *w,
 		    struct err *e) MUST_USE;
-void written_free(struct written *w);
 
 /* --- store_segment.c: the lock is held ---------------------------------------------------------*/
 
