@@ -188,6 +188,21 @@ static void sql_in_net(sqlite3_context *c, int n, sqlite3_value **v)
 	                              cidr_contains(&net, &ip));
 }
 
+/* FNV-1a, ASCII letters alike. */
+static void sql_hash(sqlite3_context *c, int n, sqlite3_value **v)
+{
+	struct slice s = value_text(v[0]);
+	uint32_t h = UINT32_C(2166136261);
+
+	(void)n;
+	for (size_t i = 0; i < s.len; i++) {
+		uint8_t b = s.at[i];
+
+		h = (h ^ (b >= 'A' && b <= 'Z' ? b | 0x20u : b)) * UINT32_C(16777619);
+	}
+	sqlite3_result_int(c, (int32_t)h);
+}
+
 static fts5_api *api_of(sqlite3 *s)
 {
 	fts5_api *api = NULL;
@@ -219,7 +234,10 @@ enum rc fts_register(struct fts **out, struct db *db, struct err *e)
 	if (sqlite3_create_function_v2(s, "mm_contains", 2, flags, NULL, sql_contains, NULL, NULL,
 	                               NULL) != SQLITE_OK ||
 	    sqlite3_create_function_v2(s, "mm_in_net", 2, flags, NULL, sql_in_net, NULL, NULL,
-	                               NULL) != SQLITE_OK)
+	                               NULL) != SQLITE_OK ||
+	    sqlite3_create_function_v2(s, "mm_hash", 1,
+	                               SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL,
+	                               sql_hash, NULL, NULL, NULL) != SQLITE_OK)
 		return err_set(e, RC_IO, "%s: %s", db_path(db), sqlite3_errmsg(s));
 	*out = f;
 	return RC_OK;

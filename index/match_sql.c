@@ -137,7 +137,9 @@ static struct node *leaf_msgid(struct match_plan *p, struct slice text)
 		text = slice_from(text, 1);
 	if (text.len && text.at[text.len - 1] == '>')
 		text.len--;
-	return leaf_text(p, text, "(m.message_id = ? COLLATE NOCASE)");
+	return leaf_text(p, text,
+	                 "(mm_hash(m.message_id) = mm_hash(?) AND m.message_id = ! COLLATE "
+	                 "NOCASE)");
 }
 
 static struct node *leaf_ip(struct match_plan *p, struct slice text)

@@ -11,7 +11,7 @@
 
 #define SEGMENT_BYTES  (UINT64_C(1) << 30)
 #define BLOCK_BYTES    (UINT32_C(2) << 20)
-#define ZSTD_LEVEL     5
+#define ZSTD_LEVEL     6
 #define BUFFERED_BYTES ((size_t)64 << 20)
 #define RECENT_DAYS    2 /* lots of these days get segments of their own */
 

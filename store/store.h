@@ -52,7 +52,7 @@ struct store_block {
 struct store_options {
 	uint64_t segment_bytes; /* a segment is closed and the next begun past this; 0: 1 GiB */
 	uint32_t block_bytes;   /* plain bytes a block aims at; 0: 2 MiB */
-	int      zstd_level;    /* 0: 5 */
+	int      zstd_level;    /* 0: 6 */
 };
 
 /* Opens DIR/seg (made if absent). Torn tails of open segments are left as they are and never read;
