@@ -1174,6 +1174,85 @@ static void test_many_lots(void **state)
 	end(&f);
 }
 
+/* --- what is alike -----------------------------------------------------------------------------*/
+
+#define ALIKE 30
+
+struct lists {
+	unsigned seen;
+	unsigned changes; /* from one list to the other */
+	bool last;
+};
+
+static enum rc see_list(void *arg, uint32_t archive, const struct store_message *m,
+                        const char *problem, struct err *e)
+{
+	struct lists *l = arg;
+	bool odd = slice_find(m->raw, slice_str("odd")) != SIZE_MAX;
+
+	(void)archive;
+	(void)e;
+	assert_null(problem);
+	l->changes += l->seen && odd != l->last;
+	l->last = odd;
+	l->seen++;
+	return RC_OK;
+}
+
+static struct slice alike_text(char out[600], unsigned i)
+{
+	int n = snprintf(out, 600, "List-Id: <%s.example>\n\n%*u", i % 2 ? "odd" : "even", 500, i);
+
+	return slice_of(out, (size_t)n);
+}
+
+static void expect_alike(struct fixture *f, const struct message_id *ids)
+{
+	struct buf raw;
+	char text[600];
+
+	buf_init(&raw, 1000);
+	for (unsigned i = 0; i < ALIKE; i++) {
+		buf_clear(&raw);
+		EXPECT_OK(store_get(f->st, 1, &ids[i], NULL, &raw, &f->e), &f->e);
+		assert_true(slice_equal(buf_slice(&raw), alike_text(text, i)));
+	}
+	buf_free(&raw);
+}
+
+/* Two lists that flow together lie apart in the blocks. */
+static void test_alike_lie_together(void **state)
+{
+	struct fixture f;
+	struct lists l = { 0 };
+	const struct store_visit v = { see_list, NULL, NULL, &l };
+	struct message_id ids[ALIKE];
+	char text[600];
+
+	(void)state;
+	begin(&f, 0, 5000);
+	for (unsigned i = 0; i < ALIKE; i++) {
+		const uint8_t random[8] = { 1 };
+		struct store_message m = { .raw = alike_text(text, i) };
+
+		EXPECT_OK(keyring_lot(f.kr, 1, today(), 0, &m.lot, &f.e), &f.e);
+		m.id = id_make((int64_t)today() * MS_PER_DAY, i, random);
+		sha256(m.sha256, m.raw);
+		EXPECT_OK(store_put(f.st, 1, &m, &f.e), &f.e);
+		ids[i] = m.id;
+	}
+	expect_alike(&f, ids);
+	sync_store(&f);
+	assert_in_range(f.blocks, 3, 5);
+	expect_alike(&f, ids);
+	reopen(&f);
+	expect_alike(&f, ids);
+	EXPECT_OK(store_walk(f.st, 1, &v, &f.e), &f.e);
+	assert_int_equal(l.seen, ALIKE);
+	assert_int_equal(l.changes, 1);
+	end(&f);
+}
+
 static void test_wrong_master(void **state)
 {
 	uint64_t seed = scratch_seed();
@@ -1346,6 +1425,7 @@ int main(void)
 		cmocka_unit_test(test_pending_blocks),
 		cmocka_unit_test(test_roots),
 		cmocka_unit_test(test_many_lots),
+		cmocka_unit_test(test_alike_lie_together),
 		cmocka_unit_test(test_wrong_master),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_readers),
