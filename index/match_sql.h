@@ -3,7 +3,8 @@
  *
  * Subtrees of words alone become one FTS5 expression; everything else is SQL over `message`, with
  * FTS5 expressions as sub-selects. Where words stand at the top of an AND they drive the query, so hits
- * come newest first without a sort; in a shard whose numbers are not in order the places do. User text is in tokens and parameters only.
+ * come newest first without a sort; in a shard whose numbers are not in order the places do. User text is
+ * in tokens and parameters only.
  */
 #ifndef MM_INDEX_MATCH_SQL_H
 #define MM_INDEX_MATCH_SQL_H

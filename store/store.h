@@ -3,17 +3,18 @@
  *
  * What     A segment is a file of one archive: header, blocks, and when it is closed a directory
  *          of its ids and a footer. A block holds messages of one lot, up to about 2 MiB of them,
- *          those side by side that came together and are alike (store/likeness.h):
- *          one zstd frame, then one AEAD box bound to archive, lot, segment and block number. A
- *          large message spans several blocks. Day segments hold one day's lots; an import of old
- *          mail writes segments that lots share.
+ *          side by side what came together and is alike (store/likeness.h): one zstd frame, then one
+ *          AEAD box bound to archive, lot, segment and block number. A large message spans several
+ *          blocks. Day segments hold one day's lots; an import of old mail writes segments that lots
+ *          share.
  * Place    A message is found by archive and id alone: the id says the time of receipt, the
  *          directories of the segments that cover it say the block. Nothing outside points into a
  *          segment, so repacking and erasing change no index.
  * Twice    The first valid copy of an id wins; a second is superseded and never shown. Writers ask
  *          store_has first.
- * Order    store_put buffers, up to four blocks of a lot. store_sync writes every open block, syncs the files, then the names.
- *          Only after it may the index, the audit log and the spool's position tell of them.
+ * Order    store_put buffers, up to four blocks of a lot. store_sync writes what waits, syncs the
+ *          files, then the names. Only after it may the index, the audit log and the spool's position
+ *          tell of them.
  * Fails    RC_NOSPACE, RC_IO: nothing since the last store_sync is in the store (the spool still has
  *          it). RC_CORRUPT from readers only; the text names segment, block and id. RC_NOTFOUND: no
  *          such message, or its lot is destroyed.
