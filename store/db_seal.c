@@ -175,12 +175,14 @@ enum rc db_check(const char *path, const uint8_t key[KEY_BYTES], bool sealed, st
 	v = sqlite3_vfs_find(VFS_CRYPT);
 	if (v->xFullPathname(v, path, PATH_MAX, full) != SQLITE_OK)
 		return err_set(e, RC_INVALID, "%s: no such path", path);
-	rc = db_open(&db, path, key, DB_WRITE, e); /* the first looks at the WAL's frames */
+	rc = db_open(&db, path, key, DB_WRITE, e);
 	if (rc != RC_OK)
 		return rc;
 	n = node_find(full);
 	MUST(n);
 	rc = check_pages(n, e);
+	if (rc == RC_OK)
+		rc = node_wal_check(n, e);
 	node_close(&n);
 	db_close(&db);
 	return rc;

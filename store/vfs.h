@@ -86,6 +86,8 @@ void node_forget(const char *path);
 /* Opens the WAL for one more user; RC_NOTFOUND when there is none and `create` is false. */
 enum rc node_wal_open(struct node *n, bool create, struct err *e) MUST_USE;
 void    node_wal_close(struct node *n);
+/* Looks at every frame as it lies there, also of a WAL that is in use; nobody may be beginning it anew. */
+enum rc node_wal_check(struct node *n, struct err *e) MUST_USE;
 
 enum rc node_page_read(struct node *n, uint8_t out[PAGE_BYTES], uint64_t number, bool *there,
                        struct err *e) MUST_USE;

@@ -406,6 +406,27 @@ void node_wal_close(struct node *n)
 	MUST(pthread_mutex_unlock(&n->lock) == 0);
 }
 
+enum rc node_wal_check(struct node *n, struct err *e)
+{
+	char path[PATH_MAX];
+	uint8_t header[WAL_HEADER];
+	struct file *wal;
+	enum rc rc = wal_path(path, n, e);
+
+	if (rc != RC_OK)
+		return rc;
+	MUST(pthread_mutex_lock(&n->wal.io) == 0);
+	rc = file_open(&wal, path, FILE_READ, e);
+	if (rc == RC_OK) {
+		rc = wal_scan(wal, &n->key, header, e);
+		file_close(&wal);
+	}
+	MUST(pthread_mutex_unlock(&n->wal.io) == 0);
+	if (rc == RC_CRYPTO)
+		return err_set(e, RC_CORRUPT, "%s: the header is damaged", path);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
 static void salts_get(struct node *n, uint8_t salts[8])
 {
 	MUST(pthread_mutex_lock(&n->lock) == 0);
