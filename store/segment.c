@@ -104,6 +104,16 @@ bool segment_footer_decode(struct segment_footer *f, struct segment_header *h,
 	return true;
 }
 
+bool segment_footer_broken(const uint8_t raw[SEGMENT_FOOTER], const struct segment_keys *k)
+{
+	struct segment_header h;
+	bool fields = get_le32(raw) == FOOTER_MAGIC && sum_holds(raw, FOOTER_FIELDS, k);
+	bool copy = segment_header_decode(&h, raw + FOOTER_FIELDS, k);
+
+	return fields != copy && !sodium_is_zero(raw, SUM) &&
+	       !sodium_is_zero(raw + SEGMENT_FOOTER - SUM, SUM);
+}
+
 /* --- blocks ------------------------------------------------------------------------------------*/
 
 static void block_bound(uint8_t out[BLOCK_BOUND], const uint8_t raw[BLOCK_HEADER],

@@ -107,6 +107,10 @@ void segment_footer_encode(uint8_t out[SEGMENT_FOOTER], const struct segment_foo
 bool segment_footer_decode(struct segment_footer *f, struct segment_header *h,
 			   const uint8_t raw[SEGMENT_FOOTER], const struct segment_keys *k);
 
+/* Of one that doesn't decode: was it whole once? True when one half holds and the other is there, not
+ * the zeros that a torn write leaves. */
+bool segment_footer_broken(const uint8_t raw[SEGMENT_FOOTER], const struct segment_keys *k);
+
 /* `uuid` of the block comes from `h`. */
 void block_header_encode(uint8_t out[BLOCK_HEADER], const struct block_header *b,
 			 const struct segment_header *h, const struct segment_keys *k);

@@ -575,7 +575,8 @@ static bool is_ours(const struct segment_header *h, const struct segment *s)
 	return h->archive == s->h.archive && h->serial == s->h.serial;
 }
 
-/* Whether the file ends with a footer that fits it. */
+/* Whether the file ends with a footer that fits it. What it says can be made anew from the blocks,
+ * so a damaged one is told and then written again. */
 static enum rc read_footer(struct segment *s, uint64_t size, bool *found, struct err *e)
 {
 	uint8_t raw[SEGMENT_FOOTER];
@@ -587,6 +588,8 @@ static enum rc read_footer(struct segment *s, uint64_t size, bool *found, struct
 	if (size < SEGMENT_HEADER + SEGMENT_FOOTER)
 		return RC_OK;
 	rc = file_read_at(s->file, raw, sizeof(raw), size - SEGMENT_FOOTER, e);
+	if (rc == RC_OK && segment_footer_broken(raw, &s->archive->keys))
+		s->problem = "the footer is damaged";
 	if (rc != RC_OK || !segment_footer_decode(&f, &h, raw, &s->archive->keys) ||
 	    !is_ours(&h, s) || f.directory > size || f.directory_bytes > DIRECTORY_MAX ||
 	    f.directory + f.directory_bytes != size - SEGMENT_FOOTER)

@@ -598,6 +598,51 @@ static void test_damage_is_told(void **state)
 	end(&f);
 }
 
+/* All that a footer says is in the blocks too: a damaged one costs nothing, is told, and is written
+ * anew by the next sync. One that a power failure tore is no damage. */
+static void test_damaged_footer(void **state)
+{
+	static const int from_end[] = { 354, 184, 100, 1 };
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	struct names l;
+	struct buf whole;
+
+	(void)state;
+	begin(&f, 20000, 16384);
+	for (int i = 0; i < 30; i++)
+		add(&f, 1, today(), 3000, &seed);
+	sync_store(&f);
+	add(&f, 1, today(), 3000, &seed);
+	sync_store(&f); /* closes the first */
+	close_all(&f);
+	list_segments(&f, 1, &l);
+	for (size_t i = 0; i < COUNT(from_end); i++) {
+		slurp(l.paths[0], &whole);
+		whole.at[whole.len - (size_t)from_end[i]] ^= 1;
+		spew(l.paths[0], buf_slice(&whole));
+		reopen(&f);
+		assert_int_equal(walk(&f, 1).damages, 1);
+		assert_non_null(strstr(walk(&f, 1).what, "footer"));
+		check(&f);
+		sync_store(&f);
+		close_all(&f);
+		reopen(&f);
+		assert_int_equal(walk(&f, 1).damages, 0);
+		close_all(&f);
+		buf_free(&whole);
+	}
+	slurp(l.paths[0], &whole);
+	memset(whole.at + whole.len - 200, 0, 200);
+	spew(l.paths[0], buf_slice(&whole));
+	reopen(&f);
+	assert_int_equal(walk(&f, 1).damages, 0);
+	check(&f);
+	buf_free(&whole);
+	names_free(&l);
+	end(&f);
+}
+
 /* A file of one archive put into another, and under another name in its own: not read as ours. */
 static void test_moved_files(void **state)
 {
@@ -1411,6 +1456,7 @@ int main(void)
 		cmocka_unit_test(test_torn_tail),
 		cmocka_unit_test(test_flips),
 		cmocka_unit_test(test_damage_is_told),
+		cmocka_unit_test(test_damaged_footer),
 		cmocka_unit_test(test_moved_files),
 		cmocka_unit_test(test_swapped_blocks),
 		cmocka_unit_test(test_nothing_readable),
