@@ -50,6 +50,7 @@ static enum rc check_block(void *arg, const struct store_block *b, struct err *e
 	struct verify *v = arg;
 	char where[64];
 
+	audited_seen(v->audited, b->segment, b->block);
 	if (audited_root(v->audited, b->root))
 		return RC_OK;
 	(void)snprintf(where, sizeof(where), "segment %llx block %u",
@@ -57,18 +58,39 @@ static enum rc check_block(void *arg, const struct store_block *b, struct err *e
 	return problem(v, where, e, "its messages are not what the audit log recorded");
 }
 
+/* A segment that is gone may have been repacked: then its blocks are elsewhere. */
+static enum rc tell_unseen(void *arg, const struct store_block *b, struct err *e)
+{
+	struct verify *v = arg;
+	char name[64];
+	char *path;
+	bool there;
+
+	(void)snprintf(name, sizeof(name), "seg/%u/%016llx.seg", b->archive,
+	               (unsigned long long)b->segment);
+	path = path_join(v->r->en->dir, name);
+	there = file_exists(path);
+	free(path);
+	if (!there)
+		return RC_OK;
+	return problem(v, name, e, "block %u with %u messages of lot %llu can't be read", b->block,
+	               b->messages, (unsigned long long)b->lot);
+}
+
 static enum rc check_lot(void *arg, uint64_t lot, uint64_t given, uint64_t found, struct err *e)
 {
 	struct verify *v = arg;
 	struct key_info info;
 	char where[64];
+	enum rc rc;
 
 	if (keyring_info(v->r->en->keys, lot, &info, NULL) != RC_OK || info.state != KEY_LIVE)
 		return RC_OK; /* destroyed after its retention */
 	(void)snprintf(where, sizeof(where), "lot %llu of archive %u", (unsigned long long)lot,
 	               info.archive);
-	return problem(v, where, e, "%llu messages were archived, %llu are there",
-	               (unsigned long long)given, (unsigned long long)found);
+	rc = problem(v, where, e, "%llu messages were archived, %llu are there",
+	             (unsigned long long)given, (unsigned long long)found);
+	return rc == RC_OK ? audited_unseen(v->audited, lot, tell_unseen, v, e) : rc;
 }
 
 /* ---- the store against the index ---- */

@@ -8,6 +8,10 @@
 
 struct place {
 	uint8_t key[12]; /* segment, block */
+	bool found;
+	uint32_t archive;
+	uint64_t lot;
+	uint64_t messages;
 	UT_hash_handle hh;
 };
 
@@ -68,6 +72,9 @@ static void add_block(struct audited *a, const json_t *block, bool moved, bool c
 
 	place_key(p->key, (uint64_t)json_member_int(block, "segment", 0),
 	          (uint32_t)json_member_int(block, "block", 0));
+	p->archive = (uint32_t)json_member_int(block, "archive", 0);
+	p->lot = (uint64_t)json_member_int(block, "lot", 0);
+	p->messages = (uint64_t)json_member_int(block, "messages", 0);
 	HASH_FIND(hh, a->places, p->key, sizeof(p->key), known_place);
 	if (known_place) /* entered again after a crash */
 		free(p);
@@ -165,6 +172,36 @@ bool audited_place(const struct audited *a, uint64_t segment, uint32_t block)
 	place_key(key, segment, block);
 	HASH_FIND(hh, a->places, key, sizeof(key), p);
 	return p != NULL;
+}
+
+void audited_seen(struct audited *a, uint64_t segment, uint32_t block)
+{
+	struct place *p;
+	uint8_t key[12];
+
+	place_key(key, segment, block);
+	HASH_FIND(hh, a->places, key, sizeof(key), p);
+	if (p)
+		p->found = true;
+}
+
+enum rc audited_unseen(const struct audited *a, uint64_t lot,
+                       enum rc (*each)(void *arg, const struct store_block *b, struct err *e),
+                       void *arg, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (struct place *p = a->places; rc == RC_OK && p; p = p->hh.next) {
+		const struct store_block b = { .archive = p->archive,
+			                       .segment = get_le64(p->key),
+			                       .block = get_le32(p->key + 8),
+			                       .lot = lot,
+			                       .messages = (uint32_t)p->messages };
+
+		if (!p->found && p->lot == lot)
+			rc = each(arg, &b, e);
+	}
+	return rc;
 }
 
 bool audited_root(const struct audited *a, const uint8_t root[32])

@@ -21,6 +21,13 @@ struct audited;
 enum rc audited_load(struct audited **out, struct audit *audit, struct err *e) MUST_USE;
 void audited_free(struct audited **a);
 bool audited_place(const struct audited *a, uint64_t segment, uint32_t block);
+/* This block was found. */
+void audited_seen(struct audited *a, uint64_t segment, uint32_t block);
+/* Calls `each` for every place that a block of the lot was written to and that was not seen; its root
+ * is not set. Repacked blocks are at other places now. */
+enum rc audited_unseen(const struct audited *a, uint64_t lot,
+		       enum rc (*each)(void *arg, const struct store_block *b, struct err *e),
+		       void *arg, struct err *e) MUST_USE;
 bool audited_root(const struct audited *a, const uint8_t root[32]);
 uint64_t audited_given(const struct audited *a, uint64_t lot);
 /* One message of a lot was found. */
