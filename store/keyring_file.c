@@ -168,11 +168,14 @@ static int choose(const struct keyring_slot s[2], const bool good[2])
 }
 
 /* A is written first: a good but older slot in B is what a crash leaves, in A it is damage. */
-static enum rc mend(struct keyring_files *kf, int bad, bool is_good, uint32_t number,
+static enum rc mend(struct keyring_files *kf, int bad, bool there, bool is_good, uint32_t number,
                     const uint8_t *raw, struct err *e)
 {
 	if (!is_good || bad == 0)
 		kf->repaired++;
+	if (there && (!is_good || bad == 0))
+		log_warn("%s: slot %u was damaged and is repaired", file_name(kf->replica[bad]),
+		         number);
 	return file_write_at(kf->replica[bad], slice_of(raw, SLOT_BYTES), slot_offset(number), e);
 }
 
@@ -200,7 +203,7 @@ static enum rc load_slot(struct loading *l, uint32_t number, size_t at, struct e
 		return err_set(e, RC_CORRUPT, "slot %u of the key ring is bad in both replicas",
 		               number);
 	if (!there[!right] || memcmp(raw[0], raw[1], SLOT_BYTES) != 0)
-		rc = mend(l->kf, !right, good[!right], number, raw[right], e);
+		rc = mend(l->kf, !right, there[!right], good[!right], number, raw[right], e);
 	return rc == RC_OK ? l->each(l->arg, number, &s[right], e) : rc;
 }
 
@@ -269,7 +272,12 @@ static enum rc headers_read(struct keyring_files *kf, const char *dir, bool *dif
 	rc = header_choose(kf, found, h, dir, e);
 	if (rc != RC_OK)
 		return rc;
-	kf->repaired += (found[0] != FOUND_GOOD) + (found[1] != FOUND_GOOD);
+	for (int r = 0; r < 2; r++)
+		if (found[r] != FOUND_GOOD) {
+			kf->repaired++;
+			log_warn("%s: the header was damaged and is repaired",
+			         file_name(kf->replica[r]));
+		}
 	*differ = memcmp(raw[0], raw[1], SLOT_BYTES) != 0;
 	return RC_OK;
 }
@@ -308,9 +316,6 @@ static enum rc load_all(struct keyring_files *kf, const char *dir, struct loadin
 	/* The header last: a replica is called whole only when its slots are. */
 	if (rc == RC_OK && differ)
 		rc = header_write(kf, e);
-	if (rc == RC_OK && kf->repaired)
-		log_warn("%s: %u slots of the key ring were repaired from the other replica", dir,
-		         kf->repaired);
 	return rc;
 }
 
