@@ -18,7 +18,9 @@ class Directory:
     def __init__(self, rng, build_name='asan'):
         self.rng = rng
         # Spool files of 256 KiB, blocks of 64 KiB, shards of 20 messages: several of each.
-        self.site = site = Calendar({'index': {'shard_messages': 20}, 'parse': {'workers': 1}}, build_name=build_name)
+        resources = json.loads(json.dumps(RESOURCES))
+        resources['Archives'][0]['Retention'] = {'RetentionDays': 20}
+        self.site = site = Calendar({'index': {'shard_messages': 20}, 'parse': {'workers': 1}}, resources, build_name=build_name)
         self.words = Words(rng.randrange(1 << 32))
         site.start()
         self.first_days()
@@ -50,15 +52,19 @@ class Directory:
         site.wait()
         self.old_mail()
         site.purge('--yes')
+        site.next_day(days=3) # segments of days past are closed
+        for _ in range(2):
+            site.post(self.letters(3, 'legal') + self.letters(3, 'corp'))
+            site.wait()
 
     def old_mail(self):
         """Days that share a segment, one of them past its period."""
         box = os.path.join(self.site.root, 'old')
         os.mkdir(box)
-        for i, age in enumerate((4, 0, 0, 0, 0, 0)):
+        for i, age in enumerate((30,) + (10,) * 14):
             with open(os.path.join(box, '%d.eml' % i), 'wb') as f:
                 f.write(Letter(self.words, 'corp', received=self.site.rfc_date(-age)).data)
-        self.site.run('mm-import', '--archive', 'corp', '--received', 'header', box)
+        self.site.run('mm-import', '--archive', 'short', '--received', 'header', box)
 
     def torn_log(self):
         """A kill, and a torn entry behind the audit log: the log goes on in a second file."""
