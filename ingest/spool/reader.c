@@ -122,6 +122,9 @@ static enum rc open_header(struct spool_reader *r, uint64_t number, const uint8_
 	}
 	if (!good[0] && !good[1])
 		return judge_headers(r->file, size, number, copies, e);
+	/* It was written whole, and synced, before anything was accepted into it. */
+	if (size < r->header.capacity)
+		r->lost(r->arg, size, 1, "the file was cut");
 	r->header_lost = !good[0] || !good[1];
 	r->header_at = places[good[0] ? 1 : 0];
 	return RC_OK;

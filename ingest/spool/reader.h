@@ -33,7 +33,8 @@ struct spool_found {
 
 /* `f` is borrowed for the reader's life. RC_NOTFOUND: no writer began the file under this number.
  * RC_CORRUPT: it was begun, and both headers are unreadable. `lost` is called for damage: at `offset` so
- * many records (0: none, a spare copy of the header) are gone; `text` says why. */
+ * many records (0: none, a spare copy of the header) are gone; `text` says why. Of a file that was cut
+ * it is called at once; how many records it had there nobody knows. */
 enum rc spool_reader_open(struct spool_reader **out, const struct file *f, uint64_t number,
 			  const uint8_t secret[SPOOL_KEY],
 			  void (*lost)(void *arg, uint64_t offset, uint64_t records, const char *text),

@@ -126,6 +126,25 @@ static void seek_done(struct live_file *f)
 	pthread_mutex_unlock(&f->sp->lock);
 }
 
+/* A spare that was renamed and not begun has the header of a file whose key is destroyed. One whose
+ * key lives took this file's place, and what was accepted here is gone. */
+static enum rc check_foreign(const struct live_file *f, struct err *e)
+{
+	uint8_t raw[SPOOL_FILE_HEADER];
+	struct spool_file_header h;
+	uint64_t key;
+	size_t got;
+	enum rc rc = file_read_some(f->file, raw, sizeof(raw), 0, &got, e);
+
+	if (rc != RC_OK)
+		return rc;
+	if (got < sizeof(raw) || !spool_file_header_peek(&h, raw) || h.number == f->number ||
+	    keyring_find(f->sp->kr, KEY_SPOOL, 0, h.number, &key, NULL) != RC_OK)
+		return RC_NOTFOUND;
+	return err_set(e, RC_CORRUPT, "%s is spool file %llu", file_name(f->file),
+	               (unsigned long long)h.number);
+}
+
 /* *judged: the code is about the file's bytes, not about what is around them. */
 static enum rc open_reader(struct live_file *f, bool *judged, struct err *e)
 {
@@ -142,6 +161,8 @@ static enum rc open_reader(struct live_file *f, bool *judged, struct err *e)
 	if (rc == RC_OK) {
 		*judged = true;
 		rc = spool_reader_open(&f->reader, f->file, f->number, secret, tell_damage, f, e);
+		if (rc == RC_NOTFOUND)
+			rc = check_foreign(f, e);
 	}
 	crypt_wipe(secret, sizeof(secret));
 	if (rc == RC_OK)
@@ -330,8 +351,7 @@ void spool_look_through(struct spool *sp)
 	buf_init(&bytes, SPOOL_RECORD_MAX);
 	for (struct live_file *f = sp->files; f; f = f->next)
 		if (f->writer == SPOOL_WRITER_SMTP)
-			sp->newest_ms =
-			        MAX_OF(sp->newest_ms, MIN_OF(newest_in(f, &bytes), most));
+			sp->newest_ms = MAX_OF(sp->newest_ms, MIN_OF(newest_in(f, &bytes), most));
 	buf_free(&bytes);
 }
 
