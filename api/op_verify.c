@@ -80,12 +80,18 @@ static enum rc tell_unseen(void *arg, const struct store_block *b, struct err *e
 static enum rc check_lot(void *arg, uint64_t lot, uint64_t given, uint64_t found, struct err *e)
 {
 	struct verify *v = arg;
-	struct key_info info;
+	struct key_info info = { .archive = 0 };
 	char where[64];
-	enum rc rc;
+	enum rc rc = keyring_info(v->r->en->keys, lot, &info, NULL);
 
-	if (keyring_info(v->r->en->keys, lot, &info, NULL) != RC_OK || info.state != KEY_LIVE)
+	if (rc == RC_OK && info.state != KEY_LIVE)
 		return RC_OK; /* destroyed after its retention */
+	if (rc != RC_OK) {
+		(void)snprintf(where, sizeof(where), "lot %llu", (unsigned long long)lot);
+		rc = problem(v, where, e, "%llu messages were archived, its key is not in the ring",
+		             (unsigned long long)given);
+		return rc == RC_OK ? audited_unseen(v->audited, lot, tell_unseen, v, e) : rc;
+	}
 	(void)snprintf(where, sizeof(where), "lot %llu of archive %u", (unsigned long long)lot,
 	               info.archive);
 	rc = problem(v, where, e, "%llu messages were archived, %llu are there",
@@ -158,6 +164,16 @@ static enum rc check_rows(struct verify *v, const struct archive_info *a, struct
 	return rc == RC_CORRUPT ? problem(v, a->name, e, "%s", e->text) : rc;
 }
 
+static enum rc check_keys(struct verify *v, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < keyring_lost(v->r->en->keys); i++)
+		rc = problem(v, "keys.a, keys.b", e, "slot %u is damaged in both: its key is lost",
+		             keyring_lost_slot(v->r->en->keys, i));
+	return rc;
+}
+
 /* Every page, for a search reads few of them. */
 static enum rc check_control(struct verify *v, struct err *e)
 {
@@ -182,6 +198,8 @@ static enum rc verify_all(struct verify *v, struct config *c, struct err *e)
 		rc = anchor_check(v->r->en->control, v->r->en->audit, e);
 	if (rc == RC_CORRUPT)
 		rc = problem(v, "audit log", e, "%s", e->text);
+	if (rc == RC_OK)
+		rc = check_keys(v, e);
 	if (rc == RC_OK)
 		rc = check_control(v, e);
 	if (rc == RC_OK)

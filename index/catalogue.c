@@ -242,6 +242,12 @@ static enum rc load_file(struct folder *f, uint64_t number, bool sealed, struct 
 
 	f->ix->last_number = MAX_OF(f->ix->last_number, number);
 	s = shard_new(f->ix, &meta, sealed);
+	if (!k && keyring_lost(f->ix->kr)) {
+		(void)err_set(e, RC_CORRUPT, "%s: its key is lost: reindex", s->path);
+		s->key_lost = true;
+		list_damaged(s, e);
+		return RC_OK;
+	}
 	if (!k) {
 		s->remove_file = true; /* its key was destroyed, and it with it */
 		shard_drop(s);

@@ -23,6 +23,7 @@ struct shard {
 	bool dead;        /* superseded or emptied: in no new view, its key is to be destroyed */
 	bool remove_file; /* when the last holder lets go */
 	bool damaged;     /* it could not be opened: searches fail, a rebuild removes it */
+	bool key_lost;    /* damaged: the ring has no key of it, and lost some */
 	bool sealed;
 	struct shard_meta meta;
 	struct shard_stats stats; /* of what is committed */

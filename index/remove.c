@@ -306,7 +306,7 @@ enum rc index_drop_dead(struct index *ix, struct err *e)
 	for (size_t i = 0; i < count; i++) {
 		struct shard *s = list[i];
 
-		if (key_lives(s))
+		if (key_lives(s) || (s->key_lost && !s->dead)) /* lost: until a rebuild */
 			continue;
 		forget_writer(ix, s);
 		rc = catalogue_drop(ix, s, e);

@@ -272,6 +272,16 @@ unsigned keyring_repaired(const struct keyring *kr)
 	return kr->files.repaired;
 }
 
+size_t keyring_lost(const struct keyring *kr)
+{
+	return kr->files.lost;
+}
+
+uint32_t keyring_lost_slot(const struct keyring *kr, size_t i)
+{
+	return kr->files.lost_slots[i];
+}
+
 /* --- wrapping ----------------------------------------------------------------------------------*/
 
 static void bound_of(uint8_t out[BOUND_BYTES], const struct keyring *kr, uint32_t number,
@@ -310,6 +320,9 @@ static enum rc unwrap(struct keyring *kr, const struct kept *k, uint8_t key[KEY_
 	if (!k->slot.wrapped_by)
 		return unwrap_by(kr, k, kr->secrets->wrap, key, e);
 	by = find_live(kr, k->slot.wrapped_by);
+	if (!by && keyring_lost(kr))
+		return err_set(e, RC_CORRUPT, "the key of archive %u is lost",
+		               k->slot.info.archive);
 	if (!by || by->slot.wrapped_by)
 		return err_set(e, RC_NOTFOUND, "the key of archive %u is destroyed",
 		               k->slot.info.archive);
@@ -429,7 +442,8 @@ enum rc keyring_lot(struct keyring *kr, uint32_t archive, int32_t day, uint16_t 
 	if (l && l->newest) {
 		*id = l->newest;
 	} else {
-		want.generation = l ? l->top + 1 : 1;
+		/* Each lost slot may have been of a later one. */
+		want.generation = (l ? l->top : 0) + 1 + (uint32_t)kr->files.lost;
 		rc = add_locked(kr, &want, id, e);
 	}
 	MUST(pthread_mutex_unlock(&kr->lock) == 0);
@@ -449,6 +463,12 @@ enum rc keyring_find(struct keyring *kr, enum key_kind kind, uint32_t archive, u
 	MUST(pthread_mutex_unlock(&kr->lock) == 0);
 	if (k)
 		return RC_OK;
+	if (keyring_lost(kr))
+		return err_set(
+		        e, RC_CORRUPT,
+		        "a key of kind %d for archive %u is not there: it may be that of slot "
+		        "%u, which is damaged in both replicas of the key ring",
+		        (int)kind, archive, keyring_lost_slot(kr, 0));
 	return err_set(e, RC_NOTFOUND, "no key of kind %d for archive %u, object %llu", (int)kind,
 	               archive, (unsigned long long)object);
 }

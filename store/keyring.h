@@ -11,8 +11,9 @@
  *          gets the next generation.
  * Order    keyring_add returns when the key is synced in both replicas: a key is on disk before the
  *          first byte is encrypted under it. keyring_destroy overwrites and syncs replica A, then B.
- * Fails    RC_CRYPTO when the master key is wrong; RC_CORRUPT when both replicas of a slot are bad.
- *          One bad replica is repaired from the other at open, and counted.
+ * Fails    RC_CRYPTO when the master key is wrong. One bad replica of a slot is repaired from the other
+ *          at open, and counted. Where both are bad the key is lost, and all others still open; then
+ *          nothing is taken for destroyed because its key isn't found, and no key is made in its place.
  * Threads  Any; calls are serialised inside.
  * On disk  docs/formats.md, "Key ring"
  */
@@ -67,6 +68,9 @@ enum rc keyring_open(struct keyring **out, const char *dir, const uint8_t master
 void    keyring_close(struct keyring **kr); /* wipes what it knows */
 /* Slots repaired from the other replica since open. */
 unsigned keyring_repaired(const struct keyring *kr);
+/* Slots that are damaged in both replicas. */
+size_t keyring_lost(const struct keyring *kr);
+uint32_t keyring_lost_slot(const struct keyring *kr, size_t i);
 
 /* Makes a random key. `want` gives kind, archive, day, class, generation, object; *id is set. */
 enum rc keyring_add(struct keyring *kr, const struct key_info *want, uint64_t *id,
@@ -74,13 +78,15 @@ enum rc keyring_add(struct keyring *kr, const struct key_info *want, uint64_t *i
 /* The live lot of (archive, day, class), made (next generation) where there is none. */
 enum rc keyring_lot(struct keyring *kr, uint32_t archive, int32_t day, uint16_t class, uint64_t *id,
 		    struct err *e) MUST_USE;
-/* The newest live key of that kind, archive and object; for all kinds but lots. RC_NOTFOUND. */
+/* The newest live key of that kind, archive and object; for all kinds but lots. RC_NOTFOUND; RC_CORRUPT
+ * when it may be one that was lost. */
 enum rc keyring_find(struct keyring *kr, enum key_kind kind, uint32_t archive, uint64_t object,
 		     uint64_t *id, struct err *e) MUST_USE;
 /* RC_NOTFOUND when the key is destroyed or never was. The caller wipes `key`. */
 enum rc keyring_get(struct keyring *kr, uint64_t id, uint8_t key[KEY_BYTES],
 		    struct err *e) MUST_USE;
-/* RC_NOTFOUND when there is no such key; tombstones are found. */
+/* RC_NOTFOUND when there is no such key; tombstones are found, so a lot that isn't was lost, or the ring
+ * is an older copy. */
 enum rc keyring_info(struct keyring *kr, uint64_t id, struct key_info *out, struct err *e) MUST_USE;
 /* Overwrites the key material of all of them: one sync of A, then one of B. A lot becomes a
  * tombstone, other kinds free their slot. Unknown or destroyed ids are fine (a restart repeats). */

@@ -187,6 +187,21 @@ struct loading {
 	void *arg;
 };
 
+/* Neither replica has the slot: its key is lost, and what the files hold there is left as it is,
+ * for whoever may still make something of it. A replica that is made anew gets the bytes of the
+ * other, since zeros would be a free slot. */
+static enum rc lose(struct keyring_files *kf, uint32_t number, uint8_t *const raw[2],
+                    const bool there[2], struct err *e)
+{
+	kf->lost_slots = mem_resize(kf->lost_slots, (kf->lost + 1) * sizeof(*kf->lost_slots));
+	kf->lost_slots[kf->lost++] = number;
+	log_error("slot %u of the key ring is damaged in both replicas: its key is lost", number);
+	if (there[0] == there[1])
+		return RC_OK;
+	return file_write_at(kf->replica[there[0]], slice_of(raw[!there[0]], SLOT_BYTES),
+	                     slot_offset(number), e);
+}
+
 static enum rc load_slot(struct loading *l, uint32_t number, size_t at, struct err *e)
 {
 	struct keyring_slot s[2];
@@ -200,8 +215,7 @@ static enum rc load_slot(struct loading *l, uint32_t number, size_t at, struct e
 		good[r] = there[r] && slot_decode(&s[r], number, raw[r], l->kf) == FOUND_GOOD;
 	right = choose(s, good);
 	if (right < 0)
-		return err_set(e, RC_CORRUPT, "slot %u of the key ring is bad in both replicas",
-		               number);
+		return lose(l->kf, number, raw, there, e);
 	if (!there[!right] || memcmp(raw[0], raw[1], SLOT_BYTES) != 0)
 		rc = mend(l->kf, !right, there[!right], good[!right], number, raw[right], e);
 	return rc == RC_OK ? l->each(l->arg, number, &s[right], e) : rc;
@@ -338,6 +352,8 @@ void keyring_files_close(struct keyring_files *kf)
 {
 	file_close(&kf->replica[0]);
 	file_close(&kf->replica[1]);
+	free(kf->lost_slots);
+	kf->lost_slots = NULL;
 }
 
 /* --- changes -----------------------------------------------------------------------------------*/

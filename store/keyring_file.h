@@ -35,11 +35,13 @@ struct keyring_files {
 	struct keyring_header header;
 	const uint8_t *seal; /* KEY_BYTES, borrowed */
 	unsigned repaired;
+	uint32_t *lost_slots; /* damaged in both replicas */
+	size_t lost;
 };
 
 enum rc keyring_files_create(const char *dir, const uint8_t seal[KEY_BYTES],
 			     struct err *e) MUST_USE;
-/* Calls `each` for every slot, free ones too, after the repair of a bad replica. */
+/* Calls `each` for every slot that is not lost, free ones too, after the repair of a bad replica. */
 enum rc keyring_files_open(struct keyring_files *kf, const char *dir, const uint8_t seal[KEY_BYTES],
 			   enum rc (*each)(void *arg, uint32_t number,
 					   const struct keyring_slot *s, struct err *e),

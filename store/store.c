@@ -309,6 +309,28 @@ bool lot_is_live(struct store *st, uint64_t lot)
 	return keyring_info(st->keys, lot, &k, NULL) == RC_OK && k.state == KEY_LIVE;
 }
 
+bool lot_is_dead(struct store *st, uint64_t lot)
+{
+	struct key_info k;
+	uint8_t key[KEY_BYTES];
+	bool dead = keyring_info(st->keys, lot, &k, NULL) == RC_OK &&
+	            keyring_get(st->keys, lot, key, NULL) == RC_NOTFOUND;
+
+	crypt_wipe(key, sizeof(key));
+	return dead;
+}
+
+enum rc lot_key(struct store *st, uint64_t lot, uint8_t key[KEY_BYTES], struct err *e)
+{
+	struct key_info k;
+	enum rc rc = keyring_get(st->keys, lot, key, e);
+
+	if (rc == RC_NOTFOUND && keyring_info(st->keys, lot, &k, NULL) == RC_NOTFOUND)
+		return err_set(e, RC_CORRUPT, "the key ring has no key of lot %llu",
+		               (unsigned long long)lot);
+	return rc;
+}
+
 /* --- going back --------------------------------------------------------------------------------*/
 
 static void drop_unsynced_entries(struct segment *s)

@@ -139,6 +139,11 @@ void archive_insert(struct archive *a, struct segment *s);
 /* Takes it out of the list; frees it now or with its last user. */
 void archive_remove(struct archive *a, struct segment *s);
 bool lot_is_live(struct store *st, uint64_t lot);
+/* Destroyed, as its tombstone says. Neither live nor dead is one that the ring doesn't know: its slot
+ * was damaged, or the ring is an older copy. */
+bool lot_is_dead(struct store *st, uint64_t lot);
+/* RC_NOTFOUND: the lot is destroyed. RC_CORRUPT: the ring doesn't know it. */
+enum rc lot_key(struct store *st, uint64_t lot, uint8_t key[KEY_BYTES], struct err *e) MUST_USE;
 /* Nothing of it waits to be written or synced. */
 bool segment_is_settled(struct store *st, const struct segment *s);
 void written_free(struct written *w);

@@ -208,7 +208,9 @@ enum rc block_read(struct store *st, struct segment *s, uint32_t number, bool fr
 	if (rc != RC_OK)
 		return rc;
 	/* The ring is asked each time: a destroyed lot is not read from the cache either. */
-	rc = keyring_get(st->keys, b.lot, key, e);
+	rc = lot_key(st, b.lot, key, e);
+	if (rc == RC_CORRUPT)
+		rc = err_in(e, "%s: block %u", s->path, number);
 	if (rc == RC_OK && !fresh)
 		*out = from_cache(st, s, number);
 	if (rc == RC_OK && !*out) {

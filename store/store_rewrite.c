@@ -114,7 +114,7 @@ static enum rc forget_archive(struct store *st, struct archive *a, struct err *e
 static void weigh(struct store *st, const struct segment *s, uint64_t *live, uint64_t *dead)
 {
 	uint64_t last_lot = 0;
-	bool last_live = false;
+	bool last_dead = true;
 
 	*live = 0;
 	*dead = 0;
@@ -124,9 +124,9 @@ static void weigh(struct store *st, const struct segment *s, uint64_t *live, uin
 		if (!b->lot) /* damaged beyond knowing whose it was */
 			continue;
 		if (b->lot != last_lot)
-			last_live = lot_is_live(st, b->lot);
+			last_dead = lot_is_dead(st, b->lot);
 		last_lot = b->lot;
-		*(last_live ? live : dead) += BLOCK_HEADER + b->stored;
+		*(last_dead ? dead : live) += BLOCK_HEADER + b->stored;
 	}
 }
 
@@ -171,7 +171,7 @@ static enum rc rewrite_live(struct store *st, struct archive *a, struct segment 
 	if (rc != RC_OK)
 		return rc;
 	for (uint32_t i = 0; i < s->nblocks && rc == RC_OK; i++)
-		if (lot_is_live(st, s->blocks[i].lot))
+		if (!lot_is_dead(st, s->blocks[i].lot))
 			rc = copy_block(st, s, fresh, i, e);
 	if (rc != RC_OK) {
 		segment_abandon(fresh);
@@ -246,6 +246,7 @@ enum rc store_forget(struct store *st, struct err *e)
 struct lot_weight {
 	uint64_t lot;
 	uint64_t plain;
+	bool known; /* to the key ring: else its blocks are kept as they are */
 	bool live;
 	UT_hash_handle hh;
 };
@@ -277,6 +278,7 @@ static struct lot_weight *lot_weight(struct repack *r, uint64_t lot)
 	l = mem_new(sizeof(*l));
 	l->lot = lot;
 	if (keyring_info(r->st->keys, lot, &k, NULL) == RC_OK) {
+		l->known = true;
 		l->live = k.state == KEY_LIVE;
 		r->old = r->old && k.day < r->day;
 	}
@@ -298,6 +300,8 @@ static bool weigh_segment(struct repack *r, const struct segment *s)
 		if (b->flags & BLOCK_BAD)
 			return false;
 		l = lot_weight(r, b->lot);
+		if (!l->known)
+			return false;
 		if (is_piece(b))
 			continue;
 		l->plain += b->plain;

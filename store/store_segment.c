@@ -452,7 +452,7 @@ static void index_plain(struct scan *c, struct slice plain, uint32_t block)
 	}
 }
 
-/* RC_OK also for a block whose lot is destroyed: it is right, only nobody can read it. */
+/* RC_OK also for a block whose lot is destroyed or lost: it is right, only nobody can read it. */
 static enum rc scan_block(struct scan *c, const struct block_header *b, uint64_t at, struct err *e)
 {
 	size_t n = BLOCK_HEADER + (size_t)b->stored;
@@ -461,7 +461,7 @@ static enum rc scan_block(struct scan *c, const struct block_header *b, uint64_t
 	uint8_t key[KEY_BYTES];
 	enum rc rc = keyring_get(c->st->keys, b->lot, key, NULL);
 
-	if (rc == RC_NOTFOUND)
+	if (rc == RC_NOTFOUND || (rc == RC_CORRUPT && keyring_lost(c->st->keys)))
 		return RC_OK;
 	if (rc != RC_OK)
 		return rc;

@@ -18,7 +18,7 @@
 #define NUMBER_DIGITS     8
 #define BIGS_BESIDE       1000 /* big files that are given out and empty */
 
-#define DRIFT_MS          1000 /* of a writer's times before its floor and its clock */
+#define DRIFT_MS 1000 /* of a writer's times before its floor and its clock */
 
 static const char *const suffixes[] = { [SPOOL_NAME_FILE] = ".spool", [SPOOL_NAME_BIG] = ".big" };
 
@@ -148,6 +148,12 @@ static enum rc open_spare(struct spool *sp, uint64_t number, const char *path, s
 
 	if (rc != RC_OK)
 		return rc;
+	if (keyring_lost(sp->kr)) {
+		log_error("%s has no key: it is a spare, or its key is lost, and with it what was "
+		          "accepted and not yet archived",
+		          path);
+		return RC_OK;
+	}
 	if (bytes != sp->opt.file_bytes || sp->spare_count >= sp->opt.spares)
 		return file_remove(path, e);
 	keep_spare(sp, number);

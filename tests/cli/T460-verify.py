@@ -109,7 +109,10 @@ def a_directory_with_all_kinds_of_files():
         site.wait()
         site.advance(days=1)
     # What was accepted last is in the open shard; the one before it is sealed.
-    check(site.status()['sealed_shards'] >= 2, site.status())
+    deadline = time.monotonic() + 300 # sealing comes when nobody else wants the processor
+    while site.status()['sealed_shards'] < 2:
+        check(time.monotonic() < deadline, site.status())
+        time.sleep(0.2)
     answers.update(everything())
     equal((len(answers[('corp', '')]), len(answers[('legal', '')])), (len(good), 30), 'archived')
     equal(len(answers[('corp', 'is:unindexed')]), 6, 'not indexed')
@@ -183,13 +186,14 @@ def a_replica_that_is_gone_is_made_anew():
         equal(open(os.path.join(site.data, 'keys.a'), 'rb').read(), open(os.path.join(site.data, 'keys.b'), 'rb').read(), 'replicas')
 
 @test
-def the_same_slot_in_both_replicas_is_refused():
+def the_same_slot_in_both_replicas_is_a_key_that_is_lost():
     for slot in rng.sample(slots(os.path.join(pristine, 'keys.a')), FLIPS) + [0]:
         restore()
         for name in ('keys.a', 'keys.b'):
             flip(os.path.join(site.data, name), slot * SLOT + rng.randrange(SLOT))
-        equal(verdict()[0], 3, 'slot %d' % slot)
-        equal(tool('mm-search', '--archive', 'corp', 'x')[0], 3, 'search')
+        code, text = verdict()
+        check(code in (1, 3) and ('slot %d ' % slot if slot else 'no valid header') in text, 'slot %d: exit %d: %s' % (slot, code, text[-500:]))
+        equal(wrong_data(), None, 'slot %d' % slot)
 
 @test
 def two_slots_in_two_replicas_are_repaired():
