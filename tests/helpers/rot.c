@@ -13,6 +13,8 @@
  *                          bytes are told by their SHA-256 and the row that they came behind.
  * {"spool": true}          Opens the spool alone and reads all behind the stored positions:
  *                          "records" (id to SHA-256 of the bytes), "damage".
+ * {"audit": true}          Opens and verifies the audit log alone, as mm-audit verify does:
+ * "entries" or "open".
  * {"places": true}         What lies where, as far as only the keys can tell: "blocks" of segments,
  *                          "frames" of WALs, "records" of spool files; the audit log's "anchor".
  */
@@ -272,6 +274,41 @@ static void run_spool(const struct rot *r, json_t *out)
 	keys_close(&keys);
 }
 
+/* ---- the audit log alone ---- */
+
+static enum rc read_audit(const struct rot *r, struct keys *keys, struct audit_head *head,
+                          struct err *e)
+{
+	struct audit *log = NULL;
+	struct db *control = NULL;
+	enum rc rc = open_control(r, keys, &control, e);
+
+	if (rc == RC_OK)
+		rc = audit_open(&log, r->dir, keys->ring, e);
+	if (rc == RC_OK)
+		rc = audit_verify(log, NULL, head, e);
+	if (rc == RC_OK)
+		rc = anchor_check(control, log, e);
+	audit_close(&log);
+	db_close(&control);
+	return rc;
+}
+
+static void run_audit(const struct rot *r, json_t *out)
+{
+	struct keys keys;
+	struct audit_head head = { 0 };
+	struct err e = { 0 };
+	enum rc rc = keys_open(r, &keys, &e);
+
+	if (rc == RC_OK)
+		rc = read_audit(r, &keys, &head, &e);
+	if (rc != RC_OK)
+		json_put(out, "open", text_of(&e));
+	json_put_int(out, "entries", (int64_t)head.entries);
+	keys_close(&keys);
+}
+
 /* ---- places ---- */
 
 struct places {
@@ -528,6 +565,8 @@ static void run(const struct rot *r, const char *line)
 		run_requests(r, json_member_array(command, "ask"), out);
 	else if (json_member_bool(command, "spool", false))
 		run_spool(r, out);
+	else if (json_member_bool(command, "audit", false))
+		run_audit(r, out);
 	else
 		run_places(r, out);
 	json_decref(command);
