@@ -125,7 +125,8 @@ static void found(void *arg, const struct store_message *m, uint64_t bytes)
 	const struct erasure *x = arg;
 	struct erase_item *item = bsearch(m->id.b, x->items, x->count, sizeof(*item), by_id);
 
-	if (!item || item->found)
+	MUST(item);
+	if (item->found) /* a second copy */
 		return;
 	memcpy(item->sha256, m->sha256, sizeof(item->sha256));
 	item->bytes = bytes;
@@ -509,15 +510,6 @@ static const char *name_of(const struct sweep *s, uint32_t archive)
 	return "?";
 }
 
-static char *text_of(struct slice t)
-{
-	char *s = mem_array(t.len + 1, 1);
-
-	if (t.len)
-		memcpy(s, t.at, t.len);
-	return s;
-}
-
 /* What one person asked for with one reason. */
 struct open_rows {
 	struct erasure x;
@@ -540,8 +532,8 @@ static bool belongs(struct open_rows *o, struct stmt *st)
 
 	if (o->x.count == 0) {
 		o->x.archive = (uint32_t)stmt_int(st, 0);
-		o->who = text_of(who);
-		o->reason = text_of(reason);
+		o->who = slice_string(who);
+		o->reason = slice_string(reason);
 	}
 	return o->x.archive == (uint32_t)stmt_int(st, 0) && slice_equal(who, slice_str(o->who)) &&
 	       slice_equal(reason, slice_str(o->reason));

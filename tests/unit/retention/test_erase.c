@@ -6,7 +6,7 @@
 static struct yard made;
 
 /* The second message of 10 days ago and the third of today. */
-static void begin(struct erasure *x, struct erase_item items[3])
+static void begin(struct erasure *x, struct erase_item *items)
 {
 	memset(items, 0, 3 * sizeof(*items));
 	items[0].id = yard_id(1, 0, 2);
@@ -142,6 +142,83 @@ static void test_whole_day(void **state)
 	yard_end(&y);
 }
 
+/* A message of which a crash left a second copy: both go. */
+static void test_two_copies(void **state)
+{
+	struct yard y;
+	struct erase_report report;
+	struct key_info lot = { .kind = KEY_LOT, .archive = 1, .generation = 7 };
+	struct store_message m = { .id = yard_id(1, 10, 1), .meta = slice_str("{}") };
+
+	(void)state;
+	yard_copy(&y, &made);
+	lot.day = (int32_t)day_of_ms(clock_now_ms()) - 10;
+	EXPECT_OK(keyring_add(y.keys, &lot, &m.lot, &y.e), &y.e);
+	m.raw = slice_str("day10 d10n1 common");
+	sha256(m.sha256, m.raw);
+	EXPECT_OK(store_put(y.store, 1, &m, &y.e), &y.e);
+	yard_commit(&y);
+	EXPECT_OK(erase_now(&y, &report), &y.e);
+	assert_int_equal(report.messages, 2);
+	expect_erased(&y);
+	yard_reopen(&y);
+	expect_erased(&y);
+	yard_end(&y);
+}
+
+/* One whose lot is of another day than its id says: it can't be told what would go with it. */
+static void test_lot_of_another_day(void **state)
+{
+	struct yard y;
+	struct erase_item items[3];
+	struct erasure x;
+	struct store_message m = { .id = yard_id(1, 10, 50), .meta = slice_str("{}") };
+
+	(void)state;
+	yard_copy(&y, &made);
+	m.lot = yard_lot(&y, 1, 9);
+	m.raw = slice_str("odd");
+	sha256(m.sha256, m.raw);
+	EXPECT_OK(store_put(y.store, 1, &m, &y.e), &y.e);
+	yard_commit(&y);
+	begin(&x, items);
+	x.count = 1;
+	items[0].id = m.id;
+	assert_int_equal(erase_look(&y.sweep, &x, &y.e), RC_CORRUPT);
+	assert_non_null(strstr(y.e.text, "mmctl verify"));
+	assert_int_equal(yard_number(&y, "SELECT count(*) FROM erased"), 0);
+	yard_end(&y);
+}
+
+/* More shards than are told of at once. */
+static void test_many_shards(void **state)
+{
+	enum { SHARDS = 70 };
+	struct yard y;
+	struct erase_item items[SHARDS] = { 0 };
+	struct erase_report report;
+	struct erasure x;
+
+	(void)state;
+	yard_copy(&y, &made);
+	begin(&x, items);
+	x.count = SHARDS;
+	for (uint32_t n = 0; n < SHARDS; n++) {
+		unsigned sealed;
+
+		yard_add(&y, 1, 0, 10 + n);
+		yard_commit(&y);
+		EXPECT_OK(index_seal(y.index, true, &sealed, &y.e), &y.e);
+		items[n].id = yard_id(1, 0, 10 + n);
+	}
+	EXPECT_OK(erase_look(&y.sweep, &x, &y.e), &y.e);
+	EXPECT_OK(erase_run(&y.sweep, &x, &report, &y.e), &y.e);
+	assert_int_equal(report.shards_rewritten, SHARDS);
+	assert_int_equal(report.kept, A_DAY);
+	assert_int_equal(yard_count(&y, 1, "common"), DAYS * A_DAY);
+	yard_end(&y);
+}
+
 /* Every call fails once: then a start finishes what has its rows, or nothing was begun and it is
  * asked again. Messages of the day that stay are there at every moment. */
 static void erase_fails(unsigned calls, int error)
@@ -179,7 +256,7 @@ static void test_erase_fails(void **state)
 {
 	(void)state;
 	erase_fails(FAULT_OPEN | FAULT_SYNC | FAULT_SYNC_DIR | FAULT_NAME | FAULT_CUT, EIO);
-	erase_fails(FAULT_PART, EIO);
+	erase_fails(FAULT_PART, EMFILE);
 }
 
 /* Two archives have an erasure under way, and one of a day that a sweep has destroyed since. */
@@ -244,9 +321,10 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_erase),     cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_whole_day), cmocka_unit_test(test_erase_fails),
-		cmocka_unit_test(test_recovery),
+		cmocka_unit_test(test_erase),       cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_whole_day),   cmocka_unit_test(test_erase_fails),
+		cmocka_unit_test(test_two_copies),  cmocka_unit_test(test_lot_of_another_day),
+		cmocka_unit_test(test_many_shards), cmocka_unit_test(test_recovery),
 	};
 
 	return cmocka_run_group_tests(tests, start, end);
