@@ -37,7 +37,7 @@ def measure():
     env = dict(os.environ, MM_LONG='')
     words = sys.argv[1:]
     for path in sorted(glob.glob('build-cover/unit/unit_*')):
-        run([path], env)
+        run([path], dict(env, MM_LONG='1'))
     env.update(MM_BIN=os.path.join(ROOT, 'build-cover', 'bin'), MM_SANDBOX='off')
     for path in sorted(glob.glob('tests/c*/T*.py') + glob.glob('tests/peers/T*.py')):
         if not words or any(w in path for w in words):

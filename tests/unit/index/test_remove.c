@@ -464,8 +464,10 @@ static void removal_fails(struct place *made, unsigned calls)
 {
 	bool hit = true;
 	unsigned n;
+	unsigned step;
 
-	for (n = 1; hit; n++) {
+	scratch_stride(&n, &step);
+	for (; hit; n += step) {
 		struct index_doc d = place_doc(place_id(DAY0 + 999, 999), "later mail", "x");
 		struct place p = *made;
 		enum rc rc;

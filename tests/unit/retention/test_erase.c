@@ -225,8 +225,10 @@ static void erase_fails(unsigned calls, int error)
 {
 	bool hit = true;
 	unsigned n;
+	unsigned step;
 
-	for (n = 1; hit; n++) {
+	scratch_stride(&n, &step);
+	for (; hit; n += step) {
 		struct yard y;
 		struct erase_report report;
 		enum rc rc;

@@ -274,8 +274,10 @@ static void sweep_fails(unsigned calls, int error, enum rc code)
 {
 	bool hit = true;
 	unsigned n;
+	unsigned step;
 
-	for (n = 1; hit; n++) {
+	scratch_stride(&n, &step);
+	for (; hit; n += step) {
 		struct yard y;
 		struct sweep_report report;
 		enum rc rc;

@@ -292,8 +292,14 @@ static void test_repair(void **state)
 		assert_memory_equal(good, mended, SLOT);
 	}
 	keyring_close(&f.kr);
-	scribble(&f, "keys.a", (uint64_t)slot * SLOT + 80, "x", 1);
-	scribble(&f, "keys.b", (uint64_t)slot * SLOT + 90, "y", 1);
+	for (uint64_t r = 0; r < 2; r++) {
+		uint8_t byte;
+
+		peek(&f, r ? "keys.b" : "keys.a", (uint64_t)slot * SLOT + 80 + 10 * r, &byte, 1);
+		byte ^= 1;
+		scribble(&f, r ? "keys.b" : "keys.a", (uint64_t)slot * SLOT + 80 + 10 * r, &byte,
+		         1);
+	}
 	path = scratch_path(&f.s, "keys.a");
 	for (int i = 0; i < 3; i++) {
 		uint64_t next;
@@ -1085,8 +1091,8 @@ static void test_open_fails(void **state)
 		lot = add_lot(&f, 100);
 		EXPECT_OK(keyring_get(f.kr, lot, key, &f.e), &f.e);
 		keyring_close(&f.kr);
-		scribble(&f, "keys.a", LOT_SLOT * SLOT + 80, "x", 1);
-		scribble(&f, "keys.b", 100, "x", 1);
+		scribble(&f, "keys.a", LOT_SLOT * SLOT + 72, "four", 4);
+		scribble(&f, "keys.b", 100, "four", 4);
 		fault_arm(FAULT_FILES, n, EIO, false);
 		rc = open_again(&f);
 		hit = fault_disarm();
