@@ -54,15 +54,29 @@ static void expect_erased(struct yard *y)
 	assert_int_equal(yard_number(y, "SELECT count(*) FROM erased WHERE done = 0"), 0);
 }
 
-static enum rc note(void *arg, const struct erased *x, struct err *e)
+/* The rows of one message, or of all: each is read whole. */
+static unsigned read_rows(struct yard *y, const struct message_id *id)
 {
-	unsigned *seen = arg;
+	struct message_id last = { { 0xff } };
+	struct stmt *rows;
+	struct erased x;
+	unsigned n = 0;
+	enum rc rc;
 
-	assert_int_equal(x->archive, 1);
-	assert_true(x->done && x->when_ms > 0);
-	EXPECT_SLICE("who", x->who, "tester");
-	EXPECT_SLICE("why", x->reason, "request 12");
-	return ++*seen == 2 ? err_set(e, RC_HELD, "enough") : RC_OK;
+	EXPECT_OK(erased_select(y->control, id, &rows, &y->e), &y->e);
+	while ((rc = erased_next(rows, &x, &y->e)) == RC_OK) {
+		assert_true(!id || id_compare(&x.id, id) == 0);
+		assert_true(id_compare(&x.id, &last) < 0);
+		assert_int_equal(x.archive, 1);
+		assert_true(x.done && x.when_ms > 0);
+		EXPECT_SLICE("who", x.who, "tester");
+		EXPECT_SLICE("why", x.reason, "request 12");
+		last = x.id;
+		n++;
+	}
+	assert_int_equal(rc, RC_NOTFOUND);
+	stmt_free(&rows);
+	return n;
 }
 
 static void test_erase(void **state)
@@ -70,7 +84,7 @@ static void test_erase(void **state)
 	struct yard y;
 	struct erase_report report;
 	struct message_id id = yard_id(1, 10, 1);
-	unsigned seen = 0;
+	uint64_t count;
 
 	(void)state;
 	yard_copy(&y, &made);
@@ -79,13 +93,26 @@ static void test_erase(void **state)
 	assert_int_equal(report.kept, 2 * (A_DAY - 1));
 	expect_erased(&y);
 	assert_int_equal(yard_audited(&y, "erase_done"), 1);
-	EXPECT_OK(erased_each(y.control, &id, note, &seen, &y.e), &y.e);
-	assert_int_equal(seen, 1);
-	assert_int_equal(erased_each(y.control, &id, note, &seen, &y.e), RC_HELD);
-	for (unsigned n = 1; n <= 2; n++) {
-		fault_arm(FAULT_PART, n, EIO, false);
-		assert_int_equal(erased_each(y.control, &id, note, &seen, &y.e), RC_IO);
+	assert_int_equal(read_rows(&y, &id), 1);
+	assert_int_equal(read_rows(&y, NULL), 2);
+	EXPECT_OK(erased_count(y.control, &count, &y.e), &y.e);
+	assert_int_equal(count, 2);
+	for (unsigned n = 1; n <= 3; n++) {
+		struct stmt *rows = NULL;
+		struct erased x;
+		enum rc rc;
+
+		fault_arm(FAULT_PART, n == 3 ? 1 : n, EIO, false);
+		if (n == 3) {
+			rc = erased_count(y.control, &count, &y.e);
+		} else {
+			rc = erased_select(y.control, &id, &rows, &y.e);
+			if (rc == RC_OK)
+				rc = erased_next(rows, &x, &y.e);
+		}
 		assert_true(fault_disarm());
+		assert_int_equal(rc, RC_IO);
+		stmt_free(&rows);
 	}
 	/* Once more: it isn't there; and an erasure of a day that a sweep has destroyed since. */
 	assert_int_equal(erase_now(&y, &report), RC_NOTFOUND);
