@@ -500,14 +500,18 @@ static enum rc read_frame_page(struct node *n, uint8_t out[PAGE_BYTES], uint64_t
 }
 
 /* A whole frame, as recovery reads it: one that doesn't open ends the log, as a wrong checksum
- * would (wal_scan has told damage from a torn tail before); zeros have no right salt. */
+ * would (wal_scan has told damage from a torn tail before); zeros have no right salt. A transaction
+ * that wrote a page twice reads its frames too, to put salts and checksums into their headers,
+ * which have none so far; so the page's salts are those of the log. */
 static enum rc read_frame(struct node *n, uint8_t out[WAL_FRAME], uint64_t frame, size_t *got,
                           struct err *e)
 {
+	uint8_t salts[8];
 	enum rc rc = read_frame_header(n, out, frame, got, e);
 
+	salts_get(n, salts);
 	if (rc == RC_OK && *got > 0)
-		rc = read_frame_page(n, out + WAL_FRAME_HEADER, frame, out + 8, got, e);
+		rc = read_frame_page(n, out + WAL_FRAME_HEADER, frame, salts, got, e);
 	if (rc == RC_OK && *got == 0)
 		return RC_OK;
 	*got = WAL_FRAME;

@@ -316,6 +316,37 @@ static void test_killed_writer(void **state)
 	db_close(&db);
 }
 
+/* A transaction that the cache has no room for writes pages more than once. Each goes over its
+ * frame, and the headers behind it are made anew at the commit. */
+static void write_pages_twice(struct place *p)
+{
+	struct db *db = open_db(p, DB_CREATE);
+
+	make_table(p, db);
+	exec(p, db, "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size = 10");
+	add_rows(p, db, 500);
+	EXPECT_OK(db_begin(db, &p->e), &p->e);
+	for (int i = 0; i < 3; i++)
+		exec(p, db, "UPDATE t SET secretcolumn = secretcolumn || 'again'");
+	EXPECT_OK(db_commit(db, &p->e), &p->e);
+	add_rows(p, db, 7);
+}
+
+static void test_pages_written_twice(void **state)
+{
+	struct place *p = *state;
+	struct db *db;
+
+	in_killed_child(p, write_pages_twice);
+	db = open_db(p, DB_WRITE);
+	assert_int_equal(number(p, db, "SELECT count(*) FROM t"), 507);
+	assert_int_equal(
+	        number(p, db, "SELECT count(*) FROM t WHERE secretcolumn LIKE '%againagainagain'"),
+	        500);
+	integrity(p, db);
+	db_close(&db);
+}
+
 static void test_wrong_key_keeps_wal(void **state)
 {
 #ifndef MM_TEST_PLAINTEXT
@@ -780,6 +811,7 @@ int main(void)
 		CASE(test_no_word_on_disk),
 		CASE(test_wrong_key),
 		CASE(test_killed_writer),
+		CASE(test_pages_written_twice),
 		CASE(test_wrong_key_keeps_wal),
 		CASE(test_foreign_journal_is_ignored),
 		CASE(test_reader_keeps_its_snapshot),
