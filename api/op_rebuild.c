@@ -131,7 +131,7 @@ static enum rc take(void *arg, uint32_t archive, const struct store_message *m, 
 		return err_set(e, RC_AGAIN, "the rebuild was broken off");
 	audited_found(b->audited, m->lot);
 	/* An erasure that damage keeps from its end is not undone. */
-	rc = erased_has(b->r->en->control, archive, &m->id, &erased, e);
+	rc = erased_has(b->en->control, archive, &m->id, &erased, e);
 	if (rc != RC_OK || erased)
 		return rc;
 	if (problem) {
