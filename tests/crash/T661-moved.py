@@ -110,6 +110,11 @@ def synced_frame(name):
     ends = [p['frame'] for p in places if p['file'] == name and p['commit']]
     return ends[-2] if len(ends) > 1 else -1
 
+def newer_pages(wal):
+    frames = [p for p in places if p['file'] == wal]
+    last = max([p['frame'] for p in frames if p['commit']], default=-1)
+    return {p['page'] for p in frames if p['frame'] <= last}
+
 def units(kind):
     """All parts of a kind that may change places: (file, offset, bytes)."""
     if kind == 'block':
@@ -118,8 +123,9 @@ def units(kind):
         # The last transaction may be torn (T660).
         return [(p['file'], p['at'], p['bytes']) for p in places if 'frame' in p and p['frame'] <= synced_frame(p['file'])]
     if kind == 'page':
+        # Those that a WAL has anew are written again from there.
         return [(f, at, 8192) for f in files('index/*/*.db') + files('control.db') for at in range(0, len(whole.before[f]), 8192)
-                if not (f + '-wal' in whole.before and f != 'control.db')]
+                if not (f + '-wal' in whole.before and f != 'control.db') and at // 8192 + 1 not in newer_pages(f + '-wal')]
     if kind == 'chunk':
         return [(f, at, 700) for f in files('index/*/*.shard') for at in range(64, len(whole.before[f]) - 700, 700)]
     if kind == 'entry':
