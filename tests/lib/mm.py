@@ -47,15 +47,22 @@ def equal(got, want, text=''):
     if got != want:
         raise AssertionError('%s: got %r, want %r' % (text, got, want))
 
+taken = [] # a name for each port that this process was given
+
 def free_port():
-    """Below those that the system gives to clients: one of theirs could be taken again before it is listened on."""
+    """Below those that the system gives to clients: one of theirs could be taken again before it is listened on. No other test is
+    given it while this process lives: mmd may start on it again and again."""
     while True:
-        with socket.socket() as s:
-            try:
-                s.bind(('127.0.0.1', random.randrange(10240, 32000)))
-                return s.getsockname()[1]
-            except OSError:
-                pass
+        port = random.randrange(10240, 32000)
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind('\0mm-test-port-%d' % port)
+            with socket.socket() as s:
+                s.bind(('127.0.0.1', port))
+            taken.append(name)
+            return port
+        except OSError:
+            name.close()
 
 def corpus(folder):
     """Unpacks the corpora into `folder`, or skips the test with a line that says so."""
