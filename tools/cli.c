@@ -1,5 +1,6 @@
 #include "tools/cli.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,11 +10,11 @@
 #define MM_VERSION "0.1"
 
 static const struct cli_option common[] = {
-	{ "data", "DIR", "the data directory (or MM_DATA)" },
-	{ "key-file", "FILE", "the master key's file (or MM_KEY_FILE; DIR.key by default)" },
-	{ "json", NULL, "print JSON, one object a line" },
-	{ "help", NULL, "print this help" },
-	{ "version", NULL, "print the version" },
+	{ "data", "DIR", "the data directory (or MM_DATA)", NULL },
+	{ "key-file", "FILE", "the master key's file (or MM_KEY_FILE; DIR.key by default)", NULL },
+	{ "json", NULL, "print JSON, one object a line", NULL },
+	{ "help", NULL, "print this help", NULL },
+	{ "version", NULL, "print the version", NULL },
 };
 
 static void print_option(const struct cli_option *o)
@@ -21,13 +22,14 @@ static void print_option(const struct cli_option *o)
 	char left[48];
 
 	(void)snprintf(left, sizeof(left), "--%s %s", o->name, o->value ? o->value : "");
-	printf("  %-26s %s\n", left, o->help);
+	printf("  %-26s %s%s%s\n", left, o->command ? o->command : "", o->command ? ": " : "",
+	       o->help);
 }
 
 static void print_help(const struct cli_spec *s)
 {
-	printf("%s - %s\n\nusage: %s %s[OPTION]... %s\n", s->program, s->summary, s->program,
-	       s->commands ? "COMMAND " : "", s->arguments);
+	printf("%s - %s\n\nusage: %s %s[OPTION]...%s%s\n", s->program, s->summary, s->program,
+	       s->commands ? "COMMAND " : "", *s->arguments ? " " : "", s->arguments);
 	if (s->commands)
 		printf("\ncommands:\n");
 	for (size_t i = 0; i < s->command_count; i++) {
@@ -61,6 +63,18 @@ void cli_usage(const struct cli *c, const char *fmt, ...)
 	exit(CLI_USAGE);
 }
 
+/* What a full disk or a closed pipe took is not success. */
+static int flushed(const char *program, int status)
+{
+	bool lost = fflush(stdout) != 0;
+
+	if (!lost && !ferror(stdout))
+		return status;
+	fprintf(stderr, "%s: the output can't be written%s%s\n", program, lost ? ": " : "",
+	        lost ? strerror(errno) : "");
+	return status == CLI_OK ? CLI_PARTLY : status;
+}
+
 static size_t find_option(const struct cli_option *table, size_t count, struct slice name)
 {
 	for (size_t i = 0; i < count; i++)
@@ -83,10 +97,10 @@ static void set_common(struct cli *c, size_t which, const char *value)
 		break;
 	case 3:
 		print_help(c->spec);
-		exit(CLI_OK);
+		exit(flushed(c->spec->program, CLI_OK));
 	default:
 		printf("%s %s\n", c->spec->program, MM_VERSION);
-		exit(CLI_OK);
+		exit(flushed(c->spec->program, CLI_OK));
 	}
 }
 
@@ -117,10 +131,8 @@ static void take_option(struct cli *c, int argc, char **argv, int *i)
 		set_common(c, shared, text);
 }
 
-static void check_command(struct cli *c)
+static const struct cli_command *take_command(struct cli *c)
 {
-	if (!c->spec->commands)
-		return;
 	if (c->argument_count == 0)
 		cli_usage(c, "which command?");
 	c->command = c->arguments[0];
@@ -128,8 +140,24 @@ static void check_command(struct cli *c)
 	c->argument_count--;
 	for (size_t i = 0; i < c->spec->command_count; i++)
 		if (strcmp(c->command, c->spec->commands[i].name) == 0)
-			return;
+			return &c->spec->commands[i];
 	cli_usage(c, "there is no command %s", c->command);
+}
+
+/* What would have no effect is refused: whoever typed it meant something. */
+static void check_command(struct cli *c)
+{
+	const struct cli_spec *s = c->spec;
+	const struct cli_command *command = s->commands ? take_command(c) : NULL;
+	const char *name = command ? command->name : s->program;
+
+	for (size_t i = 0; command && i < s->option_count; i++)
+		if (c->value[i] && s->options[i].command &&
+		    strcmp(s->options[i].command, name) != 0)
+			cli_usage(c, "--%s belongs to %s, %s doesn't take it", s->options[i].name,
+			          s->options[i].command, name);
+	if (c->argument_count && !*(command ? command->arguments : s->arguments))
+		cli_usage(c, "%s takes no arguments, and there is \"%s\"", name, c->arguments[0]);
 }
 
 void cli_parse(struct cli *c, const struct cli_spec *spec, int argc, char **argv)
@@ -153,13 +181,14 @@ void cli_parse(struct cli *c, const struct cli_spec *spec, int argc, char **argv
 	check_command(c);
 }
 
-void cli_free(struct cli *c)
+int cli_end(struct cli *c, int status)
 {
 	cli_close(c);
 	if (c->command)
 		c->arguments--;
 	free(c->arguments);
 	c->arguments = NULL;
+	return flushed(c->spec->program, status);
 }
 
 const char *cli_get(const struct cli *c, const char *name)

@@ -21,18 +21,19 @@ struct cli_option {
 	const char *name;  /* without dashes */
 	const char *value; /* what it takes, for --help; NULL for a switch */
 	const char *help;
+	const char *command; /* the only command that takes it; NULL: it belongs to the tool */
 };
 
 struct cli_command {
 	const char *name;
-	const char *arguments; /* for --help */
+	const char *arguments; /* for --help; "" if it takes none */
 	const char *help;
 };
 
 struct cli_spec {
 	const char               *program;
 	const char               *summary;   /* one line */
-	const char               *arguments; /* "QUERY..." */
+	const char               *arguments; /* "QUERY..."; "" if it takes none */
 	const struct cli_option  *options;
 	size_t                    option_count;
 	const struct cli_command *commands; /* NULL for a tool without subcommands */
@@ -57,9 +58,12 @@ struct cli {
 	bool                   no_data;      /* the directory or key could not be opened */
 };
 
-/* Parses, or prints help, version or what is wrong and ends the program (exit 0 or 2). */
+/* Parses, or prints help, version or what is wrong and ends the program (exit 0 or 2). An option of
+ * another command is wrong, and so is an argument where none is taken. */
 void cli_parse(struct cli *c, const struct cli_spec *spec, int argc, char **argv);
-void cli_free(struct cli *c);
+/* Closes and frees what `c` holds. Returns the status to exit with: CLI_PARTLY in place of CLI_OK when
+ * stdout could not be written to its end, which it has said then. */
+int cli_end(struct cli *c, int status);
 /* The value of an option, or NULL when it was not given. The option must be in the table. */
 const char *cli_get(const struct cli *c, const char *name);
 bool        cli_has(const struct cli *c, const char *name);

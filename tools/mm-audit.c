@@ -7,11 +7,12 @@
 #include "tools/cli.h"
 
 static const struct cli_option options[] = {
-	{ "event", "WORD", "list: only this kind (search, export, purge_done, ...)" },
-	{ "from", "N", "list: from entry N on" },
-	{ "limit", "N", "list: at most N entries" },
-	{ "anchor", "LINE", "verify: the log must contain this head (a line that verify printed)" },
-	{ "anchor-file", "FILE", "verify: the same with the last line of the anchor file" },
+	{ "event", "WORD", "only this kind (search, export, purge_done, ...)", "list" },
+	{ "from", "N", "from entry N on", "list" },
+	{ "limit", "N", "at most N entries", "list" },
+	{ "anchor", "LINE", "the log must contain this head (a line that verify printed)",
+	  "verify" },
+	{ "anchor-file", "FILE", "the same with the last line of the anchor file", "verify" },
 };
 
 static const struct cli_command commands[] = {
@@ -112,6 +113,5 @@ int main(int argc, char **argv)
 
 	cli_parse(&c, &spec, argc, argv);
 	status = strcmp(c.command, "list") == 0 ? list(&c) : verify(&c);
-	cli_free(&c);
-	return status;
+	return cli_end(&c, status);
 }

@@ -12,11 +12,11 @@
 #include "tools/cli.h"
 
 static const struct cli_option options[] = {
-	{ "archive", "NAME", "export from this archive" },
-	{ "to", "DIR", "the package's folder: new or empty" },
-	{ "as", "eml|mbox", "one file a message (default), or one file for all (mboxrd)" },
-	{ "limit", "N", "at most N messages" },
-	{ "case", "TEXT", "what it is for; goes into custody.json and the audit log" },
+	{ "archive", "NAME", "export from this archive", NULL },
+	{ "to", "DIR", "the package's folder: new or empty", NULL },
+	{ "as", "eml|mbox", "one file a message (default), or one file for all (mboxrd)", NULL },
+	{ "limit", "N", "at most N messages", NULL },
+	{ "case", "TEXT", "what it is for; goes into custody.json and the audit log", NULL },
 };
 
 static const struct cli_spec spec = {
@@ -204,6 +204,5 @@ int main(int argc, char **argv)
 
 	cli_parse(&c, &spec, argc, argv);
 	status = run(&c);
-	cli_free(&c);
-	return status;
+	return cli_end(&c, status);
 }

@@ -14,9 +14,9 @@
 #define BATCH_MESSAGES 500
 
 static const struct cli_option options[] = {
-	{ "archive", "NAME", "into this archive" },
-	{ "received", "now|header",
-	  "time of receipt: now (default), or the topmost Received: date" },
+	{ "archive", "NAME", "into this archive", NULL },
+	{ "received", "now|header", "time of receipt: now (default), or the topmost Received: date",
+	  NULL },
 };
 
 static const struct cli_spec spec = {
@@ -168,6 +168,5 @@ int main(int argc, char **argv)
 	status = import(&im);
 	json_decref(im.heads);
 	buf_free(&im.bytes);
-	cli_free(&c);
-	return status;
+	return cli_end(&c, status);
 }

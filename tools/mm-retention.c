@@ -6,11 +6,11 @@
 #include "tools/cli.h"
 
 static const struct cli_option options[] = {
-	{ "plan", "ID", "run: only if the plan is still this one" },
-	{ "archive", "NAME", "erase: the archive" },
-	{ "reason", "TEXT", "erase: why; kept in the audit log" },
-	{ "yes", NULL, "erase: do it" },
-	{ "unattended", NULL, "run: under the clock guard, as a scheduled sweep is" },
+	{ "plan", "ID", "only if the plan is still this one", "run" },
+	{ "archive", "NAME", "the archive", "erase" },
+	{ "reason", "TEXT", "why; kept in the audit log", "erase" },
+	{ "yes", NULL, "do it", "erase" },
+	{ "unattended", NULL, "under the clock guard, as a scheduled sweep is", "run" },
 };
 
 static const struct cli_command commands[] = {
@@ -158,13 +158,9 @@ int main(int argc, char **argv)
 	int status;
 
 	cli_parse(&c, &spec, argc, argv);
-	if (strcmp(c.command, "erase") == 0) {
+	if (strcmp(c.command, "erase") == 0)
 		status = erase(&c);
-	} else {
-		if (c.argument_count)
-			cli_usage(&c, "%s takes no arguments", c.command);
+	else
 		status = strcmp(c.command, "plan") == 0 ? plan(&c) : destroy(&c);
-	}
-	cli_free(&c);
-	return status;
+	return cli_end(&c, status);
 }

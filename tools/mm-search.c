@@ -9,14 +9,14 @@
 #include "tools/cli.h"
 
 static const struct cli_option options[] = {
-	{ "archive", "NAME", "search this archive" },
-	{ "count", NULL, "print the number of hits" },
-	{ "ids", NULL, "print the ids of the hits" },
-	{ "limit", "N", "at most N hits (no limit by default)" },
-	{ "sort", "ORDER", "newest (default), oldest, sent, -sent, largest, smallest, rank" },
-	{ "explain", NULL, "show how the query was understood, and search nothing" },
-	{ "show", "ID", "print one message for a reader" },
-	{ "raw", "ID", "print one message's exact bytes" },
+	{ "archive", "NAME", "search this archive", NULL },
+	{ "count", NULL, "print the number of hits", NULL },
+	{ "ids", NULL, "print the ids of the hits", NULL },
+	{ "limit", "N", "at most N hits (no limit by default)", NULL },
+	{ "sort", "ORDER", "newest (default), oldest, sent, -sent, largest, smallest, rank", NULL },
+	{ "explain", NULL, "show how the query was understood, and search nothing", NULL },
+	{ "show", "ID", "print one message for a reader", NULL },
+	{ "raw", "ID", "print one message's exact bytes", NULL },
 };
 
 static const struct cli_spec spec = {
@@ -76,6 +76,8 @@ static int show_message(struct cli *c, const char *id, const char *form)
 	json_t *request = json_pack("{s:s,s:s,s:s}", "op", "message", "id", id, "form", form);
 	int status;
 
+	if (c->argument_count)
+		cli_usage(c, "--show and --raw take one id and no query");
 	if (cli_get(c, "archive"))
 		json_put_text(request, "archive", slice_str(cli_get(c, "archive")));
 	status = cli_request(c, request, &a);
@@ -171,6 +173,5 @@ int main(int argc, char **argv)
 
 	cli_parse(&c, &spec, argc, argv);
 	status = run(&c);
-	cli_free(&c);
-	return fflush(stdout) == 0 ? status : CLI_PARTLY;
+	return cli_end(&c, status);
 }

@@ -11,13 +11,13 @@
 #include "tools/cli.h"
 
 static const struct cli_option options[] = {
-	{ "recovery", "FILE", "init: write a copy of the master key there; keep it elsewhere" },
-	{ "timeout", "S", "wait: give up after S seconds (60)" },
-	{ "running", NULL, "status: of a running mmd only" },
-	{ "archive", "NAME", "reindex: only this archive" },
-	{ "disposition", "WORD", "list: unmatched, dropped, no-action, failed, lost or erased" },
-	{ "limit", "N", "list: at most N messages" },
-	{ "password-file", "FILE", "passwd: read the password from FILE (or - for stdin)" },
+	{ "recovery", "FILE", "write a copy of the master key there; keep it elsewhere", "init" },
+	{ "timeout", "S", "give up after S seconds (60)", "wait" },
+	{ "running", NULL, "of a running mmd only", "status" },
+	{ "archive", "NAME", "only this archive", "reindex" },
+	{ "disposition", "WORD", "unmatched, dropped, no-action, failed, lost or erased", "list" },
+	{ "limit", "N", "at most N messages", "list" },
+	{ "password-file", "FILE", "read the password from FILE (or - for stdin)", "passwd" },
 };
 
 static const struct cli_command commands[] = {
@@ -154,6 +154,8 @@ static int cmd_show(struct cli *c)
 	struct buf text;
 	int status;
 
+	if (c->argument_count > 2)
+		cli_usage(c, "show takes one kind and one name");
 	json_put_text(request, "op", slice_str("show"));
 	if (c->argument_count > 0)
 		json_put_text(request, "kind", slice_str(c->arguments[0]));
@@ -388,6 +390,5 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < COUNT(commands); i++)
 		if (strcmp(c.command, commands[i].name) == 0)
 			status = handlers[i](&c);
-	cli_free(&c);
-	return status;
+	return cli_end(&c, status);
 }

@@ -657,7 +657,7 @@ static int run(struct mmd *m, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	{ "config", "FILE", "the configuration file (JSON); defaults for all without one" },
+	{ "config", "FILE", "the configuration file (JSON); defaults for all without one", NULL },
 };
 
 static const struct cli_spec spec = {
@@ -702,6 +702,5 @@ int main(int argc, char **argv)
 	}
 	json_decref(m.config);
 	certificates_free(&m.certificates);
-	cli_free(&c);
-	return status;
+	return cli_end(&c, status);
 }

@@ -67,6 +67,27 @@ def what_is_unknown_is_refused():
     equal(run('mm-search', '--version').returncode, 0)
 
 @test
+def what_would_have_no_effect_is_refused():
+    """An option of another command and an argument that nothing takes: "run --archive corp" must not destroy mail of all archives."""
+    for tool, *args in (('mm-retention', 'run', '--archive', 'corp'), ('mm-retention', 'plan', '--yes'), ('mm-retention', 'run', 'corp'),
+                        ('mm-audit', 'verify', '--limit', '3'), ('mm-audit', 'list', 'corp'), ('mmctl', 'verify', '--archive', 'corp'),
+                        ('mmctl', 'reindex', 'corp'), ('mmctl', 'init', '/nowhere/else'), ('mmctl', 'show', 'Archives', 'a', 'b'),
+                        ('mm-search', '--show', 'x' * 26, 'word'), ('mmd', 'start')):
+        p = run(tool, *args, '--data', '/nowhere/data')
+        equal((p.returncode, '--help' in p.stdout), (2, True), '%s %s: %s' % (tool, args, p.stdout))
+    for tool, *args in (('mm-retention', 'run', '--unattended'), ('mm-audit', 'list', '--limit', '3'), ('mmctl', 'reindex', '--archive', 'corp')):
+        equal(run(tool, *args, '--data', '/nowhere/data').returncode, 3, '%s %s' % (tool, args))
+
+@test
+def lost_output_is_no_success():
+    site = Site()
+    for tool, *args in (('mmctl', 'status'), ('mmctl', 'show'), ('mm-audit', 'list'), ('mm-retention', 'plan'), ('mm-search', '--help')):
+        with open('/dev/full', 'w') as full:
+            p = subprocess.run([os.path.join(build('asan'), tool), *args], stdout=full, stderr=subprocess.PIPE, env=site.env)
+        equal((p.returncode, b"can't be written" in p.stderr), (1, True), '%s %s: %s' % (tool, args, p.stderr))
+        equal(site.run(tool, *args) != '', True, '%s %s' % (tool, args))
+
+@test
 def every_program_has_a_page():
     for program in os.listdir(build('asan')):
         pages = [s for s in (1, 8) if os.path.exists(os.path.join(ROOT, 'docs', 'man', '%s.%d.md' % (program, s)))]
