@@ -360,6 +360,11 @@ enum rc master_key_read(const char *path, uint8_t key[KEY_BYTES], struct err *e)
 
 	crypt_init();
 	rc = file_open(&f, path, FILE_READ, e);
+	if (rc == RC_NOTFOUND)
+		return err_set(e, rc,
+		               "the master key %s is not there: put its copy back (mmctl init"
+		               " --recovery wrote one) or name it by --key-file",
+		               path);
 	if (rc != RC_OK)
 		return rc;
 	warn_of_mode(f);

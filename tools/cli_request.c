@@ -75,7 +75,8 @@ static enum rc ask(struct cli *c, struct slice request, struct cli_answer *a, st
 	free(path);
 	if (rc == RC_AGAIN && !c->only_running)
 		return run_here(c, request, &reader, result, e);
-	c->no_data = rc == RC_AGAIN;
+	/* The system denied the socket; what mmd denies comes without a number of the system's. */
+	c->no_data = rc == RC_AGAIN || (rc == RC_DENIED && e->sys != 0);
 	return rc;
 }
 

@@ -133,9 +133,41 @@ static struct certificates *use_certificates(struct mmd *m, struct certificates 
 	return old;
 }
 
-static enum rc check_members(const json_t *object, const char *where, const char *const *known,
+enum member_type { MEMBER_TEXT, MEMBER_NUMBER, MEMBER_FILES, MEMBER_OBJECT };
+
+struct member {
+	const char *name;
+	enum member_type type;
+};
+
+static bool has_type(const json_t *value, enum member_type type)
+{
+	switch (type) {
+	case MEMBER_TEXT:
+		return json_is_string(value);
+	case MEMBER_NUMBER:
+		return json_is_integer(value) && json_integer_value(value) >= 0;
+	case MEMBER_OBJECT:
+		return json_is_object(value);
+	case MEMBER_FILES:
+		break;
+	}
+	for (size_t i = 0; i < json_array_size(value); i++)
+		if (!json_is_string(json_array_get(value, i)))
+			return false;
+	return json_is_string(value) || json_is_array(value);
+}
+
+/* A member of another type must not pass for one that isn't there: its default would be taken. */
+static enum rc check_members(const json_t *object, const char *where, const struct member *known,
                              size_t count, struct err *e)
 {
+	static const char *const wanted[] = {
+		[MEMBER_TEXT] = "a text",
+		[MEMBER_NUMBER] = "a number, 0 or more",
+		[MEMBER_FILES] = "a file's name or an array of them",
+		[MEMBER_OBJECT] = "an object",
+	};
 	const char *member;
 	json_t *value;
 
@@ -143,19 +175,45 @@ static enum rc check_members(const json_t *object, const char *where, const char
 	{
 		size_t i = 0;
 
-		while (i < count && strcmp(known[i], member) != 0)
+		while (i < count && strcmp(known[i].name, member) != 0)
 			i++;
 		if (i == count)
 			return err_set(e, RC_INVALID, "configuration: %s%s is not known", where,
 			               member);
+		if (!has_type(value, known[i].type))
+			return err_set(e, RC_INVALID, "configuration: %s%s must be %s", where,
+			               member, wanted[known[i].type]);
 	}
+	return RC_OK;
+}
+
+/* The name is a word of the greeting and of every answer to EHLO. */
+static enum rc read_hostname(struct mmd *m, const json_t *smtp, struct err *e)
+{
+	const char *name = json_string_value(json_object_get(smtp, "hostname"));
+	size_t n = 0;
+
+	m->smtp.hostname = name;
+	if (!name)
+		return RC_OK;
+	while (name[n] > ' ' && name[n] < 0x7f)
+		n++;
+	if (n == 0 || n > 255 || name[n])
+		return err_set(e, RC_INVALID,
+		               "configuration: smtp.hostname must be a host's name in ASCII");
 	return RC_OK;
 }
 
 static enum rc read_smtp(struct mmd *m, struct err *e)
 {
-	static const char *const known[] = { "hostname",        "tls_cert",        "tls_key",
-		                             "max_connections", "max_per_address", "max_message" };
+	static const struct member known[] = {
+		{ "hostname", MEMBER_TEXT },
+		{ "tls_cert", MEMBER_FILES },
+		{ "tls_key", MEMBER_FILES },
+		{ "max_connections", MEMBER_NUMBER },
+		{ "max_per_address", MEMBER_NUMBER },
+		{ "max_message", MEMBER_NUMBER },
+	};
 	const json_t *smtp = json_object_get(m->config, "smtp");
 	int64_t connections = json_member_int(smtp, "max_connections", 0);
 	int64_t per_address = json_member_int(smtp, "max_per_address", 0);
@@ -163,16 +221,16 @@ static enum rc read_smtp(struct mmd *m, struct err *e)
 	struct certificates *c;
 	enum rc rc = check_members(smtp, "smtp.", known, COUNT(known), e);
 
+	if (rc == RC_OK)
+		rc = read_hostname(m, smtp, e);
 	if (rc != RC_OK)
 		return rc;
-	if (connections < 0 || connections > 100000 || per_address < 0 || per_address > 100000 ||
-	    message < 0 || message > LIMIT_MESSAGE_BYTES)
+	if (connections > 100000 || per_address > 100000 || message > LIMIT_MESSAGE_BYTES)
 		return err_set(
 		        e, RC_INVALID,
 		        "configuration: smtp.max_connections and smtp.max_per_address are at most"
 		        " 100000, smtp.max_message at most %d",
 		        LIMIT_MESSAGE_BYTES);
-	m->smtp.hostname = json_string_value(json_object_get(smtp, "hostname"));
 	m->smtp.max_connections = (unsigned)connections;
 	m->smtp.max_per_address = (unsigned)per_address;
 	m->smtp.max_message = (uint64_t)message;
@@ -184,10 +242,14 @@ static enum rc read_smtp(struct mmd *m, struct err *e)
 
 static enum rc read_config(struct mmd *m, struct err *e)
 {
-	static const char *const sections[] = { "smtp",  "index",     "store", "spool",
-		                                "parse", "retention", "audit" };
-	static const char *const retention[] = { "schedule" };
-	static const char *const audit[] = { "anchor" };
+	static const struct member sections[] = {
+		{ "smtp", MEMBER_OBJECT },      { "index", MEMBER_OBJECT },
+		{ "store", MEMBER_OBJECT },     { "spool", MEMBER_OBJECT },
+		{ "parse", MEMBER_OBJECT },     { "retention", MEMBER_OBJECT },
+		{ "audit", MEMBER_OBJECT },
+	};
+	static const struct member retention[] = { { "schedule", MEMBER_TEXT } };
+	static const struct member audit[] = { { "anchor", MEMBER_TEXT } };
 	const char *path = cli_get(m->cli, "config");
 	struct buf text;
 	enum rc rc = RC_OK;
@@ -204,6 +266,8 @@ static enum rc read_config(struct mmd *m, struct err *e)
 			(void)err_in(e, "configuration %s", path);
 	}
 	buf_free(&text);
+	if (rc == RC_OK && !json_is_object(m->config))
+		rc = err_set(e, RC_INVALID, "configuration: it must be an object: {}");
 	if (rc == RC_OK)
 		rc = check_members(m->config, "", sections, COUNT(sections), e);
 	if (rc == RC_OK)
@@ -579,6 +643,8 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 		rc = engine_open(&m->engine, &m->options, e);
 	crypt_wipe(master, sizeof(master));
 	m->options.master = NULL;
+	if (rc == RC_AGAIN)
+		return err_in(e, "an mmd or a tool has %s open already", m->options.dir);
 	return rc;
 }
 

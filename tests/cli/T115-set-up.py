@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""What an administrator does wrong when setting mm up is said, with what to do, by the right exit status; nothing is taken for its default."""
+import json, os, shutil, subprocess, sys
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from mm import *
+
+site = Site()
+
+def mmd(config):
+    """(exit status, what it said); None while it runs."""
+    path = os.path.join(site.root, 'tried.json')
+    site.write(path, config if isinstance(config, str) else json.dumps(config))
+    with subprocess.Popen([os.path.join(site.bin, 'mmd'), '--config', path], env=site.env, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True) as p:
+        if p.stdout.readline() == 'ready\n':
+            p.terminate()
+            p.communicate(timeout=60)
+            return None, ''
+        return p.wait(60), p.stderr.read()
+
+@test
+def a_configuration_of_another_type_is_refused():
+    """A number where a text is wanted passed for an absent member: the audit log got no anchor, the sweep its default time."""
+    for config, word in ((
+            ('[]', 'object'), ({'smtp': 5}, 'smtp must be an object'), ({'retention': []}, 'retention must be an object'),
+            ({'smtp': {'hostname': 5}}, 'smtp.hostname must be a text'), ({'smtp': {'hostname': 'two words'}}, 'smtp.hostname'),
+            ({'smtp': {'hostname': ''}}, 'smtp.hostname'), ({'smtp': {'max_message': '10M'}}, 'smtp.max_message must be a number'),
+            ({'smtp': {'max_connections': -1}}, 'smtp.max_connections'), ({'smtp': {'tls_cert': 7, 'tls_key': 7}}, 'smtp.tls_cert'),
+            ({'smtp': {'tls_cert': [7], 'tls_key': [7]}}, 'smtp.tls_cert'), ({'smtp': {'tls_cert': None}}, 'smtp.tls_cert'),
+            ({'retention': {'schedule': 5}}, 'retention.schedule must be a text'), ({'audit': {'anchor': True}}, 'audit.anchor'),
+            ({'parse': {'workers': '2'}}, 'parse.workers must be a number'), ({'smtp': {'hostnam': 'x'}}, 'smtp.hostnam is not known'))):
+        code, said = mmd(config)
+        equal((code, word in said), (2, True), '%s: %s' % (config, said))
+    for config in ({}, {'smtp': {'hostname': 'mail.corp.example', 'max_connections': 10}}, {'smtp': {'hostname': '[192.0.2.1]'}},
+                   {'retention': {'schedule': 'off'}, 'audit': {'anchor': os.path.join(site.root, 'anchor')}}):
+        equal(mmd(config), (None, ''), config)
+
+@test
+def a_missing_key_says_what_to_do():
+    key = site.data + '.key'
+    os.rename(key, key + '.away')
+    site.run('mmctl', 'status', code=3)
+    check('--key-file' in site.stderr and key in site.stderr, site.stderr)
+    equal(mmd({})[0], 3)
+    site.run('mmctl', 'status', '--key-file', key + '.away')
+    os.rename(key + '.away', key)
+    site.run('mmctl', 'status')
+
+@test
+def a_directory_in_use_is_named():
+    site.start()
+    code, said = mmd({})
+    equal((code, 'open already' in said), (3, True), said)
+    site.stop()
+
+@test
+def a_directory_of_another_user_is_3():
+    if os.getuid() != 0:
+        raise Skip('needs root')
+    os.chmod(site.root, 0o755)
+    site.start()
+    p = subprocess.run(['setpriv', '--reuid', 'nobody', '--clear-groups', os.path.join(site.bin, 'mmctl'), '--data', site.data, 'status'],
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    equal((p.returncode, 'Permission denied' in p.stderr), (3, True), p.stderr)
+    site.stop()
+
+done()
