@@ -212,7 +212,10 @@ enum rc op_passwd(struct request *r, struct err *e)
 	detail = json_object();
 	json_put_text(detail, "ingress_point", name);
 	(void)pthread_mutex_lock(&r->en->writing);
-	rc = engine_account(r->en, "passwd", r->who, detail, e);
+	rc = resources_check_password(r->en->control, name, password, e);
+	if (rc == RC_OK)
+		rc = engine_account(r->en, "passwd", r->who, json_incref(detail), e);
+	json_decref(detail);
 	if (rc == RC_OK)
 		rc = resources_set_password(r->en->control, name, password, &version, e);
 	if (rc == RC_OK)

@@ -519,6 +519,19 @@ static enum rc hash_and_store(struct db *control, struct slice id, struct slice 
 	return rc;
 }
 
+enum rc resources_check_password(struct db *control, struct slice ingress_point,
+                                 struct slice password, struct err *e)
+{
+	struct buf id;
+	enum rc rc = check_password(password, e);
+
+	buf_init(&id, RESOURCE_ID_ROOM);
+	if (rc == RC_OK)
+		rc = find_auth_point(control, ingress_point, &id, e);
+	buf_free(&id);
+	return rc;
+}
+
 enum rc resources_set_password(struct db *control, struct slice ingress_point,
                                struct slice password, int64_t *version, struct err *e)
 {

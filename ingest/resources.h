@@ -71,6 +71,9 @@ void apply_result_free(struct apply_result *result);
  * PASSWORD_OVERLAP_DAYS. `version` may be NULL. */
 enum rc resources_set_password(struct db *control, struct slice ingress_point,
 			       struct slice password, int64_t *version, struct err *e) MUST_USE;
+/* Whether the above would do it: RC_INVALID for the password or the point, RC_NOTFOUND without one. */
+enum rc resources_check_password(struct db *control, struct slice ingress_point,
+				 struct slice password, struct err *e) MUST_USE;
 
 /* Everything that config_new needs: {"Generation":n,"Archives":[...],...,"Passwords":[...]}. Each
  * resource has its id, "Version", an archive its "ArchiveNumber". Has password hashes: not to be

@@ -66,6 +66,14 @@ def and_by_a_running_mmd():
     run_all()
 
 @test
+def what_was_refused_is_no_change():
+    site.write(password, 'short')
+    for command in (['passwd', 'inbound'], ['passwd', 'nowhere']):
+        before = len(entries())
+        site.run('mmctl', *command, '--password-file', password, code=2)
+        equal([e['event'] for e in entries()[before:]], [], ' '.join(command))
+
+@test
 def the_log_is_unbroken():
     site.run('mm-audit', 'verify')
     site.stop()
