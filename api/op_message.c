@@ -84,7 +84,7 @@ static enum rc add_header(struct buf *out, const char *name, struct slice value)
 	while (rc == RC_OK && rest.len) {
 		struct slice line = slice_cut(rest, '\n', &rest);
 
-		rc = buf_addf(out, "%-12s", name);
+		rc = buf_addf(out, "%-13s", name);
 		if (rc == RC_OK)
 			rc = text_escape(line, out);
 		if (rc == RC_OK)
@@ -215,6 +215,22 @@ static enum rc look(struct request *r, const struct archive_info *a, const struc
 	return rc == RC_OK && erased ? err_set(e, RC_NOTFOUND, "it was erased") : rc;
 }
 
+/* Of the archive that was named, nothing is known about the others. */
+static enum rc absent(struct request *r, struct config *c, struct err *e)
+{
+	const struct archive_info *a;
+	enum rc rc;
+
+	if (!json_member_text(r->args, "archive").at)
+		return err_set(e, RC_NOTFOUND,
+		               "no archive has this message (mmctl why ID tells more)");
+	rc = request_archive(r, c, &a, e);
+	if (rc != RC_OK)
+		return rc;
+	return err_set(e, RC_NOTFOUND,
+	               "archive %s doesn't have this message (mmctl why ID tells more)", a->name);
+}
+
 enum rc op_message(struct request *r, struct err *e)
 {
 	struct config *c = engine_config(r->en);
@@ -238,8 +254,7 @@ enum rc op_message(struct request *r, struct err *e)
 			rc = give(r, a, &id, buf_slice(&raw), e);
 	}
 	if (rc == RC_OK && !found)
-		rc = err_set(e, RC_NOTFOUND,
-		             "no archive has this message (mmctl why ID tells more)");
+		rc = absent(r, c, e);
 	buf_free(&raw);
 	config_unref(&c);
 	return rc;

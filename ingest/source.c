@@ -1,8 +1,10 @@
 #include "ingest/source.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
@@ -350,12 +352,9 @@ static bool is_mbox(const char *path)
 static enum rc give_path(struct walk *w, const char *path, struct err *e)
 {
 	struct stat st;
-	struct err why = { 0 };
 
-	if (stat(path, &st) < 0) {
-		(void)err_sys(&why, "%s", path);
-		return failed(w, path, &why, e);
-	}
+	if (stat(path, &st) < 0)
+		return w->ops->failed(w->ops->arg, path, strerror(errno), e);
 	if (S_ISDIR(st.st_mode))
 		return give_folder(w, path, e);
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > LARGEST_FILE)
@@ -366,14 +365,11 @@ static enum rc give_path(struct walk *w, const char *path, struct err *e)
 enum rc source_walk(const char *path, const struct source_ops *ops, struct err *e)
 {
 	struct walk w = { .ops = ops };
-	struct err why = { 0 };
 	char real[PATH_MAX];
 	enum rc rc;
 
-	if (!realpath(path, real)) {
-		(void)err_sys(&why, "%s", path);
-		return ops->failed(ops->arg, path, why.text, e);
-	}
+	if (!realpath(path, real))
+		return ops->failed(ops->arg, path, strerror(errno), e);
 	buf_init(&w.message, 128u << 20);
 	rc = give_path(&w, real, e);
 	buf_free(&w.message);

@@ -434,8 +434,11 @@ static const char readme_head[] =
         "                the head of the archive's audit log at that time\n"
         "SHA256SUMS      checksums of all these files\n\n"
         "To check that nothing was changed, lost or added, without any special program:\n\n"
-        "    sha256sum -c SHA256SUMS\n\n"
-        "prints one line for each file, and says FAILED where a file isn't what it was. Keep the\n"
+        "    sha256sum -c SHA256SUMS\n"
+        "    find . ! -type d ! -path ./SHA256SUMS | wc -l\n"
+        "    wc -l <SHA256SUMS\n\n"
+        "The first prints one line for each file, and says FAILED where a file isn't what it was\n"
+        "or is lost; where none was added, the other two print the same number. Keep the\n"
         "checksum of SHA256SUMS itself (sha256sum SHA256SUMS) in another place. A package without\n"
         "manifest.jsonl was not finished.\n";
 

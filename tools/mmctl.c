@@ -47,13 +47,16 @@ static const struct cli_spec spec = {
 
 /* ---- init ---- */
 
-static void warn_of_key(const char *dir, const char *key)
+static void warn_of_key(const char *dir, const char *key, const char *recovery)
 {
 	fprintf(stderr,
 	        "mmctl: warning: the master key %s lies on the file system of %s.\n"
-	        "mmctl: whoever copies both can read the archive; whoever loses it, never again.\n"
-	        "mmctl: keep a copy elsewhere (--recovery FILE writes one).\n",
+	        "mmctl: whoever copies both can read the archive; whoever loses it, never again.\n",
 	        key, dir);
+	if (recovery)
+		fprintf(stderr, "mmctl: its copy is %s; keep it elsewhere.\n", recovery);
+	else
+		fprintf(stderr, "mmctl: keep a copy of %s elsewhere.\n", key);
 }
 
 static bool shares_file_system(const char *a, const char *b)
@@ -81,7 +84,7 @@ static int cmd_init(struct cli *c)
 	else
 		printf("made %s; its master key is %s\n", c->data, key);
 	if (shares_file_system(c->data, key))
-		warn_of_key(c->data, key);
+		warn_of_key(c->data, key, cli_get(c, "recovery"));
 	free(key);
 	return CLI_OK;
 }
@@ -197,7 +200,9 @@ static int cmd_passwd(struct cli *c)
 	json_put(request, "password", json_of_slice(password));
 	status = cli_request(c, request, &a);
 	buf_free(&text);
-	if (status == CLI_OK)
+	if (status == CLI_OK && c->json)
+		cli_print_json(a.result);
+	else if (status == CLI_OK)
 		printf("set; the one before it is valid for 14 more days\n");
 	json_decref(a.result);
 	return status;

@@ -106,6 +106,8 @@ def exit_codes_mean_something():
     site.run('mm-search', '--nonsense', code=2)
     site.run('mm-search', '--archive', 'nowhere', 'x', code=2)
     site.run('mm-search', '--archive', 'corp', 'after:yesterdayish', code=2)
+    site.run('mm-search', '--archive', 'nowhere', '--show', sent['1-order.eml'][0], code=2)
+    check('there are: corp' in site.stderr, site.stderr)
     equal(site.count('nosuchword'), 0, 'no hit')
     site.run('mm-search', '--data', site.root + '/nothing', '--archive', 'corp', 'x', code=3)
     other = os.path.join(site.root, 'other.key')

@@ -147,6 +147,8 @@ def what_cannot_be_read_fails_and_the_rest_is_stored():
     rows = imported(path, code=1)
     equal(outcomes(rows), {'stored': 2, 'failed': 2}, 'outcomes')
     equal(outcomes(imported(os.path.join(site.root, 'absent'), code=1)), {'failed': 1}, 'a path that is not there')
+    site.run('mm-import', '--archive', 'corp', 'absent', code=1)
+    equal(site.stderr, 'absent: No such file or directory\n', 'said once')
     site.run('mm-import', '--archive', 'nowhere', path, code=2)
     site.run('mm-import', '--archive', 'corp', code=2)
     site.run('mm-import', path, code=2)
@@ -159,6 +161,9 @@ def the_same_bytes_in_two_places_are_two_messages_and_in_two_archives():
     equal(outcomes(imported(a, b, a)), {'stored': 2, 'already': 1}, 'corp')
     equal(outcomes(imported(a, archive='legal')), {'stored': 1}, 'legal')
     equal((archived()[sha256(m)], archived('legal')[sha256(m)]), (2, 1), 'copies')
+    id = site.ids('subject:"import 600"')[0]
+    site.run('mm-search', '--archive', 'legal', '--show', id, code=1)
+    check("archive legal doesn't have" in site.stderr, site.stderr)
 
 # ---- the day of receipt ----
 

@@ -43,7 +43,18 @@ def messages_of(folder):
     return found
 
 def sums_are_right(folder):
-    subprocess.run(['sha256sum', '--quiet', '--strict', '-c', 'SHA256SUMS'], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    """By the commands that the package's README gives: no file was changed or lost, none was added."""
+    readme = open(os.path.join(folder, 'README.txt')).read()
+    commands = re.findall(r'^    ((?:sha256sum|find|wc) .*)$', readme, re.M)
+    equal(len(commands), 3, readme)
+    said = [subprocess.run(c, shell=True, cwd=folder, check=True, stdout=subprocess.PIPE).stdout.decode() for c in commands]
+    equal([l for l in said[0].splitlines() if not l.endswith(': OK')], [], 'sha256sum')
+    equal(said[1], said[2], 'files')
+    added = os.path.join(folder, 'native', 'added.eml')
+    open(added, 'w').close()
+    more = subprocess.run(commands[1], shell=True, cwd=folder, check=True, stdout=subprocess.PIPE).stdout.decode()
+    os.unlink(added)
+    check(more != said[2], 'an added file is not counted')
     site.run('mm-export', 'verify', folder)
 
 @test
