@@ -156,8 +156,18 @@ static int export_query(struct cli *c)
 
 static void print_problem(void *arg, const char *path, const char *what)
 {
-	(void)arg;
-	printf("%s: %s\n", path, what);
+	const struct cli *c = arg;
+	json_t *row;
+
+	if (!c->json) {
+		printf("%s: %s\n", path, what);
+		return;
+	}
+	row = json_object();
+	json_put(row, "path", json_of_slice(slice_str(path)));
+	json_put(row, "problem", json_of_slice(slice_str(what)));
+	cli_print_json(row);
+	json_decref(row);
 }
 
 static int verify(struct cli *c)
@@ -167,7 +177,7 @@ static int verify(struct cli *c)
 
 	if (c->argument_count != 2)
 		cli_usage(c, "verify takes the folder of a package");
-	if (export_verify(c->arguments[1], print_problem, NULL, &r, &e) != RC_OK) {
+	if (export_verify(c->arguments[1], print_problem, c, &r, &e) != RC_OK) {
 		(void)cli_fail(c, &e);
 		return CLI_PARTLY;
 	}
@@ -177,8 +187,8 @@ static int verify(struct cli *c)
 		       r.messages, r.good, r.failures, r.problems);
 	else
 		printf("%" PRIu64 " of %" PRIu64 " messages are as exported; %" PRIu64
-		       " problems\n",
-		       r.good, r.messages, r.problems);
+		       " problems; %" PRIu64 " could not be exported (failures.csv)\n",
+		       r.good, r.messages, r.problems, r.failures);
 	return r.problems ? CLI_PARTLY : CLI_OK;
 }
 

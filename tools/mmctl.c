@@ -67,6 +67,16 @@ static bool shares_file_system(const char *a, const char *b)
 	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev;
 }
 
+static void print_made(const char *dir, const char *key)
+{
+	json_t *o = json_object();
+
+	json_put(o, "data", json_of_slice(slice_str(dir)));
+	json_put(o, "key_file", json_of_slice(slice_str(key)));
+	cli_print_json(o);
+	json_decref(o);
+}
+
 static int cmd_init(struct cli *c)
 {
 	struct err e = { 0 };
@@ -80,7 +90,7 @@ static int cmd_init(struct cli *c)
 	}
 	key = engine_key_path(c->data, c->key_file);
 	if (c->json)
-		printf("{\"data\":\"%s\",\"key_file\":\"%s\"}\n", c->data, key);
+		print_made(c->data, key);
 	else
 		printf("made %s; its master key is %s\n", c->data, key);
 	if (shares_file_system(c->data, key))

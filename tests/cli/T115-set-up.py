@@ -36,6 +36,13 @@ def a_configuration_of_another_type_is_refused():
         equal(mmd(config), (None, ''), config)
 
 @test
+def what_is_made_is_named():
+    data = os.path.join(site.root, 'a "quoted" name')
+    said = json.loads(site.run('mmctl', 'init', '--data', data, '--json', '--recovery', data + '.copy'))
+    equal(said, {'data': data, 'key_file': data + '.key'})
+    check(data + '.copy' in site.stderr, site.stderr)
+
+@test
 def a_missing_key_says_what_to_do():
     key = site.data + '.key'
     os.rename(key, key + '.away')

@@ -53,8 +53,11 @@ def sums_are_right(folder):
     added = os.path.join(folder, 'native', 'added.eml')
     open(added, 'w').close()
     more = subprocess.run(commands[1], shell=True, cwd=folder, check=True, stdout=subprocess.PIPE).stdout.decode()
-    os.unlink(added)
     check(more != said[2], 'an added file is not counted')
+    problems = [json.loads(l) for l in site.run('mm-export', 'verify', '--json', folder, code=1).splitlines()]
+    equal(problems[0], {'path': 'native/added.eml', 'problem': 'does not belong to the package'})
+    equal(problems[-1]['problems'], 1, problems)
+    os.unlink(added)
     site.run('mm-export', 'verify', folder)
 
 @test
