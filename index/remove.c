@@ -283,15 +283,16 @@ enum rc index_reset(struct index *ix, uint32_t archive, uint64_t *dead, size_t r
 
 	*dead_count = 0;
 	for (size_t i = 0; i < count; i++) {
-		if (!key_lives(list[i]))
-			continue;
-		if (*dead_count == room) {
+		bool lives = key_lives(list[i]);
+
+		if (lives && *dead_count == room) {
 			rc = err_set(e, RC_LIMIT, "more than %zu shards", room);
 			break;
 		}
 		forget_writer(ix, list[i]);
 		shard_set_dead(list[i]);
-		dead[(*dead_count)++] = list[i]->key_id;
+		if (lives)
+			dead[(*dead_count)++] = list[i]->key_id;
 	}
 	shards_drop(&list, count);
 	return rc;

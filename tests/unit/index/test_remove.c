@@ -611,6 +611,58 @@ static void test_damaged_shard(void **state)
 	free(path);
 }
 
+/* The shard's key is lost with its slot: the file stays, for the slot may be put back, until a
+ * rebuild. */
+static void test_lost_key(void **state)
+{
+	enum { SLOT = 512, SLOTS = 256 };
+	static const char *const replicas[] = { "keys.a", "keys.b" };
+	struct place *p = *state;
+	struct key_search s = { .object = 1 };
+	struct result r = { .dead_count = 0 };
+	char *path = shard_path(p, 1, "db");
+
+	add_docs(p, false);
+	assert_int_equal(keyring_each(p->kr, find_key, &s), RC_OK);
+	place_close(p);
+	for (size_t i = 0; i < COUNT(replicas); i++) {
+		char *name = path_join(p->dir, replicas[i]);
+		uint8_t raw[SLOT] = { 0 };
+		struct file *f;
+		uint64_t at = 0;
+
+		EXPECT_OK(file_open(&f, name, FILE_WRITE, &p->e), &p->e);
+		while (memcmp(raw + 16, &s.id, sizeof(s.id)) != 0) {
+			at += SLOT;
+			EXPECT_OK(file_read_at(f, raw, SLOT, at, &p->e), &p->e);
+		}
+		raw[100] ^= 1;
+		EXPECT_OK(file_write_at(f, slice_of(raw, SLOT), at, &p->e), &p->e);
+		file_close(&f);
+		free(name);
+	}
+	place_open(p);
+	assert_int_equal(keyring_lost(p->kr), 1);
+	EXPECT_OK(index_drop_dead(p->ix, &p->e), &p->e);
+	place_reopen(p);
+	assert_int_equal(access(path, F_OK), 0);
+	{
+		struct index_view *v;
+
+		assert_int_equal(index_view_open(&v, p->ix, 1, 0, INT64_MAX, &p->e), RC_CORRUPT);
+		assert_non_null(strstr(p->e.text, "reindex"));
+	}
+	EXPECT_OK(index_reset(p->ix, 1, r.dead, 8, &r.dead_count, &p->e), &p->e);
+	assert_int_equal(r.dead_count, 0);
+	destroy(p, &r);
+	assert_int_not_equal(access(path, F_OK), 0);
+	add_docs(p, false);
+	assert_int_equal(place_all(p, 1), DOCS);
+	place_reopen(p);
+	assert_int_equal(place_all(p, 1), DOCS);
+	free(path);
+}
+
 /* Dead shards that the caller has no room for are told of by its next call. */
 static void test_room_for_the_dead(void **state)
 {
@@ -672,6 +724,7 @@ int main(void)
 		CASE(test_lots_of_days),
 		CASE(test_empty_shard),
 		CASE(test_damaged_shard),
+		CASE(test_lost_key),
 		CASE(test_room_for_the_dead),
 	};
 
