@@ -166,13 +166,7 @@ static enum rc write_control(struct checkpoint *c, struct err *e)
 {
 	enum rc rc = db_begin(c->parts.control, e);
 
-	if (rc != RC_OK)
-		return rc;
-	rc = put_rows(c, e);
-	if (rc == RC_OK)
-		return db_commit(c->parts.control, e);
-	db_rollback(c->parts.control);
-	return rc;
+	return rc == RC_OK ? db_end(c->parts.control, put_rows(c, e), e) : rc;
 }
 
 enum rc checkpoint_write(struct checkpoint *c, struct err *e)

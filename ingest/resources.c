@@ -511,12 +511,7 @@ static enum rc hash_and_store(struct db *control, struct slice id, struct slice 
 	rc = db_begin(control, e);
 	if (rc != RC_OK)
 		return rc;
-	rc = store_password(control, id, hash, version, e);
-	if (rc == RC_OK)
-		rc = db_commit(control, e);
-	if (rc != RC_OK)
-		db_rollback(control);
-	return rc;
+	return db_end(control, store_password(control, id, hash, version, e), e);
 }
 
 enum rc resources_check_password(struct db *control, struct slice ingress_point,

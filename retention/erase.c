@@ -229,32 +229,20 @@ static bool row_goes(void *arg, const struct message_id *id, uint64_t lot)
 	return bsearch(id->b, w->ids, w->count, sizeof(*w->ids), by_id) != NULL;
 }
 
-enum { DEAD_SHARDS = 64 };
-
 /* Hides them: from here on no search finds them, and no key opens the old words. */
 static enum rc remove_words(const struct sweep *s, const struct day *d, struct erase_report *report,
                             struct err *e)
 {
 	struct message_id *ids = ids_of(d->x, d->from, d->to);
 	struct words w = { ids, d->to - d->from };
-	enum rc rc = RC_LIMIT;
+	struct word_removal r = { .archive = d->x->archive,
+		                  .lots = d->all,
+		                  .count = d->all_count,
+		                  .gone = row_goes,
+		                  .arg = &w };
+	enum rc rc = sweep_words(s, &r, e);
 
-	while (rc == RC_LIMIT) {
-		uint64_t dead[DEAD_SHARDS];
-		size_t count = 0;
-		uint64_t removed = 0;
-		enum rc killed;
-
-		rc = index_remove(s->index, d->x->archive, d->all, d->all_count, row_goes, &w, dead,
-		                  DEAD_SHARDS, &count, &removed, e);
-		report->shards_rewritten += (unsigned)count;
-		/* After a failure too: what was written anew is not shown again after a start. */
-		killed = keyring_destroy(s->keys, dead, count, rc == RC_CORRUPT ? NULL : e);
-		if (killed != RC_OK)
-			rc = killed;
-		if (rc == RC_LIMIT && count == 0)
-			break;
-	}
+	report->shards_rewritten += r.shards;
 	free(ids);
 	return rc;
 }
@@ -373,10 +361,7 @@ static enum rc remember(const struct sweep *s, const struct erasure *x, struct e
 		rc = stmt_run(st, e);
 	}
 	stmt_free(&st);
-	if (rc == RC_OK)
-		return db_commit(s->control, e);
-	db_rollback(s->control);
-	return rc;
+	return db_end(s->control, rc, e);
 }
 
 static enum rc add_entry(const struct sweep *s, const char *event, const struct erasure *x,
@@ -402,10 +387,7 @@ static enum rc mark_done(const struct sweep *s, const struct erasure *x, struct 
 		rc = stmt_run(st, e);
 	}
 	stmt_free(&st);
-	if (rc == RC_OK)
-		return db_commit(s->control, e);
-	db_rollback(s->control);
-	return rc;
+	return db_end(s->control, rc, e);
 }
 
 static enum rc record(const struct sweep *s, const struct erasure *x, bool resumed,
@@ -423,9 +405,7 @@ static enum rc record(const struct sweep *s, const struct erasure *x, bool resum
 
 static enum rc say(const struct err *why, struct err *e)
 {
-	if (e && why->code != RC_OK)
-		*e = *why;
-	return why->code;
+	return why->code == RC_OK ? RC_OK : err_set(e, why->code, "%s", why->text);
 }
 
 /* Every day that can be read; `done` gets the items of those. The first that can't is told. */

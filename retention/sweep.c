@@ -206,16 +206,12 @@ static enum rc remember_lots(const struct sweep *s, const struct sweep_plan *pla
 		rc = stmt_run(st, e);
 	}
 	stmt_free(&st);
-	if (rc == RC_OK)
-		return db_commit(s->control, e);
-	db_rollback(s->control);
-	return rc;
+	return db_end(s->control, rc, e);
 }
 
 struct removal {
-	const uint64_t *lots; /* ascending */
-	size_t count;
-	struct sha256 *ids; /* over the ids of what goes */
+	struct word_removal words; /* its lots are ascending */
+	struct sha256 *ids;        /* over the ids of what goes */
 };
 
 static int by_number(const void *a, const void *b)
@@ -230,7 +226,7 @@ static bool row_goes(void *arg, const struct message_id *id, uint64_t lot)
 {
 	struct removal *r = arg;
 
-	if (!bsearch(&lot, r->lots, r->count, sizeof(*r->lots), by_number))
+	if (!bsearch(&lot, r->words.lots, r->words.count, sizeof(lot), by_number))
 		return false;
 	sha256_add(r->ids, slice_of(id->b, ID_BYTES));
 	return true;
@@ -238,10 +234,9 @@ static bool row_goes(void *arg, const struct message_id *id, uint64_t lot)
 
 enum { DEAD_SHARDS = 64 };
 
-/* Rows and words of one archive's lots: gone when this returns, the old shards' keys too. */
-static enum rc remove_words(const struct sweep *s, uint32_t archive, struct removal *r,
-                            struct sweep_report *report, struct err *e)
+enum rc sweep_words(const struct sweep *s, struct word_removal *r, struct err *e)
 {
+	uint64_t before = 0; /* what the last round reported first, and destroyed */
 	enum rc rc = RC_LIMIT;
 
 	while (rc == RC_LIMIT) {
@@ -250,21 +245,20 @@ static enum rc remove_words(const struct sweep *s, uint32_t archive, struct remo
 		uint64_t removed = 0;
 		enum rc killed;
 
-		rc = index_remove(s->index, archive, r->lots, r->count, row_goes, r, dead,
+		rc = index_remove(s->index, r->archive, r->lots, r->count, r->gone, r->arg, dead,
 		                  DEAD_SHARDS, &count, &removed, e);
-		report->messages += removed;
-		report->shards_rewritten += (unsigned)count;
+		r->messages += removed;
+		r->shards += (unsigned)count;
 		/* After a failure too: what was written anew is not shown again after a start. */
 		killed = keyring_destroy(s->keys, dead, count, rc == RC_CORRUPT ? NULL : e);
 		if (killed != RC_OK)
 			return killed;
-		if (rc != RC_OK && rc != RC_LIMIT)
-			return rc;
-		if (rc == RC_LIMIT && count == 0)
-			return err_set(e, RC_LIMIT, "take messages out of the index of archive %u",
-			               archive);
+		if (rc == RC_LIMIT && (count == 0 || dead[0] == before))
+			return err_in(e, "take messages out of the index of archive %u",
+			              r->archive);
+		before = count ? dead[0] : 0;
 	}
-	return RC_OK;
+	return rc;
 }
 
 /* Rows name the lot that their message came with; an erasure may have moved it to a later
@@ -322,17 +316,22 @@ static enum rc destroy_some(const struct sweep *s, const struct sweep_plan *plan
                             size_t to, struct sha256 *ids, struct sweep_report *report,
                             struct err *e)
 {
-	struct removal r = { .ids = ids };
+	struct removal r = {
+		.words = { .archive = plan->lots[from].archive, .gone = row_goes, .arg = &r },
+		.ids = ids
+	};
 	uint64_t *lots;
-	enum rc rc = lots_of(s, plan, from, to, &lots, &r.count);
+	enum rc rc = lots_of(s, plan, from, to, &lots, &r.words.count);
 
-	r.lots = lots;
+	r.words.lots = lots;
 	if (rc != RC_OK)
 		(void)err_set(e, rc, "read the key ring for a purge");
 	if (rc == RC_OK)
-		rc = remove_words(s, plan->lots[from].archive, &r, report, e);
+		rc = sweep_words(s, &r.words, e);
 	if (rc == RC_OK)
-		rc = keyring_destroy(s->keys, lots, r.count, e);
+		rc = keyring_destroy(s->keys, lots, r.words.count, e);
+	report->messages += r.words.messages;
+	report->shards_rewritten += r.words.shards;
 	free(lots);
 	return rc;
 }

@@ -85,4 +85,18 @@ enum destroy_why { DESTROY_EXPIRED, DESTROY_ERASED };
 enum rc may_destroy(const struct sweep *s, const struct due_lot *lot, enum destroy_why why,
 		    int64_t now_ms, struct err *e) MUST_USE;
 
+/* Rows and words that are to go from an archive's index. */
+struct word_removal {
+	uint32_t        archive;
+	const uint64_t *lots; /* rows of others stay, unseen */
+	size_t          count;
+	index_gone      gone;
+	void           *arg;
+	uint64_t        messages; /* out: rows that went */
+	unsigned        shards;   /* out: shards that lost some */
+};
+/* They are gone when this returns RC_OK, and the keys of the old shards are destroyed. RC_LIMIT when that
+ * comes to no end. */
+enum rc sweep_words(const struct sweep *s, struct word_removal *r, struct err *e) MUST_USE;
+
 #endif

@@ -282,6 +282,15 @@ void db_rollback(struct db *db)
 		(void)sqlite3_exec(db->sqlite, "ROLLBACK", NULL, NULL, NULL);
 }
 
+enum rc db_end(struct db *db, enum rc rc, struct err *e)
+{
+	if (rc == RC_OK)
+		rc = db_commit(db, e);
+	if (rc != RC_OK)
+		db_rollback(db);
+	return rc;
+}
+
 enum rc db_prepare(struct db *db, struct stmt **out, const char *sql, struct err *e)
 {
 	struct stmt *s = mem_new(sizeof(*s));

@@ -35,6 +35,7 @@ enum fault_call {
 	FAULT_MEMORY = 512,    /* malloc, realloc: of what has a limit */
 	FAULT_THREAD = 4096,   /* eventfd, pthread_create */
 	FAULT_AUDIT = 2048,    /* audit_add, audit_sync; they are parts too */
+	FAULT_SPARED = 16384,  /* keyring_destroy says that it did, and did not */
 	FAULT_PART = 1024, /* a call from one part of mm into another: fault_parts.c names them */
 };
 

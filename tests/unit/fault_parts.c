@@ -32,8 +32,24 @@ WRAP(keyring_get, (struct keyring * kr, uint64_t id, uint8_t key[KEY_BYTES], str
      (kr, id, key, e))
 WRAP(keyring_add, (struct keyring * kr, const struct key_info *want, uint64_t *id, struct err *e),
      (kr, want, id, e))
-WRAP(keyring_destroy, (struct keyring * kr, const uint64_t *ids, size_t count, struct err *e),
-     (kr, ids, count, e))
+
+enum rc __real_db_end(struct db *db, enum rc rc, struct err *e);
+enum rc __wrap_db_end(struct db *db, enum rc rc, struct err *e);
+enum rc __wrap_db_end(struct db *db, enum rc rc, struct err *e)
+{
+	return __real_db_end(db, rc == RC_OK && fault_is_due(FAULT_PART) ? told(e) : rc, e);
+}
+
+enum rc __real_keyring_destroy(struct keyring *kr, const uint64_t *ids, size_t count,
+                               struct err *e);
+enum rc __wrap_keyring_destroy(struct keyring *kr, const uint64_t *ids, size_t count,
+                               struct err *e);
+enum rc __wrap_keyring_destroy(struct keyring *kr, const uint64_t *ids, size_t count, struct err *e)
+{
+	if (fault_is_due(FAULT_SPARED))
+		return RC_OK;
+	return fault_is_due(FAULT_PART) ? told(e) : __real_keyring_destroy(kr, ids, count, e);
+}
 
 /* Those that leave something behind. */
 

@@ -111,12 +111,15 @@ static inline void yard_commit(struct yard *y)
 	EXPECT_OK(index_commit(y->index, &y->e), &y->e);
 }
 
-/* The directory, closed. */
-static inline void yard_make(struct yard *y)
+/* Closed; each test has an open copy of it. Before and after all of a program's tests. */
+static struct yard yard_made;
+
+static inline int yard_start(void **state)
 {
+	struct yard *y = &yard_made;
 	unsigned sealed;
 
-	memset(y, 0, sizeof(*y));
+	(void)state;
 	log_init("test", LOG_ERROR + 1);
 	crypt_init();
 	(void)snprintf(y->dir, sizeof(y->dir), "/tmp/mm-test-yard-XXXXXX");
@@ -135,16 +138,23 @@ static inline void yard_make(struct yard *y)
 	yard_commit(y);
 	EXPECT_OK(index_seal(y->index, true, &sealed, &y->e), &y->e);
 	yard_close(y);
+	return 0;
 }
 
-/* An open copy of one that is closed. */
-static inline void yard_copy(struct yard *y, const struct yard *from)
+static inline int yard_stop(void **state)
+{
+	(void)state;
+	scratch_remove_path(yard_made.dir);
+	return 0;
+}
+
+static inline void yard_copy(struct yard *y)
 {
 	static unsigned copies;
 
 	memset(y, 0, sizeof(*y));
-	(void)snprintf(y->dir, sizeof(y->dir), "%.40s-%u", from->dir, ++copies);
-	scratch_copy(from->dir, y->dir);
+	(void)snprintf(y->dir, sizeof(y->dir), "%.40s-%u", yard_made.dir, ++copies);
+	scratch_copy(yard_made.dir, y->dir);
 	yard_open(y);
 }
 
@@ -181,6 +191,29 @@ static inline enum rc yard_get(struct yard *y, uint32_t archive, unsigned age, u
 		EXPECT_SLICE("raw", buf_slice(&raw), text);
 	buf_free(&raw);
 	return rc;
+}
+
+static inline enum rc yard_spoil_file(void *arg, const char *name, struct err *e)
+{
+	char *path = path_join(arg, name);
+	struct file *f;
+
+	EXPECT_OK(file_open(&f, path, FILE_WRITE, e), e);
+	EXPECT_OK(file_write_at(f, slice_str("xxxx"), 100, e), e);
+	file_close(&f);
+	free(path);
+	return RC_OK;
+}
+
+/* The archive's shards are damaged. */
+static inline void yard_spoil(struct yard *y, uint32_t archive)
+{
+	char path[96];
+
+	yard_close(y);
+	(void)snprintf(path, sizeof(path), "%s/index/%u", y->dir, archive);
+	EXPECT_OK(dir_list(path, yard_spoil_file, path, &y->e), &y->e);
+	yard_open(y);
 }
 
 struct yard_events {

@@ -6,8 +6,6 @@
 
 #define DUE (2 * A_DAY) /* messages of archive 1 */
 
-static struct yard made;
-
 static enum rc sweep_now(struct yard *y, bool attended, struct sweep_report *report)
 {
 	struct sweep_plan plan = { 0 };
@@ -44,7 +42,7 @@ static void test_what_is_due(void **state)
 	uint64_t id;
 
 	(void)state;
-	yard_copy(&y, &made);
+	yard_copy(&y);
 	/* A second generation of a day is due with the first. */
 	lot.day = (int32_t)day_of_ms(clock_now_ms()) - 10;
 	EXPECT_OK(keyring_add(y.keys, &lot, &id, &y.e), &y.e);
@@ -82,7 +80,7 @@ static void test_order_of_a_plan(void **state)
 	struct sweep_report report;
 
 	(void)state;
-	yard_copy(&y, &made);
+	yard_copy(&y);
 	y.archives[1].period = (struct retention) { .days = 15 };
 	for (size_t i = 0; i < COUNT(lots); i++) {
 		struct key_info want = { .kind = KEY_ARCHIVE, .archive = lots[i].archive };
@@ -118,7 +116,7 @@ static void test_many_days(void **state)
 	uint64_t id;
 
 	(void)state;
-	yard_copy(&y, &made);
+	yard_copy(&y);
 	for (int32_t i = 0; i < 100; i++)
 		EXPECT_OK(keyring_lot(y.keys, 1, (int32_t)day_of_ms(clock_now_ms()) - 20 - i, 0,
 		                      &id, &y.e),
@@ -139,7 +137,7 @@ static void test_not_to_be_destroyed(void **state)
 	struct sweep_report report;
 
 	(void)state;
-	yard_copy(&y, &made);
+	yard_copy(&y);
 	for (int what = 0; what < 2; what++) {
 		struct sweep_plan plan;
 
@@ -179,7 +177,7 @@ static void test_unattended(void **state)
 	int64_t before;
 
 	(void)state;
-	yard_copy(&y, &made);
+	yard_copy(&y);
 	assert_int_equal(sweep_now(&y, false, &report), RC_DENIED);
 	assert_int_equal(yard_audited(&y, "purge_refused"), 1);
 	assert_int_equal(yard_get(&y, 1, 10, 0), RC_OK);
@@ -219,27 +217,89 @@ static void test_unattended(void **state)
 	yard_end(&y);
 }
 
+enum { SHARDS = 70 };
+
+static void add_shards(struct yard *y)
+{
+	for (uint32_t n = 0; n < SHARDS; n++) {
+		unsigned sealed;
+
+		yard_add(y, 1, 10, 10 + n);
+		yard_commit(y);
+		EXPECT_OK(index_seal(y->index, true, &sealed, &y->e), &y->e);
+	}
+}
+
 /* More shards than are told of at once. */
 static void test_many_shards(void **state)
 {
-	enum { SHARDS = 70 };
 	struct yard y;
 	struct sweep_report report;
 
 	(void)state;
-	yard_copy(&y, &made);
-	for (uint32_t n = 0; n < SHARDS; n++) {
-		unsigned sealed;
-
-		yard_add(&y, 1, 10, 10 + n);
-		yard_commit(&y);
-		EXPECT_OK(index_seal(y.index, true, &sealed, &y.e), &y.e);
-	}
+	yard_copy(&y);
+	add_shards(&y);
 	EXPECT_OK(sweep_now(&y, true, &report), &y.e);
 	assert_int_equal(report.messages, DUE + SHARDS);
 	assert_int_equal(report.shards_rewritten, SHARDS + 1);
 	expect_swept(&y);
 	yard_end(&y);
+}
+
+/* Their keys are not destroyed, though the ring says so: the run ends with an error all the same,
+ * and a start finishes it. */
+static void test_keys_that_stay(void **state)
+{
+	struct yard y;
+	struct sweep_report report;
+
+	(void)state;
+	yard_copy(&y);
+	add_shards(&y);
+	fault_arm(FAULT_SPARED, 1, 0, true);
+	assert_int_equal(sweep_now(&y, true, &report), RC_LIMIT);
+	assert_true(fault_disarm());
+	assert_non_null(strstr(y.e.text, "take messages out of the index of archive 1"));
+	assert_int_equal(report.messages, DUE + SHARDS);
+	assert_int_equal(yard_audited(&y, "purge_done"), 0);
+	yard_reopen(&y);
+	EXPECT_OK(sweep_recover(&y.sweep, &report, &y.e), &y.e);
+	expect_swept(&y);
+	yard_end(&y);
+}
+
+/* Of the archives whose index can't be read, the first is told, and their lots stay; those of the
+ * others go. The days of a run that left some don't count as swept. */
+static void test_damaged_index(void **state)
+{
+	static const char swept[] = "SELECT value FROM sweep_state WHERE name = 'swept_ms'";
+	struct sweep_report report;
+
+	(void)state;
+	for (uint32_t damaged = 0; damaged < 4; damaged++) { /* bit a: archive a + 1 */
+		struct yard y;
+
+		yard_copy(&y);
+		EXPECT_OK(db_exec(y.control, "UPDATE sweep_state SET value = 5", &y.e), &y.e);
+		for (uint32_t a = 0; a < ARCHIVES; a++)
+			if (damaged & 1U << a)
+				yard_spoil(&y, a + 1);
+		y.archives[1].period = (struct retention) { .days = 5 };
+		assert_int_equal(sweep_now(&y, true, &report), damaged ? RC_CORRUPT : RC_OK);
+		if (damaged)
+			assert_non_null(strstr(y.e.text, damaged & 1 ? "index/1/" : "index/2/"));
+		assert_int_equal(report.lots, damaged == 3 ? 0 : damaged ? 2 : 4);
+		assert_int_equal(report.messages, report.lots * A_DAY);
+		for (uint32_t a = 0; a < ARCHIVES; a++)
+			for (unsigned d = 0; d < DAYS; d++)
+				assert_int_equal(yard_get(&y, a + 1, yard_age[d], 0),
+				                 yard_age[d] && !(damaged & 1U << a) ? RC_NOTFOUND
+				                                                     : RC_OK);
+		assert_int_equal(yard_audited(&y, "purge_done"), 1);
+		assert_int_equal(yard_number(&y, swept) == 5, damaged != 0);
+		assert_int_equal(yard_number(&y, "SELECT count(*) FROM sweep_lot"), 0);
+		yard_end(&y);
+	}
 }
 
 /* A run that was killed behind its intent is gone on with, also for an archive that isn't known any
@@ -250,7 +310,7 @@ static void test_recovery(void **state)
 	struct sweep_report report;
 
 	(void)state;
-	yard_copy(&y, &made);
+	yard_copy(&y);
 	EXPECT_OK(sweep_recover(&y.sweep, &report, &y.e), &y.e);
 	assert_int_equal(yard_audited(&y, "purge_intent"), 0);
 	fault_arm(FAULT_AUDIT, 2, EIO, false); /* the intent's sync */
@@ -282,7 +342,7 @@ static void sweep_fails(unsigned calls, int error, enum rc code)
 		struct sweep_report report;
 		enum rc rc;
 
-		yard_copy(&y, &made);
+		yard_copy(&y);
 		fault_arm(calls, n, error, false);
 		rc = sweep_now(&y, true, &report);
 		hit = fault_disarm();
@@ -321,7 +381,7 @@ static void test_recovery_fails(void **state)
 		struct sweep_report report;
 		enum rc rc;
 
-		yard_copy(&y, &made);
+		yard_copy(&y);
 		fault_arm(FAULT_AUDIT, 2, EIO, false);
 		assert_int_equal(sweep_now(&y, true, &report), RC_IO);
 		fault_arm(FAULT_PART, n, EIO, false);
@@ -343,7 +403,7 @@ static void test_prepare_fails(void **state)
 	struct yard y;
 
 	(void)state;
-	yard_copy(&y, &made);
+	yard_copy(&y);
 	for (unsigned n = 1; n <= 2; n++) {
 		fault_arm(FAULT_PART, n, EIO, false);
 		assert_int_equal(sweep_prepare(y.control, &y.e), RC_IO);
@@ -351,20 +411,6 @@ static void test_prepare_fails(void **state)
 	}
 	EXPECT_OK(sweep_prepare(y.control, &y.e), &y.e);
 	yard_end(&y);
-}
-
-static int start(void **state)
-{
-	(void)state;
-	yard_make(&made);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	scratch_remove_path(made.dir);
-	return 0;
 }
 
 int main(void)
@@ -375,7 +421,8 @@ int main(void)
 		cmocka_unit_test(test_unattended),     cmocka_unit_test(test_many_shards),
 		cmocka_unit_test(test_recovery),       cmocka_unit_test(test_sweep_fails),
 		cmocka_unit_test(test_recovery_fails), cmocka_unit_test(test_prepare_fails),
+		cmocka_unit_test(test_keys_that_stay), cmocka_unit_test(test_damaged_index),
 	};
 
-	return cmocka_run_group_tests(tests, start, end);
+	return cmocka_run_group_tests(tests, yard_start, yard_stop);
 }

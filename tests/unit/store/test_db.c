@@ -195,6 +195,32 @@ static void test_rows_survive_close(void **state)
 	db_close(&db);
 }
 
+/* However a transaction ends, the next can begin. */
+static void test_ends_of_transactions(void **state)
+{
+	struct place *p = *state;
+	struct db *db = open_db(p, DB_CREATE);
+
+	exec(p, db,
+	     "PRAGMA foreign_keys = ON; CREATE TABLE one(n INTEGER PRIMARY KEY);"
+	     "CREATE TABLE two(n REFERENCES one(n) DEFERRABLE INITIALLY DEFERRED);");
+	EXPECT_OK(db_begin(db, &p->e), &p->e);
+	exec(p, db, "INSERT INTO one VALUES(1)");
+	EXPECT_OK(db_end(db, RC_OK, &p->e), &p->e);
+	EXPECT_OK(db_begin(db, &p->e), &p->e);
+	exec(p, db, "INSERT INTO one VALUES(2)");
+	assert_int_equal(db_end(db, RC_DENIED, &p->e), RC_DENIED);
+	/* The commit fails, and SQLite leaves the transaction open. */
+	EXPECT_OK(db_begin(db, &p->e), &p->e);
+	exec(p, db, "INSERT INTO one VALUES(3); INSERT INTO two VALUES(99)");
+	assert_int_not_equal(db_end(db, RC_OK, &p->e), RC_OK);
+	assert_non_null(strstr(p->e.text, "FOREIGN KEY"));
+	EXPECT_OK(db_begin(db, &p->e), &p->e);
+	EXPECT_OK(db_end(db, RC_OK, &p->e), &p->e);
+	assert_int_equal(number(p, db, "SELECT sum(n) FROM one"), 1);
+	db_close(&db);
+}
+
 static void test_settings(void **state)
 {
 	struct place *p = *state;
@@ -807,6 +833,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_rows_survive_close),
+		CASE(test_ends_of_transactions),
 		CASE(test_settings),
 		CASE(test_no_word_on_disk),
 		CASE(test_wrong_key),
