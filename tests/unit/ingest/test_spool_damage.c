@@ -294,6 +294,25 @@ static void test_headers(void **state)
 	image_free(im);
 }
 
+/* The end of a file is gone, with its second header and some records or none: an alarm. */
+static void test_cut_file(void **state)
+{
+	struct image *im = image_new(6, true);
+	struct outcome o;
+
+	(void)state;
+	for (size_t cut = 1; cut < im->bytes.len - im->ends[5]; cut += 50000) {
+		o = read_image(im, slice_of(im->bytes.at, im->bytes.len - cut), 0);
+		assert_int_equal(o.got, 6);
+		assert_true(o.told >= 1);
+		assert_true(o.lost >= 1);
+	}
+	o = read_image(im, slice_of(im->bytes.at, (size_t)im->ends[3]), 0);
+	assert_int_equal(o.got, 4);
+	assert_true(o.told >= 1);
+	image_free(im);
+}
+
 /* Records can't be moved, swapped or repeated. */
 static void test_moved(void **state)
 {
@@ -443,11 +462,12 @@ static void test_damage_told_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_torn_tail),   cmocka_unit_test(test_torn_middle),
-		cmocka_unit_test(test_bit_flips),   cmocka_unit_test(test_holes),
-		cmocka_unit_test(test_headers),     cmocka_unit_test(test_moved),
-		cmocka_unit_test(test_big_damage),  cmocka_unit_test(test_big_orphan),
-		cmocka_unit_test(test_end_damaged), cmocka_unit_test(test_damage_told_once),
+		cmocka_unit_test(test_torn_tail),        cmocka_unit_test(test_torn_middle),
+		cmocka_unit_test(test_bit_flips),        cmocka_unit_test(test_holes),
+		cmocka_unit_test(test_headers),          cmocka_unit_test(test_moved),
+		cmocka_unit_test(test_cut_file),         cmocka_unit_test(test_big_damage),
+		cmocka_unit_test(test_big_orphan),       cmocka_unit_test(test_end_damaged),
+		cmocka_unit_test(test_damage_told_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -300,8 +300,7 @@ static void test_repair(void **state)
 		scribble(&f, r ? "keys.b" : "keys.a", (uint64_t)slot * SLOT + 80 + 10 * r, &byte,
 		         1);
 	}
-	path = scratch_path(&f.s, "keys.a");
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		uint64_t next;
 
 		reopen(&f);
@@ -317,11 +316,12 @@ static void test_repair(void **state)
 		assert_int_equal(keyring_find(f.kr, KEY_CONTROL, 0, 0, &next, &f.e), RC_CORRUPT);
 		assert_non_null(strstr(f.e.text, "both replicas"));
 		keyring_close(&f.kr);
-		if (i == 1) /* a replica that is made anew has no free slot there */
-			assert_int_equal(unlink(path), 0);
+		/* A replica that is made anew has no free slot there. */
+		path = scratch_path(&f.s, i % 2 ? "keys.a" : "keys.b");
+		assert_int_equal(unlink(path), 0);
+		free(path);
 	}
 	reopen(&f);
-	free(path);
 	end(&f);
 }
 
@@ -728,6 +728,27 @@ static void test_keys_that_do_not_unwrap(void **state)
 	memset(key, 0xaa, sizeof(key));
 	assert_int_equal(keyring_get(f.kr, 12345, key, &f.e), RC_NOTFOUND);
 	assert_true(sodium_is_zero(key, sizeof(key)));
+	end(&f);
+}
+
+/* The slot of an archive's key is damaged in both replicas: that its lots open no more is damage,
+ * not what a purge left. */
+static void test_lost_archive_key(void **state)
+{
+	static const uint8_t noise[SLOT] = { 1 };
+	struct fixture f;
+	uint8_t key[KEY_BYTES];
+	uint64_t lot;
+
+	(void)state;
+	begin(&f);
+	lot = add_lot(&f, 100);
+	keyring_close(&f.kr);
+	scribble(&f, "keys.a", (uint64_t)ARCHIVE_SLOT * SLOT, noise, SLOT);
+	scribble(&f, "keys.b", (uint64_t)ARCHIVE_SLOT * SLOT, noise, SLOT);
+	EXPECT_OK(open_again(&f), &f.e);
+	assert_int_equal(keyring_get(f.kr, lot, key, &f.e), RC_CORRUPT);
+	assert_non_null(strstr(f.e.text, "the key of archive 7 is lost"));
 	end(&f);
 }
 
@@ -1147,6 +1168,7 @@ int main(void)
 		cmocka_unit_test(test_archive_key_takes_its_lots),
 		cmocka_unit_test(test_repair),
 		cmocka_unit_test(test_lost_file),
+		cmocka_unit_test(test_lost_archive_key),
 		cmocka_unit_test(test_crash_between_replicas),
 		cmocka_unit_test(test_swapped_slots),
 		cmocka_unit_test(test_many),

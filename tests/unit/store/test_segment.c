@@ -73,6 +73,43 @@ static void test_footer(void **state)
 	assert_false(segment_footer_decode(&got, &h, mixed, &keys));
 }
 
+/* One of a footer's two parts is damaged: told from a footer that isn't there, and from one of
+ * which only a part reached the disk. */
+static void test_broken_footer(void **state)
+{
+	enum { COPY = SEGMENT_FOOTER - SEGMENT_HEADER, SUM = 32 };
+	static const struct {
+		const char *name;
+		size_t at; /* of what is overwritten */
+		size_t n;
+		uint8_t with;
+		size_t more_at; /* and of one byte more, 0: none */
+		bool broken;
+	} cases[] = {
+		{ "whole", 0, 0, 0, 0, false },
+		{ "no magic", 0, 1, 0xff, 0, true },
+		{ "a field", 9, 1, 0xff, 0, true },
+		{ "the copy's magic", COPY, 1, 0xff, 0, true },
+		{ "the copy", COPY + 9, 1, 0xff, 0, true },
+		{ "both", 9, 1, 0xff, COPY + 9, false },
+		{ "the end is not there", SEGMENT_FOOTER - SUM, SUM, 0, 0, false },
+		{ "the beginning is not there", 0, SUM, 0, 0, false },
+		{ "nothing is there", 0, SEGMENT_FOOTER, 0, 0, false },
+	};
+	const struct segment_footer f = { .directory = 4096, .messages = 9, .blocks = 2 };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		uint8_t raw[SEGMENT_FOOTER];
+
+		segment_footer_encode(raw, &f, &head, &keys);
+		memset(raw + cases[i].at, cases[i].with, cases[i].n);
+		if (cases[i].more_at)
+			raw[cases[i].more_at] ^= 1;
+		EXPECT(cases[i].name, segment_footer_broken(raw, &keys) == cases[i].broken);
+	}
+}
+
 static void test_block_header(void **state)
 {
 	const struct block_header b = {
@@ -388,6 +425,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_segment_header),
 		cmocka_unit_test(test_footer),
+		cmocka_unit_test(test_broken_footer),
 		cmocka_unit_test(test_block_header),
 		cmocka_unit_test(test_block_header_limits),
 		cmocka_unit_test(test_block),
