@@ -49,7 +49,11 @@ static enum rc write_new(const char *path, struct slice text, struct err *e)
 	if (rc == RC_OK)
 		rc = file_sync(f, NULL, e);
 	file_close(&f);
-	return rc == RC_OK ? sync_parent(path, e) : rc;
+	if (rc == RC_OK)
+		rc = sync_parent(path, e);
+	if (rc != RC_OK) /* nobody has the key that may be in it */
+		(void)!file_remove(path, NULL);
+	return rc;
 }
 
 enum rc master_key_copy(const char *path, const uint8_t key[KEY_BYTES], struct err *e)

@@ -89,7 +89,7 @@ static bool take_time(struct date *d, struct slice *w)
 	d->second = 0;
 	if ((is_next(&s, ':') || is_next(&s, '.')) && !digits(&s, 2, &d->second))
 		return false;
-	if (is_next(&s, '.') || is_next(&s, ',')) {
+	if (is_next(&s, '.')) {
 		unsigned fraction;
 
 		(void)digits(&s, 9, &fraction);

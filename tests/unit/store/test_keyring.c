@@ -511,6 +511,9 @@ static void write_text(const char *path, const char *text)
 	EXPECT_OK(file_replace(path, slice_str(text), &e), &e);
 }
 
+#define PHRASE "mm-master-key 1\npassphrase "
+#define SALT   "00112233445566778899aabbccddeeff"
+
 static void test_master_key_files(void **state)
 {
 	static const char hex[] =
@@ -525,6 +528,8 @@ static void test_master_key_files(void **state)
 		{ "mm-master-key 1\ncommand echo @\n", RC_OK },
 		{ "mm-master-key 1\ncommand echo @; exit 3\n", RC_CRYPTO },
 		{ "mm-master-key 1\ncommand echo nonsense\n", RC_CRYPTO },
+		{ "mm-master-key 1\ncommand kill -9 $$\n", RC_CRYPTO },
+		{ "mm-master-key 1\ncommand echo @ @ @ @ @ @ @ @\n", RC_CRYPTO },
 		{ "mm-master-key 1\ncommand\n", RC_INVALID },
 		{ "mm-master-key 1\nraw 0011\n", RC_INVALID },
 		{ "mm-master-key 2\nraw @\n", RC_INVALID },
@@ -533,6 +538,14 @@ static void test_master_key_files(void **state)
 		{ "mm-master-key 1\npassphrase argon2id 1 99999999999999 "
 		  "00112233445566778899aabbccddeeff 00112233445566778899aabbccddeeff\n",
 		  RC_INVALID },
+		{ PHRASE "argon2id x 8192 " SALT " " SALT "\n", RC_INVALID },
+		{ PHRASE "argon2id 1 x " SALT " " SALT "\n", RC_INVALID },
+		{ PHRASE "argon2id 1 8192 0011 " SALT "\n", RC_INVALID },
+		{ PHRASE "argon2id 1 8192 " SALT " 0011\n", RC_INVALID },
+		{ PHRASE "argon2id 0 8192 " SALT " " SALT "\n", RC_INVALID },
+		{ PHRASE "argon2id 1001 8192 " SALT " " SALT "\n", RC_INVALID },
+		{ PHRASE "argon2id 1 8191 " SALT " " SALT "\n", RC_INVALID },
+		{ PHRASE "argon2id 1 8192 " SALT " " SALT "\n", RC_CRYPTO },
 		{ "", RC_INVALID },
 	};
 	struct scratch s;
@@ -579,8 +592,57 @@ static void test_master_key_files(void **state)
 	assert_memory_equal(key, want, KEY_BYTES);
 	write_text(phrase, "correct horse batterx\n");
 	assert_int_equal(master_key_read(path, key, &e), RC_CRYPTO);
+	write_text(phrase, "correct horse battery\r\n\n");
+	EXPECT_OK(master_key_read(path, key, &e), &e);
+	for (size_t i = 0; i < 2; i++) {
+		static char longest[1025];
+
+		memset(longest, 'a', i * 1024);
+		write_text(phrase, longest);
+		assert_int_equal(master_key_read(path, key, &e), RC_INVALID);
+		assert_non_null(strstr(e.text, "empty or too long"));
+	}
+	assert_int_equal(unlink(phrase), 0);
+	assert_int_equal(master_key_read(path, key, &e), RC_NOTFOUND);
+	assert_non_null(strstr(e.text, "MM_PASSPHRASE_FILE"));
+	assert_true(sodium_is_zero(key, sizeof(key)));
 	free(path);
 	free(phrase);
+	scratch_remove(&s);
+}
+
+/* A file that could not be written whole is not left behind: it would stand in the way of the next.
+ */
+static void test_master_key_fails(void **state)
+{
+	struct scratch s;
+	struct err e = { 0 };
+	uint8_t key[KEY_BYTES];
+	bool hit = true;
+	unsigned n;
+	char *path;
+
+	(void)state;
+	scratch_make(&s);
+	path = scratch_path(&s, "k");
+	for (n = 1; hit; n++) {
+		enum rc rc;
+
+		fault_arm(FAULT_CHANGE, n, EIO, false);
+		rc = master_key_create(path, &e);
+		hit = fault_disarm();
+		assert_int_equal(rc, hit ? RC_IO : RC_OK);
+		assert_int_equal(access(path, F_OK) == 0, !hit);
+	}
+	assert_true(n > 4);
+	fault_arm(FAULT_OPEN | FAULT_READ, 2, EIO, false);
+	memset(key, 0xaa, sizeof(key));
+	assert_int_equal(master_key_read(path, key, &e), RC_IO);
+	assert_true(fault_disarm());
+	EXPECT_OK(master_key_read(path, key, &e), &e);
+	assert_int_equal(master_key_copy(path, key, &e), RC_EXISTS);
+	EXPECT_OK(master_key_read(path, key, &e), &e); /* what was there before stays */
+	free(path);
 	scratch_remove(&s);
 }
 
@@ -1174,6 +1236,7 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_flips),
 		cmocka_unit_test(test_master_key_files),
+		cmocka_unit_test(test_master_key_fails),
 		cmocka_unit_test(test_senseless_slots),
 		cmocka_unit_test(test_keys_that_do_not_unwrap),
 		cmocka_unit_test(test_growth),
