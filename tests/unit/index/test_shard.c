@@ -1,9 +1,12 @@
 #include "tests/unit/index/place.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
+
+#include "tests/unit/fault.h"
 
 /* ids of hits in order, as their sequence numbers */
 struct seen {
@@ -423,6 +426,76 @@ static void test_rebuild_that_is_broken_off(void **state)
 	assert_int_equal(place_all(p, 1), 1);
 	place_reopen(p);
 	assert_int_equal(place_all(p, 1), 1);
+	/* What can't be noted isn't begun, or isn't ended. */
+	for (unsigned n = 1; n <= 2; n++) {
+		fault_arm(FAULT_PART, n, EIO, false);
+		assert_int_equal(index_rebuild_begin(p->ix, 1, &p->e), RC_IO);
+		assert_true(fault_disarm());
+		assert_int_equal(place_all(p, 1), 1);
+		EXPECT_OK(index_rebuild_begin(p->ix, 1, &p->e), &p->e);
+		fault_arm(FAULT_PART, n, EIO, false);
+		assert_int_equal(index_rebuild_end(p->ix, 1, &p->e), RC_IO);
+		assert_true(fault_disarm());
+		expect_no_view(p, 1);
+		EXPECT_OK(index_rebuild_end(p->ix, 1, &p->e), &p->e);
+	}
+}
+
+/* Every call of opening fails once, with and without rows of the shards in control.db: it says so,
+ * or it opens; and the next time all is there that was, and what is missing or half rebuilt is
+ * known. */
+static void open_fails(struct place *p, unsigned calls, bool rows)
+{
+	static const uint8_t control[KEY_BYTES] = { 7 };
+	char path[96];
+	bool hit = true;
+	unsigned n;
+
+	place_close(p);
+	snprintf(path, sizeof(path), "%s/control.db", p->dir);
+	for (n = 1; hit; n++) {
+		uint32_t left = 0;
+		enum rc rc;
+
+		EXPECT_OK(keyring_open(&p->kr, p->dir, place_master, &p->e), &p->e);
+		EXPECT_OK(db_open(&p->control, path, control, DB_WRITE, &p->e), &p->e);
+		if (!rows)
+			EXPECT_OK(db_exec(p->control, "DELETE FROM shard WHERE archive = 1", &p->e),
+			          &p->e);
+		fault_arm(calls, n, EIO, false);
+		rc = index_open(&p->ix, p->dir, p->kr, p->control, &p->opt, &p->e);
+		hit = fault_disarm();
+		assert_true(rc == RC_OK || hit);
+		assert_int_equal(p->ix != NULL, rc == RC_OK);
+		place_close(p);
+		place_open(p);
+		assert_int_equal(place_all(p, 1), 2);
+		expect_no_view(p, 2);
+		assert_true(index_rebuild_left(p->ix, &left));
+		assert_int_equal(left, 2);
+		place_close(p);
+	}
+	assert_true(n > 5);
+	place_open(p);
+}
+
+static void test_open_fails(void **state)
+{
+	struct place *p = *state;
+	char path[96];
+
+	add_numbered(p, 1, DAY0, 0, 1);
+	place_add(p, 2, &(struct index_doc) { .id = place_id(DAY0, 2), .lot = 2 });
+	place_seal(p);
+	add_numbered(p, 3, DAY0 + 1, 0, 1);
+	EXPECT_OK(index_rebuild_begin(p->ix, 2, &p->e), &p->e);
+	place_commit(p);
+	snprintf(path, sizeof(path), "%s/index/2/00000002.shard", p->dir);
+	assert_int_equal(unlink(path), 0);
+	for (int rows = 0; rows < 2; rows++) {
+		open_fails(p, FAULT_PART, rows);
+		open_fails(p, FAULT_FILES, rows);
+	}
 }
 
 static enum rc count_damage(void *arg, const char *shard, const char *problem, struct err *e)
@@ -700,6 +773,7 @@ int main(void)
 		CASE(test_catalogue_is_rebuilt),
 		CASE(test_missing_files),
 		CASE(test_rebuild_that_is_broken_off),
+		CASE(test_open_fails),
 		CASE(test_verify),
 		cmocka_unit_test(test_orders_in_a_shard),
 		CASE(test_killed_before_commit),
