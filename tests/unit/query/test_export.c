@@ -1,6 +1,7 @@
 /* tests/unit/query/test_export.c - packages: what goes in comes out, and every change is seen */
 #include "tests/unit/test.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "query/export.h"
 #include "query/text.h"
 #include "store/crypt.h"
+#include "tests/unit/fault.h"
 
 static const struct message {
 	const char *name;
@@ -409,6 +411,68 @@ static void unfinished_has_no_manifest(void **state)
 }
 
 /* Every way to spoil a package, and a word of the complaint. */
+static enum rc export_few(struct box *b, enum export_kind kind, struct export_counts *counts)
+{
+	const struct message_id lost = { { 1 } };
+	struct export *x;
+	struct err e = { 0 };
+	enum rc rc = export_open(&x, b->dir, kind, &info, &e);
+
+	for (size_t i = 0; rc == RC_OK && i < 3; i++) {
+		struct index_row row = row_of(i, bytes_of(i));
+
+		rc = export_add(x, &row, bytes_of(i), &e);
+	}
+	if (rc == RC_OK)
+		rc = export_fail(x, &lost, "read", "a block is damaged", &e);
+	if (rc == RC_OK)
+		return export_close(&x, counts, &e);
+	export_abort(&x);
+	return rc;
+}
+
+/* Every call fails once: the export says so, and has no manifest, or has all. Only opening and
+ * syncing the folder come behind the manifest's name. */
+static void export_fails(enum export_kind kind)
+{
+	bool hit = true;
+	unsigned named = 0;
+	unsigned n;
+
+	for (n = 1; hit; n++) {
+		struct export_counts counts = { 0 };
+		struct export_report report;
+		struct box b;
+		char *manifest;
+		enum rc rc;
+
+		box_make(&b);
+		manifest = path_join(b.dir, "manifest.jsonl");
+		fault_arm(FAULT_CHANGE, n, EIO, false);
+		rc = export_few(&b, kind, &counts);
+		hit = fault_disarm();
+		assert_int_equal(rc, hit ? RC_IO : RC_OK);
+		if (access(manifest, F_OK) == 0) {
+			named++;
+			assert_int_equal(look(&b, &report).count, 0);
+			assert_int_equal(report.good, 3);
+			assert_int_equal(report.failures, 1);
+		}
+		assert_true(hit || (counts.exported == 3 && counts.failed == 1));
+		free(manifest);
+		box_remove(&b);
+	}
+	assert_true(n > 20);
+	assert_int_equal(named, 2 + 1);
+}
+
+static void calls_fail(void **state)
+{
+	(void)state;
+	export_fails(EXPORT_EML);
+	export_fails(EXPORT_MBOX);
+}
+
 static const struct damage {
 	const char *name;
 	enum export_kind kind;
@@ -570,6 +634,7 @@ int main(void)
 		cmocka_unit_test(empty_package),
 		cmocka_unit_test(folder_must_be_empty),
 		cmocka_unit_test(unfinished_has_no_manifest),
+		cmocka_unit_test(calls_fail),
 		cmocka_unit_test(damage_is_found),
 		cmocka_unit_test(custody_says_who_and_what),
 		cmocka_unit_test(csv_cells),
