@@ -1,5 +1,6 @@
 #include "ingest/resources.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "ingest/config.h"
+#include "tests/unit/fault.h"
 #include "tests/unit/ingest/quoted.h"
 
 struct fixture {
@@ -706,6 +708,101 @@ static void test_password_refused(void **state)
 	}
 }
 
+/* ---- when a call fails ---- */
+
+static enum rc open_tables(struct fixture *f, json_t **out, struct err *e)
+{
+	(void)out;
+	return resources_open(f->db, e);
+}
+
+static enum rc change_all(struct fixture *f, json_t **out, struct err *e)
+{
+	struct apply_result r = { 0 };
+	enum rc rc = apply(f,
+	                   "{'Archives':[{'ArchiveName':'third'}],"
+	                   "'RuleSets':[{'RuleSetName':'all','Rules':[{'Name':'keep','Conditions':"
+	                   "[],'Actions':[{'Archive':{'TargetArchive':'third'}}]}]}],"
+	                   "'IngressPoints':[{'IngressPointName':'submit','Type':'AUTH','Listen':"
+	                   "'127.0.0.1:588','TrafficPolicyName':'open','RuleSetName':'all'}]}",
+	                   &r, e);
+
+	(void)out;
+	assert_int_equal(r.count, rc == RC_OK ? 3 : 0);
+	apply_result_free(&r);
+	return rc;
+}
+
+static enum rc change_password(struct fixture *f, json_t **out, struct err *e)
+{
+	(void)out;
+	return resources_set_password(f->db, slice_str("submit"), slice_str("new.password"), NULL,
+	                              e);
+}
+
+static enum rc read_all(struct fixture *f, json_t **out, struct err *e)
+{
+	return resources_snapshot(f->db, out, e);
+}
+
+static enum rc show_one(struct fixture *f, json_t **out, struct err *e)
+{
+	return resources_show(f->db, "ingress-point", "submit", out, e);
+}
+
+static enum rc show_version(struct fixture *f, json_t **out, struct err *e)
+{
+	struct config *c = compile(f);
+	char *id = mem_string(rule_set_id_of(c));
+	enum rc rc;
+
+	config_unref(&c);
+	fault_arm(FAULT_PART, 1, EIO, false);
+	rc = resources_version(f->db, RESOURCE_RULE_SET, slice_str(id), 1, out, e);
+	free(id);
+	return rc;
+}
+
+/* What fails changes nothing; what can't be read is an error, never "no such". */
+static void test_calls_fail(void **state)
+{
+	enum rc (*const acts[])(struct fixture *, json_t **,
+	                        struct err *) = { open_tables, change_all, change_password,
+		                                  read_all, show_one };
+	struct fixture *f = *state;
+	json_t *none = NULL;
+	struct err e = { 0 };
+
+	expect_apply(f, with_auth, 4, 0, 0);
+	assert_int_equal(set_password(f, "first.password"), 1);
+	for (size_t i = 0; i < COUNT(acts); i++) {
+		bool hit = true;
+		unsigned n;
+
+		for (n = 1; hit; n++) {
+			json_t *before = snapshot(f);
+			json_t *out = NULL;
+			json_t *after;
+			enum rc rc;
+
+			fault_arm(FAULT_PART, n, EIO, false);
+			rc = acts[i](f, &out, &e);
+			hit = fault_disarm();
+			if (rc != (hit ? RC_IO : RC_OK))
+				fail_msg("act %zu, call %u: %s", i, n, rc_name(rc));
+			after = snapshot(f);
+			assert_true(!hit || json_equal(before, after));
+			assert_true(!hit || !out);
+			json_decref(before);
+			json_decref(after);
+			json_decref(out);
+		}
+		assert_true(n > 2);
+	}
+	assert_int_equal(show_version(f, &none, &e), RC_IO);
+	assert_true(fault_disarm());
+}
+
 /* ---- the whole, after a restart ---- */
 
 static void test_reopen(void **state)
@@ -796,6 +893,7 @@ int main(void)
 		cmocka_unit_test(test_kind_words),
 		WITH_DB(test_passwords),
 		WITH_DB(test_password_refused),
+		WITH_DB(test_calls_fail),
 		WITH_DB(test_reopen),
 		WITH_DB(test_config_references),
 		cmocka_unit_test(test_bad_snapshots),
