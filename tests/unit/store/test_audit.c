@@ -1,5 +1,6 @@
 #include "tests/unit/test.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "store/audit.h"
 #include "store/block_list.h"
+#include "tests/unit/fault.h"
 #include "tests/unit/store/scratch.h"
 
 #define FILE_HEADER  128
@@ -498,6 +500,83 @@ static void *add_some(void *arg)
 	return NULL;
 }
 
+/* Every call of opening fails once, of the first time (`entries` is 0) and of a later one: an
+ * error, or a log that has all. The next time it opens, and goes on. */
+static void open_fails(int entries)
+{
+	bool hit = true;
+	unsigned n;
+
+	for (n = 1; hit; n++) {
+		struct audit_head head;
+		struct fixture f;
+		enum rc rc;
+
+		memset(&f, 0, sizeof(f));
+		scratch_make(&f.s);
+		EXPECT_OK(keyring_create(f.s.dir, master, &f.e), &f.e);
+		EXPECT_OK(keyring_open(&f.kr, f.s.dir, master, &f.e), &f.e);
+		if (entries) {
+			reopen(&f);
+			add_many(&f, 0, entries);
+			audit_close(&f.a);
+		}
+		fault_arm(FAULT_FILES | FAULT_PART, n, EIO, false);
+		rc = try_open(&f);
+		hit = fault_disarm();
+		assert_true(rc == RC_OK || (hit && rc == RC_IO));
+		assert_int_equal(f.a != NULL, rc == RC_OK);
+		audit_close(&f.a);
+		keyring_close(&f.kr); /* files whose sync failed take nothing more */
+		EXPECT_OK(keyring_open(&f.kr, f.s.dir, master, &f.e), &f.e);
+		reopen(&f);
+		audit_head(f.a, &head);
+		assert_int_equal(head.entries, entries);
+		add_many(&f, entries, entries + 2);
+		reopen(&f);
+		EXPECT_OK(audit_verify(f.a, entries ? &head : NULL, &head, &f.e), &f.e);
+		assert_int_equal(head.entries, entries + 2);
+		end(&f);
+	}
+	assert_true(n > 5);
+}
+
+static void test_open_fails(void **state)
+{
+	(void)state;
+	open_fails(0);
+	open_fails(5);
+}
+
+/* A log that can't be read is not one that was tampered with. */
+static void test_reads_fail(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	add_many(&f, 0, 9);
+	for (int verify = 0; verify < 2; verify++) {
+		bool hit = true;
+		unsigned n;
+
+		for (n = 1; hit; n++) {
+			struct audit_head head;
+			struct seen s = { .next = 1 };
+			enum rc rc;
+
+			fault_arm(FAULT_READ | FAULT_OPEN | FAULT_STAT | FAULT_LIST, n, EIO, false);
+			rc = verify ? audit_verify(f.a, NULL, &head, &f.e)
+			            : audit_each(f.a, 1, see, &s, &f.e);
+			hit = fault_disarm();
+			assert_int_equal(rc, hit ? RC_IO : RC_OK);
+			assert_true(hit || (verify ? head.entries == 9 : s.next == 10));
+		}
+		assert_true(n > 2);
+	}
+	end(&f);
+}
+
 static void test_threads(void **state)
 {
 	struct fixture f;
@@ -572,6 +651,8 @@ int main(void)
 		cmocka_unit_test(test_roll),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_open_fails),
+		cmocka_unit_test(test_reads_fail),
 		cmocka_unit_test(test_flips),
 	};
 

@@ -1,5 +1,6 @@
 #include "tests/unit/test.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "store/crypt.h"
 #include "store/store.h"
+#include "tests/unit/fault.h"
 #include "tests/unit/store/scratch.h"
 
 static const uint8_t master[KEY_BYTES] = "store test master key, 32 bytes";
@@ -1411,6 +1413,127 @@ static void *read_on(void *arg)
 }
 
 /* Readers beside the writer, while segments are closed and repacked. */
+/* --- calls that fail ---------------------------------------------------------------------------*/
+
+/* Messages of two archives and days, in closed segments and open ones; one goes over several
+ * blocks. */
+static void add_some(struct fixture *f)
+{
+	static const size_t sizes[] = { 100, 200000, 0, 5000 };
+	uint64_t seed = 1;
+
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < COUNT(sizes); i++)
+			add(f, 1 + (uint32_t)(i % 2), today() - (int32_t)i, sizes[i], &seed);
+		sync_store(f);
+		reopen(f);
+	}
+	check(f);
+}
+
+/* A store that opens has everything, though a call failed. */
+static void test_open_fails(void **state)
+{
+	struct fixture f;
+	bool hit = true;
+	unsigned n;
+
+	(void)state;
+	begin(&f, 100000, 65536);
+	add_some(&f);
+	for (n = 1; hit; n++) {
+		enum rc rc;
+
+		close_all(&f);
+		EXPECT_OK(keyring_open(&f.kr, f.s.dir, master, &f.e), &f.e);
+		fault_arm(FAULT_FILES | FAULT_PART, n, EIO, false);
+		rc = store_open(&f.st, f.s.dir, f.kr, &f.opt, &f.e);
+		hit = fault_disarm();
+		assert_true(rc == RC_OK || (hit && rc == RC_IO));
+		assert_int_equal(f.st != NULL, rc == RC_OK);
+		if (rc == RC_OK)
+			check(&f);
+		reopen(&f);
+		check(&f);
+	}
+	assert_true(n > 5);
+	end(&f);
+}
+
+/* What the disk doesn't give is neither absent nor damaged. */
+static void test_reads_fail(void **state)
+{
+	struct fixture f;
+	unsigned most = 0;
+
+	(void)state;
+	begin(&f, 100000, 65536);
+	add_some(&f);
+	for (size_t i = 0; i < f.n; i++) {
+		bool hit = true;
+		unsigned n;
+
+		for (n = 1; hit; n++) {
+			bool right;
+			enum rc rc;
+
+			reopen(&f);
+			fault_arm(FAULT_READ | FAULT_OPEN | FAULT_STAT | FAULT_PART, n, EIO, false);
+			rc = get(&f, &f.items[i], &right);
+			hit = fault_disarm();
+			if (rc != RC_OK && !(hit && rc == RC_IO))
+				fail_msg("message %zu, call %u: %s: %s", i, n, rc_name(rc),
+				         f.e.text);
+			assert_true(rc != RC_OK || right);
+		}
+		most = MAX_OF(most, n);
+	}
+	assert_true(most > 4);
+	end(&f);
+}
+
+/* A sync that fails has stored nothing that counts, and nothing that was there before is lost; the
+ * store takes nothing more until it is opened again. */
+static void test_syncs_fail(void **state)
+{
+	uint64_t seed = 7;
+	struct fixture f;
+	bool hit = true;
+	unsigned n;
+
+	(void)state;
+	begin(&f, 100000, 65536);
+	add_some(&f);
+	for (n = 1; hit; n++) {
+		struct item one = make_item(&f, 1, today() - 40 * (int32_t)(n % 2), 150000, &seed);
+		struct item more = make_item(&f, 1, today(), 10, &seed);
+		bool right = false;
+		enum rc rc;
+
+		fault_arm(FAULT_CHANGE | FAULT_PART, n, EIO, false);
+		rc = put(&f, &one);
+		if (rc == RC_OK)
+			rc = store_sync(f.st, NULL, NULL, &f.e);
+		hit = fault_disarm();
+		assert_true(rc == RC_OK || (hit && rc == RC_IO));
+		if (rc == RC_OK) {
+			f.items = mem_resize(f.items, (f.n + 1) * sizeof(*f.items));
+			f.items[f.n++] = one;
+		} else if (put(&f, &more) == RC_OK) {
+			EXPECT_OK(store_sync(f.st, NULL, NULL, &f.e), &f.e);
+			EXPECT_OK(get(&f, &more, &right), &f.e);
+			assert_true(right);
+		}
+		reopen(&f);
+		check(&f);
+		rc = get(&f, &one, &right);
+		assert_true(rc == RC_NOTFOUND || (rc == RC_OK && right));
+	}
+	assert_true(n > 5);
+	assert_int_equal(walk(&f, 0).problems, 0);
+	end(&f);
+}
+
 static void test_readers(void **state)
 {
 	uint64_t seed = scratch_seed();
@@ -1475,6 +1598,9 @@ int main(void)
 		cmocka_unit_test(test_wrong_master),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_readers),
+		cmocka_unit_test(test_open_fails),
+		cmocka_unit_test(test_reads_fail),
+		cmocka_unit_test(test_syncs_fail),
 	};
 
 	log_init("test", LOG_ERROR);
