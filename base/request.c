@@ -277,7 +277,7 @@ static enum rc connect_to(const char *path, int *out, struct err *e)
 {
 	struct sockaddr_un a;
 	enum rc rc = socket_address(&a, path, e);
-	int fd;
+	int fd, sys;
 
 	if (rc != RC_OK)
 		return rc;
@@ -288,9 +288,13 @@ static enum rc connect_to(const char *path, int *out, struct err *e)
 		*out = fd;
 		return RC_OK;
 	}
-	rc = errno == ENOENT || errno == ECONNREFUSED
-	             ? err_set(e, RC_AGAIN, "%s: no mmd is running", path)
-	             : err_sys(e, "%s", path);
+	sys = errno;
+	rc = err_sys(e, "%s", path);
+	if (sys == ENOENT || sys == ECONNREFUSED) {
+		rc = err_set(e, RC_AGAIN, "%s: no mmd is running", path);
+		if (e)
+			e->sys = sys;
+	}
 	(void)close(fd);
 	return rc;
 }

@@ -61,8 +61,9 @@ struct request_reader {
 	void *arg;
 };
 
-/* Asks the server at `path` and reads the answer; blocks. `result` gets the JSON of 'D'. RC_AGAIN when
- * no server listens there; the code and text of an 'E'; else RC_IO. */
+/* Asks the server at `path` and reads the answer; blocks. `result` gets the JSON of 'D'. RC_AGAIN with a
+ * number of the system's in e->sys when no server listens there; the code and text of an 'E', without
+ * such a number; else RC_IO. */
 enum rc request_call(const char *path, struct slice json, const struct request_reader *r,
 		     struct buf *result, struct err *e) MUST_USE;
 

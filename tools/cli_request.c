@@ -73,10 +73,10 @@ static enum rc ask(struct cli *c, struct slice request, struct cli_answer *a, st
 	path = path_join(c->data, "mmd.sock");
 	rc = request_call(path, request, &reader, result, e);
 	free(path);
-	if (rc == RC_AGAIN && !c->only_running)
+	/* What mmd itself answers comes without a number of the system's. */
+	if (rc == RC_AGAIN && e->sys != 0 && !c->only_running)
 		return run_here(c, request, &reader, result, e);
-	/* The system denied the socket; what mmd denies comes without a number of the system's. */
-	c->no_data = rc == RC_AGAIN || (rc == RC_DENIED && e->sys != 0);
+	c->no_data = (rc == RC_AGAIN || rc == RC_DENIED) && e->sys != 0;
 	return rc;
 }
 

@@ -47,6 +47,9 @@ static void handle(void *arg, const struct request_peer *peer, struct slice json
 		EXPECT_OK(request_bytes(w, slice_of("", 0), &e), &e);
 		EXPECT_OK(request_done(w, slice_str("{}"), &e), &e);
 		free(big);
+	} else if (slice_equal(json, slice_str("later"))) {
+		(void)err_set(&e, RC_AGAIN, "not now");
+		request_fail(w, &e);
 	} else if (slice_equal(json, slice_str("fail"))) {
 		(void)err_set(&e, RC_HELD, "row 7: \"held\" for ever");
 		request_fail(w, &e);
@@ -212,7 +215,11 @@ static void test_socket(void **state)
 	(void)state;
 	assert_int_equal(request_call("/tmp/mm-no-such.sock", slice_str("x"), NULL, NULL, &e),
 	                 RC_AGAIN);
+	assert_int_not_equal(e.sys, 0);
 	rig_start(&r);
+	/* One that listens and can't do it now isn't taken for none. */
+	assert_int_equal(request_call(r.path, slice_str("later"), NULL, NULL, &e), RC_AGAIN);
+	assert_int_equal(e.sys, 0);
 	assert_int_equal(stat(r.path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	/* A request that is too long is refused with a reason; one byte at a time is fine. */
