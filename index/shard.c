@@ -1,8 +1,10 @@
 #include "index/shard.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <unicode/uchar.h>
 
+#include "base/codec.h"
 #include "index/token.h"
 
 const char *const shard_columns[DOC_FIELDS] = {
@@ -36,6 +38,9 @@ struct conn {
 	struct stmt *row;
 	struct stmt *place;
 	struct stmt *later;
+	struct stmt *is_crowded;
+	struct stmt *at_place;
+	bool crowded; /* rows lie at far places; false: the shard must be asked */
 	struct stmt *add_row;
 	struct stmt *add_words;
 };
@@ -46,15 +51,30 @@ struct conn {
 
 int64_t shard_lowest_place(const struct message_id *id)
 {
-	return id_rowid(id);
+	return id_rowid(id) & ~SEQUENCE_MASK;
 }
 
 /* Never past the millisecond, so that a range of time is a range of places. */
 int64_t shard_highest_place(const struct message_id *id)
 {
-	int64_t last = id_rowid(id) | SEQUENCE_MASK;
+	return id_rowid(id) | SEQUENCE_MASK;
+}
 
-	return MIN_OF(last - SHARD_PROBES, id_rowid(id)) + SHARD_PROBES;
+/* The last of the places at and behind that which the id gives. */
+static int64_t last_near(const struct message_id *id)
+{
+	return MIN_OF(shard_highest_place(id) - SHARD_PROBES, id_rowid(id)) + SHARD_PROBES;
+}
+
+/* Where an id may lie whose near places are taken: anywhere in its millisecond. Whoever makes up ids can
+ * fill the near places of one, but not all of these. */
+static void far_places(const struct message_id *id, int64_t out[SHARD_FAR])
+{
+	uint8_t hash[SHARD_FAR * 4];
+
+	MUST(crypto_generichash(hash, sizeof(hash), id->b, ID_BYTES, NULL, 0) == 0);
+	for (size_t i = 0; i < SHARD_FAR; i++)
+		out[i] = shard_lowest_place(id) | (get_le32(hash + i * 4) & SEQUENCE_MASK);
 }
 
 /* ---- opening ---- */
@@ -180,6 +200,8 @@ void conn_close(struct conn **c)
 	stmt_free(&(*c)->row);
 	stmt_free(&(*c)->place);
 	stmt_free(&(*c)->later);
+	stmt_free(&(*c)->is_crowded);
+	stmt_free(&(*c)->at_place);
 	stmt_free(&(*c)->add_row);
 	stmt_free(&(*c)->add_words);
 	db_close(&(*c)->db);
@@ -285,10 +307,18 @@ static enum rc prepare_once(struct conn *c, struct stmt **s, const char *sql, st
 	return *s ? RC_OK : db_prepare(c->db, s, sql, e);
 }
 
-/* The place of the id; or with RC_NOTFOUND the first free one it may have, -1 if there is none. */
-static enum rc find_place(struct conn *c, const struct message_id *id, int64_t *at, struct err *e)
+static bool copy_bytes(void *to, size_t n, struct slice from)
 {
-	int64_t free_at = shard_lowest_place(id);
+	if (from.len != n)
+		return false;
+	memcpy(to, from.at, n);
+	return true;
+}
+
+/* The place of the id; or with RC_NOTFOUND the first free one of the near places, -1 if there is none. */
+static enum rc find_near(struct conn *c, const struct message_id *id, int64_t *at, struct err *e)
+{
+	int64_t free_at = id_rowid(id);
 	enum rc rc = prepare_once(c, &c->find,
 	                          "SELECT at, id FROM message WHERE at >= ?1 AND at <= ?2 "
 	                          "ORDER BY at",
@@ -296,8 +326,8 @@ static enum rc find_place(struct conn *c, const struct message_id *id, int64_t *
 
 	if (rc != RC_OK)
 		return rc;
-	stmt_bind_int(c->find, 1, shard_lowest_place(id));
-	stmt_bind_int(c->find, 2, shard_highest_place(id));
+	stmt_bind_int(c->find, 1, id_rowid(id));
+	stmt_bind_int(c->find, 2, last_near(id));
 	while ((rc = stmt_step(c->find, e)) == RC_OK) {
 		*at = stmt_int(c->find, 0);
 		if (*at == free_at)
@@ -307,13 +337,100 @@ static enum rc find_place(struct conn *c, const struct message_id *id, int64_t *
 			return RC_OK;
 		}
 	}
-	*at = free_at <= shard_highest_place(id) ? free_at : -1;
+	*at = free_at <= last_near(id) ? free_at : -1;
+	return rc;
+}
+
+/* *of: whose row lies at the place. RC_NOTFOUND: nobody's. */
+static enum rc id_at_place(struct conn *c, int64_t at, struct message_id *of, struct err *e)
+{
+	enum rc rc =
+	        prepare_once(c, &c->at_place, "SELECT id FROM message WHERE at = ?1", e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(c->at_place, 1, at);
+	rc = stmt_step(c->at_place, e);
+	if (rc == RC_OK && !copy_bytes(of->b, ID_BYTES, stmt_blob(c->at_place, 0)))
+		rc = err_set(e, RC_CORRUPT, "%s: a row without an id", db_path(c->db));
+	stmt_reset(c->at_place);
+	return rc;
+}
+
+/* As find_near, among the far places. */
+static enum rc find_far(struct conn *c, const struct message_id *id, int64_t *at, struct err *e)
+{
+	int64_t places[SHARD_FAR];
+	int64_t free_at = -1;
+
+	far_places(id, places);
+	for (size_t i = 0; i < SHARD_FAR; i++) {
+		struct message_id of;
+		enum rc rc = id_at_place(c, places[i], &of, e);
+
+		*at = places[i];
+		if (rc == RC_OK && id_compare(&of, id) == 0)
+			return RC_OK;
+		if (rc == RC_NOTFOUND && free_at < 0)
+			free_at = places[i];
+		if (rc != RC_OK && rc != RC_NOTFOUND)
+			return rc;
+	}
+	*at = free_at;
+	return RC_NOTFOUND;
+}
+
+enum rc conn_crowded(struct conn *c, bool *crowded, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (!c->crowded) {
+		rc = prepare_once(c, &c->is_crowded, "SELECT 1 FROM meta WHERE name = 'crowded'",
+		                  e);
+		if (rc != RC_OK)
+			return rc;
+		rc = stmt_step(c->is_crowded, e);
+		stmt_reset(c->is_crowded);
+		c->crowded = rc == RC_OK;
+	}
+	*crowded = c->crowded;
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+enum rc conn_set_crowded(struct conn *c, struct err *e)
+{
+	return db_exec(c->db, "INSERT OR IGNORE INTO meta(name, value) VALUES('crowded', 1)", e);
+}
+
+/* The place of the id; or with RC_NOTFOUND the first free one it may have (*far: of the far places), -1
+ * if there is none. */
+static enum rc find_place(struct conn *c, const struct message_id *id, int64_t *at, bool *far,
+                          struct err *e)
+{
+	bool crowded;
+	int64_t far_at;
+	enum rc rc = find_near(c, id, at, e);
+
+	*far = false;
+	if (rc != RC_NOTFOUND)
+		return rc;
+	rc = conn_crowded(c, &crowded, e);
+	if (rc != RC_OK)
+		return rc;
+	if (!crowded && *at >= 0)
+		return RC_NOTFOUND;
+	rc = find_far(c, id, &far_at, e);
+	*far = *at < 0;
+	if (rc == RC_OK || *far)
+		*at = far_at;
 	return rc;
 }
 
 enum rc conn_find(struct conn *c, const struct message_id *id, int64_t *at, struct err *e)
 {
-	return find_place(c, id, at, e);
+	bool far;
+
+	return find_place(c, id, at, &far, e);
 }
 
 /* STRICT tables take no NULL where none is meant, so an absent text is an empty one. */
@@ -406,16 +523,18 @@ enum rc conn_add(struct conn *c, const struct index_doc *d, struct shard_stats *
 {
 	struct shard_stats one = stats_of(d);
 	int64_t at;
-	enum rc rc = find_place(c, &d->id, &at, e);
+	bool far;
+	enum rc rc = find_place(c, &d->id, &at, &far, e);
 
 	if (rc == RC_OK)
 		return RC_OK;
 	if (rc != RC_NOTFOUND)
 		return rc;
 	if (at < 0)
-		return err_set(e, RC_LIMIT, "%s: %d ids agree in time and sequence", db_path(c->db),
-		               SHARD_PROBES);
+		return err_set(e, RC_LIMIT, "%s: no place for an id", db_path(c->db));
 	rc = note_order(c, at, e);
+	if (rc == RC_OK && far)
+		rc = conn_set_crowded(c, e);
 	if (rc == RC_OK)
 		rc = add_row(c, d, at, e);
 	if (rc == RC_OK)
@@ -423,14 +542,6 @@ enum rc conn_add(struct conn *c, const struct index_doc *d, struct shard_stats *
 	if (rc == RC_OK)
 		stats_add(stats, &one);
 	return rc;
-}
-
-static bool copy_bytes(void *to, size_t n, struct slice from)
-{
-	if (from.len != n)
-		return false;
-	memcpy(to, from.at, n);
-	return true;
 }
 
 static enum rc no_row(struct conn *c, int64_t n, struct err *e)

@@ -4,7 +4,7 @@
  * What     A connection to a shard, open (a database that grows) or sealed. Rows have numbers from 1
  *          on in the order they came (so that the lists of the words are small), and a place: what
  *          the message id gives (base/id.h), or the next free one behind it when two ids agree in
- *          time and sequence. Where rows came in the order of their places ("ordered"), as mail
+ *          time and sequence, or when many do one that a hash says ("crowded": such rows are there). Where rows came in the order of their places ("ordered"), as mail
  *          does, the numbers are in that order too.
  * Fails    RC_CORRUPT names file and page or chunk; RC_INVALID for a format or tokenizer that this
  *          program doesn't know (reindex makes the shard anew).
@@ -18,7 +18,8 @@
 #include "index/index.h"
 
 #define SHARD_FORMAT 2
-#define SHARD_PROBES 64 /* places that an id may have */
+#define SHARD_PROBES 64 /* near places that an id may have, behind its own */
+#define SHARD_FAR    16 /* and far ones, when all of those are taken */
 
 /* Columns of the FTS5 table in the order of enum doc_field, and of `message` where it has them. */
 extern const char *const shard_columns[DOC_FIELDS];
@@ -44,6 +45,7 @@ struct shard_meta {
 
 struct conn;
 
+/* All places that the id can have lie from the one to the other: those of its millisecond. */
 int64_t shard_lowest_place(const struct message_id *id);
 int64_t shard_highest_place(const struct message_id *id);
 
@@ -66,6 +68,8 @@ enum rc conn_add(struct conn *c, const struct index_doc *d, struct shard_stats *
                  struct err *e) MUST_USE;
 enum rc conn_ordered(struct conn *c, bool *ordered, struct err *e) MUST_USE;
 enum rc conn_set_unordered(struct conn *c, struct err *e) MUST_USE;
+enum rc conn_crowded(struct conn *c, bool *crowded, struct err *e) MUST_USE;
+enum rc conn_set_crowded(struct conn *c, struct err *e) MUST_USE;
 /* The place of row n. */
 enum rc conn_place(struct conn *c, int64_t n, int64_t *at, struct err *e) MUST_USE;
 /* Row n; its slices live until the next call on the connection. */

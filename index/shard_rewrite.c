@@ -472,12 +472,17 @@ static enum rc check_merged(struct rewrite *r, struct err *e)
 static enum rc fill(struct rewrite *r, struct err *e)
 {
 	bool ordered;
+	bool crowded = false;
 	enum rc rc = conn_ordered(r->from, &ordered, e);
 
+	if (rc == RC_OK)
+		rc = conn_crowded(r->from, &crowded, e);
 	if (rc == RC_OK)
 		rc = db_begin(r->to_db, e);
 	if (rc == RC_OK && !ordered)
 		rc = conn_set_unordered(r->to, e);
+	if (rc == RC_OK && crowded)
+		rc = conn_set_crowded(r->to, e);
 	if (rc == RC_OK)
 		rc = choose_rows(r, e);
 	if (rc == RC_OK)

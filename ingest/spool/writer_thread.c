@@ -81,8 +81,8 @@ static void tell_progress(struct spool_writer *w, const struct writer_file *f, s
 
 /* The next instant and number: the clock, never before the last message, no pair twice. An import
  * may replace the instant by one that thousands of messages share: its numbers go on from one
- * instant to the next, from a random one, so that these rarely agree (the index has 64 places for
- * those that do).
+ * instant to the next, from a random one, so that these rarely agree (the index copes with those
+ * that do).
  */
 static void stamp(struct spool_writer *w, struct spool_trailer *t)
 {
