@@ -66,8 +66,8 @@ static int64_t last_near(const struct message_id *id)
 	return MIN_OF(shard_highest_place(id) - SHARD_PROBES, id_rowid(id)) + SHARD_PROBES;
 }
 
-/* Where an id may lie whose near places are taken: anywhere in its millisecond. Whoever makes up ids can
- * fill the near places of one, but not all of these. */
+/* Where an id may lie whose near places are taken: anywhere in its millisecond. Whoever makes up
+ * ids can fill the near places of one, but not all of these. */
 static void far_places(const struct message_id *id, int64_t out[SHARD_FAR])
 {
 	uint8_t hash[SHARD_FAR * 4];
@@ -315,7 +315,8 @@ static bool copy_bytes(void *to, size_t n, struct slice from)
 	return true;
 }
 
-/* The place of the id; or with RC_NOTFOUND the first free one of the near places, -1 if there is none. */
+/* The place of the id; or with RC_NOTFOUND the first free one of the near places, -1 if there is
+ * none. */
 static enum rc find_near(struct conn *c, const struct message_id *id, int64_t *at, struct err *e)
 {
 	int64_t free_at = id_rowid(id);
@@ -344,8 +345,7 @@ static enum rc find_near(struct conn *c, const struct message_id *id, int64_t *a
 /* *of: whose row lies at the place. RC_NOTFOUND: nobody's. */
 static enum rc id_at_place(struct conn *c, int64_t at, struct message_id *of, struct err *e)
 {
-	enum rc rc =
-	        prepare_once(c, &c->at_place, "SELECT id FROM message WHERE at = ?1", e);
+	enum rc rc = prepare_once(c, &c->at_place, "SELECT id FROM message WHERE at = ?1", e);
 
 	if (rc != RC_OK)
 		return rc;
@@ -402,8 +402,8 @@ enum rc conn_set_crowded(struct conn *c, struct err *e)
 	return db_exec(c->db, "INSERT OR IGNORE INTO meta(name, value) VALUES('crowded', 1)", e);
 }
 
-/* The place of the id; or with RC_NOTFOUND the first free one it may have (*far: of the far places), -1
- * if there is none. */
+/* The place of the id; or with RC_NOTFOUND the first free one it may have (*far: of the far
+ * places), -1 if there is none. */
 static enum rc find_place(struct conn *c, const struct message_id *id, int64_t *at, bool *far,
                           struct err *e)
 {

@@ -6,6 +6,7 @@
 #include "base/codec.h"
 #include "base/limits.h"
 #include "ingest/resources.h"
+#include "retention/erase.h"
 
 /* Rule sets of older versions that spooled messages still refer to. */
 struct old_rules {
@@ -232,8 +233,28 @@ static json_t *describe(const struct rule_set *rs, const struct rule_outcome *o,
 struct tally {
 	unsigned archived;
 	const struct rule_execution *failed; /* an Archive whose archive is gone */
+	const struct rule_execution *erased; /* one from which that id was erased */
 	const struct rule_execution *dropped;
 };
+
+/* An id that was erased stays so: only a front that lies says it again. */
+static enum rc archive_once(struct judge *j, const struct rule_set *rs,
+                            const struct rule_outcome *o, const struct rule_execution *x,
+                            const struct judged *m, const struct slice *all, struct tally *t,
+                            struct err *e)
+{
+	bool erased;
+	enum rc rc = erased_has(j->parts.control, x->what->archive, &m->mail->id, &erased, e);
+
+	if (rc != RC_OK)
+		return rc;
+	if (erased) {
+		t->erased = x;
+		return RC_OK;
+	}
+	t->archived++;
+	return archive_into(j, x->what->archive, m, describe(rs, o, x), all, o->recipient_count, e);
+}
 
 static enum rc carry_out(struct judge *j, const struct rule_set *rs, const struct rule_outcome *o,
                          const struct judged *m, struct tally *t, struct err *e)
@@ -251,9 +272,7 @@ static enum rc carry_out(struct judge *j, const struct rule_set *rs, const struc
 		} else if (x->what->kind == RULE_ARCHIVE && x->what->archive == 0) {
 			t->failed = x;
 		} else if (x->what->kind == RULE_ARCHIVE) {
-			rc = archive_into(j, x->what->archive, m, describe(rs, o, x), all,
-			                  o->recipient_count, e);
-			t->archived++;
+			rc = archive_once(j, rs, o, x, m, all, t, e);
 		}
 	}
 	free(all);
@@ -268,19 +287,22 @@ static void copy_name(char *out, size_t room, const char *s)
 static bool settle(const struct rule_set *rs, const struct rule_outcome *o, const struct tally *t,
                    struct disposition *d)
 {
-	const struct rule_execution *x = t->failed ? t->failed : t->dropped;
+	const struct rule_execution *undone = t->failed ? t->failed : t->erased;
+	const struct rule_execution *x = undone ? undone : t->dropped;
 
-	if (t->archived && !t->failed)
+	if (t->archived && !undone)
 		return false;
 	copy_name(d->rule_set, sizeof(d->rule_set), rule_set_id(rs));
 	d->rule_set_version = rule_set_version(rs);
 	d->rule = x ? (int)x->rule : -1;
 	if (x)
 		copy_name(d->rule_name, sizeof(d->rule_name), x->rule_name);
-	if (t->failed) {
+	if (undone) {
 		d->kind = DISPOSITION_FAILED;
-		(void)snprintf(d->text, sizeof(d->text), "the archive %s does not exist",
-		               t->failed->what->archive_ref);
+		(void)snprintf(d->text, sizeof(d->text),
+		               t->failed ? "the archive %s does not exist"
+		                         : "its id was erased from the archive %s",
+		               undone->what->archive_ref);
 	} else if (o->unmatched) {
 		d->kind = DISPOSITION_UNMATCHED;
 	} else {

@@ -1,6 +1,7 @@
 #include "ingest/pipeline.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -12,6 +13,7 @@
 #include "ingest/filing.h"
 #include "ingest/judge.h"
 #include "ingest/parse.h"
+#include "store/crypt.h"
 
 #define BATCH_MESSAGES 64
 #define BATCH_BYTES    (8u << 20)
@@ -56,7 +58,7 @@ struct pipeline {
 	bool resting; /* a wake is heard at once */
 	bool stop;
 	bool running;
-	bool full; /* the disk is */
+	bool full;     /* the disk is */
 	uint64_t done; /* messages checkpointed since start */
 	struct err failure;
 	struct pipeline_totals totals;
@@ -111,6 +113,24 @@ static void note_unreadable(struct pipeline *p, const struct item *it)
 	checkpoint_disposition(p->checkpoint, &d);
 }
 
+/* The front says what the hash is; one that lies must not make the archive look damaged for ever.
+ */
+static bool hash_holds(struct item *it)
+{
+	uint8_t sum[32];
+	char id[ID_TEXT + 1];
+
+	if (it->record.writer == SPOOL_WRITER_IMPORT)
+		return true; /* made in this process */
+	sha256(sum, it->record.raw);
+	if (memcmp(sum, it->record.sha256, sizeof(sum)) == 0)
+		return true;
+	memcpy(it->record.sha256, sum, sizeof(sum));
+	id_format(id, &it->record.id);
+	log_error("message %s: its bytes do not have the hash that was recorded at receipt", id);
+	return false;
+}
+
 static enum rc judge_item(struct pipeline *p, const struct config *c, struct item *it,
                           const struct parse_job *job, struct err *e)
 {
@@ -122,10 +142,18 @@ static enum rc judge_item(struct pipeline *p, const struct config *c, struct ite
 	if (read_envelope(it) != RC_OK) {
 		note_unreadable(p, it);
 	} else {
+		bool holds = hash_holds(it);
+
 		rc = judge_message(p->judge, c, &m, &d, &record, e);
 		if (rc != RC_OK)
 			return rc;
-		if (record)
+		if (!holds) {
+			d.kind = DISPOSITION_FAILED;
+			(void)snprintf(
+			        d.text, sizeof(d.text),
+			        "its bytes do not have the hash that was recorded at receipt");
+		}
+		if (record || !holds)
 			checkpoint_disposition(p->checkpoint, &d);
 		if (it->mail.import)
 			checkpoint_ledger(p->checkpoint, it->mail.ledger, &it->mail.id);
@@ -250,8 +278,8 @@ static bool due(struct pipeline *p, bool more)
 	return age >= CHECKPOINT_MAX_MS || store_buffered(p->parts.store) >= CHECKPOINT_BYTES;
 }
 
-/* Everything since the last checkpoint comes again from the spool: what of it is in the store already
- * is found there, and the index has none of it. With `writing` held. */
+/* Everything since the last checkpoint comes again from the spool: what of it is in the store
+ * already is found there, and the index has none of it. With `writing` held. */
 static void take_back(struct pipeline *p)
 {
 	(void)!filing_wait(p->filing, NULL);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """mm-smtpd was broken into: mmd survives what it writes into the spool and says on the channel, lets nothing past the rules, and goes on
 with the next one. Good messages between the lies are archived."""
-import json, os, shutil, sys, time
+import hashlib, json, os, shutil, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 
@@ -20,7 +20,7 @@ def mmd_outlives_a_lying_mm_smtpd():
         raise Skip('needs lying_smtpd, of test builds')
     folder = os.path.join(site.root, 'bin')
     os.mkdir(folder)
-    for name in ('mmd', 'mm-parse', 'mmctl', 'mm-search', 'mm-audit'):
+    for name in ('mmd', 'mm-parse', 'mmctl', 'mm-search', 'mm-audit', 'mm-retention'):
         shutil.copy(os.path.join(site.bin, name), folder)
     shutil.copy(os.path.join(site.bin, 'mm-smtpd'), os.path.join(folder, 'mm-smtpd.real'))
     shutil.copy(LIAR, os.path.join(folder, 'mm-smtpd'))
@@ -50,7 +50,7 @@ def what_was_good_is_archived():
 @test
 def nothing_gets_past_the_rules():
     equal((site.count('', 'corp'), site.count('subject:"lie meta"', 'legal')), (0, 0), 'archived')
-    equal(len(failed()), 11, 'failed: ten metas without a rule set, and too many recipients')
+    equal(len(failed()), 12, 'failed: ten metas without a rule set, too many recipients, and another hash')
 
 @test
 def times_and_ids_do_no_harm():
@@ -59,6 +59,19 @@ def times_and_ids_do_no_harm():
     for row in site.rows('subject:time', 'short'):
         o = json.loads(site.run('mmctl', 'why', row['id'], '--json'))
         check(o['received'].startswith('20') and o['kept_until'].startswith('20'), o)
+
+@test
+def ids_that_agree_are_all_found():
+    equal((site.count('subject:order', 'short'), site.count('subject:day', 'short')), (300, 200), 'archived')
+    rows = site.rows('subject:order', 'short')
+    equal(sum(site.count('id:' + r['id'], 'short') for r in rows[::10]), 30, 'by their ids')
+
+@test
+def a_wrong_hash_is_told_and_mended():
+    row = site.rows('subject:hash', 'short')[0]
+    equal(row['sha256'], hashlib.sha256(b'Subject: lie hash\r\n\r\nx\r\n').hexdigest(), 'sha256')
+    check([f for f in failed() if f['id'] == row['id'] and 'hash' in json.dumps(f)], failed())
+    equal(site.count('size<1', 'short'), 1, 'without a byte')
 
 @test
 def it_stops_and_starts():
@@ -72,5 +85,21 @@ def it_stops_and_starts():
     equal(site.status()['failed'], status['failed'], 'failed')
     log = site.tail(10**7)
     check('says nonsense' in log and 'ERROR: AddressSanitizer' not in log and 'runtime error' not in log, log[-3000:])
+
+@test
+def what_was_erased_does_not_come_back():
+    site.run('mm-retention', 'erase', '--archive', 'short', '--reason', 'a test', '--yes', good[0])
+    site.stop()
+    with open(os.path.join(site.bin, 'again'), 'w') as f:
+        f.write(good[0])
+    site.start()
+    for _ in range(200):
+        if any(f['id'] == good[0] for f in failed()):
+            break
+        time.sleep(0.1)
+    check(any(f['id'] == good[0] and 'erased' in json.dumps(f) for f in failed()), failed())
+    equal((site.count('subject:again', 'short'), site.verify()['problems']), (0, 0), 'it is not back; verify')
+    site.send(mail('at the end'))
+    site.wait()
 
 done()

@@ -285,8 +285,8 @@ static void test_colliding_ids(void **state)
 	}
 }
 
-/* One who makes up ids takes more places than an id has, also at the end of the millisecond. None is
- * refused, each is found once, and again in a shard that was written anew. */
+/* One who makes up ids takes more places than an id has, also at the end of the millisecond. None
+ * is refused, each is found once, and again in a shard that was written anew. */
 static bool second_goes(void *arg, const struct message_id *id, uint64_t lot)
 {
 	(void)arg;
