@@ -64,7 +64,8 @@ static enum found header_decode(struct keyring_header *h, const uint8_t raw[SLOT
 	return h->slots <= SLOTS_MAX ? FOUND_GOOD : FOUND_BAD;
 }
 
-static enum rc header_write(struct keyring_files *kf, struct err *e)
+/* `unread`: replicas that could not be read; one that can't be written either stays as it is. */
+static enum rc header_write(struct keyring_files *kf, const bool unread[2], struct err *e)
 {
 	uint8_t raw[SLOT_BYTES];
 	enum rc rc = RC_OK;
@@ -75,9 +76,15 @@ static enum rc header_write(struct keyring_files *kf, struct err *e)
 		rc = file_write_at(kf->replica[r], slice_of(raw, sizeof(raw)), 0, e);
 		if (rc == RC_OK)
 			rc = file_sync(kf->replica[r], NULL, e);
+		if (rc != RC_OK && unread[r]) {
+			log_error("%s: the header is not repaired", file_name(kf->replica[r]));
+			rc = RC_OK;
+		}
 	}
 	return rc;
 }
+
+static const bool all_read[2];
 
 /* --- slots -------------------------------------------------------------------------------------*/
 
@@ -167,22 +174,41 @@ static int choose(const struct keyring_slot s[2], const bool good[2])
 	return good[0] ? 0 : good[1] ? 1 : -1;
 }
 
-/* A is written first: a good but older slot in B is what a crash leaves, in A it is damage. */
-static enum rc mend(struct keyring_files *kf, int bad, bool there, bool is_good, uint32_t number,
+struct mending {
+	int bad;      /* the replica */
+	bool there;   /* it reaches so far */
+	bool is_good; /* only older */
+	bool unread;  /* the disk didn't give it */
+};
+
+/* A is written first: a good but older slot in B is what a crash leaves, in A it is damage. What
+ * can't be read may not take a write either: then it stays for the next start. */
+static enum rc mend(struct keyring_files *kf, const struct mending *m, uint32_t number,
                     const uint8_t *raw, struct err *e)
 {
-	if (!is_good || bad == 0)
-		kf->repaired++;
-	if (there && (!is_good || bad == 0))
-		log_warn("%s: slot %u was damaged and is repaired", file_name(kf->replica[bad]),
-		         number);
-	return file_write_at(kf->replica[bad], slice_of(raw, SLOT_BYTES), slot_offset(number), e);
+	const char *name = file_name(kf->replica[m->bad]);
+	bool damaged = !m->is_good || m->bad == 0;
+	enum rc rc = file_write_at(kf->replica[m->bad], slice_of(raw, SLOT_BYTES),
+	                           slot_offset(number), e);
+
+	if (rc != RC_OK && !m->unread)
+		return rc;
+	if (rc != RC_OK) {
+		log_error("%s: slot %u can't be read and is not repaired", name, number);
+		return RC_OK;
+	}
+	kf->repaired += damaged;
+	if (m->there && damaged)
+		log_warn("%s: slot %u was damaged and is repaired", name, number);
+	return RC_OK;
 }
 
 struct loading {
 	struct keyring_files *kf;
-	uint8_t *raw[2]; /* CHUNK_SLOTS slots each */
-	size_t got[2];   /* bytes of this chunk that each replica has */
+	uint8_t *raw[2];             /* CHUNK_SLOTS slots each */
+	size_t got[2];               /* bytes of this chunk that each replica has */
+	bool unread[2][CHUNK_SLOTS]; /* the disk didn't give that slot */
+	struct err why;              /* the last time it didn't */
 	enum rc (*each)(void *arg, uint32_t number, const struct keyring_slot *s, struct err *e);
 	void *arg;
 };
@@ -208,26 +234,58 @@ static enum rc load_slot(struct loading *l, uint32_t number, size_t at, struct e
 	uint8_t *raw[2] = { l->raw[0] + at, l->raw[1] + at };
 	bool there[2] = { at + SLOT_BYTES <= l->got[0], at + SLOT_BYTES <= l->got[1] };
 	bool good[2];
+	bool unread[2] = { l->unread[0][at / SLOT_BYTES], l->unread[1][at / SLOT_BYTES] };
 	int right;
 	enum rc rc = RC_OK;
 
 	for (int r = 0; r < 2; r++)
-		good[r] = there[r] && slot_decode(&s[r], number, raw[r], l->kf) == FOUND_GOOD;
+		good[r] = there[r] && !unread[r] &&
+		          slot_decode(&s[r], number, raw[r], l->kf) == FOUND_GOOD;
 	right = choose(s, good);
+	/* What the disk doesn't give may be good: nothing is taken for lost because of it. */
+	if (right < 0 && (unread[0] || unread[1]))
+		return err_set(e, l->why.code, "slot %u of the key ring: %s", number, l->why.text);
 	if (right < 0)
 		return lose(l->kf, number, raw, there, e);
-	if (!there[!right] || memcmp(raw[0], raw[1], SLOT_BYTES) != 0)
-		rc = mend(l->kf, !right, there[!right], good[!right], number, raw[right], e);
+	if (unread[!right] || !there[!right] || memcmp(raw[0], raw[1], SLOT_BYTES) != 0) {
+		const struct mending m = { !right, there[!right], good[!right], unread[!right] };
+
+		rc = mend(l->kf, &m, number, raw[right], e);
+	}
 	return rc == RC_OK ? l->each(l->arg, number, &s[right], e) : rc;
+}
+
+/* One replica's slots, one by one where the disk doesn't give them at once. */
+static void read_chunk(struct loading *l, int r, uint32_t first, uint32_t count)
+{
+	const struct file *f = l->kf->replica[r];
+
+	memset(l->unread[r], 0, sizeof(l->unread[r]));
+	if (file_read_some(f, l->raw[r], (size_t)count * SLOT_BYTES, slot_offset(first), &l->got[r],
+	                   &l->why) == RC_OK)
+		return;
+	l->got[r] = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		size_t got = SLOT_BYTES;
+
+		if (file_read_some(f, l->raw[r] + (size_t)i * SLOT_BYTES, SLOT_BYTES,
+		                   slot_offset(first + i), &got, &l->why) != RC_OK) {
+			log_error("%s: slot %u: %s", file_name(f), first + i, l->why.text);
+			l->unread[r][i] = true;
+			got = SLOT_BYTES;
+		}
+		l->got[r] += got;
+		if (got < SLOT_BYTES)
+			break;
+	}
 }
 
 static enum rc load_chunk(struct loading *l, uint32_t first, uint32_t count, struct err *e)
 {
 	enum rc rc = RC_OK;
 
-	for (int r = 0; r < 2 && rc == RC_OK; r++)
-		rc = file_read_some(l->kf->replica[r], l->raw[r], (size_t)count * SLOT_BYTES,
-		                    slot_offset(first), &l->got[r], e);
+	for (int r = 0; r < 2; r++)
+		read_chunk(l, r, first, count);
 	for (uint32_t i = 0; i < count && rc == RC_OK; i++)
 		rc = load_slot(l, first + i, (size_t)i * SLOT_BYTES, e);
 	return rc;
@@ -266,9 +324,12 @@ static enum rc header_choose(struct keyring_files *kf, const enum found found[2]
 	return RC_OK;
 }
 
-/* Reads both headers; *differ says that they are not the same. */
-static enum rc headers_read(struct keyring_files *kf, const char *dir, bool *differ, struct err *e)
+/* Reads both headers; *differ says that they are not the same, `unread` which one the disk didn't
+ * give. */
+static enum rc headers_read(struct keyring_files *kf, const char *dir, bool unread[2], bool *differ,
+                            struct err *e)
 {
+	struct err why = { 0 };
 	struct keyring_header h[2];
 	enum found found[2];
 	uint8_t raw[2][SLOT_BYTES];
@@ -276,13 +337,17 @@ static enum rc headers_read(struct keyring_files *kf, const char *dir, bool *dif
 
 	memset(raw, 0, sizeof(raw));
 	for (int r = 0; r < 2; r++) {
-		size_t got;
+		size_t got = 0;
 
-		rc = file_read_some(kf->replica[r], raw[r], SLOT_BYTES, 0, &got, e);
-		if (rc != RC_OK)
-			return rc;
-		found[r] = got == SLOT_BYTES ? header_decode(&h[r], raw[r], kf->seal) : FOUND_BAD;
+		unread[r] =
+		        file_read_some(kf->replica[r], raw[r], SLOT_BYTES, 0, &got, &why) != RC_OK;
+		if (unread[r])
+			log_error("%s: %s", file_name(kf->replica[r]), why.text);
+		found[r] = !unread[r] && got == SLOT_BYTES ? header_decode(&h[r], raw[r], kf->seal)
+		                                           : FOUND_BAD;
 	}
+	if ((unread[0] || unread[1]) && found[0] != FOUND_GOOD && found[1] != FOUND_GOOD)
+		return err_set(e, why.code, "%s", why.text);
 	rc = header_choose(kf, found, h, dir, e);
 	if (rc != RC_OK)
 		return rc;
@@ -292,7 +357,7 @@ static enum rc headers_read(struct keyring_files *kf, const char *dir, bool *dif
 			log_warn("%s: the header was damaged and is repaired",
 			         file_name(kf->replica[r]));
 		}
-	*differ = memcmp(raw[0], raw[1], SLOT_BYTES) != 0;
+	*differ = unread[0] || unread[1] || memcmp(raw[0], raw[1], SLOT_BYTES) != 0;
 	return RC_OK;
 }
 
@@ -319,17 +384,18 @@ static enum rc replicas_open(struct keyring_files *kf, const char *dir, struct e
 static enum rc load_all(struct keyring_files *kf, const char *dir, struct loading *l, struct err *e)
 {
 	bool differ = false;
+	bool unread[2] = { false, false };
 	enum rc rc = replicas_open(kf, dir, e);
 
 	if (rc == RC_OK)
-		rc = headers_read(kf, dir, &differ, e);
+		rc = headers_read(kf, dir, unread, &differ, e);
 	if (rc == RC_OK)
 		rc = load_slots(l, e);
 	for (int r = 0; r < 2 && rc == RC_OK; r++)
 		rc = file_sync(kf->replica[r], NULL, e);
 	/* The header last: a replica is called whole only when its slots are. */
 	if (rc == RC_OK && differ)
-		rc = header_write(kf, e);
+		rc = header_write(kf, unread, e);
 	return rc;
 }
 
@@ -338,11 +404,13 @@ enum rc keyring_files_open(struct keyring_files *kf, const char *dir, const uint
                                            struct err *e),
                            void *arg, struct err *e)
 {
-	struct loading l = { .kf = kf, .each = each, .arg = arg };
+	struct loading *l = mem_new(sizeof(*l));
 	enum rc rc;
 
+	*l = (struct loading) { .kf = kf, .each = each, .arg = arg };
 	*kf = (struct keyring_files) { .seal = seal };
-	rc = load_all(kf, dir, &l, e);
+	rc = load_all(kf, dir, l, e);
+	free(l);
 	if (rc != RC_OK)
 		keyring_files_close(kf);
 	return rc;
@@ -395,7 +463,7 @@ enum rc keyring_files_grow(struct keyring_files *kf, uint32_t more, struct err *
 	if (rc != RC_OK)
 		return rc;
 	kf->header.slots = slots;
-	rc = header_write(kf, e);
+	rc = header_write(kf, all_read, e);
 	if (rc != RC_OK)
 		kf->header.slots = slots - more;
 	return rc;
@@ -407,7 +475,7 @@ enum rc keyring_files_reserve(struct keyring_files *kf, uint64_t next_id, struct
 	enum rc rc;
 
 	kf->header.next_id = next_id;
-	rc = header_write(kf, e);
+	rc = header_write(kf, all_read, e);
 	if (rc != RC_OK)
 		kf->header.next_id = old;
 	return rc;

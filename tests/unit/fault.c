@@ -76,24 +76,30 @@ int __wrap_open(const char *path, int flags, ...)
 }
 
 bool (*fault_watch)(unsigned call, int fd, size_t bytes);
+bool (*fault_watch_at)(unsigned call, int fd, size_t bytes, off_t at);
 
 static bool io_fails(unsigned call, int fd, size_t bytes)
 {
 	return fault_is_due(call) || (fault_watch && fault_watch(call, fd, bytes));
 }
 
+static bool io_fails_at(unsigned call, int fd, size_t bytes, off_t at)
+{
+	return io_fails(call, fd, bytes) || (fault_watch_at && fault_watch_at(call, fd, bytes, at));
+}
+
 ssize_t __real_pread(int fd, void *to, size_t n, off_t at);
 ssize_t __wrap_pread(int fd, void *to, size_t n, off_t at);
 ssize_t __wrap_pread(int fd, void *to, size_t n, off_t at)
 {
-	return io_fails(FAULT_READ, fd, n) ? -1 : __real_pread(fd, to, n, at);
+	return io_fails_at(FAULT_READ, fd, n, at) ? -1 : __real_pread(fd, to, n, at);
 }
 
 ssize_t __real_pwritev(int fd, const struct iovec *v, int n, off_t at);
 ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at);
 ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at)
 {
-	return io_fails(FAULT_WRITE, fd, 0) ? -1 : __real_pwritev(fd, v, n, at);
+	return io_fails_at(FAULT_WRITE, fd, 0, at) ? -1 : __real_pwritev(fd, v, n, at);
 }
 
 int __real_fstat(int fd, struct stat *st);

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum fault_call {
 	FAULT_OPEN = 1,
@@ -51,6 +52,8 @@ bool fault_disarm(void);
 /* When set it is asked before each read, write and sync (of any thread): true, with errno set, lets
  * that one fail. `bytes` of reads. */
 extern bool (*fault_watch)(unsigned call, int fd, size_t bytes);
+/* The same for reads and writes, which are told where (`bytes` 0 of writes). */
+extern bool (*fault_watch_at)(unsigned call, int fd, size_t bytes, off_t at);
 /* From now on the monotonic clock says so much more than the system's. */
 void fault_later(int64_t ms);
 

@@ -830,9 +830,6 @@ static void test_growth(void **state)
 	forge_begin(&f, &g);
 	EXPECT_OK(keyring_files_grow(&g.files, SLOTS - g.files.header.slots, &f.e), &f.e);
 	keyring_files_close(&g.files);
-	fault_arm(FAULT_READ, 3, EIO, false); /* behind the two headers */
-	assert_int_equal(open_again(&f), RC_IO);
-	assert_true(fault_disarm());
 	EXPECT_OK(open_again(&f), &f.e); /* all of them free */
 	id = add_lot(&f, 5);
 	EXPECT_OK(keyring_get(f.kr, id, key, &f.e), &f.e);
@@ -1176,7 +1173,7 @@ static void test_open_fails(void **state)
 		keyring_close(&f.kr);
 		scribble(&f, "keys.a", LOT_SLOT * SLOT + 72, "four", 4);
 		scribble(&f, "keys.b", 100, "four", 4);
-		fault_arm(FAULT_FILES, n, EIO, false);
+		fault_arm(FAULT_FILES & ~(unsigned)FAULT_READ, n, EIO, false);
 		rc = open_again(&f);
 		hit = fault_disarm();
 		assert_int_equal(rc, hit ? RC_IO : RC_OK);
@@ -1192,6 +1189,77 @@ static void test_open_fails(void **state)
 		end(&f);
 	}
 	assert_true(n > 8);
+}
+
+static const char *unreadable; /* a replica; what lies in [unreadable_from, unreadable_to) of it */
+static off_t unreadable_from;
+static off_t unreadable_to;
+static bool unwritable; /* nor does it take writes */
+
+static bool bad_sector(unsigned call, int fd, size_t bytes, off_t at)
+{
+	char link[64];
+	char path[256] = "";
+
+	if (call == FAULT_SYNC || (call == FAULT_WRITE && !unwritable) || !unreadable)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (readlink(link, path, sizeof(path) - 1) < 0 || !strstr(path, unreadable) ||
+	    at >= unreadable_to || at + (off_t)MAX_OF(bytes, (size_t)1) <= unreadable_from)
+		return false;
+	errno = EIO;
+	return true;
+}
+
+static void make_unreadable(const char *replica, off_t from, off_t to, bool writes_too)
+{
+	unreadable = replica;
+	unreadable_from = from;
+	unreadable_to = to;
+	unwritable = writes_too;
+	fault_watch_at = replica ? bad_sector : NULL;
+}
+
+/* A sector of one replica that the disk doesn't give is damage of that replica: the ring opens from
+ * the other and overwrites it where the disk takes that. Destroying a key needs both. Where both
+ * fail, the ring is refused, and nothing is taken for lost. */
+static void test_unreadable(void **state)
+{
+	static const char *const replicas[] = { "/keys.a", "/keys.b" };
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++) {
+		const char *replica = replicas[i & 1];
+		bool stuck = (i & 2) != 0;
+		off_t at = i & 4 ? 0 : LOT_SLOT * SLOT;
+		struct fixture f;
+		uint64_t lot;
+
+		begin(&f);
+		lot = add_lot(&f, 100);
+		keyring_close(&f.kr);
+		make_unreadable(replica, at, at + SLOT, stuck);
+		EXPECT_OK(open_again(&f), &f.e);
+		assert_true(lives(&f, lot));
+		assert_int_equal(keyring_lost(f.kr), 0);
+		if (at && stuck) {
+			assert_int_equal(keyring_destroy(f.kr, &lot, 1, &f.e), RC_IO);
+			assert_true(lives(&f, lot));
+		}
+		make_unreadable(NULL, 0, 0, false);
+		keyring_close(&f.kr);
+		/* Was it written anew? Then the other replica is not needed. */
+		make_unreadable(replicas[!(i & 1)], at, at + SLOT, false);
+		EXPECT_OK(open_again(&f), &f.e);
+		assert_true(lives(&f, lot) || (at && stuck && i & 1)); /* A was written */
+		keyring_close(&f.kr);
+		make_unreadable("/keys.", at, at + SLOT, false);
+		assert_int_equal(open_again(&f), RC_IO);
+		make_unreadable(NULL, 0, 0, false);
+		EXPECT_OK(open_again(&f), &f.e);
+		assert_int_equal(keyring_lost(f.kr), 0);
+		end(&f);
+	}
 }
 
 /* No ring, or a whole one of which the second replica is missing. */
@@ -1248,6 +1316,7 @@ int main(void)
 		cmocka_unit_test(test_add_fails),
 		cmocka_unit_test(test_destroy_fails),
 		cmocka_unit_test(test_open_fails),
+		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_create_fails),
 	};
 
