@@ -3,8 +3,9 @@
  *
  * Found are: bytes that differ from what was received (block authentication and SHA-256), messages
  * in the store but not in the index and the other way round, blocks that the audit log doesn't know
- * or knows with another root, audited blocks that are missing although their lot is alive, damaged
- * pages of shards and of the control database, a broken or cut audit chain.
+ * or knows with another root, audited blocks that are missing although their lot is alive, a
+ * replica of the key ring that isn't what the ring holds, damaged pages of shards and of the
+ * control database, a broken or cut audit chain.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -164,9 +165,33 @@ static enum rc check_rows(struct verify *v, const struct archive_info *a, struct
 	return rc == RC_CORRUPT ? problem(v, a->name, e, "%s", e->text) : rc;
 }
 
+enum { SLOTS_TOLD = 20 };
+
+struct slots {
+	struct verify *v;
+	uint64_t count;
+};
+
+static enum rc check_slot(void *arg, const char *replica, uint32_t slot, const char *what,
+                          struct err *e)
+{
+	struct slots *s = arg;
+
+	if (++s->count > SLOTS_TOLD)
+		return RC_OK;
+	if (slot == 0)
+		return problem(s->v, replica, e, "the header: %s", what);
+	return problem(s->v, replica, e, "slot %u %s", slot, what);
+}
+
 static enum rc check_keys(struct verify *v, struct err *e)
 {
-	enum rc rc = RC_OK;
+	struct slots s = { .v = v };
+	enum rc rc = keyring_check(v->r->en->keys, v->r->en->dir, check_slot, &s, e);
+
+	if (rc == RC_OK && s.count > SLOTS_TOLD)
+		rc = problem(v, "keys.a, keys.b", e, "and %llu slots more",
+		             (unsigned long long)(s.count - SLOTS_TOLD));
 
 	for (size_t i = 0; rc == RC_OK && i < keyring_lost(v->r->en->keys); i++)
 		rc = problem(v, "keys.a, keys.b", e, "slot %u is damaged in both: its key is lost",

@@ -282,6 +282,22 @@ uint32_t keyring_lost_slot(const struct keyring *kr, size_t i)
 	return kr->files.lost_slots[i];
 }
 
+enum rc keyring_check(struct keyring *kr, const char *dir, keyring_problem problem, void *arg,
+                      struct err *e)
+{
+	const struct keyring_slot **known;
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&kr->lock) == 0);
+	known = mem_new(((size_t)kr->files.header.slots + 1) * sizeof(*known));
+	for (const struct kept *k = kr->by_id; k; k = k->hh.next)
+		known[k->number] = &k->slot;
+	rc = keyring_files_check(&kr->files, dir, known, problem, arg, e);
+	MUST(pthread_mutex_unlock(&kr->lock) == 0);
+	free(known);
+	return rc;
+}
+
 /* --- wrapping ----------------------------------------------------------------------------------*/
 
 static void bound_of(uint8_t out[BOUND_BYTES], const struct keyring *kr, uint32_t number,

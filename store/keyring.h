@@ -72,6 +72,14 @@ unsigned keyring_repaired(const struct keyring *kr);
 size_t keyring_lost(const struct keyring *kr);
 uint32_t keyring_lost_slot(const struct keyring *kr, size_t i);
 
+/* Reads both replicas in `dir` and reports each slot (0: the header, or the file) that isn't what the ring
+ * holds in memory; stops where that doesn't return RC_OK. What was lost at open is not reported. No key is
+ * made or destroyed meanwhile, and `problem` must not call the ring. */
+typedef enum rc (*keyring_problem)(void *arg, const char *replica, uint32_t slot, const char *what,
+				   struct err *e);
+enum rc keyring_check(struct keyring *kr, const char *dir, keyring_problem problem, void *arg,
+		      struct err *e) MUST_USE;
+
 /* Makes a random key. `want` gives kind, archive, day, class, generation, object; *id is set. */
 enum rc keyring_add(struct keyring *kr, const struct key_info *want, uint64_t *id,
 		    struct err *e) MUST_USE;

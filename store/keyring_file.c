@@ -498,3 +498,93 @@ enum rc keyring_files_write(struct keyring_files *kf, const uint32_t *numbers,
 	}
 	return rc;
 }
+
+/* --- checking ----------------------------------------------------------------------------------*/
+
+struct checking {
+	const struct keyring_files *kf;
+	const struct keyring_slot *const *known;
+	const char *name; /* of the replica */
+	keyring_problem problem;
+	void *arg;
+};
+
+static bool is_lost(const struct keyring_files *kf, uint32_t number)
+{
+	for (size_t i = 0; i < kf->lost; i++)
+		if (kf->lost_slots[i] == number)
+			return true;
+	return false;
+}
+
+/* A lost slot was told when the ring was opened. */
+static enum rc check_slot(const struct checking *c, uint32_t number, const uint8_t raw[SLOT_BYTES],
+                          struct err *e)
+{
+	const struct keyring_slot *known = c->known[number];
+	uint8_t want[SLOT_BYTES];
+	struct keyring_slot s;
+	const char *what = NULL;
+
+	if (!known && is_lost(c->kf, number))
+		return RC_OK;
+	if (slot_decode(&s, number, raw, c->kf) != FOUND_GOOD) {
+		what = "is damaged";
+	} else if (known) {
+		slot_encode(want, number, known, c->kf);
+		if (memcmp(want, raw, SLOT_BYTES) != 0)
+			what = "is not what the ring wrote there";
+	} else if (s.info.state != KEY_FREE) {
+		what = "has a key that the ring doesn't know";
+	}
+	return what ? c->problem(c->arg, c->name, number, what, e) : RC_OK;
+}
+
+static enum rc check_header(const struct checking *c, const uint8_t raw[SLOT_BYTES], struct err *e)
+{
+	const struct keyring_header *want = &c->kf->header;
+	struct keyring_header h;
+
+	if (header_decode(&h, raw, c->kf->seal) != FOUND_GOOD)
+		return c->problem(c->arg, c->name, 0, "is damaged", e);
+	if (memcmp(h.uuid, want->uuid, sizeof(h.uuid)) != 0 || h.slots != want->slots ||
+	    h.next_id != want->next_id)
+		return c->problem(c->arg, c->name, 0, "is not what the ring wrote there", e);
+	return RC_OK;
+}
+
+static enum rc check_replica(const struct checking *c, const char *path, struct err *e)
+{
+	struct file *f = NULL;
+	struct err why = { 0 };
+	enum rc rc = RC_OK;
+
+	if (file_open(&f, path, FILE_READ, &why) != RC_OK)
+		return c->problem(c->arg, c->name, 0, why.text, e);
+	for (uint32_t n = 0; rc == RC_OK && n <= c->kf->header.slots; n++) {
+		uint8_t raw[SLOT_BYTES];
+
+		if (file_read_at(f, raw, SLOT_BYTES, slot_offset(n), &why) != RC_OK)
+			rc = c->problem(c->arg, c->name, n, why.text, e);
+		else
+			rc = n ? check_slot(c, n, raw, e) : check_header(c, raw, e);
+	}
+	file_close(&f);
+	return rc;
+}
+
+enum rc keyring_files_check(const struct keyring_files *kf, const char *dir,
+                            const struct keyring_slot *const *known, keyring_problem problem,
+                            void *arg, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (int r = 0; r < 2 && rc == RC_OK; r++) {
+		const struct checking c = { kf, known, replica_names[r], problem, arg };
+		char *path = path_join(dir, replica_names[r]);
+
+		rc = check_replica(&c, path, e);
+		free(path);
+	}
+	return rc;
+}

@@ -55,5 +55,10 @@ enum rc keyring_files_reserve(struct keyring_files *kf, uint64_t next_id, struct
 enum rc keyring_files_write(struct keyring_files *kf, const uint32_t *numbers,
 			    const struct keyring_slot *slots, size_t count,
 			    struct err *e) MUST_USE;
+/* Compares both replicas in `dir` with `known`: by number up to header.slots, what each slot should hold,
+ * NULL where it is free or lost. For keyring_check. */
+enum rc keyring_files_check(const struct keyring_files *kf, const char *dir,
+			    const struct keyring_slot *const *known, keyring_problem problem,
+			    void *arg, struct err *e) MUST_USE;
 
 #endif

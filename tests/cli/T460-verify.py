@@ -204,6 +204,28 @@ def two_slots_in_two_replicas_are_repaired():
     equal(verdict()[0], 0, 'verify')
     equal(wrong_data(), None, 'data')
 
+@test
+def a_running_mmd_compares_both_replicas_with_what_it_holds():
+    restore()
+    site.start()
+    equal(verdict()[0], 0, 'whole')
+    for name in ('keys.a', 'keys.b'):
+        path = os.path.join(site.data, name)
+        whole = open(path, 'rb').read()
+        slot = rng.choice(slots(path))
+        what = flip(path, slot * SLOT + rng.randrange(SLOT))
+        code, text = verdict()
+        check(code == 1 and name in text and 'slot %d ' % slot in text, '%s: exit %d: %s' % (what, code, text[-500:]))
+        with open(path, 'r+b') as f:
+            f.write(whole)
+        os.rename(path, path + '.x')
+        shutil.copy(os.path.join(pristine, name), path) # an older copy
+        code, text = verdict()
+        check(code == 1 and name in text, 'older %s: exit %d: %s' % (name, code, text[-500:]))
+        os.rename(path + '.x', path)
+        equal(verdict()[0], 0, 'put back')
+    site.stop()
+
 # ---- what is gone ----
 
 def cut(path, share):

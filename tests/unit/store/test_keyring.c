@@ -1191,6 +1191,60 @@ static void test_open_fails(void **state)
 	assert_true(n > 8);
 }
 
+static enum rc count_problem(void *arg, const char *replica, uint32_t slot, const char *what,
+                             struct err *e)
+{
+	char *text = arg;
+	size_t used = strlen(text);
+
+	(void)e;
+	(void)what;
+	(void)snprintf(text + used, 200 - used, "%s:%u ", replica, slot);
+	return RC_OK;
+}
+
+static void check_reports(struct fixture *f, const char *want)
+{
+	char text[200] = "";
+
+	EXPECT_OK(keyring_check(f->kr, f->s.dir, count_problem, text, &f->e), &f->e);
+	assert_string_equal(text, want);
+}
+
+/* Both replicas on disk against the ring in memory: damage of either, older slots, and keys that
+ * came from elsewhere. */
+static void test_check(void **state)
+{
+	struct fixture f;
+	uint8_t before[SLOT];
+	uint8_t after[SLOT];
+	uint64_t lot;
+
+	(void)state;
+	begin(&f);
+	lot = add_lot(&f, 100);
+	check_reports(&f, "");
+	peek(&f, "keys.b", LOT_SLOT * SLOT, before, SLOT);
+	scribble(&f, "keys.b", LOT_SLOT * SLOT + 80, "x", 1);
+	scribble(&f, "keys.a", 3, "x", 1);
+	check_reports(&f, "keys.a:0 keys.b:255 ");
+	keyring_close(&f.kr);
+	EXPECT_OK(open_again(&f), &f.e); /* mended */
+	check_reports(&f, "");
+	EXPECT_OK(keyring_destroy(f.kr, &lot, 1, &f.e), &f.e);
+	check_reports(&f, "");
+	peek(&f, "keys.b", LOT_SLOT * SLOT, after, SLOT);
+	scribble(&f, "keys.b", LOT_SLOT * SLOT, before, SLOT);
+	check_reports(&f, "keys.b:255 ");
+	scribble(&f, "keys.b", LOT_SLOT * SLOT, after, SLOT);
+	EXPECT_OK(keyring_destroy(f.kr, &f.archive, 1, &f.e), &f.e);
+	check_reports(&f, "");
+	peek(&f, "keys.a", ARCHIVE_SLOT * SLOT, after, SLOT);
+	scribble(&f, "keys.a", LOT_SLOT * SLOT, after, SLOT); /* of another slot */
+	check_reports(&f, "keys.a:255 ");
+	end(&f);
+}
+
 static const char *unreadable; /* a replica; what lies in [unreadable_from, unreadable_to) of it */
 static off_t unreadable_from;
 static off_t unreadable_to;
@@ -1317,6 +1371,7 @@ int main(void)
 		cmocka_unit_test(test_destroy_fails),
 		cmocka_unit_test(test_open_fails),
 		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_create_fails),
 	};
 
