@@ -354,11 +354,11 @@ static enum rc check_log(struct engine *en, struct err *e)
 	return RC_OK;
 }
 
-/* Who can't start can't repair: what damage keeps from its end was logged, and the next run goes on
- * with it. */
+/* Who can't start can't repair: what damage keeps from its end, or that it may not go any more, was
+ * logged, and the next run goes on with it. */
 static enum rc but_for_damage(enum rc rc)
 {
-	return rc == RC_CORRUPT ? RC_OK : rc;
+	return rc == RC_CORRUPT || is_forbidden(rc) ? RC_OK : rc;
 }
 
 /* What a killed process left half done in the archives, before the pipeline runs. */

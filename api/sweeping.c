@@ -34,14 +34,15 @@ static enum rc empty_spool(struct engine *en, struct err *e)
 	return RC_OK;
 }
 
-/* Damage there keeps nobody from destroying what is due elsewhere. */
+/* Damage there, or that it may not go any more, keeps nobody from destroying what is due elsewhere.
+ */
 static enum rc finish(struct sweeping *s, enum rc (*recover)(const struct sweep *s, struct err *e),
                       struct err *e)
 {
 	struct err why = { 0 };
 	enum rc rc = recover(&s->sweep, &why);
 
-	if (rc == RC_CORRUPT) {
+	if (rc == RC_CORRUPT || is_forbidden(rc)) {
 		s->unfinished = why;
 		return RC_OK;
 	}

@@ -84,6 +84,21 @@ static enum rc day_begin(struct day *d, const struct sweep *s, const struct eras
 	return rc == RC_OK ? rc : err_set(e, rc, "read the key ring for an erasure");
 }
 
+/* May what the day's live lots hold be erased? */
+static enum rc may_go(const struct day *d, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < d->count; i++) {
+		const struct due_lot lot = { .lot = d->lots[i],
+			                     .archive = d->x->archive,
+			                     .day = d->day };
+
+		rc = may_destroy(d->s, &lot, DESTROY_ERASED, clock_now_ms(), e);
+	}
+	return rc;
+}
+
 /* What the store doesn't show, as the last block of an open segment when it went bad, would be lost
  * with the key of its lot, beyond all repair. */
 static enum rc check_whole(const struct day *d, struct err *e)
@@ -145,15 +160,8 @@ static enum rc look_day(const struct sweep *s, struct erasure *x, struct day *d,
 		                      .gone = found,
 		                      .arg = x,
 		                      .found = d->seen };
-	enum rc rc = RC_OK;
+	enum rc rc = may_go(d, e);
 
-	for (size_t i = 0; rc == RC_OK && i < d->count; i++) {
-		const struct due_lot lot = { .lot = d->lots[i],
-			                     .archive = x->archive,
-			                     .day = d->day };
-
-		rc = may_destroy(s, &lot, DESTROY_ERASED, clock_now_ms(), e);
-	}
 	if (rc == RC_OK)
 		rc = store_erase(s->store, &look, e);
 	free(ids);
@@ -305,8 +313,11 @@ static enum rc erase_day(const struct sweep *s, struct day *d, struct erase_repo
 		                       .day = d->day,
 		                       .generation = d->generation + 1 };
 	uint64_t into;
-	enum rc rc = remove_words(s, d, report, e);
+	/* Whoever allowed it may have thought better of it since, also before a kill. */
+	enum rc rc = may_go(d, e);
 
+	if (rc == RC_OK)
+		rc = remove_words(s, d, report, e);
 	/* No live lot: a sweep has destroyed the day since. */
 	if (rc != RC_OK || d->count == 0)
 		return rc;
@@ -408,7 +419,14 @@ static enum rc say(const struct err *why, struct err *e)
 	return why->code == RC_OK ? RC_OK : err_set(e, why->code, "%s", why->text);
 }
 
-/* Every day that can be read; `done` gets the items of those. The first that can't is told. */
+/* What is told, and left for the next try, which the others need not wait for. */
+static bool can_wait(enum rc rc)
+{
+	return rc == RC_CORRUPT || is_forbidden(rc);
+}
+
+/* Every day that can be read and may go; `done` gets the items of those. The first other is told.
+ */
 static enum rc erase_days(const struct sweep *s, const struct erasure *x,
                           const struct audited *known, struct erasure *done,
                           struct erase_report *report, struct err *e)
@@ -427,7 +445,7 @@ static enum rc erase_days(const struct sweep *s, const struct erasure *x,
 			done->items[done->count++] = x->items[from];
 		if (rc != RC_OK && left == RC_OK)
 			*e = why;
-		if (rc == RC_CORRUPT) {
+		if (can_wait(rc)) {
 			log_error("an erasure from archive %s is not finished: %s", x->archive_name,
 			          why.text);
 			left = rc;
@@ -457,7 +475,7 @@ static enum rc carry_out(const struct sweep *s, const struct erasure *x, bool re
 	done.count = 0;
 	left = erase_days(s, x, known, &done, report, &why);
 	audited_free(&known);
-	rc = left == RC_CORRUPT ? RC_OK : left;
+	rc = can_wait(left) ? RC_OK : left;
 	if (rc == RC_OK)
 		rc = index_drop_dead(s->index, e);
 	if (rc == RC_OK)
@@ -570,10 +588,10 @@ enum rc erase_recover(const struct sweep *s, struct err *e)
 		if (rc == RC_OK && count) {
 			log_warn("an erasure was interrupted: going on with %zu messages", count);
 			rc = carry_out(s, &now.x, true, &report, &why);
-			if (rc == RC_CORRUPT && left.code == RC_OK)
+			if (can_wait(rc) && left.code == RC_OK)
 				left = why;
 			if (rc != RC_OK)
-				rc = rc == RC_CORRUPT ? RC_OK : say(&why, e);
+				rc = can_wait(rc) ? RC_OK : say(&why, e);
 		}
 		open_rows_free(&before);
 		before = now;

@@ -13,6 +13,7 @@
  *          RC_IO, RC_NOSPACE in the middle: erase_recover goes on. RC_CORRUPT in the middle: the day
  *          that can't be read stays as it is, all others are done. It is tried again each time; its
  *          messages are shown to nobody (erased_has), and go when it can be read, or with their day.
+ *          RC_HELD and RC_DENIED in the middle: the same for a day that may not go any more.
  * Rows     Those of other messages of the day keep the old lot's number in the index; a sweep takes
  *          tombstones of a day for that day.
  * Threads  The caller holds the engine's writer lock.
@@ -51,7 +52,7 @@ enum rc erase_look(const struct sweep *s, struct erasure *x, struct err *e) MUST
 /* After erase_look. */
 enum rc erase_run(const struct sweep *s, const struct erasure *x, struct erase_report *report,
 		  struct err *e) MUST_USE;
-/* RC_CORRUPT: all that can be finished is; e says what can't. */
+/* RC_CORRUPT, RC_HELD, RC_DENIED: all that can be finished is; e says what can't. */
 enum rc erase_recover(const struct sweep *s, struct err *e) MUST_USE;
 
 struct erased {

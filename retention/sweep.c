@@ -155,6 +155,11 @@ enum rc may_destroy(const struct sweep *s, const struct due_lot *lot, enum destr
 	return RC_OK;
 }
 
+bool is_forbidden(enum rc rc)
+{
+	return rc == RC_HELD || rc == RC_DENIED;
+}
+
 enum rc sweep_guard(const struct sweep *s, const struct sweep_plan *plan, struct err *e)
 {
 	return clockguard_check(s->control, plan->days, e);
@@ -336,9 +341,56 @@ static enum rc destroy_some(const struct sweep *s, const struct sweep_plan *plan
 	return rc;
 }
 
-/* An archive whose index can't be read keeps its lots, which are due again: `left` says why (its
- * code is RC_OK where there is none), and `done` gets those of the others. */
-static enum rc destroy_lots(const struct sweep *s, const struct sweep_plan *plan,
+static enum rc refuse(const struct sweep *s, const struct sweep_plan *plan, const char *who,
+                      struct err *e)
+{
+	struct err ignored = { 0 };
+	enum rc code = e->code;
+
+	log_error("the retention sweep is refused: %s", e->text);
+	if (audit_add(s->audit, "purge_refused", who,
+	              json_pack("{s:s,s:s,s:i}", "plan", plan->id, "reason", e->text, "days",
+	                        (int)plan->days),
+	              &ignored) != RC_OK ||
+	    audit_sync(s->audit, &ignored) != RC_OK)
+		log_error("and the refusal could not be recorded: %s", ignored.text);
+	return code;
+}
+
+/* Rows and words go with the keys, so this is the moment before: whatever was allowed when the plan
+ * was made, or before a kill, is asked again. *may gets the lots of [from, to) that may go, whose
+ * memory is the caller's; the first that may not is told, `left` says why. */
+static enum rc ask_again(const struct sweep *s, const struct sweep_plan *plan, size_t from,
+                         size_t to, const char *who, struct sweep_plan *may, struct err *left,
+                         struct err *e)
+{
+	struct err first = { 0 };
+
+	*may = *plan;
+	may->lots = mem_array(to - from, sizeof(*may->lots));
+	may->count = 0;
+	for (size_t i = from; i < to; i++) {
+		struct err why = { 0 };
+		enum rc rc = may_destroy(s, &plan->lots[i], DESTROY_EXPIRED, clock_now_ms(), &why);
+
+		if (rc == RC_OK)
+			may->lots[may->count++] = plan->lots[i];
+		else if (!is_forbidden(rc))
+			return err_set(e, rc, "%s", why.text);
+		else if (first.code == RC_OK)
+			first = why;
+	}
+	if (first.code != RC_OK) {
+		(void)refuse(s, plan, who, &first);
+		*left = left->code == RC_OK ? first : *left;
+	}
+	return RC_OK;
+}
+
+/* An archive whose index can't be read keeps its lots, which are due again, and what may not go any
+ * more stays: `left` says why (its code is RC_OK where there is none), and `done` gets the others.
+ */
+static enum rc destroy_lots(const struct sweep *s, const struct sweep_plan *plan, const char *who,
                             struct sweep_plan *done, struct sha256 *ids,
                             struct sweep_report *report, struct err *left, struct err *e)
 {
@@ -346,13 +398,17 @@ static enum rc destroy_lots(const struct sweep *s, const struct sweep_plan *plan
 
 	for (size_t from = 0; rc == RC_OK && from < plan->count;) {
 		struct err why = { 0 };
+		struct sweep_plan may;
 		size_t to = from;
 
 		while (to < plan->count && plan->lots[to].archive == plan->lots[from].archive)
 			to++;
-		rc = destroy_some(s, plan, from, to, ids, report, &why);
-		for (size_t i = from; rc == RC_OK && i < to; i++)
-			done->lots[done->count++] = plan->lots[i];
+		rc = ask_again(s, plan, from, to, who, &may, left, &why);
+		if (rc == RC_OK && may.count)
+			rc = destroy_some(s, &may, 0, may.count, ids, report, &why);
+		for (size_t i = 0; rc == RC_OK && i < may.count; i++)
+			done->lots[done->count++] = may.lots[i];
+		free(may.lots);
 		if (rc == RC_CORRUPT) {
 			log_error("archive %s is not purged: %s", plan->lots[from].archive_name,
 			          why.text);
@@ -413,7 +469,7 @@ static enum rc carry_out(const struct sweep *s, const struct sweep_plan *plan, c
 	done.lots = mem_array(plan->count, sizeof(*done.lots));
 	done.count = 0;
 	ids = sha256_new();
-	rc = destroy_lots(s, plan, &done, ids, report, &left, e);
+	rc = destroy_lots(s, plan, who, &done, ids, report, &left, e);
 	if (rc == RC_OK)
 		rc = record(s, &done, who, resumed, report, &ids, e);
 	/* Days that are still due don't count as swept. */
@@ -425,22 +481,6 @@ static enum rc carry_out(const struct sweep *s, const struct sweep_plan *plan, c
 		sha256_end(&ids, unused);
 	free(done.lots);
 	return rc == RC_OK ? RC_OK : err_in(e, "purge under plan %s", plan->id);
-}
-
-static enum rc refuse(const struct sweep *s, const struct sweep_plan *plan, const char *who,
-                      struct err *e)
-{
-	struct err ignored = { 0 };
-	enum rc code = e->code;
-
-	log_error("the retention sweep is refused: %s", e->text);
-	if (audit_add(s->audit, "purge_refused", who,
-	              json_pack("{s:s,s:s,s:i}", "plan", plan->id, "reason", e->text, "days",
-	                        (int)plan->days),
-	              &ignored) != RC_OK ||
-	    audit_sync(s->audit, &ignored) != RC_OK)
-		log_error("and the refusal could not be recorded: %s", ignored.text);
-	return code;
 }
 
 /* Nothing is due. A clock that is not trusted must not say when that was. */

@@ -9,13 +9,16 @@
  *          entry, or behind it, or when more days fall due than have passed since the last sweep.
  *          It runs again when the clock has kept pace with the monotonic one for 36 h, or a person
  *          runs it (an attended run is the confirmation and is audited as such).
- * Holds    may_destroy() is asked for every lot on every path; nothing else decides.
+ * Holds    may_destroy() is asked for every lot on every path, again at the moment before rows, words
+ *          and key of it go, also by a run that goes on after a kill; nothing else decides.
  * Order    The audit intent is the point of no return: sweep_recover, at start and before the next
  *          plan, rolls an intent without its record forward. A record of such a run ("resumed")
  *          counts what was left to destroy.
  * Fails    RC_HELD or RC_DENIED (guard) with nothing changed; RC_IO, RC_NOSPACE in the middle: the
  *          next sweep_recover goes on. RC_CORRUPT: a shard of an archive can't be read (reindex); its
- *          lots stay, to be planned again, the others' are destroyed and recorded.
+ *          lots stay, to be planned again, the others' are destroyed and recorded. RC_HELD or
+ *          RC_DENIED of sweep_recover: the same for lots that may not go any more; that is audited
+ *          ("purge_refused").
  * Threads  The caller holds the engine's writer lock.
  */
 #ifndef MM_RETENTION_SWEEP_H
@@ -76,7 +79,7 @@ enum rc sweep_guard(const struct sweep *s, const struct sweep_plan *plan, struct
 /* `who` for the audit log; `attended` skips the guard. An empty plan is fine. */
 enum rc sweep_run(const struct sweep *s, const struct sweep_plan *plan, const char *who,
 		  bool attended, struct sweep_report *report, struct err *e) MUST_USE;
-/* Finishes what a killed run began; RC_CORRUPT as above. */
+/* Finishes what a killed run began; RC_CORRUPT, RC_HELD, RC_DENIED as above. */
 enum rc sweep_recover(const struct sweep *s, struct sweep_report *report, struct err *e) MUST_USE;
 
 /* The one judge of every path that deletes: may messages of this lot be destroyed now? RC_OK, RC_HELD,
@@ -84,6 +87,7 @@ enum rc sweep_recover(const struct sweep *s, struct sweep_report *report, struct
 enum destroy_why { DESTROY_EXPIRED, DESTROY_ERASED };
 enum rc may_destroy(const struct sweep *s, const struct due_lot *lot, enum destroy_why why,
 		    int64_t now_ms, struct err *e) MUST_USE;
+bool is_forbidden(enum rc rc); /* RC_HELD, RC_DENIED */
 
 /* Rows and words that are to go from an archive's index. */
 struct word_removal {

@@ -510,6 +510,32 @@ static void test_recovery(void **state)
 	assert_true(n > 5);
 }
 
+/* Killed behind the intent; before the next start the permission is gone. Nothing is destroyed,
+ * nobody else waits for it, and when it may go it goes. */
+static void test_withdrawn(void **state)
+{
+	struct yard y;
+	struct erase_report report;
+
+	(void)state;
+	yard_copy(&y);
+	fault_arm(FAULT_AUDIT, 2, EIO, false); /* the intent's sync */
+	assert_int_equal(erase_now(&y, &report), RC_IO);
+	assert_true(fault_disarm());
+	yard_reopen(&y);
+	y.sweep.archive_count = 0;
+	assert_int_equal(erase_recover(&y.sweep, &y.e), RC_DENIED);
+	assert_int_equal(yard_number(&y, "SELECT count(*) FROM erased WHERE done = 0"), 2);
+	assert_int_equal(yard_count(&y, 1, "common"), DAYS * A_DAY);
+	for (uint32_t n = 0; n < A_DAY; n++)
+		assert_int_equal(yard_get(&y, 1, 10, n), RC_OK);
+	assert_int_equal(yard_audited(&y, "erase_done"), 0);
+	y.sweep.archive_count = ARCHIVES;
+	EXPECT_OK(erase_recover(&y.sweep, &y.e), &y.e);
+	expect_erased(&y);
+	yard_end(&y);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -521,6 +547,7 @@ int main(void)
 		cmocka_unit_test(test_lot_of_another_day),
 		cmocka_unit_test(test_many_shards),
 		cmocka_unit_test(test_recovery),
+		cmocka_unit_test(test_withdrawn),
 		cmocka_unit_test(test_messages_that_cannot_be_read),
 		cmocka_unit_test(test_unreadable_day_fails),
 		cmocka_unit_test(test_erased_has),

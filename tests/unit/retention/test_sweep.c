@@ -302,8 +302,8 @@ static void test_damaged_index(void **state)
 	}
 }
 
-/* A run that was killed behind its intent is gone on with, also for an archive that isn't known any
- * more. */
+/* A run that was killed behind its intent is gone on with; but what may not go any more, since its
+ * archive isn't known or keeps longer, stays, and is due again when it may. */
 static void test_recovery(void **state)
 {
 	struct yard y;
@@ -319,11 +319,18 @@ static void test_recovery(void **state)
 	assert_int_equal(yard_number(&y, "SELECT count(*) FROM sweep_lot"), 2);
 	assert_int_equal(yard_get(&y, 1, 10, 0), RC_OK);
 	yard_reopen(&y);
-	y.sweep.archive_count = 0;
-	EXPECT_OK(sweep_recover(&y.sweep, &report, &y.e), &y.e);
-	assert_int_equal(report.messages, DUE);
+	y.archives[0].period.days = 9;
+	assert_int_equal(sweep_recover(&y.sweep, &report, &y.e), RC_DENIED);
+	assert_int_equal(report.lots, 1); /* that of ten days ago */
+	assert_int_equal(yard_get(&y, 1, 10, 0), RC_NOTFOUND);
+	assert_int_equal(yard_get(&y, 1, 9, 0), RC_OK);
+	assert_int_equal(yard_count(&y, 1, "day9"), A_DAY);
+	assert_int_equal(yard_audited(&y, "purge_refused"), 1);
+	assert_int_equal(yard_number(&y, "SELECT count(*) FROM sweep_lot"), 0);
+	y.archives[0].period.days = 5;
+	EXPECT_OK(sweep_now(&y, true, &report), &y.e);
 	expect_swept(&y);
-	assert_int_equal(yard_audited(&y, "purge_done"), 1);
+	assert_int_equal(yard_audited(&y, "purge_done"), 2);
 	yard_end(&y);
 }
 
