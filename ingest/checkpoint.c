@@ -171,7 +171,6 @@ static enum rc write_control(struct checkpoint *c, struct err *e)
 
 enum rc checkpoint_write(struct checkpoint *c, struct err *e)
 {
-	unsigned sealed;
 	enum rc rc = sync_store(c, e);
 
 	if (rc == RC_OK)
@@ -180,8 +179,6 @@ enum rc checkpoint_write(struct checkpoint *c, struct err *e)
 		rc = write_control(c, e);
 	for (size_t i = 0; rc == RC_OK && i < c->after_count; i++)
 		rc = spool_done(c->parts.spool, &c->after[i], e);
-	if (rc == RC_OK)
-		rc = index_seal(c->parts.index, false, &sealed, e);
 	if (rc != RC_OK)
 		return err_in(e, "checkpoint");
 	c->done += c->messages;

@@ -51,6 +51,7 @@ struct pipeline {
 	struct batch batches[BATCHES];
 	unsigned ready; /* the batch that is parsed, if it holds any; behind it the one to fill, and
 	                   the one that is indexed */
+	bool unsealed;  /* a shard may have become full: guarded by `writing` */
 	pthread_t thread;
 	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t changed;
@@ -291,6 +292,31 @@ static void take_back(struct pipeline *p)
 	spool_rewind(p->parts.spool);
 }
 
+/* Checkpointed, so nothing need be taken back when sealing fails; it is tried again. With `writing`
+ * held. */
+static enum rc write_checkpoint(struct pipeline *p, struct err *e)
+{
+	enum rc rc = checkpoint_write(p->checkpoint, e);
+
+	if (rc == RC_OK) {
+		publish(p);
+		p->unsealed = true;
+	} else if (rc == RC_NOSPACE) {
+		take_back(p);
+	}
+	return rc;
+}
+
+/* As long as what is full can't be sealed the disk is full, though all mail be archived. */
+static enum rc seal(struct pipeline *p, struct err *e)
+{
+	unsigned sealed;
+	enum rc rc = p->unsealed ? index_seal(p->parts.index, false, &sealed, e) : RC_OK;
+
+	p->unsealed = p->unsealed && rc != RC_OK;
+	return rc == RC_OK ? RC_OK : err_in(e, "seal a shard");
+}
+
 /* Some batches of what is there now; *more says whether one is under way. Whoever gets the lock
  * next finds store and index at rest. *age_ms: how long what was filed waits for its checkpoint
  * (-1: nothing does). */
@@ -309,15 +335,13 @@ static enum rc step(struct pipeline *p, bool *more, int64_t *age_ms, struct err 
 	}
 	filed = end_filing(p, rc == RC_OK ? e : NULL);
 	rc = rc == RC_OK ? filed : rc;
-	if (rc == RC_OK && due(p, *more)) {
-		rc = checkpoint_write(p->checkpoint, e);
-		if (rc == RC_OK)
-			publish(p);
-	}
-	if (rc == RC_NOSPACE) {
+	if (rc == RC_NOSPACE)
 		take_back(p);
-		*more = false;
-	}
+	else if (rc == RC_OK && due(p, *more))
+		rc = write_checkpoint(p, e);
+	if (rc == RC_OK && checkpoint_age_ms(p->checkpoint) < 0)
+		rc = seal(p, e);
+	*more = *more && rc != RC_NOSPACE;
 	*age_ms = checkpoint_age_ms(p->checkpoint);
 	(void)pthread_mutex_unlock(p->parts.writing);
 	return rc;
@@ -517,10 +541,8 @@ enum rc pipeline_checkpoint(struct pipeline *p, struct err *e)
 		return err_set(e, RC_IO, "the pipeline has stopped: %s", p->failure.text);
 	if (checkpoint_age_ms(p->checkpoint) < 0)
 		return RC_OK;
-	rc = checkpoint_write(p->checkpoint, e);
-	if (rc == RC_OK)
-		publish(p);
-	else
+	rc = write_checkpoint(p, e);
+	if (rc != RC_OK && rc != RC_NOSPACE)
 		take_back(p); /* it is half done: the thread does all of it again, or fails */
 	return rc;
 }

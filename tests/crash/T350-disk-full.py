@@ -12,8 +12,8 @@ print('seed %d' % seed)
 
 class Full:
     """A Site on a small file system."""
-    def __init__(self, mib):
-        self.site = Site(apply=False, config={'spool': {'max_bytes': 8 << 20}})
+    def __init__(self, mib, **config):
+        self.site = Site(apply=False, config=dict({'spool': {'max_bytes': 8 << 20}}, **config))
         shutil.rmtree(self.site.data)
         os.remove(self.site.data + '.key')
         os.mkdir(self.site.data)
@@ -149,6 +149,41 @@ def spool_full():
     equal(send_until_refused(site, acked, 2000, 5), 250, 'afterwards')
     compare(site, acked)
     site.stop()
+    site.close()
+
+@test
+def no_room_to_seal():
+    """All mail is archived, but there is no room to seal the full shard: the disk is full from then until there is, not now and then."""
+    full = Full(120, spool={'max_bytes': 24 << 20, 'file_bytes': 1 << 20, 'min_free': 1}, index={'shard_messages': 200})
+    site, acked = full.site.start(), {}
+    with Sender(site.port) as s:
+        for n in range(199):
+            data = mail('words %d' % n, ''.join(rng.randbytes(5).hex() + '\r\n' for _ in range(1500)))
+            acked[s.send(data)] = sha256(data)
+    site.wait()
+    equal(site.status()['sealed_shards'], 0, 'sealed')
+    full.fill(6 << 20) # it takes half of that to close the open shard, and more to seal it
+    send_until_refused(site, acked, 2000, 3)
+    for _ in range(100):
+        if 'the disk is full' in site.tail(1 << 20):
+            break
+        time.sleep(0.1)
+    for _ in range(20):
+        check(send_until_refused(site, acked, 2000, 1) in (250, 452), 'reply')
+        time.sleep(0.2)
+    log = site.tail(1 << 20)
+    equal((log.count('the disk is full'), log.count('has room again')), (1, 0), 'said that the disk is full, and has room\n' + log[-2000:])
+    check('seal' in log, log)
+    full.free()
+    for _ in range(100):
+        if 'has room again' in site.tail(1 << 20):
+            break
+        time.sleep(0.1)
+    equal(site.status()['sealed_shards'], 1, 'sealed')
+    equal(send_until_refused(site, acked, 2000, 5), 250, 'afterwards')
+    compare(site, acked)
+    site.stop()
+    full.unmount()
     site.close()
 
 done()
