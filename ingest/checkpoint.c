@@ -102,7 +102,11 @@ static enum rc sync_store(struct checkpoint *c, struct err *e)
 
 	if (rc == RC_OK)
 		rc = accounted;
-	return rc == RC_OK ? audit_sync(c->parts.audit, e) : rc;
+	if (rc == RC_OK)
+		rc = audit_sync(c->parts.audit, e);
+	if (rc == RC_OK)
+		store_accounted(c->parts.store);
+	return rc;
 }
 
 /* ---- control.db ---- */

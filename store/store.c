@@ -591,8 +591,8 @@ bool segment_is_settled(struct store *st, const struct segment *s)
 	return settled;
 }
 
-/* Segments that ended before the last store_sync: their blocks are in the audit log by now, so they
- * may leave the set that store_pending_blocks looks at. */
+/* Segments that ended before the last store_sync: when their blocks are in the audit log they may
+ * leave the set that store_pending_blocks looks at. */
 static void close_full(struct store *st)
 {
 	struct err e = { 0 };
@@ -603,7 +603,8 @@ static void close_full(struct store *st)
 		for (size_t j = 0; j < a->nsegments; j++) {
 			struct segment *s = a->segments[j];
 
-			if (s->closed || !s->full || !is_settled(st, s))
+			segment_close_anew(st, s);
+			if (s->closed || st->told || !s->full || !is_settled(st, s))
 				continue;
 			if (segment_close(st, s, &e) != RC_OK)
 				log_warn("%s is not closed: %s", s->path, e.text);
@@ -692,6 +693,7 @@ enum rc store_sync(struct store *st, void (*on_block)(void *arg, const struct st
 		commit(st);
 		w = st->written;
 		st->written = (struct written) { 0 };
+		st->told = st->told || (on_block && w.n);
 	} else {
 		go_back(st);
 	}
@@ -700,6 +702,13 @@ enum rc store_sync(struct store *st, void (*on_block)(void *arg, const struct st
 		on_block(arg, &w.at[i]);
 	written_free(&w);
 	return rc;
+}
+
+void store_accounted(struct store *st)
+{
+	store_lock(st);
+	st->told = false;
+	store_unlock(st);
 }
 
 void store_count(struct store *st, uint32_t archive, struct store_totals *out)

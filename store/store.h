@@ -69,6 +69,9 @@ enum rc store_put(struct store *st, uint32_t archive, const struct store_message
  * the last store_sync, after they are on disk. */
 enum rc store_sync(struct store *st, void (*on_block)(void *arg, const struct store_block *b),
 		   void *arg, struct err *e) MUST_USE;
+/* What `on_block` was told of is in the audit log, and that is synced. Until then no segment is closed, so
+ * store_pending_blocks finds after a crash whatever the log lost. */
+void    store_accounted(struct store *st);
 /* Bytes waiting in memory for store_sync. */
 size_t  store_buffered(struct store *st);
 

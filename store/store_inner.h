@@ -41,6 +41,7 @@ struct segment {
 	bool closed;         /* has directory and footer */
 	bool full;           /* not appended to any more, closed by a later store_sync */
 	bool loaded;
+	bool anew;           /* closed, but its directory is to be written anew by store_sync */
 	const char *problem; /* what is wrong with its header or directory; NULL: nothing */
 	uint64_t end;        /* where the next block goes */
 	uint64_t disk_bytes;
@@ -118,6 +119,7 @@ struct store {
 	struct buf sealed;    /* of segment_append */
 	struct file **stale;  /* replaced after a failure; readers may still use them */
 	size_t nstale;
+	bool told;            /* store_sync told of blocks that are not accounted for yet */
 	bool broken;          /* going back failed: only a new start helps */
 };
 
@@ -182,6 +184,8 @@ enum rc segment_append(struct store *st, struct segment *s, struct block_header 
 		       struct slice plain, struct err *e) MUST_USE;
 /* Writes directory and footer and syncs. */
 enum rc segment_close(struct store *st, struct segment *s, struct err *e) MUST_USE;
+/* The same for one that was closed, where its directory was found to be damaged and its blocks whole. */
+void segment_close_anew(struct store *st, struct segment *s);
 /* Gives a new segment, which was synced, its name, and that name is synced: so what has the name of a
  * segment has the header of one, whenever the power goes. */
 enum rc segment_name(struct segment *s, struct err *e) MUST_USE;

@@ -11,6 +11,9 @@
 #define DIRECTORY_MAX     ((size_t)1 << 31)
 #define SEARCH_BYTES      ((size_t)1 << 20)
 
+/* The only problem that a new directory and footer don't mend. */
+static const char lost_header[] = "the header is damaged";
+
 static char *segment_path(const struct archive *a, uint64_t serial, const char *suffix)
 {
 	char name[64];
@@ -297,10 +300,30 @@ enum rc segment_close(struct store *st, struct segment *s, struct err *e)
 	s->entries = entries;
 	s->nentries = n;
 	s->closed = true;
+	s->problem = s->problem == lost_header ? lost_header : NULL;
 	make_filter(s);
 	s->used = ++st->tick;
 	st->loaded_bytes += directory_bytes(s);
 	return RC_OK;
+}
+
+void segment_close_anew(struct store *st, struct segment *s)
+{
+	struct file *f;
+	struct err e = { 0 };
+	enum rc rc;
+
+	if (!s->anew || s->busy || s->users)
+		return;
+	s->anew = false; /* when it fails: until the next start finds it so */
+	rc = file_open(&f, s->path, FILE_WRITE, &e);
+	if (rc == RC_OK) {
+		file_close(&s->file);
+		s->file = f;
+		rc = segment_close(st, s, &e);
+	}
+	if (rc != RC_OK)
+		log_warn("%s gets no new directory: %s", s->path, e.text);
 }
 
 enum rc segment_name(struct segment *s, struct err *e)
@@ -622,8 +645,7 @@ static enum rc open_unclosed(struct store *st, struct segment *s, bool header, s
 	if (rc != RC_OK)
 		return rc;
 	if (!header) {
-		s->problem =
-		        s->nblocks ? "the header is damaged" : "it is no segment of this archive";
+		s->problem = s->nblocks ? lost_header : "it is no segment of this archive";
 		s->full = true;
 		/* There is nothing to close in what isn't ours. */
 		s->closed = s->nblocks == 0;
@@ -650,7 +672,7 @@ static enum rc open_file(struct store *st, struct segment *s, struct err *e)
 	if (!footer)
 		return open_unclosed(st, s, header, e);
 	if (!header)
-		s->problem = "the header is damaged";
+		s->problem = lost_header;
 	s->closed = true;
 	s->full = true;
 	file_close(&s->file);
@@ -731,7 +753,11 @@ enum rc segment_load(struct store *st, struct segment *s, struct err *e)
 	s->problem = "the directory is damaged";
 	free(s->filter);
 	s->filter = NULL;
-	return segment_scan(st, s, true, e);
+	rc = segment_scan(st, s, true, e);
+	/* A power failure while it was closed may have left this. What is bad is kept as it is, to
+	 * be looked at again by each start. */
+	s->anew = rc == RC_OK && !has_bad_block(s);
+	return rc;
 }
 
 static struct segment *least_used(const struct store *st)
