@@ -4,8 +4,9 @@
  * What     A connection to a shard, open (a database that grows) or sealed. Rows have numbers from 1
  *          on in the order they came (so that the lists of the words are small), and a place: what
  *          the message id gives (base/id.h), or the next free one behind it when two ids agree in
- *          time and sequence, or when many do one that a hash says ("crowded": such rows are there). Where rows came in the order of their places ("ordered"), as mail
- *          does, the numbers are in that order too.
+ *          time and sequence, or when many do one that a hash says ("crowded": such rows are there).
+ *          Where rows came in the order of their places ("ordered"), as mail does, the numbers are in
+ *          that order too.
  * Fails    RC_CORRUPT names file and page or chunk; RC_INVALID for a format or tokenizer that this
  *          program doesn't know (reindex makes the shard anew).
  * Threads  A connection belongs to one thread at a time.

@@ -12,8 +12,9 @@
  * Order    keyring_add returns when the key is synced in both replicas: a key is on disk before the
  *          first byte is encrypted under it. keyring_destroy overwrites and syncs replica A, then B.
  * Fails    RC_CRYPTO when the master key is wrong. One bad replica of a slot is repaired from the other
- *          at open, and counted; so is one that the disk doesn't give. Where both are bad the key is lost, and all others still open; then
- *          nothing is taken for destroyed because its key isn't found, and no key is made in its place.
+ *          at open, and counted; so is one that the disk doesn't give. Where both are bad the key is
+ *          lost, and all others still open; then nothing is taken for destroyed because its key isn't
+ *          found, and no key is made in its place.
  * Threads  Any; calls are serialised inside.
  * On disk  docs/formats.md, "Key ring"
  */
