@@ -27,6 +27,8 @@
 #define ERRAND_WAIT_S   20
 #define DRAIN_MS        30000
 #define ROOM_MS         1000 /* between two looks at the disk's room */
+#define IN_USE_MS       100
+#define IN_USE_TRIES    50
 
 /* What smtp.tls_cert and smtp.tls_key name, read together or not at all. */
 struct certificates {
@@ -650,6 +652,18 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 
 /* ---- the life of the daemon ---- */
 
+/* An mm-smtpd whose mmd was killed holds the listening sockets until it comes to its own end. */
+static enum rc configure_first(struct mmd *m, struct err *e)
+{
+	enum rc rc = configure_front(m, NULL, NULL, e);
+
+	for (int i = 0; rc != RC_OK && e->sys == EADDRINUSE && i < IN_USE_TRIES; i++) {
+		clock_sleep_ms(IN_USE_MS);
+		rc = configure_front(m, NULL, NULL, e);
+	}
+	return rc;
+}
+
 static enum rc start(struct mmd *m, struct err *e)
 {
 	const struct schedule_options so = {
@@ -674,7 +688,7 @@ static enum rc start(struct mmd *m, struct err *e)
 	if (rc == RC_OK)
 		rc = schedule_start(&m->schedule, m->engine, &so, e);
 	if (rc == RC_OK)
-		rc = configure_front(m, NULL, NULL, e);
+		rc = configure_first(m, e);
 	return rc;
 }
 

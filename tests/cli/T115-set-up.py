@@ -54,6 +54,16 @@ def a_missing_key_says_what_to_do():
     site.run('mmctl', 'status')
 
 @test
+def an_address_in_use_is_waited_for_and_named():
+    """Also what the mm-smtpd of a killed mmd holds for a moment."""
+    import threading
+    with socket.create_server(('127.0.0.1', site.port)) as holder:
+        code, said = mmd({})
+        equal((code, 'in use' in said, str(site.port) in said), (1, True, True), said)
+        threading.Timer(0.7, holder.close).start()
+        equal(mmd({}), (None, ''))
+
+@test
 def a_directory_in_use_is_named():
     site.start()
     code, said = mmd({})

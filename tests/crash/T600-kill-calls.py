@@ -130,7 +130,7 @@ class Victim:
         t = Faulty(self.site, [], self.plan.env)
         dead = lambda: t.process.poll() is not None or self.plan.plan.over
         ready = t.ready()
-        check(ready or self.plan.hit(), 'mmd is not ready')
+        check(ready or self.plan.hit(), 'mmd is not ready\n' + t.said()[-3000:])
         for step in (self.post, lambda: scene.work(self), self.post):
             if ready and not dead():
                 step()
