@@ -1,17 +1,19 @@
 /*
  * api/http_head.h - the head of an HTTP/1.1 request, read strictly (RFC 9112)
  *
- * What     Bytes come in as they arrive; the answer is the same wherever they were cut. What any
- * two readers could take for different requests is refused, never mended. Taken    GET, HEAD, POST,
- * PUT in HTTP/1.1 for "/path" or "/path?query"; one Host; a body only by Content-Length (POST and
- * PUT say it, GET and HEAD have none). Refused  LF without CR and CR without LF, NUL and other
- * controls, folded lines, blanks in front of a colon, an empty line in front; fields that decide
- * there twice; a Content-Length that is not plain digits; Transfer-Encoding; absolute URLs,
- * fragments, broken escapes; paths that aren't plain (sigv4_path_is_plain), so what the router
- * compares is what was signed. Limits   LIMIT_HTTP_HEAD, LIMIT_HTTP_LINE, LIMIT_HTTP_FIELDS, and
- * the body's given by the caller. After    a refusal the connection answers `status` and ends:
- * where the next request would begin isn't known. Owner    Slices point into the bytes of the call
- * that gave HTTP_WHOLE. Threads  The owner's.
+ * What     Bytes come in as they arrive; the answer is the same wherever they were cut. What two
+ *          readers could take for different requests is refused, never mended.
+ * Taken    GET, HEAD, POST, PUT in HTTP/1.1 for "/path" or "/path?query"; one Host; a body only by
+ *          Content-Length (POST and PUT say it, GET and HEAD have none).
+ * Refused  LF without CR and CR without LF, NUL and other controls, folded lines, blanks before a
+ *          colon, an empty line in front; twice a field that decides; a Content-Length that isn't
+ *          plain digits; Transfer-Encoding; absolute URLs, fragments, broken escapes; paths that
+ *          aren't plain (sigv4_path_is_plain): what the router compares is what was signed.
+ * Limits   LIMIT_HTTP_HEAD, LIMIT_HTTP_LINE, LIMIT_HTTP_FIELDS, and the body's by the caller.
+ * After    a refusal the connection answers `status` and ends: where the next request would begin
+ *          isn't known.
+ * Owner    Slices point into the bytes of the call that gave HTTP_WHOLE.
+ * Threads  The owner's.
  */
 #ifndef MM_API_HTTP_HEAD_H
 #define MM_API_HTTP_HEAD_H

@@ -6,11 +6,9 @@
  * Signing  The request's fields are those that are signed: `host`, `x-amz-date` in header form, and
  *          whatever else may not be changed under way. Fields that aren't signed are left out.
  * Checking Two steps, so that the secret can be looked up between them, and the first one before a
- *          body is read:
- *
- *          sigv4_claim   what the request says of itself: form, key id, scope, time, signed
- * headers. All that is wrong without knowing a secret is found here. sigv4_verify  the body's hash
- * and the signature.
+ *          body is read. sigv4_claim: what the request says of itself (form, key id, scope, time,
+ *          signed headers); all that is wrong without knowing a secret is found here. sigv4_verify:
+ *          the body's hash and the signature.
  *
  *          A key id that isn't known is verified too, against a random secret of the length of the
  *          others and with a sigv4_derived that is never filled: then it can't be told from a wrong

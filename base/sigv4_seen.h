@@ -4,8 +4,9 @@
  * What     A table of fixed size. A signature stays until the time at which it would be refused
  *          anyway (until_ms of its claim); it is never forgotten earlier, so a full table refuses.
  *          Only verified signatures go in: nobody without a secret can fill it.
- * Clock    The highest time it was told counts: what would have been forgotten by then is refused
- * as seen, so that a clock set back doesn't open the door again. Threads  The owner's.
+ * Clock    The highest time that it was told counts: what would have been forgotten by then is
+ *          refused as seen, so that a clock set back doesn't open the door again.
+ * Threads  The owner's.
  */
 #ifndef MM_BASE_SIGV4_SEEN_H
 #define MM_BASE_SIGV4_SEEN_H
