@@ -65,7 +65,7 @@ static enum rc check_shape(const struct shape *shape, const json_t *json, const 
 	(void)json_object_del(bare, id);
 	(void)json_object_del(bare, "Version");
 	(void)json_object_del(bare, "ArchiveNumber");
-	rc = shape_check(shape, bare, NULL, e);
+	rc = shape_check(shape, bare, NULL, SHAPE_STRICT, e);
 	json_decref(bare);
 	return rc;
 }
@@ -148,7 +148,7 @@ enum rc config_compile_rule_set(const struct config *c, const json_t *json, stru
 	enum rc rc;
 
 	*out = NULL;
-	rc = check_shape(&shape_rule_set, json, "RuleSetId", e);
+	rc = check_shape(&shape_apply_rule_set, json, "RuleSetId", e);
 	return rc == RC_OK ? rule_set_new(out, json, &look, e) : rc;
 }
 
@@ -251,12 +251,12 @@ static const struct {
 	const struct shape *shape;
 	enum rc (*add)(struct config *c, const json_t *json, struct err *e);
 } kinds[] = {
-	{ "Archives", "ArchiveId", "ArchiveName", &shape_archive, add_archive },
-	{ "AddressLists", "AddressListId", "AddressListName", &shape_address_list, add_list },
-	{ "TrafficPolicies", "TrafficPolicyId", "TrafficPolicyName", &shape_traffic_policy,
+	{ "Archives", "ArchiveId", "ArchiveName", &shape_apply_archive, add_archive },
+	{ "AddressLists", "AddressListId", "AddressListName", &shape_apply_address_list, add_list },
+	{ "TrafficPolicies", "TrafficPolicyId", "TrafficPolicyName", &shape_apply_traffic_policy,
 	  add_policy },
-	{ "RuleSets", "RuleSetId", "RuleSetName", &shape_rule_set, add_rule_set },
-	{ "IngressPoints", "IngressPointId", "IngressPointName", &shape_ingress_point, add_point },
+	{ "RuleSets", "RuleSetId", "RuleSetName", &shape_apply_rule_set, add_rule_set },
+	{ "IngressPoints", "IngressPointId", "IngressPointName", &shape_apply_ingress_point, add_point },
 	{ "Passwords", NULL, "IngressPointId", NULL, add_password },
 };
 

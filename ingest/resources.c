@@ -420,7 +420,7 @@ static enum rc check_password(struct slice password, struct err *e)
 {
 	const struct shape_path path = { .member = "SmtpPassword" };
 	json_t *text = json_of_slice(password);
-	enum rc rc = shape_check(&shape_smtp_password, text, &path, e);
+	enum rc rc = shape_check(&shape_SmtpPassword, text, &path, SHAPE_STRICT, e);
 
 	json_decref(text);
 	return rc;

@@ -78,7 +78,7 @@ static enum rc check_point(const struct apply *a, size_t i)
 
 static enum rc check_file(const struct apply *a)
 {
-	enum rc rc = shape_check(&shape_apply_file, a->file, NULL, a->e);
+	enum rc rc = shape_check(&shape_apply_file, a->file, NULL, SHAPE_STRICT, a->e);
 
 	for (int k = 0; k < RESOURCE_KINDS && rc == RC_OK; k++)
 		rc = check_names(a, (enum resource_kind)k);

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/pattern.h"
+
 static enum rc path_write(struct buf *b, const struct shape_path *path)
 {
 	enum rc rc;
@@ -37,10 +39,22 @@ enum rc shape_fault(struct err *e, const struct shape_path *path, const char *fm
 	return RC_INVALID;
 }
 
-static enum rc check(const struct shape *shape, const json_t *value, const struct shape_path *path,
-                     struct err *e);
+/* A value, where it stands, and who asks. */
+struct at {
+	const json_t *value;
+	const struct shape_path *path;
+	unsigned how;
+	struct err *e;
+};
 
-static const struct shape_member *member_of(const struct shape *shape, const char *name)
+static enum rc check(const struct shape *shape, struct at at);
+
+static bool api(struct at at)
+{
+	return at.how & SHAPE_API;
+}
+
+const struct shape_member *shape_member(const struct shape *shape, const char *name)
 {
 	for (const struct shape_member *m = shape->members; m->name; m++)
 		if (strcmp(m->name, name) == 0)
@@ -48,26 +62,38 @@ static const struct shape_member *member_of(const struct shape *shape, const cha
 	return NULL;
 }
 
-static enum rc check_members(const struct shape *shape, const json_t *value,
-                             const struct shape_path *path, struct err *e)
+/* What is no member for who asks. */
+static bool foreign(const struct shape_member *m, struct at at)
+{
+	return !m || (api(at) && (m->marks & SHAPE_OURS));
+}
+
+static enum rc check_member(const struct shape *shape, const char *name, struct at at,
+                            const json_t *item)
+{
+	const struct shape_member *m = shape_member(shape, name);
+	struct shape_path here = { .up = at.path, .member = name };
+
+	if (json_is_null(item) || (foreign(m, at) && api(at)))
+		return RC_OK;
+	if (!m)
+		return shape_fault(at.e, at.path, "unknown member \"%.100s\"", name);
+	if (m->later)
+		return shape_fault(at.e, at.path, "\"%s\" is not built yet; %s", name, m->later);
+	return check(m->shape, (struct at) { item, &here, at.how, at.e });
+}
+
+static enum rc check_members(const struct shape *shape, struct at at)
 {
 	const char *name;
 	json_t *item;
 
-	json_object_foreach((json_t *)(uintptr_t)value, name, item)
+	if (!json_is_object(at.value))
+		return shape_fault(at.e, at.path, "must be an object");
+	json_object_foreach((json_t *)(uintptr_t)at.value, name, item)
 	{
-		const struct shape_member *m = member_of(shape, name);
-		struct shape_path here = { .up = path, .member = name };
-		enum rc rc;
+		enum rc rc = check_member(shape, name, at, item);
 
-		if (json_is_null(item))
-			continue;
-		if (!m)
-			return shape_fault(e, path, "unknown member \"%.100s\"", name);
-		if (m->shape->kind == SHAPE_LATER)
-			return shape_fault(e, path, "\"%s\" is not built yet; %s", name,
-			                   m->shape->later);
-		rc = check(m->shape, item, &here, e);
 		if (rc != RC_OK)
 			return rc;
 	}
@@ -81,79 +107,70 @@ static bool has(const json_t *object, const char *name)
 	return value && !json_is_null(value);
 }
 
-static enum rc check_struct(const struct shape *shape, const json_t *value,
-                            const struct shape_path *path, struct err *e)
+static enum rc check_struct(const struct shape *shape, struct at at)
 {
-	enum rc rc;
+	enum rc rc = check_members(shape, at);
 
-	if (!json_is_object(value))
-		return shape_fault(e, path, "must be an object");
-	rc = check_members(shape, value, path, e);
 	if (rc != RC_OK)
 		return rc;
 	for (const struct shape_member *m = shape->members; m->name; m++) {
-		struct shape_path here = { .up = path, .member = m->name };
+		struct shape_path here = { .up = at.path, .member = m->name };
 
-		if (m->required && !has(value, m->name))
-			return shape_fault(e, &here, "Member must not be null");
+		if ((m->marks & (SHAPE_REQUIRED | SHAPE_REQUIRED_HERE)) && !foreign(m, at) &&
+		    !has(at.value, m->name))
+			return shape_fault(at.e, &here, "Member must not be null");
 	}
 	return RC_OK;
 }
 
-static enum rc check_union(const struct shape *shape, const json_t *value,
-                           const struct shape_path *path, struct err *e)
+static enum rc check_union(const struct shape *shape, struct at at)
 {
 	struct buf names;
 	size_t set = 0;
-	enum rc rc;
+	enum rc rc = check_members(shape, at);
 
-	if (!json_is_object(value))
-		return shape_fault(e, path, "must be an object");
-	rc = check_members(shape, value, path, e);
 	if (rc != RC_OK)
 		return rc;
 	buf_init(&names, 4096);
 	for (const struct shape_member *m = shape->members; m->name; m++) {
-		set += has(value, m->name);
-		if (m->shape->kind != SHAPE_LATER &&
-		    buf_addf(&names, "%s%s", names.len ? ", " : "", m->name) != RC_OK)
+		if (foreign(m, at))
+			continue;
+		set += has(at.value, m->name);
+		if (!m->later && buf_addf(&names, "%s%s", names.len ? ", " : "", m->name) != RC_OK)
 			break;
 	}
-	rc = set == 1 ? RC_OK
-	              : shape_fault(e, path, "must have exactly one of: %s", buf_text(&names));
+	rc = set == 1
+	             ? RC_OK
+	             : shape_fault(at.e, at.path, "must have exactly one of: %s", buf_text(&names));
 	buf_free(&names);
 	return rc;
 }
 
-static bool bounds_hold(const struct shape *shape, int64_t n)
+static enum rc check_bounds(int64_t min, int64_t max, int64_t n, const char *what, struct at at)
 {
-	return n >= shape->min && (shape->max == 0 || n <= shape->max);
+	if (n < min)
+		return shape_fault(at.e, at.path,
+		                   "Member must have %s greater than or equal to %" PRId64, what,
+		                   min);
+	if (max && n > max)
+		return shape_fault(at.e, at.path,
+		                   "Member must have %s less than or equal to %" PRId64, what, max);
+	return RC_OK;
 }
 
-static enum rc length_fault(const struct shape *shape, int64_t n, const struct shape_path *path,
-                            struct err *e)
-{
-	if (n < shape->min)
-		return shape_fault(e, path,
-		                   "Member must have length greater than or equal to %" PRId64,
-		                   shape->min);
-	return shape_fault(e, path, "Member must have length less than or equal to %" PRId64,
-	                   shape->max);
-}
-
-static enum rc check_unique(const json_t *value, const struct shape_path *path, struct err *e)
+static enum rc check_unique(struct at at)
 {
 	json_t *seen = json_object();
 	enum rc rc = RC_OK;
 
-	for (size_t i = 0; i < json_array_size(value) && rc == RC_OK; i++) {
-		struct shape_path here = { .up = path, .index = i };
-		const char *text = json_string_value(json_array_get(value, i));
+	for (size_t i = 0; i < json_array_size(at.value) && rc == RC_OK; i++) {
+		struct shape_path here = { .up = at.path, .index = i };
+		const char *text = json_string_value(json_array_get(at.value, i));
 
 		if (!text)
 			continue;
 		if (json_object_get(seen, text))
-			rc = shape_fault(e, &here, "is there twice");
+			rc = shape_fault(at.e, &here, "is there twice");
 		else
 			json_put_bool(seen, text, true);
 	}
@@ -161,23 +178,22 @@ static enum rc check_unique(const json_t *value, const struct shape_path *path, 
 	return rc;
 }
 
-static enum rc check_list(const struct shape *shape, const json_t *value,
-                          const struct shape_path *path, struct err *e)
+static enum rc check_list(const struct shape *shape, struct at at)
 {
-	size_t n = json_array_size(value);
+	size_t n = json_array_size(at.value);
+	int64_t most = shape->quota && !api(at) ? shape->quota : shape->max;
+	enum rc rc;
 
-	if (!json_is_array(value))
-		return shape_fault(e, path, "must be a list");
-	if (!bounds_hold(shape, (int64_t)n))
-		return length_fault(shape, (int64_t)n, path, e);
-	for (size_t i = 0; i < n; i++) {
-		struct shape_path here = { .up = path, .index = i };
-		enum rc rc = check(shape->item, json_array_get(value, i), &here, e);
+	if (!json_is_array(at.value))
+		return shape_fault(at.e, at.path, "must be a list");
+	rc = check_bounds(shape->min, most, (int64_t)n, "length", at);
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		struct shape_path here = { .up = at.path, .index = i };
 
-		if (rc != RC_OK)
-			return rc;
+		rc = check(shape->item,
+		           (struct at) { json_array_get(at.value, i), &here, at.how, at.e });
 	}
-	return shape->unique ? check_unique(value, path, e) : RC_OK;
+	return rc == RC_OK && shape->unique ? check_unique(at) : rc;
 }
 
 /* Characters, not bytes; jansson lets no broken UTF-8 in. */
@@ -190,94 +206,106 @@ static int64_t characters(struct slice s)
 	return n;
 }
 
-static enum rc check_string(const struct shape *shape, const json_t *value,
-                            const struct shape_path *path, struct err *e)
+static enum rc check_string(const struct shape *shape, struct at at)
 {
-	struct slice text = json_text(value);
-	const char *fault;
+	struct slice text = json_text(at.value);
+	const char *fault = NULL;
+	enum rc rc;
 
-	if (!json_is_string(value))
-		return shape_fault(e, path, "must be a string");
-	if (!bounds_hold(shape, characters(text)))
-		return length_fault(shape, characters(text), path, e);
-	if (shape->matches && !shape->matches(text))
-		return shape_fault(e, path, "must match %s", shape->pattern);
-	fault = shape->fault ? shape->fault(text) : NULL;
-	return fault ? shape_fault(e, path, "%s", fault) : RC_OK;
+	if (!json_is_string(at.value))
+		return shape_fault(at.e, at.path, "must be a string");
+	rc = check_bounds(shape->min, shape->max, characters(text), "length", at);
+	if (rc != RC_OK)
+		return rc;
+	if (shape->fault)
+		fault = shape->fault(text);
+	if (fault)
+		return shape_fault(at.e, at.path, "%s", fault);
+	if (shape->pattern && (!shape->fault || api(at)) && !pattern_matches(shape->pattern, text))
+		return shape_fault(at.e, at.path, "must match %s", shape->pattern);
+	return RC_OK;
 }
 
-static enum rc check_enum(const struct shape *shape, const json_t *value,
-                          const struct shape_path *path, struct err *e)
+/* Is it one of these words? */
+static bool is_word_of(struct slice text, const char *words)
 {
-	struct slice text = json_text(value);
+	struct slice rest = slice_str(words);
+
+	while (rest.len)
+		if (slice_equal(text, slice_cut(rest, ' ', &rest)))
+			return true;
+	return false;
+}
+
+static enum rc check_enum(const struct shape *shape, struct at at)
+{
+	struct slice text = json_text(at.value);
+	struct slice rest = slice_str(shape->values);
 	struct buf names;
 	enum rc rc;
 
-	if (!json_is_string(value))
-		return shape_fault(e, path, "must be a string");
+	if (!json_is_string(at.value))
+		return shape_fault(at.e, at.path, "must be a string");
+	if (is_word_of(text, shape->not_yet))
+		return shape_fault(at.e, at.path, "\"%s\" is not built yet; %s",
+		                   json_string_value(at.value), shape->later);
+	if (is_word_of(text, shape->values) ||
+	    ((at.how & SHAPE_MORE) && is_word_of(text, shape->more)))
+		return RC_OK;
 	buf_init(&names, 4096);
-	for (const struct shape_value *v = shape->values; v->name; v++) {
-		if (slice_equal(text, slice_str(v->name))) {
-			buf_free(&names);
-			if (!v->later)
-				return RC_OK;
-			return shape_fault(e, path, "\"%s\" is not built yet; %s", v->name,
-			                   v->later);
-		}
-		if (!v->later && buf_addf(&names, "%s%s", names.len ? ", " : "", v->name) != RC_OK)
+	while (rest.len) {
+		struct slice word = slice_cut(rest, ' ', &rest);
+
+		if (!is_word_of(word, shape->not_yet) &&
+		    buf_addf(&names, "%s%.*s", names.len ? ", " : "", (int)word.len,
+		             (const char *)word.at) != RC_OK)
 			break;
 	}
-	rc = shape_fault(e, path, "Member must satisfy enum value set: [%s]", buf_text(&names));
+	rc = shape_fault(at.e, at.path, "Member must satisfy enum value set: [%s]",
+	                 buf_text(&names));
 	buf_free(&names);
 	return rc;
 }
 
-static enum rc check_int(const struct shape *shape, const json_t *value,
-                         const struct shape_path *path, struct err *e)
+static enum rc check_int(const struct shape *shape, struct at at)
 {
-	int64_t n = json_integer_value(value);
-
-	if (!json_is_integer(value))
-		return shape_fault(e, path, "must be an integer");
-	if (n < shape->min)
-		return shape_fault(e, path,
-		                   "Member must have value greater than or equal to %" PRId64,
-		                   shape->min);
-	if (shape->max && n > shape->max)
-		return shape_fault(e, path, "Member must have value less than or equal to %" PRId64,
-		                   shape->max);
-	return RC_OK;
+	if (!json_is_integer(at.value))
+		return shape_fault(at.e, at.path, "must be an integer");
+	return check_bounds(shape->min, shape->max, json_integer_value(at.value), "value", at);
 }
 
-static enum rc check(const struct shape *shape, const json_t *value, const struct shape_path *path,
-                     struct err *e)
+static enum rc check_kind(bool right, const char *text, struct at at)
+{
+	return right ? RC_OK : shape_fault(at.e, at.path, "%s", text);
+}
+
+static enum rc check(const struct shape *shape, struct at at)
 {
 	switch (shape->kind) {
 	case SHAPE_STRUCT:
-		return check_struct(shape, value, path, e);
+		return check_struct(shape, at);
 	case SHAPE_UNION:
-		return check_union(shape, value, path, e);
+		return check_union(shape, at);
 	case SHAPE_LIST:
-		return check_list(shape, value, path, e);
+		return check_list(shape, at);
 	case SHAPE_STRING:
-		return check_string(shape, value, path, e);
+		return check_string(shape, at);
 	case SHAPE_ENUM:
-		return check_enum(shape, value, path, e);
+		return check_enum(shape, at);
 	case SHAPE_INT:
-		return check_int(shape, value, path, e);
+		return check_int(shape, at);
 	case SHAPE_DOUBLE:
-		return json_is_number(value) ? RC_OK : shape_fault(e, path, "must be a number");
+		return check_kind(json_is_number(at.value), "must be a number", at);
+	case SHAPE_TIMESTAMP:
+		return check_kind(json_is_integer(at.value), "must be a time", at);
 	case SHAPE_BOOL:
-		return json_is_boolean(value) ? RC_OK
-		                              : shape_fault(e, path, "must be true or false");
-	case SHAPE_LATER:
 		break;
 	}
-	return shape_fault(e, path, "is not built yet; %s", shape->later ? shape->later : "");
+	return check_kind(json_is_boolean(at.value), "must be true or false", at);
 }
 
 enum rc shape_check(const struct shape *shape, const json_t *value, const struct shape_path *path,
-                    struct err *e)
+                    unsigned how, struct err *e)
 {
-	return check(shape, value, path, e);
+	return check(shape, (struct at) { value, path, how, e });
 }

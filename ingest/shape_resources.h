@@ -1,21 +1,25 @@
 /*
- * ingest/shape_resources.h - the shapes of the resources that mmctl apply takes
+ * ingest/shape_resources.h - the shapes of the resources that mmctl apply takes, in the form that is stored
  *
- * From the service model (spec appendices A to C), with what is ours: Retention.RetentionDays, and
- * of ingress points Listen, TlsWrapped, BareNewlines, AllowOddLocalParts, Status. docs/resources.md
- * is the reference for people.
+ * Their parts are the model's (ingest/shape_model.h); what is here is the frame of the file and what is
+ * ours: of ingress points Listen, TlsWrapped, BareNewlines, AllowOddLocalParts, Status, and names in place
+ * of ids. docs/resources.md is the reference for people.
  */
 #ifndef MM_INGEST_SHAPE_RESOURCES_H
 #define MM_INGEST_SHAPE_RESOURCES_H
 
-#include "ingest/shape.h"
+#include "ingest/shape_model.h"
 
 extern const struct shape shape_apply_file; /* the whole file */
-extern const struct shape shape_archive;
-extern const struct shape shape_address_list;
-extern const struct shape shape_traffic_policy;
-extern const struct shape shape_rule_set;
-extern const struct shape shape_ingress_point;
-extern const struct shape shape_smtp_password;
+extern const struct shape shape_apply_archive;
+extern const struct shape shape_apply_address_list;
+extern const struct shape shape_apply_traffic_policy;
+extern const struct shape shape_apply_rule_set;
+extern const struct shape shape_apply_ingress_point;
+
+/* Parts of them */
+extern const struct shape shape_ListenAddress, shape_BareNewlines, shape_Addresses;
+extern const struct shape shape_apply_archives, shape_apply_address_lists,
+        shape_apply_traffic_policies, shape_apply_rule_sets, shape_apply_ingress_points;
 
 #endif

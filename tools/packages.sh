@@ -4,7 +4,7 @@
 BUILD_PACKAGES="
 	gcc g++ cmake ninja-build pkg-config make libc6-dev
 	libevent-dev libssl-dev libsodium-dev libzstd-dev libsqlite3-dev libgmime-3.0-dev libicu-dev
-	libjansson-dev libseccomp-dev libarchive-dev uthash-dev
+	libjansson-dev libseccomp-dev libarchive-dev libcbor-dev uthash-dev
 	openssl ca-certificates curl"
 
 TEST_PACKAGES="

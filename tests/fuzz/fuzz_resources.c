@@ -100,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (json_read(&file, slice_of(data, size), &e) != RC_OK)
 		return 0;
 	judge(file);
-	if (shape_check(&shape_apply_file, file, NULL, &e) == RC_OK) {
+	if (shape_check(&shape_apply_file, file, NULL, SHAPE_STRICT, &e) == RC_OK) {
 		make_snapshot(file);
 		judge(file);
 	} else if (!e.text[0]) {

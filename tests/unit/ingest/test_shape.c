@@ -40,7 +40,7 @@ static void test_everything(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	EXPECT_OK(shape_check(&shape_apply_file, file, NULL, &e), &e);
+	EXPECT_OK(shape_check(&shape_apply_file, file, NULL, SHAPE_STRICT, &e), &e);
 	json_decref(file);
 }
 
@@ -53,7 +53,7 @@ static void test_null_is_absent(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	EXPECT_OK(shape_check(&shape_apply_file, file, NULL, &e), &e);
+	EXPECT_OK(shape_check(&shape_apply_file, file, NULL, SHAPE_STRICT, &e), &e);
 	json_decref(file);
 }
 
@@ -61,7 +61,7 @@ static void expect_fault(const char *text, const char *want)
 {
 	json_t *file = quoted(text);
 	struct err e = { 0 };
-	enum rc rc = shape_check(&shape_apply_file, file, NULL, &e);
+	enum rc rc = shape_check(&shape_apply_file, file, NULL, SHAPE_STRICT, &e);
 
 	json_decref(file);
 	EXPECT(text, rc == RC_INVALID);
@@ -178,9 +178,6 @@ static const struct {
 	{ "['vip.1_-']", "['a','b']",
 	  POLICY0 ".Conditions[4].BooleanExpression.Evaluate.IsInAddressList.AddressLists: Member "
 	          "must have length less than or equal to 1" },
-	{ "['vip.1_-']", "['a b']",
-	  POLICY0 ".Conditions[4].BooleanExpression.Evaluate.IsInAddressList.AddressLists[0]: must "
-	          "match ^[a-zA-Z0-9:_/+=,@.#-]+$" },
 	{ "{'TlsExpression'",
 	  "{'IpExpression':{'Evaluate':{'Attribute':'SENDER_IP'},'Operator':"
 	  "'CIDR_MATCHES','Values':[]},'TlsExpression'",
@@ -318,7 +315,7 @@ static void expect_many(const char *before, const char *item, size_t n, const ch
 		json_t *file = quoted(buf_text(&text));
 		struct err e = { 0 };
 
-		EXPECT_OK(shape_check(&shape_apply_file, file, NULL, &e), &e);
+		EXPECT_OK(shape_check(&shape_apply_file, file, NULL, SHAPE_STRICT, &e), &e);
 		json_decref(file);
 	}
 	buf_free(&text);
@@ -390,7 +387,8 @@ static void check_length(size_t n, bool good)
 	at = json_array_get(json_object_get(at, "Conditions"), 0);
 	at = json_object_get(json_object_get(at, "StringExpression"), "Values");
 	json_array_set_new(at, 0, json_string(text));
-	assert_int_equal(shape_check(&shape_apply_file, file, NULL, &e) == RC_OK, good);
+	assert_int_equal(shape_check(&shape_apply_file, file, NULL, SHAPE_STRICT, &e) == RC_OK,
+	                 good);
 	if (!good)
 		assert_string_equal(e.text, CONDITION0
 		                    "[0].StringExpression.Values[0]: Member must have length less "
@@ -426,11 +424,80 @@ static void test_password(void **state)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		json_t *text = json_string(cases[i].text);
 		struct err e;
-		enum rc rc = shape_check(&shape_smtp_password, text, NULL, &e);
+		enum rc rc = shape_check(&shape_SmtpPassword, text, NULL, SHAPE_STRICT, &e);
 
 		json_decref(text);
 		EXPECT(cases[i].text, (rc == RC_OK) == cases[i].good);
 	}
+}
+
+/* What differs between a file and the API. */
+static void test_who_asks(void **state)
+{
+	static const struct {
+		const char *text;
+		const struct shape *shape;
+		unsigned how;
+		const char *want; /* NULL: it is right */
+	} cases[] = {
+		{ "{'RetentionPeriod':'ONE_YEAR','New':1}", &shape_ArchiveRetention, SHAPE_API,
+		  NULL },
+		{ "{'RetentionPeriod':'ONE_YEAR','New':1}", &shape_ArchiveRetention, SHAPE_STRICT,
+		  "unknown member \"New\"" },
+		{ "{'RetentionDays':3}", &shape_ArchiveRetention, SHAPE_STRICT, NULL },
+		{ "{'RetentionDays':3}", &shape_ArchiveRetention, SHAPE_API,
+		  "must have exactly one of: RetentionPeriod" },
+		{ "{'RetentionDays':3,'RetentionPeriod':'ONE_YEAR'}", &shape_ArchiveRetention,
+		  SHAPE_API, NULL },
+		{ "{'Attribute':'BODY'}", &shape_ArchiveStringToEvaluate, SHAPE_API,
+		  "Attribute: Member must satisfy enum value set: [TO, FROM, CC, SUBJECT, "
+		  "ENVELOPE_TO, ENVELOPE_FROM]" },
+		{ "{'Attribute':'BODY'}", &shape_ArchiveStringToEvaluate, SHAPE_API | SHAPE_MORE,
+		  NULL },
+		{ "{}", &shape_ReplaceRecipientAction, SHAPE_API,
+		  "ReplaceWith: Member must not be null" },
+		{ "{'Relay':{'Relay':'r-1'}}", &shape_RuleAction, SHAPE_API,
+		  "\"Relay\" is not built yet; it comes with the outbound queue" },
+		/* a network that mm reads and the model's pattern doesn't allow */
+		{ "['::ffff:192.0.2.0/120']", &shape_Ipv6Cidrs, SHAPE_API,
+		  "[0]: must be an IPv6 network with its prefix length, such as 2001:db8::/32" },
+		{ "['01.2.3.4/8']", &shape_Ipv4Cidrs, SHAPE_API,
+		  "[0]: must be an IPv4 network with its prefix length, such as 192.0.2.0/24" },
+		{ "1700000000123", &shape_Timestamp, SHAPE_API, NULL },
+		{ "1700000000.5", &shape_Timestamp, SHAPE_API, "must be a time" },
+		{ "-1", &shape_Integer, SHAPE_API, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char *text = quoted_text(cases[i].text);
+		json_t *value = NULL;
+		struct err e = { 0 };
+		enum rc rc = json_read(&value, slice_str(text), &e);
+
+		EXPECT(cases[i].text, rc == RC_OK);
+		rc = shape_check(cases[i].shape, value, NULL, cases[i].how, &e);
+		json_decref(value);
+		free(text);
+		EXPECT(cases[i].text, (rc == RC_OK) == !cases[i].want);
+		if (cases[i].want && strcmp(e.text, cases[i].want) != 0)
+			fail_msg("%s\n got: %s\nwant: %s", cases[i].text, e.text, cases[i].want);
+	}
+}
+
+/* The model's bound of a list, and the service's quota, which is the operation's business. */
+static void test_quota(void **state)
+{
+	json_t *many = json_array();
+	struct err e = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 21; i++)
+		json_push(many, quoted(A_STATEMENT));
+	EXPECT_OK(shape_check(&shape_PolicyStatementList, many, NULL, SHAPE_API, &e), &e);
+	assert_int_equal(shape_check(&shape_PolicyStatementList, many, NULL, SHAPE_STRICT, &e),
+	                 RC_INVALID);
+	json_decref(many);
 }
 
 static void test_not_an_object(void **state)
@@ -451,6 +518,8 @@ int main(void)
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_length_is_in_characters),
 		cmocka_unit_test(test_password),
+		cmocka_unit_test(test_who_asks),
+		cmocka_unit_test(test_quota),
 		cmocka_unit_test(test_not_an_object),
 	};
 
