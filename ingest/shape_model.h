@@ -1,9 +1,10 @@
 /*
- * ingest/shape_model.h - the shapes of the service model (Amazon SES Mail Manager, 2023-10-17) that structures are made of
+ * ingest/shape_model.h - the shapes of the service model (Amazon SES Mail Manager, 2023-10-17)
  *
- * What     Each is shape_NAME, by its name in the model, written once: texts, numbers, enumerations and
- *          lists in ingest/shape_scalars.c, structures and unions in ingest/shape_nested.c. The inputs and
- *          outputs of operations are in api/model.c, the file of mmctl apply in ingest/shape_resources.c.
+ * What     All that operations are made of. Each is shape_NAME, by its name in the model, written once:
+ *          texts, numbers, enumerations and lists in ingest/shape_scalars.c, structures and unions in
+ *          ingest/shape_nested.c. Inputs and outputs of operations are in api/model.c, the file of mmctl
+ *          apply in ingest/shape_resources.c.
  * Ours     What mm adds, asks beyond the model or doesn't do yet is marked in the tables
  *          (ingest/shape.h); docs/api.md lists it.
  * Tests    tests/peers/T805-model.py compares all of it with the SDK.

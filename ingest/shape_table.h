@@ -10,6 +10,11 @@
 
 #include "ingest/shape.h"
 
+/* Before the include: `static` where no other file uses the tables. */
+#ifndef SHAPE_SCOPE
+#define SHAPE_SCOPE
+#endif
+
 /* clang-format off */
 
 #define MEMBER(text, of, how, wait) { .name = #text, .shape = of, .marks = how, .later = wait }
@@ -22,22 +27,22 @@
 
 #define OBJECT(of, what, ...)                                                                      \
 	static const struct shape_member of##_members[] = { __VA_ARGS__ };                         \
-	const struct shape shape_##of = { .name = #of, .kind = what, .members = of##_members }
+	SHAPE_SCOPE const struct shape shape_##of = { .name = #of, .kind = what, .members = of##_members }
 #define STRUCT(of, ...) OBJECT(of, SHAPE_STRUCT, __VA_ARGS__, { .name = NULL })
 #define UNION(of, ...)  OBJECT(of, SHAPE_UNION, __VA_ARGS__, { .name = NULL })
 #define EMPTY(of)       OBJECT(of, SHAPE_STRUCT, { .name = NULL })
 
 #define TEXT(of, least, most, ...)                                                                 \
-	const struct shape shape_##of = {                                                          \
+	SHAPE_SCOPE const struct shape shape_##of = {                                                          \
 		.name = #of, .kind = SHAPE_STRING, .min = least, .max = most, __VA_ARGS__ }
 #define WHOLE(of, least, most)                                                                     \
-	const struct shape shape_##of = {                                                          \
+	SHAPE_SCOPE const struct shape shape_##of = {                                                          \
 		.name = #of, .kind = SHAPE_INT, .min = least, .max = most }
 #define ENUM(of, words, ...)                                                                       \
-	const struct shape shape_##of = {                                                          \
+	SHAPE_SCOPE const struct shape shape_##of = {                                                          \
 		.name = #of, .kind = SHAPE_ENUM, .values = words, __VA_ARGS__ }
 #define LIST(of, of_items, least, most, ...)                                                       \
-	const struct shape shape_##of = {                                                          \
+	SHAPE_SCOPE const struct shape shape_##of = {                                                          \
 		.name = #of, .kind = SHAPE_LIST, .item = &shape_##of_items, .min = least,          \
 		.max = most, __VA_ARGS__ }
 
