@@ -252,7 +252,7 @@ enum rc request_local(request_handle handle, void *handle_arg, struct slice json
 {
 	struct err failure = { .code = RC_OK };
 	struct request_writer w = { .fd = -1, .reader = r, .result = result, .failure = &failure };
-	struct request_peer me = { getuid(), getgid(), getpid() };
+	struct request_peer me = { getuid(), getgid(), getpid(), false };
 
 	run_handler(handle, handle_arg, &me, json, &w);
 	if (failure.code != RC_OK && e)
@@ -418,7 +418,7 @@ static void unlink_ask(struct ask *a)
 		s->open = a->next_open;
 	if (a->next_open)
 		a->next_open->prev_open = a->prev_open;
-	s->open_count--;
+	s->open_count -= !a->peer.front;
 }
 
 static void ask_free(struct ask *a)
@@ -535,7 +535,7 @@ static void on_ask_deadline(void *arg)
 	ask_free(arg);
 }
 
-static void ask_new(struct request_server *s, int fd)
+static void ask_new(struct request_server *s, int fd, bool front)
 {
 	struct ask *a = mem_new(sizeof(*a));
 	struct ucred who = { .pid = -1, .uid = (uid_t)-1, .gid = (gid_t)-1 };
@@ -543,20 +543,27 @@ static void ask_new(struct request_server *s, int fd)
 
 	a->server = s;
 	a->fd = fd;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+	if (!front && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
 		log_warn("request: who asks is unknown: %s", strerror(errno));
-	a->peer = (struct request_peer) { who.uid, who.gid, who.pid };
+	a->peer = (struct request_peer) { who.uid, who.gid, who.pid, front };
 	buf_init(&a->in, (size_t)LIMIT_REQUEST + FRAME_HEAD + LOOP_SCRATCH);
 	MUST(pthread_mutex_lock(&s->lock) == 0);
 	a->next_open = s->open;
 	if (s->open)
 		s->open->prev_open = a;
 	s->open = a;
-	s->open_count++;
+	s->open_count += !front;
 	MUST(pthread_mutex_unlock(&s->lock) == 0);
 	a->watch = loop_watch_new(s->loop, fd, LOOP_READ, on_request_bytes, a);
+	if (front)
+		return;
 	a->deadline = loop_timer_new(s->loop, on_ask_deadline, a);
 	loop_timer_set(a->deadline, STUCK_MS);
+}
+
+void request_server_adopt(struct request_server *s, int fd)
+{
+	ask_new(s, fd, true);
 }
 
 static bool room_for_more(struct request_server *s)
@@ -578,7 +585,7 @@ static void on_connection(void *arg, unsigned what)
 		int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0)
-			ask_new(s, fd);
+			ask_new(s, fd, false);
 		else if (errno == EAGAIN)
 			return;
 		else if (errno != EINTR && errno != ECONNABORTED)

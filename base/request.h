@@ -34,6 +34,7 @@ struct request_peer {
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
+	bool front; /* a process that speaks for others: its connection came by request_server_adopt */
 };
 
 struct request_writer;
@@ -83,6 +84,10 @@ struct request_server;
 enum rc request_server_new(struct request_server **out, struct loop *l, const char *path,
 			   unsigned threads, request_handle handle, void *arg,
 			   struct err *e) MUST_USE;
+/* Takes over one end of a socket pair, non-blocking: it brings one request when its holder has one, from a
+ * peer that is `front`. Such connections have no deadline before the request and aren't counted among the
+ * 64; who hands them out bounds them. */
+void request_server_adopt(struct request_server *s, int fd);
 /* No more requests; those that run find their client gone. Waits for them, removes the socket. */
 void request_server_free(struct request_server **s);
 unsigned request_server_running(const struct request_server *s);

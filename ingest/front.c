@@ -1,20 +1,17 @@
 #include "ingest/front.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/channel.h"
 #include "base/child.h"
 #include "base/codec.h"
 #include "base/limits.h"
+#include "base/listen.h"
 #include "base/log.h"
 #include "ingest/front_maker.h"
 #include "ingest/wire.h"
 
-#define BACKLOG    1024
 #define MOST_FILES 8 /* that one mm-smtpd may be owed */
 #define MOST_BIGS  256
 #define RETRY_MS   1000 /* after a spool file couldn't be made */
@@ -362,52 +359,6 @@ static void on_ended(void *arg, const char *how, int64_t again_ms)
 
 /* --- listeners --- */
 
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
-
-static socklen_t address_of(union address *a, const struct ip *ip, uint16_t port)
-{
-	memset(a, 0, sizeof(*a));
-	if (ip->family == 6) {
-		a->v6.sin6_family = AF_INET6;
-		a->v6.sin6_port = htons(port);
-		memcpy(&a->v6.sin6_addr, ip->b, 16);
-		return sizeof(a->v6);
-	}
-	a->v4.sin_family = AF_INET;
-	a->v4.sin_port = htons(port);
-	memcpy(&a->v4.sin_addr, ip->b, 4);
-	return sizeof(a->v4);
-}
-
-static enum rc bind_socket(const struct ingress_point *i, int *out, struct err *e)
-{
-	union address a;
-	socklen_t len = address_of(&a, &i->ip, i->port);
-	int one = 1;
-	int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int bad;
-	enum rc rc;
-
-	if (fd < 0)
-		return err_sys(e, "ingress point %s: socket", i->name);
-	/* Accepted connections inherit TCP_NODELAY. */
-	bad = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-	      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ||
-	      (i->ip.family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one))) ||
-	      bind(fd, &a.any, len) || listen(fd, BACKLOG);
-	if (!bad) {
-		*out = fd;
-		return RC_OK;
-	}
-	rc = err_sys(e, "ingress point %s: listen on %s", i->name, i->listen);
-	(void)close(fd);
-	return rc;
-}
-
 static struct listener *find_listener(struct front *f, const struct ingress_point *i)
 {
 	for (struct listener *l = f->listeners; l; l = l->next)
@@ -429,9 +380,9 @@ static enum rc want_listener(struct front *f, const struct ingress_point *i, str
 		l->wanted = true;
 		return RC_OK;
 	}
-	rc = bind_socket(i, &fd, e);
+	rc = listen_tcp(&fd, &i->ip, i->port, e);
 	if (rc != RC_OK)
-		return rc;
+		return err_in(e, "ingress point %s: %s", i->name, i->listen);
 	l = mem_new(sizeof(*l));
 	*l = (struct listener) { .next = f->listeners, .ip = i->ip, .port = i->port, .fd = fd };
 	l->wanted = true;

@@ -1,0 +1,362 @@
+#include "api/http_call.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "api/http_wire.h"
+#include "base/codec.h"
+#include "base/conn.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/request.h"
+
+#define AHEAD      4 /* lanes that wait for calls */
+#define FRAME_HEAD 5 /* the length and the kind */
+
+struct lane {
+	struct lane *next;
+	int fd;
+};
+
+struct http_lanes {
+	struct loop *loop;
+	void (*need)(void *arg);
+	void (*spent)(void *arg);
+	void *arg;
+	struct lane *idle;
+	unsigned idle_count;
+	unsigned asked;          /* for, and not come yet */
+	unsigned working;        /* under a call */
+	struct http_call *first; /* in line */
+	struct http_call **last;
+};
+
+struct http_call {
+	struct http_call *next; /* in line */
+	struct http_lanes *lanes;
+	const struct http_call_ops *ops;
+	void *arg;
+	struct conn *conn; /* NULL while it waits in line */
+	struct buf out;
+	size_t sent;
+	struct buf frame;  /* what came of a frame: its head, and the payload but for bytes */
+	size_t bytes_left; /* of a frame of bytes, whose head was read */
+	bool *freed;       /* while a callback runs */
+};
+
+/* ---- lanes ---- */
+
+/* As many as are needed now, and a few ahead. */
+static void ask_for_lanes(struct http_lanes *l)
+{
+	unsigned waiting = 0;
+
+	for (const struct http_call *c = l->first; c; c = c->next)
+		waiting++;
+	while (l->asked + l->idle_count < waiting + AHEAD &&
+	       l->asked + l->idle_count + l->working < HTTP_WIRE_LANES) {
+		l->asked++;
+		l->need(l->arg);
+	}
+}
+
+struct http_lanes *http_lanes_new(struct loop *loop, void (*need)(void *arg),
+                                  void (*spent)(void *arg), void *arg)
+{
+	struct http_lanes *l = mem_new(sizeof(*l));
+
+	*l = (struct http_lanes) { .loop = loop, .need = need, .spent = spent, .arg = arg };
+	l->last = &l->first;
+	ask_for_lanes(l);
+	return l;
+}
+
+void http_lanes_free(struct http_lanes **at)
+{
+	struct http_lanes *l = *at;
+
+	if (!l)
+		return;
+	*at = NULL;
+	while (l->idle) {
+		struct lane *i = l->idle;
+
+		l->idle = i->next;
+		(void)close(i->fd);
+		free(i);
+	}
+	free(l);
+}
+
+static void begin(struct http_call *c, int fd);
+
+void http_lanes_add(struct http_lanes *l, int fd)
+{
+	struct http_call *c = l->first;
+	struct lane *i;
+
+	l->asked -= l->asked > 0;
+	if (c) {
+		l->first = c->next;
+		if (!l->first)
+			l->last = &l->first;
+		begin(c, fd);
+		return;
+	}
+	i = mem_new(sizeof(*i));
+	*i = (struct lane) { .next = l->idle, .fd = fd };
+	l->idle = i;
+	l->idle_count++;
+}
+
+/* ---- a call ---- */
+
+static void fail(struct http_call *c, enum rc code, const char *text)
+{
+	struct err why = { 0 };
+
+	(void)err_set(&why, code, "%s", text);
+	c->ops->failed(c->arg, &why);
+}
+
+static void take_error(struct http_call *c, struct slice payload)
+{
+	struct err why = { 0 };
+	json_t *j = NULL;
+	struct slice text, word;
+	enum rc code = RC_IO;
+
+	if (json_read(&j, payload, &why) != RC_OK) {
+		fail(c, RC_IO, "an error that can't be read");
+		return;
+	}
+	text = json_member_text(j, "text");
+	word = json_member_text(j, "code");
+	for (int i = RC_AGAIN; i <= RC_CRYPTO; i++)
+		if (slice_equal(word, slice_str(rc_name((enum rc)i))))
+			code = (enum rc)i;
+	(void)err_set(&why, code, "%.*s", (int)MIN_OF(text.len, 400U), (const char *)text.at);
+	json_decref(j);
+	c->ops->failed(c->arg, &why);
+}
+
+/* A whole frame; false when it was the last. */
+static bool take_frame(struct http_call *c, enum request_kind kind, struct slice payload)
+{
+	switch (kind) {
+	case REQUEST_JSON:
+		if (c->ops->row)
+			c->ops->row(c->arg, payload);
+		return true;
+	case REQUEST_DONE:
+		c->ops->done(c->arg, payload);
+		return false;
+	case REQUEST_ERROR:
+		take_error(c, payload);
+		return false;
+	case REQUEST_BYTES:
+		break;
+	}
+	fail(c, RC_IO, "an answer that can't be read");
+	return false;
+}
+
+/* Of a frame of bytes: straight to who asked. */
+static size_t take_bytes(struct http_call *c, struct slice in)
+{
+	size_t n = MIN_OF(in.len, c->bytes_left);
+
+	if (c->ops->bytes)
+		n = c->ops->bytes(c->arg, slice_part(in, 0, n));
+	return n;
+}
+
+/* The head of a frame, then as much as it says; 0: no more can be taken. */
+static size_t take_some(struct http_call *c, struct slice in)
+{
+	size_t want = FRAME_HEAD;
+	size_t n;
+
+	if (c->frame.len >= FRAME_HEAD)
+		want = 4 + (size_t)get_le32(c->frame.at);
+	n = MIN_OF(in.len, want - c->frame.len);
+	return buf_add(&c->frame, slice_part(in, 0, n)) == RC_OK ? n : 0;
+}
+
+static bool frame_is_whole(const struct http_call *c)
+{
+	return c->frame.len >= FRAME_HEAD && c->frame.len == 4 + (size_t)get_le32(c->frame.at);
+}
+
+/* What begins here: false when the call has ended, or was freed. */
+static bool advance(struct http_call *c)
+{
+	struct slice frame = buf_slice(&c->frame);
+	bool more = true;
+
+	if (frame.len == FRAME_HEAD && frame.at[4] == REQUEST_BYTES && get_le32(frame.at)) {
+		c->bytes_left = get_le32(frame.at) - 1;
+		buf_clear(&c->frame);
+	} else if (frame.len >= 4 && get_le32(frame.at) == 0) {
+		fail(c, RC_IO, "an answer's frame without a kind");
+		return false;
+	} else if (frame_is_whole(c)) {
+		bool freed = false;
+
+		c->freed = &freed;
+		more = take_frame(c, frame.at[4], slice_from(frame, FRAME_HEAD));
+		if (freed)
+			return false;
+		c->freed = NULL;
+		buf_clear(&c->frame);
+	}
+	return more;
+}
+
+static size_t on_input(void *arg, struct slice bytes)
+{
+	struct http_call *c = arg;
+	size_t taken = 0;
+
+	while (taken < bytes.len) {
+		struct slice rest = slice_from(bytes, taken);
+		bool freed = false;
+		size_t n;
+
+		if (c->bytes_left) {
+			c->freed = &freed;
+			n = take_bytes(c, rest);
+			if (freed)
+				return bytes.len;
+			c->freed = NULL;
+			c->bytes_left -= n;
+			taken += n;
+			if (!n)
+				return taken;
+			continue;
+		}
+		n = take_some(c, rest);
+		if (!n) {
+			fail(c, RC_LIMIT, "an answer that is too long");
+			return bytes.len;
+		}
+		taken += n;
+		if (!advance(c))
+			return bytes.len;
+	}
+	return taken;
+}
+
+static struct slice on_output(void *arg)
+{
+	struct http_call *c = arg;
+
+	return slice_from(buf_slice(&c->out), c->sent);
+}
+
+static void on_sent(void *arg, size_t n)
+{
+	struct http_call *c = arg;
+
+	c->sent += n;
+}
+
+static void on_closed(void *arg, const char *why)
+{
+	(void)why;
+	fail(arg, RC_AGAIN, "mmd can't be asked now");
+}
+
+static void begin(struct http_call *c, int fd)
+{
+	static const struct conn_ops ops = {
+		.input = on_input, .output = on_output, .sent = on_sent, .closed = on_closed
+	};
+
+	c->lanes->working++;
+	c->conn = conn_new(c->lanes->loop, fd, &ops, c);
+	conn_send(c->conn);
+}
+
+static void begin_or_wait(struct http_call *c)
+{
+	struct http_lanes *l = c->lanes;
+	struct lane *i = l->idle;
+
+	if (!i) {
+		*l->last = c;
+		l->last = &c->next;
+	} else {
+		int fd = i->fd;
+
+		l->idle = i->next;
+		l->idle_count--;
+		free(i);
+		begin(c, fd);
+	}
+	ask_for_lanes(l);
+}
+
+struct http_call *http_call_new(struct http_lanes *l, struct slice text, struct slice bytes,
+                                const struct http_call_ops *ops, void *arg)
+{
+	struct http_call *c = mem_new(sizeof(*c));
+	uint8_t head[4] = { 0 };
+	bool fits;
+
+	*c = (struct http_call) { .lanes = l, .ops = ops, .arg = arg };
+	buf_init(&c->out, (size_t)LIMIT_REQUEST + sizeof(head));
+	buf_init(&c->frame, (size_t)LIMIT_REQUEST + FRAME_HEAD);
+	put_le32(head, (uint32_t)(text.len + (bytes.len ? bytes.len + 1 : 0)));
+	fits = buf_add(&c->out, slice_of(head, sizeof(head))) == RC_OK &&
+	       buf_add(&c->out, text) == RC_OK &&
+	       (!bytes.len ||
+	        (buf_add(&c->out, slice_of("", 1)) == RC_OK && buf_add(&c->out, bytes) == RC_OK));
+	MUST(fits); /* bodies of requests are far shorter */
+	begin_or_wait(c);
+	return c;
+}
+
+void http_call_resume(struct http_call *c)
+{
+	if (c->conn)
+		conn_resume(c->conn);
+}
+
+static void leave_line(struct http_call *c)
+{
+	struct http_lanes *l = c->lanes;
+	struct http_call **at = &l->first;
+
+	while (*at && *at != c)
+		at = &(*at)->next;
+	if (!*at)
+		return;
+	*at = c->next;
+	if (!*at)
+		l->last = at;
+}
+
+void http_call_free(struct http_call **at)
+{
+	struct http_call *c = *at;
+	struct http_lanes *l;
+
+	if (!c)
+		return;
+	*at = NULL;
+	l = c->lanes;
+	if (c->freed)
+		*c->freed = true;
+	if (c->conn) {
+		conn_free(&c->conn);
+		l->working--;
+		l->spent(l->arg);
+	} else {
+		leave_line(c);
+	}
+	buf_free(&c->out);
+	buf_free(&c->frame);
+	free(c);
+	ask_for_lanes(l);
+}

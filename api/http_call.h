@@ -1,0 +1,47 @@
+/*
+ * api/http_call.h - calls from mm-httpd to mmd
+ *
+ * What     A call takes a lane, a connection to mmd's request server that is good for one request
+ *          (base/request.h), sends JSON text, and hears the answer. Lanes are asked for ahead, so
+ * that a call rarely waits for one; at most HTTP_WIRE_LANES are there at a time, and calls beyond
+ *          that wait in line.
+ * Owner    Who made a call frees it, whenever he likes, also in its callbacks; mmd then finds its
+ *          asker gone.
+ * Threads  The loop's.
+ */
+#ifndef MM_API_HTTP_CALL_H
+#define MM_API_HTTP_CALL_H
+
+#include "base/buf.h"
+#include "base/loop.h"
+
+struct http_lanes;
+struct http_call;
+
+struct http_call_ops {
+	/* A line of JSON before the result. May be NULL. */
+	void (*row)(void *arg, struct slice line);
+	/* Bytes; returns how many were taken. The rest comes again after http_call_resume. May be
+	 * NULL: they are dropped. */
+	size_t (*bytes)(void *arg, struct slice bytes);
+	/* The end: the result as JSON text. Slices live for the call. */
+	void (*done)(void *arg, struct slice result);
+	/* The end: what mmd says went wrong, or that mmd can't be asked. */
+	void (*failed)(void *arg, const struct err *why);
+};
+
+/* `need` asks mmd for one more lane, `spent` says that one is closed. */
+struct http_lanes *http_lanes_new(struct loop *l, void (*need)(void *arg), void (*spent)(void *arg),
+                                  void *arg);
+void http_lanes_free(struct http_lanes **l); /* after its calls */
+/* A lane that came; takes the descriptor over. */
+void http_lanes_add(struct http_lanes *l, int fd);
+
+/* `ops` lives as long as the call; `text`, and `bytes` behind it, are copied. No callback comes
+ * before the loop's next round. */
+struct http_call *http_call_new(struct http_lanes *l, struct slice text, struct slice bytes,
+                                const struct http_call_ops *ops, void *arg);
+void http_call_resume(struct http_call *c);
+void http_call_free(struct http_call **c); /* NULL is fine */
+
+#endif
