@@ -414,22 +414,27 @@ void sigv4_signature(char out[SIGV4_HASH + 1], const struct sigv4_scope *s, stru
 	EVP_MAC_CTX_free(ctx);
 }
 
-static bool derived_fits(const struct sigv4_derived *d, const struct sigv4_scope *s)
+static bool derived_fits(const struct sigv4_derived *d, const struct sigv4_scope *s,
+                         struct slice secret)
 {
 	return d && memcmp(d->day, s->time, 8) == 0 &&
 	       slice_equal(slice_str(d->region), s->region) &&
-	       slice_equal(slice_str(d->service), s->service);
+	       slice_equal(slice_str(d->service), s->service) && d->secret_len == secret.len &&
+	       CRYPTO_memcmp(d->secret, secret.at, secret.len) == 0;
 }
 
-static void derived_fill(struct sigv4_derived *d, const struct sigv4_scope *s,
+static void derived_fill(struct sigv4_derived *d, const struct sigv4_scope *s, struct slice secret,
                          const uint8_t key[32])
 {
 	*d = (struct sigv4_derived) { .day = "" };
-	if (s->region.len >= sizeof(d->region) || s->service.len >= sizeof(d->service))
+	if (s->region.len >= sizeof(d->region) || s->service.len >= sizeof(d->service) ||
+	    secret.len > sizeof(d->secret))
 		return;
 	memcpy(d->day, s->time, 8);
 	memcpy(d->region, s->region.at, s->region.len);
 	memcpy(d->service, s->service.at, s->service.len);
+	memcpy(d->secret, secret.at, secret.len);
+	d->secret_len = secret.len;
 	memcpy(d->key, key, 32);
 }
 
@@ -450,7 +455,7 @@ bool sigv4_matches(const char *signature, const struct sigv4_scope *s, struct sl
                    struct slice secret, struct sigv4_derived *d)
 {
 	EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(hmac_template);
-	bool fits = derived_fits(d, s);
+	bool fits = derived_fits(d, s, secret);
 	uint8_t key[32] = { 0 };
 	bool good;
 
@@ -462,7 +467,7 @@ bool sigv4_matches(const char *signature, const struct sigv4_scope *s, struct sl
 		derive(ctx, key, s, secret);
 		good = signed_by(ctx, key, text, signature);
 		if (good && d)
-			derived_fill(d, s, key);
+			derived_fill(d, s, secret, key);
 	}
 	OPENSSL_cleanse(key, sizeof(key));
 	EVP_MAC_CTX_free(ctx);

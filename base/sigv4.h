@@ -134,12 +134,16 @@ enum sigv4_verdict sigv4_claim(struct sigv4_claim *c, const struct sigv4_request
                                enum sigv4_use use, const char *service, int64_t now_ms,
                                struct err *e) MUST_USE;
 
-/* The signing key of one access key for one day and region, kept by the caller beside the secret
- * and zeroed at first and whenever the secret is another. Only a good signature fills it. */
+#define SIGV4_SECRET_KEPT 64
+
+/* The signing key of one secret for one day, region and service; kept by the caller beside the
+ * secret, zeroed at first. Only a good signature fills it. */
 struct sigv4_derived {
 	char day[9];
 	char region[LIMIT_SIGV4_REGION + 1];
 	char service[LIMIT_SIGV4_REGION + 1];
+	uint8_t secret[SIGV4_SECRET_KEPT]; /* whose it is; a longer one isn't kept */
+	size_t secret_len;
 	uint8_t key[32];
 };
 
