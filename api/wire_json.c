@@ -97,11 +97,19 @@ static json_t *convert(const struct shape *shape, const json_t *from, const stru
 
 json_t *wire_json_value(const struct shape *shape, struct slice body, struct err *e)
 {
+	struct err why = { 0 };
 	json_t *parsed;
 	json_t *made;
 
-	if (json_read(&parsed, body, e) != RC_OK)
+	if (json_read(&parsed, body, &why) != RC_OK) {
+		char *near = strstr(why.text, " near ");
+
+		/* What follows is of the body, and may be a password. */
+		if (near)
+			*near = '\0';
+		(void)err_set(e, RC_INVALID, "%s", why.text);
 		return NULL;
+	}
 	made = convert(shape, parsed, NULL, e);
 	json_decref(parsed);
 	return made;
