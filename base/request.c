@@ -46,12 +46,14 @@ struct ask {
 	struct loop_timer *deadline;
 	struct buf in;
 	struct request_peer peer;
+	size_t most; /* bytes of the request */
 };
 
 struct request_server {
 	struct loop *loop;
 	int fd;
-	char *path;
+	char *path; /* NULL: its name is not ours to remove */
+	struct request_share share;
 	struct loop_watch *watch;
 	struct loop_timer *retry;
 	request_handle handle;
@@ -491,14 +493,12 @@ static void enqueue(struct ask *a)
 	MUST(pthread_mutex_unlock(&s->lock) == 0);
 }
 
-static void refuse(struct ask *a, size_t len)
+static void refuse(struct ask *a, const struct err *why)
 {
 	struct request_writer w = { .fd = a->fd, .flushed_ms = clock_mono_ms() };
-	struct err e;
 
-	(void)err_set(&e, RC_LIMIT, "a request of %zu bytes; the limit is %d", len, LIMIT_REQUEST);
 	buf_init(&w.gathered, (size_t)GATHER_BYTES * 4);
-	request_fail(&w, &e);
+	request_fail(&w, why);
 	buf_free(&w.gathered);
 	ask_free(a);
 }
@@ -508,6 +508,7 @@ static void on_request_bytes(void *arg, unsigned what)
 	struct ask *a = arg;
 	uint8_t *scratch = loop_scratch(a->server->loop);
 	ssize_t n = recv(a->fd, scratch, LOOP_SCRATCH, 0);
+	struct err e;
 	size_t want;
 
 	(void)what;
@@ -520,8 +521,10 @@ static void on_request_bytes(void *arg, unsigned what)
 	if (a->in.len < FRAME_HEAD)
 		return;
 	want = get_le32(a->in.at);
-	if (want > LIMIT_REQUEST) {
-		refuse(a, want);
+	if (want > a->most) {
+		(void)err_set(&e, RC_LIMIT, "a request of %zu bytes; the limit is %zu", want,
+		              a->most);
+		refuse(a, &e);
 		return;
 	}
 	if (a->in.len < FRAME_HEAD + want)
@@ -535,25 +538,45 @@ static void on_ask_deadline(void *arg)
 	ask_free(arg);
 }
 
+/* Under the lock. */
+static unsigned asks_of(const struct request_server *s, uid_t uid)
+{
+	unsigned n = 0;
+
+	for (const struct ask *a = s->open; a; a = a->next_open)
+		n += a->peer.uid == uid;
+	return n;
+}
+
 static void ask_new(struct request_server *s, int fd, bool front)
 {
 	struct ask *a = mem_new(sizeof(*a));
 	struct ucred who = { .pid = -1, .uid = (uid_t)-1, .gid = (gid_t)-1 };
 	socklen_t len = sizeof(who);
+	struct err e;
+	unsigned others;
 
 	a->server = s;
 	a->fd = fd;
 	if (!front && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
 		log_warn("request: who asks is unknown: %s", strerror(errno));
 	a->peer = (struct request_peer) { who.uid, who.gid, who.pid, front };
-	buf_init(&a->in, (size_t)LIMIT_REQUEST + FRAME_HEAD + LOOP_SCRATCH);
+	a->most = s->share.bytes ? s->share.bytes(s->arg, &a->peer) : LIMIT_REQUEST;
+	buf_init(&a->in, a->most + FRAME_HEAD + LOOP_SCRATCH);
 	MUST(pthread_mutex_lock(&s->lock) == 0);
+	others = asks_of(s, a->peer.uid);
 	a->next_open = s->open;
 	if (s->open)
 		s->open->prev_open = a;
 	s->open = a;
 	s->open_count += !front;
 	MUST(pthread_mutex_unlock(&s->lock) == 0);
+	if (!front && s->share.per_user && others >= s->share.per_user) {
+		(void)err_set(&e, RC_LIMIT, "at most %u requests of a user at once",
+		              s->share.per_user);
+		refuse(a, &e);
+		return;
+	}
 	a->watch = loop_watch_new(s->loop, fd, LOOP_READ, on_request_bytes, a);
 	if (front)
 		return;
@@ -595,7 +618,7 @@ static void on_connection(void *arg, unsigned what)
 	loop_timer_set(s->retry, RETRY_MS);
 }
 
-static enum rc listen_at(const char *path, int *out, struct err *e)
+static enum rc listen_at(const char *path, mode_t mode, int *out, struct err *e)
 {
 	struct sockaddr_un a;
 	mode_t old;
@@ -610,7 +633,7 @@ static enum rc listen_at(const char *path, int *out, struct err *e)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(e, "socket");
-	old = umask(0177);
+	old = umask(0777 & ~mode);
 	bad = bind(fd, (const struct sockaddr *)&a, sizeof(a));
 	(void)umask(old);
 	if (bad < 0 || listen(fd, MAX_CONNECTIONS) < 0) {
@@ -622,19 +645,35 @@ static enum rc listen_at(const char *path, int *out, struct err *e)
 	return RC_OK;
 }
 
-enum rc request_server_new(struct request_server **out, struct loop *l, const char *path,
-                           unsigned threads, request_handle handle, void *arg, struct err *e)
+enum rc request_socket(const char *path, mode_t mode, int *out, struct err *e)
 {
-	struct request_server *s;
+	struct stat st;
 	int fd = -1;
-	enum rc rc = listen_at(path, &fd, e);
+	enum rc rc;
 
-	if (rc != RC_OK)
-		return rc;
-	s = mem_new(sizeof(*s));
+	if (lstat(path, &st) == 0) {
+		if (!S_ISSOCK(st.st_mode))
+			return err_set(e, RC_EXISTS, "%s is there, and no socket", path);
+		rc = connect_to(path, &fd, e);
+		if (rc == RC_OK)
+			(void)close(fd);
+		if (rc == RC_OK)
+			return err_set(e, RC_AGAIN, "%s: another mmd listens there", path);
+		if (rc != RC_AGAIN)
+			return rc;
+	}
+	return listen_at(path, mode, out, e);
+}
+
+static struct request_server *serve(struct loop *l, int fd, unsigned threads,
+                                    const struct request_share *share, request_handle handle,
+                                    void *arg)
+{
+	struct request_server *s = mem_new(sizeof(*s));
+
 	s->loop = l;
 	s->fd = fd;
-	s->path = mem_string(path);
+	s->share = share ? *share : (struct request_share) { 0 };
 	s->handle = handle;
 	s->arg = arg;
 	s->last = &s->first;
@@ -644,8 +683,26 @@ enum rc request_server_new(struct request_server **out, struct loop *l, const ch
 		MUST(pthread_create(&s->threads[s->thread_count], NULL, work, s) == 0);
 	s->watch = loop_watch_new(l, fd, LOOP_READ, on_connection, s);
 	s->retry = loop_timer_new(l, accept_again, s);
-	*out = s;
+	return s;
+}
+
+enum rc request_server_new(struct request_server **out, struct loop *l, const char *path,
+                           unsigned threads, request_handle handle, void *arg, struct err *e)
+{
+	int fd = -1;
+	enum rc rc = listen_at(path, 0600, &fd, e);
+
+	if (rc != RC_OK)
+		return rc;
+	*out = serve(l, fd, threads, NULL, handle, arg);
+	(*out)->path = mem_string(path);
 	return RC_OK;
+}
+
+void request_server_share(struct request_server **out, struct loop *l, int fd, unsigned threads,
+                          const struct request_share *share, request_handle handle, void *arg)
+{
+	*out = serve(l, fd, threads, share, handle, arg);
 }
 
 void request_server_free(struct request_server **at)
@@ -658,7 +715,7 @@ void request_server_free(struct request_server **at)
 	loop_watch_free(&s->watch);
 	loop_timer_free(&s->retry);
 	(void)close(s->fd);
-	if (file_remove(s->path, NULL) != RC_OK)
+	if (s->path && file_remove(s->path, NULL) != RC_OK)
 		log_warn("%s: can't be removed", s->path);
 	MUST(pthread_mutex_lock(&s->lock) == 0);
 	s->stop = true;

@@ -1,5 +1,5 @@
 /*
- * base/request.h - requests over the Unix socket DIR/mmd.sock, and their answers
+ * base/request.h - requests over a Unix socket, and their answers
  *
  * What     One connection, one request: a frame with JSON text. The answer is any number of frames
  *          ('J' a line of JSON: a row or progress; 'B' bytes) and exactly one last frame: 'D', the
@@ -9,6 +9,10 @@
  *          (request_local).
  * Format   Each frame: u32 little-endian length, then that many bytes. In an answer the first byte
  *          is the kind.
+ * Sockets  DIR/mmd.sock is for whoever reaches the directory. One for others is bound ahead of the
+ *          sandbox (request_socket), has connections and threads of its own, and bounds what each user
+ *          may take of them (struct request_share): who may use it at all is the mode of its file, who
+ *          it is the kernel says.
  * Limits   Requests up to LIMIT_REQUEST, to be sent within 30 s; 64 connections; answers' frames up
  *          to LIMIT_REQUEST; a client that doesn't read for 30 s is cut off.
  * Fails    When the client has gone, every write fails (RC_IO) and the handler stops.
@@ -88,6 +92,19 @@ enum rc request_server_new(struct request_server **out, struct loop *l, const ch
  * peer that is `front`. Such connections have no deadline before the request and aren't counted among the
  * 64; who hands them out bounds them. */
 void request_server_adopt(struct request_server *s, int fd);
+/* A socket at `path`, which is absolute, bound with `mode` and listening. One that is left there and
+ * nobody listens on is replaced; RC_AGAIN when somebody does, RC_EXISTS when it is no socket. */
+enum rc request_socket(const char *path, mode_t mode, int *out, struct err *e) MUST_USE;
+
+struct request_share {
+	unsigned per_user; /* connections at once */
+	/* How many bytes this user's request may have; on the loop's thread, `arg` is the handler's. */
+	size_t (*bytes)(void *arg, const struct request_peer *peer);
+};
+
+/* A server for others on a socket of request_socket, which it closes and whose name it leaves. */
+void request_server_share(struct request_server **out, struct loop *l, int fd, unsigned threads,
+			  const struct request_share *share, request_handle handle, void *arg);
 /* No more requests; those that run find their client gone. Waits for them, removes the socket. */
 void request_server_free(struct request_server **s);
 unsigned request_server_running(const struct request_server *s);
