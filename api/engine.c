@@ -78,6 +78,8 @@ static enum rc prepare_control(struct db *control, struct err *e)
 		rc = erase_prepare(control, e);
 	if (rc == RC_OK)
 		rc = anchor_prepare(control, e);
+	if (rc == RC_OK)
+		rc = principals_prepare(control, e);
 	return rc;
 }
 
@@ -232,6 +234,8 @@ static enum rc open_data(struct engine *en, const struct engine_options *opt, st
 	if (rc == RC_OK)
 		rc = audit_open(&en->audit, en->dir, en->keys, e);
 	if (rc == RC_OK)
+		en->tally = tally_new(en->audit);
+	if (rc == RC_OK)
 		rc = store_open(&en->store, en->dir, en->keys, &opt->store, e);
 	if (rc == RC_OK)
 		rc = engine_control(en, &en->catalogue, e);
@@ -239,7 +243,7 @@ static enum rc open_data(struct engine *en, const struct engine_options *opt, st
 		rc = index_open(&en->index, en->dir, en->keys, en->catalogue, &opt->index, e);
 	if (rc == RC_OK)
 		rc = engine_reload(en, e);
-	return rc;
+	return rc == RC_OK ? engine_reload_principals(en, e) : rc;
 }
 
 /* Accepted messages that the disk has lost: their ids are lost too, so the place stands for them.
@@ -483,11 +487,13 @@ void engine_close(struct engine **enp)
 	import_line_free(&en->import_line);
 	pipeline_free(&en->pipeline);
 	spool_close(&en->spool);
+	tally_free(&en->tally);
 	if (en->audit && en->store && engine_account(en, "stop", en->program, NULL, &e) != RC_OK)
 		log_error("the audit log: %s", e.text);
 	else if (whole && !en->log_cut && anchor_put(en->control, en->audit, &e) != RC_OK)
 		log_error("the audit log's head: %s", e.text);
 	config_unref(&en->config);
+	principals_unref(&en->principals);
 	index_close(&en->index);
 	db_close(&en->catalogue);
 	store_close(&en->store);
@@ -513,6 +519,32 @@ struct config *engine_config(struct engine *en)
 	c = config_ref(en->config);
 	(void)pthread_mutex_unlock(&en->config_lock);
 	return c;
+}
+
+struct principals *engine_principals(struct engine *en)
+{
+	struct principals *ps;
+
+	(void)pthread_mutex_lock(&en->config_lock);
+	ps = principals_ref(en->principals);
+	(void)pthread_mutex_unlock(&en->config_lock);
+	return ps;
+}
+
+enum rc engine_reload_principals(struct engine *en, struct err *e)
+{
+	struct principals *fresh;
+	struct principals *old;
+	enum rc rc = principals_load(en->control, &fresh, e);
+
+	if (rc != RC_OK)
+		return rc;
+	(void)pthread_mutex_lock(&en->config_lock);
+	old = en->principals;
+	en->principals = fresh;
+	(void)pthread_mutex_unlock(&en->config_lock);
+	principals_unref(&old);
+	return RC_OK;
 }
 
 /* An archive has its key before anything can be put into it. */

@@ -7,7 +7,8 @@
  *          recovery: what a killed process left in the spool is archived, an interrupted purge is
  *          finished, before anything is answered.
  * Locks    `writing` is held by whoever writes to store, index, key ring's lots or control database:
- *          the pipeline for a batch, a request for its change. `config_lock` guards the pointer only.
+ *          the pipeline for a batch, a request for its change. `config_lock` guards the
+ *          pointers to configuration and principals only.
  * Fails    RC_AGAIN: another process has the directory. RC_NOTFOUND: it is no data directory.
  *          RC_CRYPTO: the key is another. All else as the parts.
  */
@@ -16,6 +17,8 @@
 
 #include <pthread.h>
 
+#include "api/account.h"
+#include "api/principal.h"
 #include "base/file.h"
 #include "base/loop.h"
 #include "index/index.h"
@@ -62,6 +65,8 @@ struct engine {
 	pthread_mutex_t   config_lock;
 	pthread_mutex_t   importing; /* one import at a time */
 	struct config    *config;
+	struct principals *principals;
+	struct tally     *tally;
 	struct import_line *import_line; /* api/op_import.c; with `importing` held */
 	int64_t           opened_ms;
 	uint64_t          damaged; /* records of the spool whose loss is recorded */
@@ -96,6 +101,9 @@ void    engine_close(struct engine **en);
 struct config *engine_config(struct engine *en);
 /* Compiles the snapshot anew from the control database; `writing` is held. */
 enum rc engine_reload(struct engine *en, struct err *e) MUST_USE;
+/* The same of the principals. */
+struct principals *engine_principals(struct engine *en);
+enum rc engine_reload_principals(struct engine *en, struct err *e) MUST_USE;
 /* A connection for one reader's thread. */
 enum rc engine_control(struct engine *en, struct db **out, struct err *e) MUST_USE;
 /* What a sweep works on; `archives` points into memory to be freed. `writing` is held. */

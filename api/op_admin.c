@@ -25,36 +25,68 @@ static void put_spool(struct engine *en, json_t *o)
 	put_count(o, "spool_damaged", spool.damaged);
 }
 
-static enum rc put_dispositions(struct engine *en, json_t *o, struct err *e)
+static enum rc put_dispositions(struct db *db, json_t *o, struct err *e)
 {
 	uint64_t counts[DISPOSITION_KINDS];
-	uint64_t erased = 0;
-	struct db *db;
-	enum rc rc = engine_control(en, &db, e);
+	enum rc rc = disposition_count(db, counts, e);
 
-	if (rc != RC_OK)
-		return rc;
-	rc = disposition_count(db, counts, e);
-	if (rc == RC_OK)
-		rc = erased_count(db, &erased, e);
-	db_close(&db);
 	put_count(o, "failed", counts[DISPOSITION_FAILED] + counts[DISPOSITION_LOST]);
 	put_count(o, "unmatched", counts[DISPOSITION_UNMATCHED]);
 	put_count(o, "dropped", counts[DISPOSITION_DROPPED]);
 	put_count(o, "no_action", counts[DISPOSITION_NO_ACTION]);
-	put_count(o, "erased", erased);
 	return rc;
 }
 
-static enum rc put_archives(struct engine *en, json_t *o, struct err *e)
+/* The sums of what one may see; number 0 is all. */
+struct counting {
+	struct index_totals index;
+	struct store_totals store;
+	uint64_t erased;
+};
+
+static enum rc count(struct counting *n, struct engine *en, struct db *db, uint32_t archive,
+                     struct err *e)
 {
 	struct index_totals index;
 	struct store_totals store;
-	enum rc rc = index_count(en->index, 0, &index, e);
+	uint64_t erased = 0;
+	enum rc rc = index_count(en->index, archive, &index, e);
 
-	store_count(en->store, 0, &store);
+	if (rc == RC_OK)
+		rc = erased_count(db, archive, &erased, e);
 	if (rc != RC_OK)
 		return rc;
+	store_count(en->store, archive, &store);
+	n->index.messages += index.messages;
+	n->index.not_indexed += index.not_indexed;
+	n->index.problems += index.problems;
+	n->index.shards += index.shards;
+	n->index.sealed += index.sealed;
+	n->index.disk_bytes += index.disk_bytes;
+	n->store.segments += store.segments;
+	n->store.disk_bytes += store.disk_bytes;
+	n->store.plain_bytes += store.plain_bytes;
+	n->erased += erased;
+	return RC_OK;
+}
+
+static enum rc count_seen(struct counting *n, struct request *r, struct db *db, struct err *e)
+{
+	struct config *c = engine_config(r->en);
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < config_archive_count(c); i++)
+		if (request_sees(r, config_archive_at(c, i)))
+			rc = count(n, r->en, db, config_archive_at(c, i)->number, e);
+	config_unref(&c);
+	return rc;
+}
+
+static void put_archives(const struct counting *n, json_t *o)
+{
+	const struct index_totals index = n->index;
+	const struct store_totals store = n->store;
+
 	put_count(o, "archived", index.messages);
 	put_count(o, "not_indexed", index.not_indexed);
 	put_count(o, "parse_problems", index.problems);
@@ -64,7 +96,6 @@ static enum rc put_archives(struct engine *en, json_t *o, struct err *e)
 	put_count(o, "segments", store.segments);
 	put_count(o, "store_bytes", store.disk_bytes);
 	put_count(o, "message_bytes", store.plain_bytes);
-	return RC_OK;
 }
 
 static void put_audit(struct engine *en, json_t *o)
@@ -81,24 +112,41 @@ static void put_audit(struct engine *en, json_t *o)
 	json_put_text(o, "audit_time", slice_str(when));
 }
 
-enum rc op_status(struct request *r, struct err *e)
+/* What belongs to no archive: the spool, mail that was not archived, what fails. */
+static enum rc put_flow(struct request *r, struct db *db, struct err *e)
 {
 	const struct err *failure = pipeline_failure(r->en->pipeline);
-	enum rc rc;
+	enum rc rc = put_dispositions(db, r->result, e);
 
-	if (r->en->hear)
-		r->en->hear(r->en->changed_arg);
-	/* The spool first: what leaves it between two looks is counted as archived, not missing. */
-	r->result = json_object();
-	put_spool(r->en, r->result);
-	rc = put_archives(r->en, r->result, e);
-	if (rc == RC_OK)
-		rc = put_dispositions(r->en, r->result, e);
-	put_audit(r->en, r->result);
 	if (strcmp(r->en->program, "mmd") == 0)
 		put_count(r->result, "pid", (uint64_t)getpid());
 	if (failure)
 		json_put_text(r->result, "failure", slice_str(failure->text));
+	return rc;
+}
+
+enum rc op_status(struct request *r, struct err *e)
+{
+	bool flow = access_may(r->access, ACCESS_READ_CONFIG, NULL);
+	struct counting n = { .erased = 0 };
+	struct db *db;
+	enum rc rc = engine_control(r->en, &db, e);
+
+	if (rc != RC_OK)
+		return rc;
+	if (r->en->hear)
+		r->en->hear(r->en->changed_arg);
+	/* The spool first: what leaves it between two looks is counted as archived, not missing. */
+	r->result = json_object();
+	if (flow)
+		put_spool(r->en, r->result);
+	rc = request_sees_all(r) ? count(&n, r->en, db, 0, e) : count_seen(&n, r, db, e);
+	if (rc == RC_OK)
+		put_archives(&n, r->result);
+	if (rc == RC_OK && flow)
+		rc = put_flow(r, db, e);
+	put_audit(r->en, r->result);
+	db_close(&db);
 	return rc;
 }
 
@@ -136,15 +184,20 @@ static enum rc account_apply(void *arg, const struct apply_result *a, struct con
 {
 	struct applying *p = arg;
 	struct engine *en = p->r->en;
-	enum rc rc = en->prepare ? en->prepare(en->changed_arg, c, e) : RC_OK;
 	json_t *detail;
+	enum rc rc = RC_OK;
 
+	for (size_t i = 0; rc == RC_OK && i < a->count; i++)
+		if (a->changes[i].kind == RESOURCE_ARCHIVE && a->changes[i].what != APPLY_UNCHANGED)
+			rc = request_need(p->r, ACCESS_MANAGE_ARCHIVE, e);
+	if (rc == RC_OK && en->prepare)
+		rc = en->prepare(en->changed_arg, c, e);
 	if (rc != RC_OK)
 		return rc;
 	p->prepared = en->prepare != NULL;
 	detail = json_object();
 	json_put(detail, "changes", describe_changes(a));
-	return engine_account(en, "apply", p->r->who, detail, e);
+	return request_account(p->r, "apply", detail, e);
 }
 
 static json_t *describe_apply(const struct apply_result *a)
@@ -184,6 +237,48 @@ enum rc op_apply(struct request *r, struct err *e)
 	return rc;
 }
 
+static bool is_called(const json_t *archive, const char *name)
+{
+	return slice_equal(slice_str(name), json_member_text(archive, "ArchiveId")) ||
+	       slice_equal(slice_str(name), json_member_text(archive, "ArchiveName"));
+}
+
+/* Numbers count all archives that there ever were, so they go as well. */
+static void keep_seen(const struct request *r, json_t *archives, const char *name)
+{
+	for (size_t i = json_array_size(archives); i-- > 0;) {
+		json_t *one = json_array_get(archives, i);
+		const char *id = json_string_value(json_object_get(one, "ArchiveId"));
+
+		(void)json_object_del(one, "ArchiveNumber");
+		if (!id || !access_may(r->access, ACCESS_READ_ARCHIVE, id) ||
+		    (name && !is_called(one, name)))
+			(void)json_array_remove(archives, i);
+	}
+}
+
+/* For who doesn't see how mail flows: archives, of those that are his. Another one and one that
+ * isn't there are the same list without it. */
+static enum rc show_archives(struct request *r, struct db *db, const char *kind, const char *name,
+                             struct err *e)
+{
+	enum resource_kind only = RESOURCE_ARCHIVE;
+	json_t *archives;
+	enum rc rc;
+
+	if (kind && resource_kind_parse(kind, &only) && only != RESOURCE_ARCHIVE)
+		return request_need(r, ACCESS_READ_CONFIG, e);
+	rc = resources_show(db, kind ? kind : "Archives", NULL, &r->result, e);
+	if (rc != RC_OK)
+		return rc;
+	archives = json_member_array(r->result, "Archives");
+	keep_seen(r, archives, name);
+	if (name && json_array_size(archives) == 0)
+		return err_set(e, RC_NOTFOUND, "Archives: none is named or has the id \"%s\"",
+		               name);
+	return RC_OK;
+}
+
 enum rc op_show(struct request *r, struct err *e)
 {
 	const char *kind = json_string_value(json_object_get(r->args, "kind"));
@@ -191,8 +286,10 @@ enum rc op_show(struct request *r, struct err *e)
 	struct db *db;
 	enum rc rc = engine_control(r->en, &db, e);
 
-	if (rc == RC_OK)
+	if (rc == RC_OK && access_may(r->access, ACCESS_READ_CONFIG, NULL))
 		rc = resources_show(db, kind, name, &r->result, e);
+	else if (rc == RC_OK)
+		rc = show_archives(r, db, kind, name, e);
 	db_close(&db);
 	return rc;
 }
@@ -214,7 +311,7 @@ enum rc op_passwd(struct request *r, struct err *e)
 	(void)pthread_mutex_lock(&r->en->writing);
 	rc = resources_check_password(r->en->control, name, password, e);
 	if (rc == RC_OK)
-		rc = engine_account(r->en, "passwd", r->who, json_incref(detail), e);
+		rc = request_account(r, "passwd", json_incref(detail), e);
 	json_decref(detail);
 	if (rc == RC_OK)
 		rc = resources_set_password(r->en->control, name, password, &version, e);
@@ -295,6 +392,14 @@ static enum rc next_erased(struct listing *l, struct err *e)
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
+/* From an archive that may be seen; what was erased from one that is gone is for who sees all. */
+static bool sees_erased(const struct listing *l)
+{
+	const struct archive_info *a = config_archive_by_number(l->c, l->erased.archive);
+
+	return a ? request_sees(l->r, a) : request_sees_all(l->r);
+}
+
 /* The erased ones that were received after `until`; NULL: all that are left. */
 static enum rc list_erased(struct listing *l, const struct message_id *until, struct err *e)
 {
@@ -302,8 +407,10 @@ static enum rc list_erased(struct listing *l, const struct message_id *until, st
 
 	while (rc == RC_OK && l->more && l->left &&
 	       (!until || id_compare(&l->erased.id, until) > 0)) {
-		l->left--;
-		rc = request_row(l->r, erased_json(&l->erased, l->c), e);
+		if (sees_erased(l)) {
+			l->left--;
+			rc = request_row(l->r, erased_json(&l->erased, l->c), e);
+		}
 		if (rc == RC_OK)
 			rc = next_erased(l, e);
 	}
@@ -355,6 +462,13 @@ enum rc op_list(struct request *r, struct err *e)
 		return err_set(e, RC_INVALID,
 		               "a disposition is one of unmatched, dropped, no-action, failed, "
 		               "lost, erased");
+	if (!word.at && !access_may(r->access, ACCESS_READ_CONFIG, NULL))
+		only_erased = true; /* the rest is in no archive */
+	if (!only_erased) {
+		rc = request_need(r, ACCESS_READ_CONFIG, e);
+		if (rc != RC_OK)
+			return rc;
+	}
 	rc = engine_control(r->en, &db, e);
 	if (rc != RC_OK)
 		return rc;

@@ -79,9 +79,10 @@ static enum rc account_plan(struct request *r, const struct erasure *x, struct e
 		json_push(ids, json_of_slice(slice_str(id)));
 	}
 	json_put_text(detail, "archive", slice_str(x->archive_name));
+	json_put_int(detail, "archive_number", x->archive);
 	json_put_text(detail, "reason", slice_str(x->reason));
 	json_put(detail, "ids", ids);
-	return engine_account(r->en, "erase_plan", r->who, detail, e);
+	return request_account(r, "erase_plan", detail, e);
 }
 
 static enum rc erase(struct request *r, struct sweeping *s, struct erasure *x, bool run,
@@ -95,6 +96,7 @@ static enum rc erase(struct request *r, struct sweeping *s, struct erasure *x, b
 		return rc;
 	list = what(r, s->config, x);
 	rc = run ? erase_run(&s->sweep, x, &report, e) : account_plan(r, x, e);
+	r->accounted = rc == RC_OK;
 	r->result = json_object();
 	json_put_text(r->result, "archive", slice_str(x->archive_name));
 	json_put_text(r->result, "reason", slice_str(x->reason));

@@ -38,10 +38,11 @@ static enum rc account(struct ask *a, uint64_t hits, struct err *e)
 	json_t *detail = json_object();
 
 	json_put_text(detail, "archive", slice_str(a->archive->name));
+	json_put_int(detail, "archive_number", a->archive->number);
 	json_put_text(detail, "query", a->text);
 	json_put_int(detail, "hits", (int64_t)hits);
 	json_put(detail, "case", json_of_slice(json_member_text(a->r->args, "case")));
-	return engine_account(a->r->en, "export", a->r->who, detail, e);
+	return request_account(a->r, "export", detail, e);
 }
 
 /* First row: what the package's custody file says. */

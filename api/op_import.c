@@ -197,8 +197,7 @@ static enum rc settle_ledger(struct import_line *line, struct err *e)
 static enum rc get_writer(struct import *im, struct err *e)
 {
 	const struct spool_writer_options opt = { .writer = SPOOL_WRITER_IMPORT,
-		                                  .floor_ms =
-		                                          spool_newest_ms(im->r->en->spool) };
+		                                  .floor_ms = spool_newest_ms(im->r->en->spool) };
 	const struct spool_writer_ops ops = {
 		.need_file = need_file, .need_big = need_big, .progress = progress, .done = done
 	};
@@ -468,12 +467,13 @@ static enum rc account(const struct import *im, bool begins, struct err *e)
 	json_t *detail = json_object();
 
 	json_put_text(detail, "archive", slice_str(im->archive->name));
+	json_put_int(detail, "archive_number", im->archive->number);
 	if (!begins) {
 		json_put_int(detail, "stored", (int64_t)im->stored);
 		json_put_int(detail, "already", (int64_t)im->already);
 		json_put_int(detail, "failed", (int64_t)im->failed);
 	}
-	return engine_account(im->r->en, "import", im->r->who, detail, e);
+	return request_account(im->r, "import", detail, e);
 }
 
 enum rc op_import(struct request *r, struct err *e)

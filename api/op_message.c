@@ -10,11 +10,13 @@
 #include "retention/erase.h"
 #include "retention/schedule.h"
 
-/* The archives to look in: the one that was named, or all. */
+/* The archives to look in: the one that was named, or all; of those that the asker may read. */
 static bool wanted(const struct request *r, const struct archive_info *a)
 {
 	struct slice name = json_member_text(r->args, "archive");
 
+	if (!access_may(r->access, ACCESS_READ_MESSAGE, a->id))
+		return false;
 	return !name.at || slice_equal(name, slice_str(a->name)) ||
 	       slice_equal(name, slice_str(a->id));
 }
@@ -169,8 +171,9 @@ static enum rc account_read(struct request *r, const struct archive_info *a, con
 	json_t *detail = json_object();
 
 	json_put_text(detail, "archive", slice_str(a->name));
+	json_put_int(detail, "archive_number", a->number);
 	json_put_text(detail, "id", slice_str(id));
-	return engine_account(r->en, "read", r->who, detail, e);
+	return request_account(r, "read", detail, e);
 }
 
 static enum rc give(struct request *r, const struct archive_info *a, const struct message_id *id,
@@ -286,6 +289,25 @@ static void put_retention(struct request *r, json_t *o, const struct archive_inf
 	json_put_text(o, "counted_from", slice_str("the end of the UTC day of receipt"));
 }
 
+/* By which rule; the addresses of the envelope only for who may read the message. */
+static void put_decided(json_t *o, const json_t *kept, bool whole)
+{
+	static const char *const rule[] = { "rule_set", "rule_set_version", "rule", "rule_name" };
+	json_t *decided = json_object_get(kept, "archive");
+	json_t *part;
+
+	if (whole) {
+		json_put(o, "decided", json_incref(decided));
+		json_put(o, "receipt", json_incref(json_object_get(kept, "receipt")));
+		return;
+	}
+	part = json_object();
+	for (size_t i = 0; i < COUNT(rule); i++)
+		if (json_object_get(decided, rule[i]))
+			json_put(part, rule[i], json_incref(json_object_get(decided, rule[i])));
+	json_put(o, "decided", part);
+}
+
 static enum rc explain_archived(struct request *r, const struct archive_info *a,
                                 const struct message_id *id, struct slice meta, struct err *e)
 {
@@ -300,10 +322,8 @@ static enum rc explain_archived(struct request *r, const struct archive_info *a,
 	json_put_text(o, "archive", slice_str(a->name));
 	put_time(o, "received", id_received_ms(id));
 	put_retention(r, o, a, id);
-	if (rc == RC_OK) {
-		json_put(o, "decided", json_incref(json_object_get(kept, "archive")));
-		json_put(o, "receipt", json_incref(json_object_get(kept, "receipt")));
-	}
+	if (rc == RC_OK)
+		put_decided(o, kept, access_may(r->access, ACCESS_READ_MESSAGE, a->id));
 	json_decref(kept);
 	if (rc != RC_OK) {
 		json_decref(o);
@@ -322,6 +342,8 @@ static enum rc explain_archives(struct request *r, struct config *c, const struc
 	for (size_t i = 0; rc == RC_OK && i < config_archive_count(c); i++) {
 		const struct archive_info *a = config_archive_at(c, i);
 
+		if (!request_sees(r, a))
+			continue;
 		buf_clear(&meta);
 		rc = look(r, a, id, &meta, NULL, e);
 		if (rc == RC_OK) {
@@ -366,6 +388,10 @@ static enum rc explain_erased(struct request *r, struct config *c, const struct 
 	if (rc == RC_OK)
 		rc = erased_select(db, id, &rows, e);
 	while (rc == RC_OK && (rc = erased_next(rows, &x, e)) == RC_OK) {
+		const struct archive_info *a = config_archive_by_number(c, x.archive);
+
+		if (a ? !request_sees(r, a) : !request_sees_all(r))
+			continue;
 		(*found)++;
 		rc = request_row(r, erased_json(&x, c), e);
 	}
@@ -375,6 +401,7 @@ static enum rc explain_erased(struct request *r, struct config *c, const struct 
 }
 
 struct destroyed {
+	const struct request *r;
 	struct config *c;
 	int32_t day;
 	struct buf text;
@@ -383,23 +410,21 @@ struct destroyed {
 static enum rc add_destroyed(void *arg, const struct key_info *k)
 {
 	struct destroyed *d = arg;
+	const struct archive_info *a = config_archive_by_number(d->c, k->archive);
 	char when[25];
 
-	if (k->kind != KEY_LOT || k->state != KEY_DESTROYED || k->day != d->day)
+	if (!a || !request_sees(d->r, a) || k->kind != KEY_LOT || k->state != KEY_DESTROYED ||
+	    k->day != d->day)
 		return RC_OK;
 	time_format(when, k->destroyed_ms);
-	for (size_t i = 0; i < config_archive_count(d->c); i++)
-		if (config_archive_at(d->c, i)->number == k->archive)
-			return buf_addf(&d->text, "%s archive %s on %s", d->text.len ? "," : "",
-			                config_archive_at(d->c, i)->name, when);
-	return RC_OK;
+	return buf_addf(&d->text, "%s archive %s on %s", d->text.len ? "," : "", a->name, when);
 }
 
 /* Nothing is kept of a destroyed message, so all that can be said is what became of its day. */
 static enum rc explain_nothing(struct request *r, struct config *c, const struct message_id *id,
                                struct err *e)
 {
-	struct destroyed d = { .c = c, .day = (int32_t)day_of_ms(id_received_ms(id)) };
+	struct destroyed d = { .r = r, .c = c, .day = (int32_t)day_of_ms(id_received_ms(id)) };
 	char when[25];
 
 	time_format(when, id_received_ms(id));
@@ -431,11 +456,11 @@ enum rc op_why(struct request *r, struct err *e)
 		id_format(text, &id);
 		json_put_text(detail, "id", slice_str(text));
 		json_put_text(detail, "form", slice_str("why"));
-		rc = engine_account(r->en, "read", r->who, detail, e);
+		rc = request_account(r, "read", detail, e);
 	}
 	if (rc == RC_OK)
 		rc = explain_archives(r, c, &id, &found, e);
-	if (rc == RC_OK)
+	if (rc == RC_OK && access_may(r->access, ACCESS_READ_CONFIG, NULL))
 		rc = explain_disposition(r, &id, &found, e);
 	if (rc == RC_OK)
 		rc = explain_erased(r, c, &id, &found, e);

@@ -263,7 +263,7 @@ enum rc op_reindex(struct request *r, struct err *e)
 	json_put_int(detail, "failed", (int64_t)b->failed);
 	r->result = json_deep_copy(detail);
 	if (rc == RC_OK)
-		rc = engine_account(r->en, "reindex", r->who, detail, e);
+		rc = request_account(r, "reindex", detail, e);
 	else
 		json_decref(detail);
 	config_unref(&c);
@@ -320,7 +320,7 @@ enum rc op_seal(struct request *r, struct err *e)
 	json_put_int(detail, "sealed", sealed);
 	r->result = json_deep_copy(detail);
 	if (rc == RC_OK)
-		return engine_account(r->en, "seal", r->who, detail, e);
+		return request_account(r, "seal", detail, e);
 	json_decref(detail);
 	return rc;
 }

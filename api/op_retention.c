@@ -62,7 +62,7 @@ enum rc op_retention_plan(struct request *r, struct err *e)
 		detail = json_object();
 		json_put_text(detail, "plan", slice_str(plan.id));
 		json_put_int(detail, "lots", (int64_t)plan.count);
-		rc = engine_account(r->en, "plan", r->who, detail, e);
+		rc = request_account(r, "plan", detail, e);
 	}
 	sweep_plan_free(&plan);
 	sweeping_end(&s);
@@ -96,6 +96,7 @@ enum rc op_retention_run(struct request *r, struct err *e)
 		rc = check_plan(r, &plan, e);
 	if (rc == RC_OK)
 		rc = sweep_run(&s.sweep, &plan, r->who, attended, &report, e);
+	r->accounted = plan.count && (rc == RC_OK || rc == RC_DENIED); /* by the sweep */
 	if (rc == RC_OK) {
 		r->result = plan_json(&plan);
 		json_put_int(r->result, "lots_destroyed", (int64_t)report.lots);

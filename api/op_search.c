@@ -27,10 +27,11 @@ static enum rc account(struct ask *a, uint64_t hits, struct err *e)
 	json_t *detail = json_object();
 
 	json_put_text(detail, "archive", slice_str(a->archive->name));
+	json_put_int(detail, "archive_number", a->archive->number);
 	json_put_text(detail, "query", a->text);
 	json_put_int(detail, "hits", (int64_t)hits);
 	json_put_int(detail, "limit", (int64_t)a->query.limit);
-	return engine_account(a->r->en, "search", a->r->who, detail, e);
+	return request_account(a->r, "search", detail, e);
 }
 
 /* How the query was understood. Nothing is searched, so nothing is counted. */

@@ -19,6 +19,7 @@
 
 struct verify {
 	struct request *r;
+	struct config *config;
 	struct audited *audited;
 	uint64_t messages;
 	uint64_t total; /* about: for the progress */
@@ -78,6 +79,15 @@ static enum rc tell_unseen(void *arg, const struct store_block *b, struct err *e
 	               b->messages, (unsigned long long)b->lot);
 }
 
+/* Of an archive that the asker may verify; `number` 0: nobody knows of which. */
+static bool is_asked(const struct verify *v, uint32_t number)
+{
+	const struct archive_info *a = config_archive_by_number(v->config, number);
+
+	return access_everywhere(v->r->access, ACCESS_VERIFY) ||
+	       (a && access_may(v->r->access, ACCESS_VERIFY, a->id));
+}
+
 static enum rc check_lot(void *arg, uint64_t lot, uint64_t given, uint64_t found, struct err *e)
 {
 	struct verify *v = arg;
@@ -85,6 +95,8 @@ static enum rc check_lot(void *arg, uint64_t lot, uint64_t given, uint64_t found
 	char where[64];
 	enum rc rc = keyring_info(v->r->en->keys, lot, &info, NULL);
 
+	if (!is_asked(v, rc == RC_OK ? info.archive : 0))
+		return RC_OK;
 	if (rc == RC_OK && info.state != KEY_LIVE)
 		return RC_OK; /* destroyed after its retention */
 	if (rc != RC_OK) {
@@ -193,7 +205,7 @@ static enum rc check_keys(struct verify *v, struct err *e)
 		rc = problem(v, "keys.a, keys.b", e, "and %llu slots more",
 		             (unsigned long long)(s.count - SLOTS_TOLD));
 
-	for (size_t i = 0; rc == RC_OK && i < keyring_lost(v->r->en->keys); i++)
+	for (size_t i = 0; rc == RC_OK && is_asked(v, 0) && i < keyring_lost(v->r->en->keys); i++)
 		rc = problem(v, "keys.a, keys.b", e, "slot %u is damaged in both: its key is lost",
 		             keyring_lost_slot(v->r->en->keys, i));
 	return rc;
@@ -212,11 +224,10 @@ static enum rc check_control(struct verify *v, struct err *e)
 	return rc;
 }
 
-static enum rc verify_all(struct verify *v, struct config *c, struct err *e)
+/* Log, key ring and control database: what all archives share. */
+static enum rc verify_shared(struct verify *v, struct err *e)
 {
-	struct store_visit visit = { check_message, check_block, check_damage, v };
 	struct audit_head head;
-	struct store_totals totals;
 	enum rc rc = audit_verify(v->r->en->audit, NULL, &head, e);
 
 	if (rc == RC_OK)
@@ -225,27 +236,47 @@ static enum rc verify_all(struct verify *v, struct config *c, struct err *e)
 		rc = problem(v, "audit log", e, "%s", e->text);
 	if (rc == RC_OK)
 		rc = check_keys(v, e);
-	if (rc == RC_OK)
-		rc = check_control(v, e);
+	return rc == RC_OK ? check_control(v, e) : rc;
+}
+
+static enum rc verify_all(struct verify *v, struct err *e)
+{
+	struct store_visit visit = { check_message, check_block, check_damage, v };
+	bool everything = access_everywhere(v->r->access, ACCESS_VERIFY);
+	size_t count = config_archive_count(v->config);
+	struct store_totals totals;
+	enum rc rc = verify_shared(v, e);
+
 	if (rc == RC_OK)
 		rc = audited_load(&v->audited, v->r->en->audit, e);
-	store_count(v->r->en->store, 0, &totals);
-	v->total = totals.messages;
-	if (rc == RC_OK)
+	for (size_t i = 0; i < count; i++) {
+		store_count(v->r->en->store, config_archive_at(v->config, i)->number, &totals);
+		v->total +=
+		        is_asked(v, config_archive_at(v->config, i)->number) ? totals.messages : 0;
+	}
+	if (rc == RC_OK && everything)
 		rc = store_walk(v->r->en->store, 0, &visit, e);
+	for (size_t i = 0; rc == RC_OK && !everything && i < count; i++)
+		if (is_asked(v, config_archive_at(v->config, i)->number))
+			rc = store_walk(v->r->en->store, config_archive_at(v->config, i)->number,
+			                &visit, e);
 	if (rc == RC_OK)
 		rc = audited_differences(v->audited, check_lot, v, e);
-	for (size_t i = 0; rc == RC_OK && i < config_archive_count(c); i++)
-		rc = check_rows(v, config_archive_at(c, i), e);
-	if (rc == RC_OK)
+	for (size_t i = 0; rc == RC_OK && i < count; i++)
+		if (is_asked(v, config_archive_at(v->config, i)->number))
+			rc = check_rows(v, config_archive_at(v->config, i), e);
+	if (rc == RC_OK && everything)
 		rc = index_verify(v->r->en->index, 0, check_damage, v, e);
+	for (size_t i = 0; rc == RC_OK && !everything && i < count; i++)
+		if (is_asked(v, config_archive_at(v->config, i)->number))
+			rc = index_verify(v->r->en->index, config_archive_at(v->config, i)->number,
+			                  check_damage, v, e);
 	return rc;
 }
 
 enum rc op_verify(struct request *r, struct err *e)
 {
-	struct verify v = { .r = r };
-	struct config *c = engine_config(r->en);
+	struct verify v = { .r = r, .config = engine_config(r->en) };
 	json_t *detail = json_object();
 	enum rc rc;
 
@@ -253,16 +284,16 @@ enum rc op_verify(struct request *r, struct err *e)
 	(void)pthread_mutex_lock(&r->en->writing);
 	rc = pipeline_checkpoint(r->en->pipeline, e);
 	if (rc == RC_OK)
-		rc = verify_all(&v, c, e);
+		rc = verify_all(&v, e);
 	(void)pthread_mutex_unlock(&r->en->writing);
 	audited_free(&v.audited);
-	config_unref(&c);
+	config_unref(&v.config);
 	json_put_int(detail, "messages", (int64_t)v.messages);
 	json_put_int(detail, "problems", (int64_t)v.problems);
 	r->result = json_deep_copy(detail);
 	json_put_int(r->result, "rows", (int64_t)v.rows);
 	if (rc == RC_OK)
-		return engine_account(r->en, "verify", r->who, detail, e);
+		return request_account(r, "verify", detail, e);
 	json_decref(detail);
 	return rc;
 }

@@ -4,7 +4,8 @@
 
 #include "api/requests.h"
 
-#define OPERATION(word, handler, what) enum rc handler(struct request *r, struct err *e) MUST_USE;
+#define OPERATION(word, handler, class, enters, what)                                             \
+	enum rc handler(struct request *r, struct err *e) MUST_USE;
 #include "api/operations.h"
 #undef OPERATION
 

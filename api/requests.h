@@ -4,13 +4,18 @@
  * What     One table of operations. A request is a JSON object with "op" and its arguments; some carry
  *          bytes behind a NUL after the JSON text. The answer goes through struct request_writer, so a
  *          handler doesn't know whether it serves a socket or the tool's own process.
- * Who      The kernel says who asks. Only the owner of the directory and root are served.
- * Audit    A search, a read, an export is entered and synced before its first row or byte is shown.
+ * Who      The kernel says who asks. The owner of the directory and root are administrators; others are
+ *          what the principal of their uid is (api/principal.h), or refused.
+ * Archives An archive that isn't the principal's is answered like one that doesn't exist: a handler gets
+ *          archives by request_archive, or asks request_sees of each that it comes across.
+ * Audit    Every request is entered, allowed or refused (api/account.h). A search, a read, an export is
+ *          entered and synced before its first row or byte is shown.
  * Threads  Handlers run on the request server's threads, several at a time.
  */
 #ifndef MM_API_REQUESTS_H
 #define MM_API_REQUESTS_H
 
+#include "api/access.h"
 #include "api/engine.h"
 #include "base/json.h"
 #include "base/request.h"
@@ -19,7 +24,13 @@ struct request {
 	struct engine         *en;
 	const json_t          *args;
 	struct slice           bytes; /* what came behind the JSON text */
-	const char            *who;   /* "uid 1000" */
+	const char            *who;   /* "uid 1000", "principal NAME (uid 1000)" */
+	const struct access   *access;
+	const struct principal *principal; /* NULL: the owner or root */
+	struct principals     *principals; /* keeps the two */
+	int64_t                known;      /* the generation that `access` was last compared with */
+	bool                   accounted;  /* it has its entry */
+	bool                   refused;    /* for want of a right */
 	struct request_writer *w;
 	json_t                *result; /* the handler's answer; {} when it leaves it NULL */
 };
@@ -28,13 +39,25 @@ struct request {
 void api_handle(void *arg, const struct request_peer *peer, struct slice json,
 		struct request_writer *w);
 
+/* How many bytes a request of this user may have; for the server of a socket that others reach. */
+size_t api_request_bytes(void *arg, const struct request_peer *peer);
+
 /* For handlers. */
-/* Sends a row; takes the reference over. */
+/* An entry for the log, and its sync: what is answered afterwards is accounted for. */
+enum rc request_account(struct request *r, const char *event, json_t *detail,
+			struct err *e) MUST_USE;
+/* RC_DENIED when the role doesn't have the class at all. */
+enum rc request_need(struct request *r, enum access_class class, struct err *e) MUST_USE;
+/* Is it all the same to the asker whether there is this archive? Then it is not to be shown. */
+bool request_sees(const struct request *r, const struct archive_info *a);
+/* Is there nothing that it may not see? */
+bool request_sees_all(const struct request *r);
+/* Sends a row; takes the reference over. RC_DENIED when the principal lost its right meanwhile. */
 enum rc request_row(struct request *r, json_t *row, struct err *e) MUST_USE;
 /* A required string argument as a slice. */
 enum rc request_text(const struct request *r, const char *name, struct slice *out,
 		     struct err *e) MUST_USE;
-/* The archive named by argument "archive"; RC_NOTFOUND names those that there are. */
+/* The archive named by argument "archive"; RC_INVALID names those that the asker may see. */
 enum rc request_archive(const struct request *r, struct config *c,
 			const struct archive_info **out, struct err *e) MUST_USE;
 /* The id of argument "id". */

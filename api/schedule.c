@@ -111,6 +111,14 @@ static void guard(struct schedule *s)
 	(void)pthread_mutex_unlock(&s->en->writing);
 }
 
+static void settle_requests(struct schedule *s)
+{
+	struct err e = { 0 };
+
+	if (tally_settle(s->en->tally, &e) != RC_OK)
+		log_error("the audit log: %s", e.text);
+}
+
 static enum rc append_line(const char *path, const char *line, struct err *e)
 {
 	struct file *f;
@@ -178,6 +186,7 @@ static void look(struct schedule *s)
 	int64_t now_ms = clock_now_ms();
 
 	guard(s);
+	settle_requests(s);
 	if (s->anchored_entries == 0 || clock_mono_ms() - s->anchored_mono_ms >= ANCHOR_MS)
 		anchor(s);
 	if (day_of_ms(now_ms) != s->day) {

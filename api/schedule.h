@@ -5,7 +5,8 @@
  *          anchor file. Once a UTC day: the audit log's daily entry, small blocks merged, the spool's
  *          current file ended (so that a sweep finds no old mail in it). At the configured time, or
  *          at the start when that time passed without an mmd: the unattended retention sweep, under
- *          the clock guard. Every minute: the guard compares the clocks. At the start and when a caller
+ *          the clock guard. Every minute: the guard compares the clocks, and counts of
+ *          requests are entered whose time is over (api/account.h). At the start and when a caller
  *          went away in the middle of it: a reindex that was broken off is done again.
  * Threads  One of its own; it takes the engine's `writing` for its work.
  */

@@ -650,13 +650,15 @@ enum rc erased_next(struct stmt *rows, struct erased *x, struct err *e)
 	return RC_OK;
 }
 
-enum rc erased_count(struct db *control, uint64_t *rows, struct err *e)
+enum rc erased_count(struct db *control, uint32_t archive, uint64_t *rows, struct err *e)
 {
 	struct stmt *st;
-	enum rc rc = db_prepare(control, &st, "SELECT count(*) FROM erased", e);
+	enum rc rc =
+	        db_prepare(control, &st, "SELECT count(*) FROM erased WHERE ?1 IN (0, archive)", e);
 
 	if (rc != RC_OK)
 		return rc;
+	stmt_bind_int(st, 1, archive);
 	rc = stmt_step(st, e);
 	*rows = rc == RC_OK ? (uint64_t)stmt_int(st, 0) : 0;
 	stmt_free(&st);

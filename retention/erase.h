@@ -71,6 +71,8 @@ enum rc erased_select(struct db *control, const struct message_id *id, struct st
 		      struct err *e) MUST_USE;
 /* RC_NOTFOUND behind the last row. */
 enum rc erased_next(struct stmt *rows, struct erased *x, struct err *e) MUST_USE;
-enum rc erased_count(struct db *control, uint64_t *rows, struct err *e) MUST_USE;
+/* `archive` 0: of all. */
+enum rc erased_count(struct db *control, uint32_t archive, uint64_t *rows,
+		     struct err *e) MUST_USE;
 
 #endif

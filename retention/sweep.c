@@ -9,6 +9,8 @@
 #include "retention/clockguard.h"
 #include "store/crypt.h"
 
+#define SWEEP_WHO 128 /* "principal NAME (uid N)" */
+
 enum rc sweep_prepare(struct db *control, struct err *e)
 {
 	enum rc rc = db_exec(
@@ -521,7 +523,7 @@ enum rc sweep_run(const struct sweep *s, const struct sweep_plan *plan, const ch
 }
 
 /* The lots of a run that was killed, as the plan they were. */
-static enum rc read_remembered(const struct sweep *s, struct sweep_plan *plan, char who[64],
+static enum rc read_remembered(const struct sweep *s, struct sweep_plan *plan, char who[SWEEP_WHO],
                                struct err *e)
 {
 	struct stmt *st;
@@ -545,7 +547,7 @@ static enum rc read_remembered(const struct sweep *s, struct sweep_plan *plan, c
 		};
 		(void)snprintf(plan->id, sizeof(plan->id), "%.*s", (int)stmt_text(st, 4).len,
 		               (const char *)stmt_text(st, 4).at);
-		(void)snprintf(who, 64, "%.*s", (int)stmt_text(st, 5).len,
+		(void)snprintf(who, SWEEP_WHO, "%.*s", (int)stmt_text(st, 5).len,
 		               (const char *)stmt_text(st, 5).at);
 	}
 	stmt_free(&st);
@@ -555,7 +557,7 @@ static enum rc read_remembered(const struct sweep *s, struct sweep_plan *plan, c
 enum rc sweep_recover(const struct sweep *s, struct sweep_report *report, struct err *e)
 {
 	struct sweep_plan plan = { .made_ms = clock_now_ms() };
-	char who[64] = "mmd";
+	char who[SWEEP_WHO] = "mmd";
 	enum rc rc = read_remembered(s, &plan, who, e);
 
 	*report = (struct sweep_report) { 0 };

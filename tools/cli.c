@@ -15,7 +15,14 @@ static const struct cli_option common[] = {
 	{ "json", NULL, "print JSON, one object a line", NULL },
 	{ "help", NULL, "print this help", NULL },
 	{ "version", NULL, "print the version", NULL },
+	{ "socket", "PATH", "ask the mmd that listens there (or MM_SOCKET), without a directory",
+	  NULL },
 };
+
+static size_t common_count(const struct cli_spec *s)
+{
+	return COUNT(common) - (s->serves ? 1 : 0);
+}
 
 static void print_option(const struct cli_option *o)
 {
@@ -42,7 +49,7 @@ static void print_help(const struct cli_spec *s)
 	printf("\noptions:\n");
 	for (size_t i = 0; i < s->option_count; i++)
 		print_option(&s->options[i]);
-	for (size_t i = 0; i < COUNT(common); i++)
+	for (size_t i = 0; i < common_count(s); i++)
 		print_option(&common[i]);
 	if (s->more)
 		printf("\n%s", s->more);
@@ -98,6 +105,9 @@ static void set_common(struct cli *c, size_t which, const char *value)
 	case 3:
 		print_help(c->spec);
 		exit(flushed(c->spec->program, CLI_OK));
+	case 5:
+		c->socket = value;
+		break;
 	default:
 		printf("%s %s\n", c->spec->program, MM_VERSION);
 		exit(flushed(c->spec->program, CLI_OK));
@@ -110,7 +120,7 @@ static void take_option(struct cli *c, int argc, char **argv, int *i)
 	struct slice value;
 	struct slice name = slice_cut(slice_str(argv[*i] + 2), '=', &value);
 	size_t own = find_option(c->spec->options, c->spec->option_count, name);
-	size_t shared = find_option(common, COUNT(common), name);
+	size_t shared = find_option(common, common_count(c->spec), name);
 	const struct cli_option *o;
 	const char *text = "";
 
@@ -125,6 +135,7 @@ static void take_option(struct cli *c, int argc, char **argv, int *i)
 		text = argv[*i];
 	else if (o->value)
 		cli_usage(c, "--%s needs a value (%s)", o->name, o->value);
+	c->given[c->given_count++] = (struct cli_given) { o, text };
 	if (own != SIZE_MAX)
 		c->value[own] = text;
 	else
@@ -144,6 +155,17 @@ static const struct cli_command *take_command(struct cli *c)
 	cli_usage(c, "there is no command %s", c->command);
 }
 
+/* `words`: a blank between two. */
+static bool is_among(const char *words, const char *word)
+{
+	struct slice rest = slice_str(words);
+
+	while (rest.len)
+		if (slice_equal(slice_cut(rest, ' ', &rest), slice_str(word)))
+			return true;
+	return false;
+}
+
 /* What would have no effect is refused: whoever typed it meant something. */
 static void check_command(struct cli *c)
 {
@@ -151,11 +173,13 @@ static void check_command(struct cli *c)
 	const struct cli_command *command = s->commands ? take_command(c) : NULL;
 	const char *name = command ? command->name : s->program;
 
-	for (size_t i = 0; command && i < s->option_count; i++)
-		if (c->value[i] && s->options[i].command &&
-		    strcmp(s->options[i].command, name) != 0)
-			cli_usage(c, "--%s belongs to %s, %s doesn't take it", s->options[i].name,
-			          s->options[i].command, name);
+	for (size_t i = 0; command && i < c->given_count; i++) {
+		const struct cli_option *o = c->given[i].option;
+
+		if (o->command && !is_among(o->command, name))
+			cli_usage(c, "--%s belongs to %s, %s doesn't take it", o->name, o->command,
+			          name);
+	}
 	if (c->argument_count && !*(command ? command->arguments : s->arguments))
 		cli_usage(c, "%s takes no arguments, and there is \"%s\"", name, c->arguments[0]);
 }
@@ -169,6 +193,8 @@ void cli_parse(struct cli *c, const struct cli_spec *spec, int argc, char **argv
 	(void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
 	c->data = getenv("MM_DATA");
 	c->key_file = getenv("MM_KEY_FILE");
+	c->socket = getenv("MM_SOCKET");
+	c->given = mem_array((size_t)argc + 1, sizeof(*c->given));
 	c->arguments = mem_array((size_t)argc + 1, sizeof(*c->arguments));
 	for (int i = 1; i < argc; i++) {
 		if (options && strcmp(argv[i], "--") == 0)
@@ -187,7 +213,9 @@ int cli_end(struct cli *c, int status)
 	if (c->command)
 		c->arguments--;
 	free(c->arguments);
+	free(c->given);
 	c->arguments = NULL;
+	c->given = NULL;
 	return flushed(c->spec->program, status);
 }
 
@@ -197,6 +225,14 @@ const char *cli_get(const struct cli *c, const char *name)
 
 	MUST(at != SIZE_MAX);
 	return c->value[at];
+}
+
+const char *cli_get_at(const struct cli *c, const char *name, size_t i)
+{
+	for (size_t k = 0; k < c->given_count; k++)
+		if (strcmp(c->given[k].option->name, name) == 0 && i-- == 0)
+			return c->given[k].value;
+	return NULL;
 }
 
 bool cli_has(const struct cli *c, const char *name)

@@ -3,7 +3,7 @@
  *
  * Options are long ("--name VALUE" or "--name=VALUE") and may stand anywhere; "--" ends them. What
  * begins with one dash is an argument, so a query may exclude words ("-draft"). Every tool knows
- * --data, --key-file, --json, --help and --version.
+ * --data, --key-file, --json, --help and --version, and whoever asks mmd --socket.
  */
 #ifndef MM_TOOLS_CLI_H
 #define MM_TOOLS_CLI_H
@@ -21,7 +21,7 @@ struct cli_option {
 	const char *name;  /* without dashes */
 	const char *value; /* what it takes, for --help; NULL for a switch */
 	const char *help;
-	const char *command; /* the only command that takes it; NULL: it belongs to the tool */
+	const char *command; /* those that take it, a blank between two; NULL: it belongs to the tool */
 };
 
 struct cli_command {
@@ -38,6 +38,7 @@ struct cli_spec {
 	size_t                    option_count;
 	const struct cli_command *commands; /* NULL for a tool without subcommands */
 	size_t                    command_count;
+	bool                      serves; /* asks no mmd: has no --socket */
 	const char               *more; /* further lines of --help; may be NULL */
 };
 
@@ -47,9 +48,15 @@ struct cli {
 	const struct cli_spec *spec;
 	const char            *data; /* --data, MM_DATA */
 	const char            *key_file;
+	const char            *socket; /* --socket, MM_SOCKET: ask there, and never open the directory */
 	bool                   json;
 	bool                   terminal; /* stderr is one: progress may be shown */
 	const char            *value[CLI_MAX_OPTIONS]; /* parallel to spec->options; "" for switches */
+	struct cli_given {
+		const struct cli_option *option;
+		const char              *value;
+	}                     *given; /* all of them, in their order */
+	size_t                 given_count;
 	const char            *command;
 	const char           **arguments;
 	size_t                 argument_count;
@@ -66,6 +73,8 @@ void cli_parse(struct cli *c, const struct cli_spec *spec, int argc, char **argv
 int cli_end(struct cli *c, int status);
 /* The value of an option, or NULL when it was not given. The option must be in the table. */
 const char *cli_get(const struct cli *c, const char *name);
+/* The value that it was given as the i-th time (from 0), or NULL. */
+const char *cli_get_at(const struct cli *c, const char *name, size_t i);
 bool        cli_has(const struct cli *c, const char *name);
 /* A decimal option, or `none`; ends the program with exit 2 when it is not a number. */
 uint64_t cli_number(const struct cli *c, const char *name, uint64_t none);
@@ -83,8 +92,8 @@ struct cli_answer {
 	json_t *result; /* set when done; the caller's to decref */
 };
 
-/* Sends the request (its reference is taken over) to mmd; without a running mmd opens the data
- * directory and answers it in this process (and further ones; cli_close ends that). Returns an exit code
+/* Sends the request (its reference is taken over) to mmd; without a running mmd, and without --socket,
+ * opens the data directory and answers it in this process (and further ones; cli_close ends that). Returns an exit code
  * and has printed what went wrong when it is not CLI_OK. */
 int cli_request(struct cli *c, json_t *request, struct cli_answer *a);
 /* The same with bytes behind the request, and without printing. */

@@ -70,11 +70,11 @@ static enum rc ask(struct cli *c, struct slice request, struct cli_answer *a, st
 
 	if (c->engine)
 		return run_here(c, request, &reader, result, e);
-	path = path_join(c->data, "mmd.sock");
+	path = c->socket ? mem_string(c->socket) : path_join(c->data, "mmd.sock");
 	rc = request_call(path, request, &reader, result, e);
 	free(path);
 	/* What mmd itself answers comes without a number of the system's. */
-	if (rc == RC_AGAIN && e->sys != 0 && !c->only_running)
+	if (rc == RC_AGAIN && e->sys != 0 && !c->only_running && !c->socket)
 		return run_here(c, request, &reader, result, e);
 	c->no_data = (rc == RC_AGAIN || rc == RC_DENIED) && e->sys != 0;
 	return rc;
@@ -104,8 +104,8 @@ enum rc cli_ask(struct cli *c, json_t *request, struct slice bytes, struct cli_a
 	struct buf result;
 	enum rc rc;
 
-	if (!c->data)
-		cli_usage(c, "which data directory? (--data DIR, or MM_DATA)");
+	if (!c->data && !c->socket)
+		cli_usage(c, "which data directory? (--data DIR, or MM_DATA; or --socket PATH)");
 	buf_init(&text, LIMIT_REQUEST);
 	buf_init(&result, LIMIT_REQUEST);
 	a->result = NULL;

@@ -1,4 +1,5 @@
 /* tools/mmctl.c - administration: make a data directory, configure it, ask how it is */
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -14,7 +15,11 @@ static const struct cli_option options[] = {
 	{ "recovery", "FILE", "write a copy of the master key there; keep it elsewhere", "init" },
 	{ "timeout", "S", "give up after S seconds (60)", "wait" },
 	{ "running", NULL, "of a running mmd only", "status" },
-	{ "archive", "NAME", "only this archive", "reindex" },
+	{ "archive", "NAME", "only this archive (principal: that an auditor has; again for more)",
+	  "reindex principal" },
+	{ "all-archives", NULL, "an auditor of all, those to come too", "principal" },
+	{ "role", "ROLE", "admin, operator or auditor", "principal" },
+	{ "uid", "UID|USER", "this user of the system, instead of an access key", "principal" },
 	{ "disposition", "WORD", "unmatched, dropped, no-action, failed, lost or erased", "list" },
 	{ "limit", "N", "at most N messages", "list" },
 	{ "password-file", "FILE", "read the password from FILE (or - for stdin)", "passwd" },
@@ -33,6 +38,8 @@ static const struct cli_command commands[] = {
 	{ "reindex", "", "rebuild the index from the store" },
 	{ "seal", "", "seal the open index shards now" },
 	{ "repack", "", "merge the small blocks of past days now" },
+	{ "principal", "WHAT [NAME]",
+	  "create, list, show, archives, disable, enable, delete, key" },
 };
 
 static const struct cli_spec spec = {
@@ -265,9 +272,15 @@ static int cmd_wait(struct cli *c)
 		int status = cli_request(c, json_pack("{s:s}", "op", "status"), &a);
 		int64_t left = json_member_int(a.result, "spooled", 1);
 
+		bool known = json_object_get(a.result, "spooled") != NULL;
+
 		json_decref(a.result);
 		if (status != CLI_OK)
 			return status;
+		if (!known) {
+			fprintf(stderr, "mmctl: this role isn't told what is in the spool\n");
+			return CLI_PARTLY;
+		}
 		if (left == 0)
 			return CLI_OK;
 		if (clock_mono_ms() >= until) {
@@ -390,10 +403,192 @@ static int cmd_repack(struct cli *c)
 	return simple(c, json_pack("{s:s}", "op", "repack"));
 }
 
+/* ---- principals ---- */
+
+static json_t *principal_request(const struct cli *c, const char *op)
+{
+	json_t *request = json_pack("{s:s}", "op", op);
+
+	if (c->argument_count > 1)
+		json_put_text(request, "name", slice_str(c->arguments[1]));
+	return request;
+}
+
+static void put_archives(const struct cli *c, json_t *request)
+{
+	json_t *list = json_array();
+	const char *name;
+
+	for (size_t i = 0; (name = cli_get_at(c, "archive", i)) != NULL; i++)
+		json_push(list, json_of_slice(slice_str(name)));
+	json_put(request, "archives", list);
+	json_put_bool(request, "all_archives", cli_has(c, "all-archives"));
+}
+
+/* A number is one; else the name of a user of this system. */
+static int64_t uid_of(const struct cli *c, const char *text)
+{
+	const struct passwd *user;
+	uint64_t uid;
+
+	if (slice_to_u64(slice_str(text), &uid) && uid < UINT32_MAX)
+		return (int64_t)uid;
+	user = getpwnam(text);
+	if (!user)
+		cli_usage(c, "there is no user %s", text);
+	return (int64_t)user->pw_uid;
+}
+
+/* What a change answers: a new key, or nothing. */
+static int principal_changed(struct cli *c, json_t *request, const char *done)
+{
+	struct cli_answer a = { .row = NULL };
+	int status = cli_request(c, request, &a);
+
+	if (status == CLI_OK && c->json) {
+		cli_print_json(a.result);
+	} else if (status == CLI_OK) {
+		printf("%s %s\n", done, c->arguments[1]);
+		print_object(a.result);
+	}
+	if (status == CLI_OK && json_object_get(a.result, "SecretAccessKey"))
+		fprintf(stderr, "mmctl: the secret is shown this once: keep it now. Who loses it "
+		                "gets another key (mmctl principal key add NAME).\n");
+	json_decref(a.result);
+	return status;
+}
+
+static int cmd_principal_create(struct cli *c)
+{
+	const char *role = cli_get(c, "role");
+	const char *user = cli_get(c, "uid");
+	json_t *request = principal_request(c, "principal-create");
+
+	if (!role)
+		cli_usage(c, "which role? (--role admin, operator or auditor)");
+	json_put_text(request, "role", slice_str(role));
+	put_archives(c, request);
+	if (user)
+		json_put_int(request, "uid", uid_of(c, user));
+	return principal_changed(c, request, "created");
+}
+
+static void print_archives(const json_t *row)
+{
+	const json_t *names = json_member_array(row, "Archives");
+
+	if (json_member_bool(row, "AllArchives", false))
+		printf(" all archives");
+	for (size_t i = 0; i < json_array_size(names); i++)
+		printf("%s%s", i ? ", " : " ", json_string_value(json_array_get(names, i)));
+}
+
+static enum rc print_principal(void *arg, json_t *row, struct err *e)
+{
+	const json_t *keys = json_member_array(row, "Keys");
+	const struct cli *c = arg;
+
+	(void)e;
+	if (c->json) {
+		cli_print_json(row);
+		return RC_OK;
+	}
+	printf("%-20s %-8s", json_string_value(json_object_get(row, "Name")),
+	       json_string_value(json_object_get(row, "Role")));
+	if (json_object_get(row, "Uid"))
+		printf(" uid %lld", (long long)json_member_int(row, "Uid", 0));
+	for (size_t i = 0; i < json_array_size(keys); i++)
+		printf(" %s",
+		       json_string_value(json_object_get(json_array_get(keys, i), "AccessKeyId")));
+	print_archives(row);
+	printf("%s\n", json_member_bool(row, "Disabled", false) ? " (disabled)" : "");
+	return RC_OK;
+}
+
+static int cmd_principal_list(struct cli *c)
+{
+	struct cli_answer a = { .row = print_principal, .arg = c };
+	int status = cli_request(c, principal_request(c, "principals"), &a);
+
+	json_decref(a.result);
+	return status;
+}
+
+static int cmd_principal_archives(struct cli *c)
+{
+	json_t *request = principal_request(c, "principal-archives");
+
+	put_archives(c, request);
+	return principal_changed(c, request, "changed");
+}
+
+static int cmd_principal_enable(struct cli *c)
+{
+	bool enabled = strcmp(c->arguments[0], "enable") == 0;
+	json_t *request = principal_request(c, "principal-enable");
+
+	json_put_bool(request, "enabled", enabled);
+	return principal_changed(c, request, enabled ? "enabled" : "disabled");
+}
+
+static int cmd_principal_delete(struct cli *c)
+{
+	return principal_changed(c, principal_request(c, "principal-delete"), "deleted");
+}
+
+/* principal key add NAME, principal key remove NAME KEY: `key` has gone from the arguments. */
+static int cmd_principal_key(struct cli *c)
+{
+	bool add = strcmp(c->arguments[0], "add") == 0;
+	json_t *request = principal_request(c, add ? "principal-key-add" : "principal-key-remove");
+
+	if (!add)
+		json_put_text(request, "key", slice_str(c->arguments[2]));
+	return principal_changed(c, request, add ? "a new key for" : "removed a key of");
+}
+
+static int cmd_principal(struct cli *c)
+{
+	static const struct {
+		const char *what;
+		size_t arguments; /* with itself */
+		int (*run)(struct cli *c);
+	} verbs[] = {
+		{ "create", 2, cmd_principal_create },  { "list", 1, cmd_principal_list },
+		{ "show", 2, cmd_principal_list },      { "archives", 2, cmd_principal_archives },
+		{ "disable", 2, cmd_principal_enable }, { "enable", 2, cmd_principal_enable },
+		{ "delete", 2, cmd_principal_delete },  { "key add", 2, cmd_principal_key },
+		{ "key remove", 3, cmd_principal_key },
+	};
+	struct cli rest = *c; /* from the verb's last word on */
+	char what[32] = "";
+	int status = CLI_USAGE;
+	size_t i = 0;
+
+	if (c->argument_count > 1 && strcmp(c->arguments[0], "key") == 0) {
+		(void)snprintf(what, sizeof(what), "key %s", c->arguments[1]);
+		rest.arguments++;
+		rest.argument_count--;
+	} else if (c->argument_count > 0) {
+		(void)snprintf(what, sizeof(what), "%s", c->arguments[0]);
+	}
+	while (i < COUNT(verbs) &&
+	       (strcmp(what, verbs[i].what) != 0 || rest.argument_count != verbs[i].arguments))
+		i++;
+	if (i < COUNT(verbs)) {
+		status = verbs[i].run(&rest);
+		c->engine = rest.engine;
+		return status;
+	}
+	cli_usage(c, "principal create NAME, list, show NAME, archives NAME, disable NAME, "
+	             "enable NAME, delete NAME, key add NAME, key remove NAME KEY");
+}
+
 /* In the order of `commands`. */
-static int (*const handlers[])(struct cli *c) = { cmd_init,   cmd_apply,   cmd_show, cmd_passwd,
-	                                          cmd_status, cmd_wait,    cmd_list, cmd_why,
-	                                          cmd_verify, cmd_reindex, cmd_seal, cmd_repack };
+static int (*const handlers[])(struct cli *c) = { cmd_init,     cmd_apply,   cmd_show, cmd_passwd,
+	                                          cmd_status,   cmd_wait,    cmd_list, cmd_why,
+	                                          cmd_verify,   cmd_reindex, cmd_seal, cmd_repack,
+	                                          cmd_principal };
 
 int main(int argc, char **argv)
 {

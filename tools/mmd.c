@@ -24,6 +24,7 @@
 
 #define MAX_CERTS       16
 #define REQUEST_THREADS 8
+#define SHARED_PER_USER 4 /* of as many threads for those who come by the shared socket */
 #define ERRAND_WAIT_S   20
 #define DRAIN_MS        30000
 #define ROOM_MS         1000 /* between two looks at the disk's room */
@@ -44,6 +45,8 @@ struct mmd {
 	struct loop *loop;
 	struct front *front;
 	struct request_server *requests;
+	struct request_server *shared; /* on the socket that is configured */
+	int shared_fd;                 /* bound, and not yet `shared`; else -1 */
 	struct schedule *schedule;
 	struct engine_options options;
 	struct front_options smtp;
@@ -51,8 +54,8 @@ struct mmd {
 	struct loop_timer *room;
 	int sweep_minute;
 	int status;
-	bool full;    /* the pipeline waits for room */
-	bool refused; /* new mail is, for want of room */
+	bool full;            /* the pipeline waits for room */
+	bool refused;         /* new mail is, for want of room */
 	pthread_mutex_t lock; /* below */
 	pthread_cond_t done;
 	struct errand *errands;
@@ -242,13 +245,50 @@ static enum rc read_smtp(struct mmd *m, struct err *e)
 	return rc;
 }
 
+/* "0660": four octal digits that give rights to read and write alone. */
+static bool read_mode(const char *text, mode_t *mode)
+{
+	*mode = 0;
+	if (strlen(text) != 4 || text[0] != '0')
+		return false;
+	for (const char *c = text; *c; c++) {
+		if (*c != '0' && *c != '2' && *c != '4' && *c != '6')
+			return false;
+		*mode = *mode << 3 | (mode_t)(*c - '0');
+	}
+	return true;
+}
+
+/* The socket for those who can't reach the directory; bound now, since the sandbox lets mmd do
+ * nothing outside its own places. */
+static enum rc read_socket(struct mmd *m, struct err *e)
+{
+	static const struct member known[] = { { "path", MEMBER_TEXT }, { "mode", MEMBER_TEXT } };
+	const json_t *socket = json_object_get(m->config, "socket");
+	const char *path = json_string_value(json_object_get(socket, "path"));
+	const char *given = json_string_value(json_object_get(socket, "mode"));
+	const char *text = given ? given : "0660";
+	mode_t mode;
+	enum rc rc = check_members(socket, "socket.", known, COUNT(known), e);
+
+	if (rc != RC_OK || !socket)
+		return rc;
+	if (!path || path[0] != '/')
+		return err_set(e, RC_INVALID, "configuration: socket.path is an absolute path");
+	if (!read_mode(text, &mode))
+		return err_set(e, RC_INVALID,
+		               "configuration: socket.mode is four octal digits, as \"0660\"");
+	rc = request_socket(path, mode, &m->shared_fd, e);
+	return rc == RC_OK ? rc : err_in(e, "configuration: socket.path");
+}
+
 static enum rc read_config(struct mmd *m, struct err *e)
 {
 	static const struct member sections[] = {
 		{ "smtp", MEMBER_OBJECT },      { "index", MEMBER_OBJECT },
 		{ "store", MEMBER_OBJECT },     { "spool", MEMBER_OBJECT },
 		{ "parse", MEMBER_OBJECT },     { "retention", MEMBER_OBJECT },
-		{ "audit", MEMBER_OBJECT },
+		{ "audit", MEMBER_OBJECT },     { "socket", MEMBER_OBJECT },
 	};
 	static const struct member retention[] = { { "schedule", MEMBER_TEXT } };
 	static const struct member audit[] = { { "anchor", MEMBER_TEXT } };
@@ -283,7 +323,9 @@ static enum rc read_config(struct mmd *m, struct err *e)
 		                    &m->sweep_minute, e);
 	if (rc == RC_OK)
 		rc = engine_configure(&m->options, m->config, e);
-	return rc == RC_OK ? read_smtp(m, e) : rc;
+	if (rc == RC_OK)
+		rc = read_smtp(m, e);
+	return rc == RC_OK ? read_socket(m, e) : rc;
 }
 
 /* ---- the front, configured from the loop's thread ---- */
@@ -664,6 +706,17 @@ static enum rc configure_first(struct mmd *m, struct err *e)
 	return rc;
 }
 
+static void share_requests(struct mmd *m)
+{
+	static const struct request_share share = { SHARED_PER_USER, api_request_bytes };
+
+	if (m->shared_fd < 0)
+		return;
+	request_server_share(&m->shared, m->loop, m->shared_fd, REQUEST_THREADS, &share, api_handle,
+	                     m->engine);
+	m->shared_fd = -1;
+}
+
 static enum rc start(struct mmd *m, struct err *e)
 {
 	const struct schedule_options so = {
@@ -686,6 +739,8 @@ static enum rc start(struct mmd *m, struct err *e)
 	                        e);
 	free(path);
 	if (rc == RC_OK)
+		share_requests(m);
+	if (rc == RC_OK)
 		rc = schedule_start(&m->schedule, m->engine, &so, e);
 	if (rc == RC_OK)
 		rc = configure_first(m, e);
@@ -697,6 +752,7 @@ static void stop(struct mmd *m)
 	struct err e = { 0 };
 
 	close_errands(m);
+	request_server_free(&m->shared);
 	request_server_free(&m->requests);
 	schedule_stop(&m->schedule);
 	loop_timer_free(&m->room);
@@ -744,6 +800,7 @@ static const struct cli_spec spec = {
 	.program = "mmd",
 	.summary = "receive, judge and archive mail",
 	.arguments = "",
+	.serves = true,
 	.options = options,
 	.option_count = COUNT(options),
 	.more = "Stays in the foreground, logs to stderr, prints \"ready\" on stdout when all "
@@ -755,6 +812,7 @@ int main(int argc, char **argv)
 {
 	struct cli c;
 	struct mmd m = { .cli = &c,
+		         .shared_fd = -1,
 		         .lock = PTHREAD_MUTEX_INITIALIZER,
 		         .done = PTHREAD_COND_INITIALIZER };
 	struct err e = { 0 };
@@ -780,6 +838,8 @@ int main(int argc, char **argv)
 	} else {
 		status = run(&m, &e);
 	}
+	if (m.shared_fd >= 0)
+		(void)close(m.shared_fd);
 	json_decref(m.config);
 	certificates_free(&m.certificates);
 	return cli_end(&c, status);

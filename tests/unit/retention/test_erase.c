@@ -94,7 +94,7 @@ static void test_erase(void **state)
 	assert_int_equal(yard_audited(&y, "erase_done"), 1);
 	assert_int_equal(read_rows(&y, &id), 1);
 	assert_int_equal(read_rows(&y, NULL), 2);
-	EXPECT_OK(erased_count(y.control, &count, &y.e), &y.e);
+	EXPECT_OK(erased_count(y.control, 0, &count, &y.e), &y.e);
 	assert_int_equal(count, 2);
 	for (unsigned n = 1; n <= 4; n++) {
 		struct stmt *rows = NULL;
@@ -103,7 +103,7 @@ static void test_erase(void **state)
 
 		fault_arm(FAULT_PART, n > 2 ? n - 2 : n, EIO, false);
 		if (n > 2) {
-			rc = erased_count(y.control, &count, &y.e);
+			rc = erased_count(y.control, 0, &count, &y.e);
 		} else {
 			rc = erased_select(y.control, &id, &rows, &y.e);
 			if (rc == RC_OK)
