@@ -1,12 +1,14 @@
 #include "api/control.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/account.h"
-#include "api/control_ops.h"
 #include "api/principal.h"
+#include "base/codec.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 static const struct handler {
@@ -163,7 +165,7 @@ static enum rc run_handler(struct control_call *c, struct err *e)
 	enum rc rc = request_need(c->r, class_of(c->op), e);
 
 	if (rc == RC_OK)
-		rc = shape_check(c->op->input, c->input, NULL, SHAPE_LENIENT, e);
+		rc = shape_check(c->op->input, c->input, NULL, SHAPE_API, e);
 	if (rc == RC_OK && !handler)
 		rc = err_set(e, RC_INVALID, "%s is not built yet", c->op->name);
 	/* What only reads is counted, and before it is answered. */
@@ -252,4 +254,31 @@ void control_handle(void *arg, const struct request_peer *peer, struct slice jso
 	json_decref(args);
 	json_decref(r.result);
 	principals_unref(&r.principals);
+}
+
+void control_refused(struct engine *en, struct slice why, struct slice key, struct slice address,
+                     uint64_t count)
+{
+	json_t *detail = json_object();
+	struct err e = { 0 };
+
+	json_put(detail, "why", json_of_slice(why));
+	json_put(detail, "key", json_of_slice(key));
+	json_put(detail, "address", json_of_slice(address));
+	json_put_int(detail, "count", (int64_t)count);
+	if (engine_account(en, "api-refused", "nobody", detail, &e) != RC_OK)
+		log_error("the audit log: %s", e.text);
+}
+
+/* Links are short-lived: a new one at each start will do. */
+enum rc control_link_secret(struct engine *en, char *out, size_t room, struct err *e)
+{
+	uint8_t random[20];
+
+	(void)en;
+	if (room < 2 * sizeof(random) + 1)
+		return err_set(e, RC_LIMIT, "no room for a secret");
+	randombytes_buf(random, sizeof(random));
+	hex_encode(out, random, sizeof(random));
+	return RC_OK;
 }

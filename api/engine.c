@@ -452,6 +452,7 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	en->broken = opt->broken;
 	en->full = opt->full;
 	en->spool_min_free = opt->spool_min_free;
+	en->api = opt->api;
 	en->broken_arg = opt->broken_arg;
 	MUST(pthread_mutex_init(&en->writing, NULL) == 0);
 	MUST(pthread_mutex_init(&en->config_lock, NULL) == 0);

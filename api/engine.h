@@ -18,6 +18,7 @@
 #include <pthread.h>
 
 #include "api/account.h"
+#include "api/api_options.h"
 #include "api/principal.h"
 #include "base/file.h"
 #include "base/loop.h"
@@ -40,6 +41,7 @@ struct engine_options {
 	uint64_t    spool_max_bytes;
 	uint64_t    spool_min_free; /* less room than this on the disk: no new mail; 0: see engine_room */
 	unsigned    parse_workers; /* 0: one a processor */
+	struct api_options api;
 	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
 	void (*broken)(void *arg);
 	/* The pipeline waits for room on the disk, or no longer does; on its thread. */
@@ -81,10 +83,13 @@ struct engine {
 	void (*hear)(void *arg);
 	/* Ends the front's current spool file soon. */
 	void (*end_files)(void *arg);
-	void *changed_arg; /* of these */
+	void *changed_arg; /* of these, and principals_changed */
 	void (*broken)(void *arg); /* from engine_options */
 	void (*full)(void *arg, bool full);
 	void *broken_arg;
+	/* Called when principals or access keys have changed: mm-httpd works with them when it returns. */
+	enum rc (*principals_changed)(void *arg, struct err *e);
+	struct api_options api;
 	uint64_t spool_min_free;
 };
 

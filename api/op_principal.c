@@ -156,6 +156,11 @@ static enum rc commit(struct change *x, struct err *e)
 	return rc == RC_OK ? engine_reload_principals(en, e) : rc;
 }
 
+static enum rc tell(struct engine *en, struct err *e)
+{
+	return en->principals_changed ? en->principals_changed(en->changed_arg, e) : RC_OK;
+}
+
 static enum rc change(struct change *x, struct err *e)
 {
 	struct config *c = engine_config(x->r->en);
@@ -168,6 +173,8 @@ static enum rc change(struct change *x, struct err *e)
 	if (rc == RC_OK)
 		rc = commit(x, e);
 	(void)pthread_mutex_unlock(&x->r->en->writing);
+	if (rc == RC_OK)
+		rc = tell(x->r->en, e);
 	x->r->result = json_object();
 	if (rc == RC_OK && x->keyed) {
 		json_put_text(x->r->result, "AccessKeyId", slice_str(x->key.id));

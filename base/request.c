@@ -681,7 +681,7 @@ static struct request_server *serve(struct loop *l, int fd, unsigned threads,
 	s->threads = mem_array(threads, sizeof(*s->threads));
 	for (; s->thread_count < threads; s->thread_count++)
 		MUST(pthread_create(&s->threads[s->thread_count], NULL, work, s) == 0);
-	s->watch = loop_watch_new(l, fd, LOOP_READ, on_connection, s);
+	s->watch = fd >= 0 ? loop_watch_new(l, fd, LOOP_READ, on_connection, s) : NULL;
 	s->retry = loop_timer_new(l, accept_again, s);
 	return s;
 }
@@ -714,7 +714,8 @@ void request_server_free(struct request_server **at)
 	*at = NULL;
 	loop_watch_free(&s->watch);
 	loop_timer_free(&s->retry);
-	(void)close(s->fd);
+	if (s->fd >= 0)
+		(void)close(s->fd);
 	if (s->path && file_remove(s->path, NULL) != RC_OK)
 		log_warn("%s: can't be removed", s->path);
 	MUST(pthread_mutex_lock(&s->lock) == 0);

@@ -102,7 +102,8 @@ struct request_share {
 	size_t (*bytes)(void *arg, const struct request_peer *peer);
 };
 
-/* A server for others on a socket of request_socket, which it closes and whose name it leaves. */
+/* A server for others on a socket of request_socket, which it closes and whose name it leaves. Without one
+ * (-1): for connections of request_server_adopt alone. `share` may be NULL: as request_server_new. */
 void request_server_share(struct request_server **out, struct loop *l, int fd, unsigned threads,
 			  const struct request_share *share, request_handle handle, void *arg);
 /* No more requests; those that run find their client gone. Waits for them, removes the socket. */

@@ -9,6 +9,8 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "api/control.h"
+#include "api/http_front.h"
 #include "api/requests.h"
 #include "api/schedule.h"
 #include "base/clock.h"
@@ -24,6 +26,7 @@
 
 #define MAX_CERTS       16
 #define REQUEST_THREADS 8
+#define CALL_THREADS    6 /* for the control API */
 #define SHARED_PER_USER 4 /* of as many threads for those who come by the shared socket */
 #define ERRAND_WAIT_S   20
 #define DRAIN_MS        30000
@@ -51,6 +54,11 @@ struct mmd {
 	struct engine_options options;
 	struct front_options smtp;
 	struct certificates *certificates;
+	struct http_front *http;       /* NULL: no API is configured */
+	struct request_server *calls;  /* its */
+	struct http_front_options api;
+	struct certificates *api_certificates;
+	unsigned fronts;               /* that have not stopped yet */
 	struct loop_timer *room;
 	int sweep_minute;
 	int status;
@@ -84,21 +92,24 @@ static void certificates_free(struct certificates **c)
 	*c = NULL;
 }
 
-static enum rc read_pem(const json_t *smtp, const char *member, size_t i, struct buf *out,
-                        struct err *e)
+static enum rc read_pem(const json_t *config, const char *section, const char *member, size_t i,
+                        struct buf *out, struct err *e)
 {
-	const char *path = pem_path(smtp, member, i);
+	const char *path = pem_path(json_object_get(config, section), member, i);
 
 	if (!path)
 		return err_set(e, RC_INVALID,
-		               "configuration: smtp.tls_cert and smtp.tls_key belong together");
+		               "configuration: %s.tls_cert and %s.tls_key belong together", section,
+		               section);
 	if (file_read_all(path, out, e) != RC_OK)
-		return err_in(e, "configuration: smtp.%s", member);
+		return err_in(e, "configuration: %s.%s", section, member);
 	return RC_OK;
 }
 
-static enum rc read_certificates(const json_t *smtp, struct certificates **out, struct err *e)
+static enum rc read_certificates(const json_t *config, const char *section,
+                                 struct certificates **out, struct err *e)
 {
+	const json_t *from = json_object_get(config, section);
 	struct certificates *c = mem_new(sizeof(*c));
 	enum rc rc = RC_OK;
 
@@ -107,17 +118,17 @@ static enum rc read_certificates(const json_t *smtp, struct certificates **out, 
 		buf_init(&c->pem[i][1], 1 << 20);
 	}
 	for (size_t i = 0; rc == RC_OK && i <= MAX_CERTS &&
-	                   (pem_path(smtp, "tls_cert", i) || pem_path(smtp, "tls_key", i));
+	                   (pem_path(from, "tls_cert", i) || pem_path(from, "tls_key", i));
 	     i++) {
 		if (i == MAX_CERTS) {
 			rc = err_set(e, RC_INVALID,
-			             "configuration: smtp.tls_cert: at most %d certificates",
-			             MAX_CERTS);
+			             "configuration: %s.tls_cert: at most %d certificates",
+			             section, MAX_CERTS);
 			break;
 		}
-		rc = read_pem(smtp, "tls_cert", i, &c->pem[i][0], e);
+		rc = read_pem(config, section, "tls_cert", i, &c->pem[i][0], e);
 		if (rc == RC_OK)
-			rc = read_pem(smtp, "tls_key", i, &c->pem[i][1], e);
+			rc = read_pem(config, section, "tls_key", i, &c->pem[i][1], e);
 		c->at[i] = (struct tls_cert) { buf_slice(&c->pem[i][0]), buf_slice(&c->pem[i][1]) };
 		c->count++;
 	}
@@ -239,7 +250,7 @@ static enum rc read_smtp(struct mmd *m, struct err *e)
 	m->smtp.max_connections = (unsigned)connections;
 	m->smtp.max_per_address = (unsigned)per_address;
 	m->smtp.max_message = (uint64_t)message;
-	rc = read_certificates(smtp, &c, e);
+	rc = read_certificates(m->config, "smtp", &c, e);
 	if (rc == RC_OK)
 		(void)use_certificates(m, c); /* the first ones */
 	return rc;
@@ -257,6 +268,32 @@ static bool read_mode(const char *text, mode_t *mode)
 		*mode = *mode << 3 | (mode_t)(*c - '0');
 	}
 	return true;
+}
+
+/* The control API, where it is wanted. */
+static enum rc read_api(struct mmd *m, struct err *e)
+{
+	static const struct member known[] = {
+		{ "listen", MEMBER_TEXT },          { "ingress_pool", MEMBER_TEXT },
+		{ "region", MEMBER_TEXT },          { "account", MEMBER_TEXT },
+		{ "profile", MEMBER_TEXT },         { "tls_cert", MEMBER_FILES },
+		{ "tls_key", MEMBER_FILES },        { "max_connections", MEMBER_NUMBER },
+		{ "max_per_address", MEMBER_NUMBER },
+	};
+	const json_t *api = json_object_get(m->config, "api");
+	enum rc rc = check_members(api, "api.", known, COUNT(known), e);
+
+	if (rc != RC_OK || !api)
+		return rc;
+	m->api.listen = json_string_value(json_object_get(api, "listen"));
+	m->api.max_connections = (unsigned)json_member_int(api, "max_connections", 0);
+	m->api.max_per_address = (unsigned)json_member_int(api, "max_per_address", 0);
+	rc = read_certificates(m->config, "api", &m->api_certificates, e);
+	if (rc != RC_OK)
+		return rc;
+	m->api.certs = m->api_certificates->at;
+	m->api.cert_count = m->api_certificates->count;
+	return api_configure(&m->options.api, api, e);
 }
 
 /* The socket for those who can't reach the directory; bound now, since the sandbox lets mmd do
@@ -289,6 +326,7 @@ static enum rc read_config(struct mmd *m, struct err *e)
 		{ "store", MEMBER_OBJECT },     { "spool", MEMBER_OBJECT },
 		{ "parse", MEMBER_OBJECT },     { "retention", MEMBER_OBJECT },
 		{ "audit", MEMBER_OBJECT },     { "socket", MEMBER_OBJECT },
+		{ "api", MEMBER_OBJECT },
 	};
 	static const struct member retention[] = { { "schedule", MEMBER_TEXT } };
 	static const struct member audit[] = { { "anchor", MEMBER_TEXT } };
@@ -325,6 +363,8 @@ static enum rc read_config(struct mmd *m, struct err *e)
 		rc = engine_configure(&m->options, m->config, e);
 	if (rc == RC_OK)
 		rc = read_smtp(m, e);
+	if (rc == RC_OK)
+		rc = read_api(m, e);
 	return rc == RC_OK ? read_socket(m, e) : rc;
 }
 
@@ -347,7 +387,23 @@ static enum rc configure_front(struct mmd *m, void (*done)(void *arg), void *arg
 	return rc;
 }
 
-enum errand_kind { ERRAND_PREPARE, ERRAND_CONFIGURE, ERRAND_HEAR };
+/* Access keys that work from now on. */
+static enum rc give_keys(struct mmd *m, void (*done)(void *arg), void *arg, struct err *e)
+{
+	struct db *db = NULL;
+	json_t *keys = NULL;
+	enum rc rc = engine_control(m->engine, &db, e);
+
+	if (rc == RC_OK)
+		rc = principals_snapshot(db, &keys, e);
+	if (rc == RC_OK)
+		rc = http_front_keys(m->http, keys, done, arg, e);
+	db_close(&db);
+	json_decref(keys);
+	return rc;
+}
+
+enum errand_kind { ERRAND_PREPARE, ERRAND_CONFIGURE, ERRAND_HEAR, ERRAND_KEYS };
 
 /* What a request's thread waits for, and the loop's thread does. */
 struct errand {
@@ -393,6 +449,8 @@ static void errand_begin(void *arg)
 
 	if (x->what == ERRAND_HEAR)
 		front_hear(x->mmd->front);
+	else if (x->what == ERRAND_KEYS && give_keys(x->mmd, errand_done, x, &e) == RC_OK)
+		return;
 	else if (x->what == ERRAND_CONFIGURE &&
 	         configure_front(x->mmd, errand_done, x, &e) == RC_OK)
 		return;
@@ -428,7 +486,8 @@ static enum rc run_errand(struct mmd *m, enum errand_kind what, struct config *c
 		;
 	x->left = !x->done;
 	rc = x->done ? x->e.code
-	             : err_set(e, RC_AGAIN, "mm-smtpd did not answer for %d s", ERRAND_WAIT_S);
+	             : err_set(e, RC_AGAIN, "%s did not answer for %d s",
+	                       what == ERRAND_KEYS ? "mm-httpd" : "mm-smtpd", ERRAND_WAIT_S);
 	if (x->done && rc != RC_OK)
 		*e = x->e;
 	if (x->done)
@@ -469,6 +528,14 @@ static enum rc on_changed(void *arg, struct err *e)
 	return rc == RC_OK ? rc : err_in(e, "it is stored, but can't take effect");
 }
 
+static enum rc on_principals(void *arg, struct err *e)
+{
+	struct mmd *m = arg;
+	enum rc rc = m->http ? run_errand(m, ERRAND_KEYS, NULL, e) : RC_OK;
+
+	return rc == RC_OK ? rc : err_in(e, "it is stored, but mm-httpd did not take it yet");
+}
+
 static void on_hear(void *arg)
 {
 	struct err e;
@@ -504,7 +571,25 @@ static void on_front_stopped(void *arg)
 {
 	struct mmd *m = arg;
 
-	loop_stop(m->loop);
+	if (--m->fronts == 0)
+		loop_stop(m->loop);
+}
+
+static void on_stranger(void *arg, struct slice why, struct slice key, struct slice address,
+                        uint64_t count)
+{
+	struct mmd *m = arg;
+
+	control_refused(m->engine, why, key, address, count);
+}
+
+static const struct http_front_ops http_ops = { on_stranger, on_front_stopped };
+
+static void stop_fronts(struct mmd *m)
+{
+	if (m->http)
+		http_front_stop(m->http);
+	front_stop(m->front);
 }
 
 static const struct front_ops front_ops = { on_ready, on_durable, on_front_failed,
@@ -515,7 +600,7 @@ static void on_terminate(void *arg)
 	struct mmd *m = arg;
 
 	log_info("stopping");
-	front_stop(m->front);
+	stop_fronts(m);
 }
 
 /* New certificates, from the files that the configuration names. When they are no good, the old
@@ -526,7 +611,7 @@ static void on_reload(void *arg)
 	struct certificates *c;
 	struct err e = { 0 };
 
-	if (read_certificates(json_object_get(m->config, "smtp"), &c, &e) != RC_OK) {
+	if (read_certificates(m->config, "smtp", &c, &e) != RC_OK) {
 		log_error("reload: %s", e.text);
 		return;
 	}
@@ -545,7 +630,7 @@ static void stop_broken(void *arg)
 	struct mmd *m = arg;
 
 	m->status = CLI_PARTLY;
-	front_stop(m->front);
+	stop_fronts(m);
 }
 
 static void on_broken(void *arg)
@@ -604,8 +689,8 @@ static void on_new_day(void *arg)
 /* ---- confinement ---- */
 
 struct places {
-	struct sandbox_path at[4 * MAX_CERTS + 2];
-	char *names[4 * MAX_CERTS + 2]; /* to be freed */
+	struct sandbox_path at[8 * MAX_CERTS + 2];
+	char *names[8 * MAX_CERTS + 2]; /* to be freed */
 	size_t count;
 	size_t name_count;
 };
@@ -645,7 +730,7 @@ static void add_pem_files(struct places *p, const json_t *smtp, const char *memb
 
 static enum rc confine(struct mmd *m, struct err *e)
 {
-	static const char *const programs[] = { "mm-smtpd", "mm-parse", NULL };
+	static const char *const programs[] = { "mm-smtpd", "mm-parse", "mm-httpd", NULL };
 	const json_t *smtp = json_object_get(m->config, "smtp");
 	const char *anchor =
 	        json_string_value(json_object_get(json_object_get(m->config, "audit"), "anchor"));
@@ -655,6 +740,8 @@ static enum rc confine(struct mmd *m, struct err *e)
 	add_place(&p, m->options.dir, SANDBOX_WRITE);
 	add_pem_files(&p, smtp, "tls_cert");
 	add_pem_files(&p, smtp, "tls_key");
+	add_pem_files(&p, json_object_get(m->config, "api"), "tls_cert");
+	add_pem_files(&p, json_object_get(m->config, "api"), "tls_key");
 	if (anchor)
 		add_directory_of(&p, anchor, SANDBOX_WRITE);
 	rc = sandbox_enter_owner(p.at, p.count, programs, e);
@@ -717,6 +804,25 @@ static void share_requests(struct mmd *m)
 	m->shared_fd = -1;
 }
 
+/* The API, with threads of its own: its clients and the tools don't wait for each other. */
+static enum rc start_api(struct mmd *m, struct err *e)
+{
+	char secret[64];
+	enum rc rc;
+
+	if (!m->api.listen)
+		return RC_OK;
+	rc = control_link_secret(m->engine, secret, sizeof(secret), e);
+	if (rc != RC_OK)
+		return rc;
+	m->api.link_secret = slice_str(secret);
+	request_server_share(&m->calls, m->loop, -1, CALL_THREADS, NULL, control_handle, m->engine);
+	rc = http_front_new(&m->http, m->loop, m->calls, &m->api, &http_ops, m, e);
+	if (rc == RC_OK)
+		m->fronts++;
+	return rc == RC_OK ? give_keys(m, NULL, NULL, e) : rc;
+}
+
 static enum rc start(struct mmd *m, struct err *e)
 {
 	const struct schedule_options so = {
@@ -730,9 +836,11 @@ static enum rc start(struct mmd *m, struct err *e)
 	m->engine->prepare = on_prepare;
 	m->engine->changed = on_changed;
 	m->engine->hear = on_hear;
+	m->engine->principals_changed = on_principals;
 	m->engine->end_files = on_new_day;
 	m->engine->changed_arg = m;
 	m->front = front_new(m->loop, m->engine->spool, &front_ops, m);
+	m->fronts = 1;
 	m->room = loop_timer_new(m->loop, look_for_room, m);
 	look_for_room(m);
 	rc = request_server_new(&m->requests, m->loop, path, REQUEST_THREADS, api_handle, m->engine,
@@ -740,6 +848,8 @@ static enum rc start(struct mmd *m, struct err *e)
 	free(path);
 	if (rc == RC_OK)
 		share_requests(m);
+	if (rc == RC_OK)
+		rc = start_api(m, e);
 	if (rc == RC_OK)
 		rc = schedule_start(&m->schedule, m->engine, &so, e);
 	if (rc == RC_OK)
@@ -753,6 +863,8 @@ static void stop(struct mmd *m)
 
 	close_errands(m);
 	request_server_free(&m->shared);
+	http_front_free(&m->http);
+	request_server_free(&m->calls);
 	request_server_free(&m->requests);
 	schedule_stop(&m->schedule);
 	loop_timer_free(&m->room);
@@ -842,5 +954,6 @@ int main(int argc, char **argv)
 		(void)close(m.shared_fd);
 	json_decref(m.config);
 	certificates_free(&m.certificates);
+	certificates_free(&m.api_certificates);
 	return cli_end(&c, status);
 }
