@@ -102,7 +102,7 @@ static bool take_decoded(struct slice *s, uint8_t *c, bool *escaped)
 	return true;
 }
 
-/* The same text with its escapes in one spelling; a raw "/" stays where `path` is true. */
+/* The same text with its escapes in one spelling; "/" stays where `path` is true. */
 static enum rc add_respelled(struct buf *out, struct slice text, bool path)
 {
 	enum rc rc = RC_OK;
@@ -113,7 +113,7 @@ static enum rc add_respelled(struct buf *out, struct slice text, bool path)
 
 		if (!take_decoded(&text, &c, &escaped))
 			return RC_INVALID;
-		rc = path && c == '/' && !escaped ? buf_add_byte(out, '/') : add_escaped(out, c);
+		rc = path && c == '/' ? buf_add_byte(out, '/') : add_escaped(out, c);
 	}
 	return rc;
 }

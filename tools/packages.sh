@@ -12,6 +12,9 @@ TEST_PACKAGES="
 	libnet-ssleay-perl procps strace sqlite3 zstd e2fsprogs mount util-linux checksec systemd
 	qemu-system-common fuse3 xfsprogs libeatmydata1"
 
+# The AWS SDK and other signers (tests/peers/npm). Node's own packages bring npm along, and exclude Debian's.
+command -v npm >/dev/null 2>&1 || TEST_PACKAGES="$TEST_PACKAGES nodejs npm"
+
 # What tests/bench/run measures mm beside.
 BENCH_PACKAGES="postfix notmuch maildir-utils"
 
