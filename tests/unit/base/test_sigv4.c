@@ -1,5 +1,7 @@
 #include "base/sigv4.h"
 
+#include <dlfcn.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +12,20 @@
 #define SECRET     "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 #define NOW_TEXT   "20150830T123600Z"
 #define NOW        INT64_C(1440938160000)
+
+/* In front of OpenSSL's: counts what a verification costs. */
+static unsigned hmacs;
+
+int EVP_MAC_final(EVP_MAC_CTX *ctx, unsigned char *out, size_t *n, size_t room)
+{
+	int (*real)(EVP_MAC_CTX *, unsigned char *, size_t *, size_t);
+	void *found = dlsym(RTLD_NEXT, "EVP_MAC_final");
+
+	assert_non_null(found);
+	memcpy(&real, &found, sizeof(real));
+	hmacs++;
+	return real(ctx, out, n, room);
+}
 
 /* ---- signing: values published by AWS, and others computed by Python's hmac ---- */
 
@@ -845,6 +861,34 @@ static void test_unknown_is_as_wrong(void **state)
 	assert_int_equal(derived.day[0], 0); /* only a good signature fills it */
 }
 
+static unsigned cost(struct call *c, enum sigv4_verdict want)
+{
+	hmacs = 0;
+	assert_int_equal(check(c), want);
+	return hmacs;
+}
+
+static void test_failures_cost_the_same(void **state)
+{
+	struct sigv4_derived warm = { .day = "" };
+	struct sigv4_derived cold = { .day = "" };
+	struct call good = good_call();
+	struct call wrong;
+
+	(void)state;
+	good.derived = &warm;
+	assert_int_equal(cost(&good, SIGV4_GOOD), 6);
+	assert_int_equal(cost(&good, SIGV4_GOOD), 1);
+	wrong = good;
+	set(&wrong, "X-Amz-Target", "MailManagerSvc.DeleteArchive");
+	assert_int_equal(cost(&wrong, SIGV4_WRONG), 6); /* a key in use */
+	wrong.derived = &cold;
+	assert_int_equal(cost(&wrong, SIGV4_WRONG), 6); /* one that wasn't used today */
+	wrong.derived = NULL;
+	wrong.secret = "0123456789012345678901234567890123456789";
+	assert_int_equal(cost(&wrong, SIGV4_WRONG), 6); /* one that isn't known */
+}
+
 static void test_derived_of_another_day(void **state)
 {
 	struct sigv4_derived derived = { .day = "" };
@@ -922,6 +966,7 @@ int main(void)
 		cmocka_unit_test(test_link_changes),
 		cmocka_unit_test(test_link_headers),
 		cmocka_unit_test(test_unknown_is_as_wrong),
+		cmocka_unit_test(test_failures_cost_the_same),
 		cmocka_unit_test(test_derived_of_another_day),
 		cmocka_unit_test(test_claim_says),
 		cmocka_unit_test(test_times),
