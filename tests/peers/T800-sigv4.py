@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Signature Version 4 beside foreign signers: what the AWS SDK's signer, aws4 and Python's hmac sign is accepted, each change alone is
+"""Signature Version 4 beside foreign signers: what the AWS SDK, its signer, aws4 and Python's hmac sign is accepted, each change alone is
 refused, and what we sign for S3 they sign the same way."""
-import base64, hmac, os, sys
+import base64, datetime, hmac, os, re, sys
 from urllib.parse import quote
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
@@ -18,6 +18,7 @@ print('seed %d' % SEED)
 
 ours = node.Lines([os.path.join(build('asan'), 'sigv4_check')])
 theirs = node.Lines(*node.command('sign.js'))
+sdk = node.Lines(*node.command('record.js'))
 
 # ---- requests ----
 
@@ -258,6 +259,31 @@ def each_change_alone_is_refused():
         equal(verdict(q)[0], 'good', 'the request as it was')
     check(min(tried.values()) >= COUNT // 8, 'tried too seldom: %r' % tried)
 
+def verdict_of_bytes(raw, now, keys={ID: SECRET}):
+    a = ours.ask({'op': 'check', 'raw': base64.b64encode(raw).decode(), 'use': 'call', 'now': now, 'keys': keys})
+    return a.get('verdict') or str(a.get('status'))
+
+def signed_at(raw):
+    t = re.search(rb'\r\nx-amz-date: (\d{8}T\d{6})Z', raw).group(1).decode()
+    return int(datetime.datetime.strptime(t + '+0000', '%Y%m%dT%H%M%S%z').timestamp()) * 1000
+
+@test
+def requests_of_the_sdk():
+    """JSON and CBOR; then with each byte changed that is signed, or says what is."""
+    for protocol in ('json', 'cbor'):
+        for name, more in [('ListArchives', {}), ('GetRuleSet', {'RuleSetId': 'rs-1'}),
+                           ('CreateArchive', {'ArchiveName': 'x1', 'Retention': {'RetentionPeriod': 'ONE_YEAR'}})]:
+            answer = sdk.ask({'id': ID, 'secret': SECRET, 'region': 'eu-west-1', 'protocol': protocol, 'command': name, 'input': more})
+            raw = base64.b64decode(answer['raw'])
+            equal(verdict_of_bytes(raw, signed_at(raw)), 'good', raw)
+            equal(verdict_of_bytes(raw, signed_at(raw), {ID: SECRET[::-1]}), 'InvalidSignatureException', raw)
+        free = [m.span(1) for m in re.finditer(rb'\r\n((?:user-agent|connection): ?[^\r]*)', raw, re.I)]
+        equal(len(free), 2, raw)
+        for i in range(len(raw)):
+            changed = raw[:i] + bytes([raw[i] ^ 1]) + raw[i + 1:]
+            if not any(a <= i < b for a, b in free):
+                check(verdict_of_bytes(changed, signed_at(raw)) != 'good', 'accepted with byte %d changed: %r' % (i, changed))
+
 @test
 def what_is_wrong_is_refused_though_signed_rightly():
     for wrong, q in [
@@ -365,8 +391,8 @@ def we_sign_for_s3_as_the_others_do():
             equal(sorted(got.get('query', '').split('&')), theirs_sorted, '%r: %r' % (r, got))
 
 @test
-def both_programs_end_well():
-    ours.end()
-    theirs.end()
+def all_programs_end_well():
+    for program in (ours, theirs, sdk):
+        program.end()
 
 done()
