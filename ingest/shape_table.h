@@ -33,16 +33,16 @@
 #define EMPTY(of)       OBJECT(of, SHAPE_STRUCT, { .name = NULL })
 
 #define TEXT(of, least, most, ...)                                                                 \
-	SHAPE_SCOPE const struct shape shape_##of = {                                                          \
+	SHAPE_SCOPE const struct shape shape_##of = {                                              \
 		.name = #of, .kind = SHAPE_STRING, .min = least, .max = most, __VA_ARGS__ }
 #define WHOLE(of, least, most)                                                                     \
-	SHAPE_SCOPE const struct shape shape_##of = {                                                          \
+	SHAPE_SCOPE const struct shape shape_##of = {                                              \
 		.name = #of, .kind = SHAPE_INT, .min = least, .max = most }
 #define ENUM(of, words, ...)                                                                       \
-	SHAPE_SCOPE const struct shape shape_##of = {                                                          \
+	SHAPE_SCOPE const struct shape shape_##of = {                                              \
 		.name = #of, .kind = SHAPE_ENUM, .values = words, __VA_ARGS__ }
 #define LIST(of, of_items, least, most, ...)                                                       \
-	SHAPE_SCOPE const struct shape shape_##of = {                                                          \
+	SHAPE_SCOPE const struct shape shape_##of = {                                              \
 		.name = #of, .kind = SHAPE_LIST, .item = &shape_##of_items, .min = least,          \
 		.max = most, __VA_ARGS__ }
 
