@@ -40,7 +40,15 @@ def same(ours, theirs, least):
 # ---- the SDK ----
 
 def sdk_folder():
-    """The unpacked package, in the build folder."""
+    """The unpacked package: where tests/lib/node.py installs it, else from npm's own archive."""
+    try:
+        import node
+    except ImportError:
+        return packed_folder()
+    node.install()
+    return os.path.join(node.MODULES, PACKAGE)
+
+def packed_folder():
     folder = os.path.join(ROOT, 'build-npm', 'client-mailmanager-' + VERSION)
     if not os.path.exists(os.path.join(folder, 'package')):
         if not shutil.which('npm'):
