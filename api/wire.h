@@ -15,7 +15,8 @@
  * Then     shape_check says whether the values are allowed; here they are only of the right type.
  * Writes   members in the order of the shape, and nothing that isn't in it. What mm adds to the model
  *          (SHAPE_OURS) is written: an SDK shows it as unknown, but it isn't hidden.
- * Bounds   WIRE_BODY_MAX bytes, WIRE_DEPTH_MAX levels of CBOR; memory is at most some 40 times the body.
+ * Bounds   WIRE_BODY_MAX bytes, WIRE_VALUES_MAX values (names, too), WIRE_DEPTH_MAX levels of CBOR; so memory
+ *          stays under 64 MiB, whatever the body.
  * Threads  Any.
  * Tests    tests/unit/api/test_wire.c, fuzz_wire_json, fuzz_wire_cbor
  */
@@ -27,7 +28,9 @@
 
 /* Two files of certificates with 500,000 characters each, their line ends escaped. */
 #define WIRE_BODY_MAX  (2u << 20)
-#define WIRE_DEPTH_MAX 32
+/* The largest rule set has some 70,000. */
+#define WIRE_VALUES_MAX 100000
+#define WIRE_DEPTH_MAX  32
 
 enum wire_protocol { WIRE_AWS_JSON, WIRE_RPC_CBOR };
 

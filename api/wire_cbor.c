@@ -39,6 +39,7 @@ struct reader {
 	struct slice body;
 	struct slice rest;
 	struct token token;
+	unsigned tokens;
 	unsigned depth;
 	struct err *e;
 };
@@ -134,6 +135,10 @@ static bool next(struct reader *r)
 		return broken(r, "it ends too early");
 	if (got.status != CBOR_DECODER_FINISHED)
 		return broken(r, "no such item");
+	if (++r->tokens > WIRE_VALUES_MAX) {
+		(void)err_set(r->e, RC_INVALID, "too many values");
+		return false;
+	}
 	r->rest = slice_from(r->rest, got.read);
 	return true;
 }

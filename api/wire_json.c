@@ -95,12 +95,35 @@ static json_t *convert(const struct shape *shape, const json_t *from, const stru
 	return json_incref((json_t *)(uintptr_t)from);
 }
 
+/* At least as many values and names as the text has, before any of them is made. */
+static size_t count_values(struct slice text)
+{
+	bool quoted = false;
+	size_t n = 1;
+
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t c = text.at[i];
+
+		if (c == '"')
+			quoted = !quoted;
+		else if (quoted)
+			i += c == '\\';
+		else
+			n += c == '[' || c == '{' || c == ',' || c == ':';
+	}
+	return n;
+}
+
 json_t *wire_json_value(const struct shape *shape, struct slice body, struct err *e)
 {
 	struct err why = { 0 };
 	json_t *parsed;
 	json_t *made;
 
+	if (count_values(body) > WIRE_VALUES_MAX) {
+		(void)err_set(e, RC_INVALID, "too many values");
+		return NULL;
+	}
 	if (json_read(&parsed, body, &why) != RC_OK) {
 		char *near = strstr(why.text, " near ");
 

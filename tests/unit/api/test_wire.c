@@ -273,6 +273,40 @@ static enum rc decode_deep(enum wire_protocol protocol, size_t n)
 	return rc;
 }
 
+/* `n` texts in a list, each with what would look like more values. */
+static enum rc decode_many(enum wire_protocol protocol, size_t n, struct err *e)
+{
+	const char *item = protocol == WIRE_RPC_CBOR ? "\x63,[:" : "\",[:\\\"\"";
+	struct buf body;
+	json_t *got;
+	enum rc rc;
+
+	buf_init(&body, WIRE_BODY_MAX);
+	MUST(buf_add_str(&body, protocol == WIRE_RPC_CBOR ? "\xa1\x61L\x9f" : "{\"L\":[") == RC_OK);
+	for (size_t i = 0; i < n; i++) {
+		if (i && protocol == WIRE_AWS_JSON)
+			MUST(buf_add_byte(&body, ',') == RC_OK);
+		MUST(buf_add_str(&body, item) == RC_OK);
+	}
+	MUST(buf_add_str(&body, protocol == WIRE_RPC_CBOR ? "\xff" : "]}") == RC_OK);
+	rc = wire_decode(protocol, &all, buf_slice(&body), &got, e);
+	json_decref(got);
+	buf_free(&body);
+	return rc;
+}
+
+static void test_values(void **state)
+{
+	(void)state;
+	for (enum wire_protocol p = WIRE_AWS_JSON; p <= WIRE_RPC_CBOR; p++) {
+		struct err e = { 0 };
+
+		EXPECT_OK(decode_many(p, WIRE_VALUES_MAX - 5, &e), &e);
+		assert_int_equal(decode_many(p, WIRE_VALUES_MAX, &e), RC_INVALID);
+		assert_string_equal(e.text, "too many values");
+	}
+}
+
 static void test_bounds(void **state)
 {
 	(void)state;
@@ -460,11 +494,11 @@ static void test_there_and_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_json),           cmocka_unit_test(test_cbor),
-		cmocka_unit_test(test_bounds),         cmocka_unit_test(test_written_json),
-		cmocka_unit_test(test_written_cbor),   cmocka_unit_test(test_not_written),
-		cmocka_unit_test(test_no_room),        cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_there_and_back),
+		cmocka_unit_test(test_json),         cmocka_unit_test(test_cbor),
+		cmocka_unit_test(test_bounds),       cmocka_unit_test(test_values),
+		cmocka_unit_test(test_written_json), cmocka_unit_test(test_written_cbor),
+		cmocka_unit_test(test_not_written),  cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_errors),       cmocka_unit_test(test_there_and_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
