@@ -1,4 +1,4 @@
-/* api/model.c - the operations: inputs and outputs, then the table of them, then the roles */
+/* api/model.c - the operations: inputs and outputs, then the table of them */
 #include "api/model.h"
 
 #define SHAPE_SCOPE static
@@ -485,7 +485,7 @@ OUTPUT(ListTagsForResource,
 #define T (1u << API_THROTTLING)
 
 #define OPERATION(op, of_group, of_class, marked, listed, ...)                                     \
-	{ .name = #op, .group = MODEL_##of_group, .class = MODEL_##of_class,                       \
+	{ .name = #op, .group = MODEL_##of_group, .class = ACCESS_##of_class,                       \
 	  .trait = MODEL_##marked, .errors = listed, .input = &shape_##op##Request,                \
 	  .output = &shape_##op##Response, __VA_ARGS__ }
 #define ONCE      .once = true
@@ -493,11 +493,11 @@ OUTPUT(ListTagsForResource,
 
 const struct model_operation model_operations[MODEL_OPERATIONS] = {
 	/* archives */
-	OPERATION(CreateArchive, ARCHIVES, ARCHIVE_CHANGE, IDEMPOTENT, V | A | Q | C | T),
-	OPERATION(GetArchive, ARCHIVES, ARCHIVE_READ, READONLY, V | A | N | T),
-	OPERATION(UpdateArchive, ARCHIVES, ARCHIVE_CHANGE, IDEMPOTENT, V | A | Q | C | N | T),
-	OPERATION(DeleteArchive, ARCHIVES, ARCHIVE_CHANGE, IDEMPOTENT, V | A | C | T),
-	OPERATION(ListArchives, ARCHIVES, ARCHIVE_READ, READONLY, V | A | T, PAGES(Archives)),
+	OPERATION(CreateArchive, ARCHIVES, MANAGE_ARCHIVE, IDEMPOTENT, V | A | Q | C | T),
+	OPERATION(GetArchive, ARCHIVES, READ_ARCHIVE, READONLY, V | A | N | T),
+	OPERATION(UpdateArchive, ARCHIVES, MANAGE_ARCHIVE, IDEMPOTENT, V | A | Q | C | N | T),
+	OPERATION(DeleteArchive, ARCHIVES, MANAGE_ARCHIVE, IDEMPOTENT, V | A | C | T),
+	OPERATION(ListArchives, ARCHIVES, READ_ARCHIVE, READONLY, V | A | T, PAGES(Archives)),
 	OPERATION(StartArchiveSearch, ARCHIVES, SEARCH, UNMARKED, V | A | Q | C | N | T, ONCE),
 	OPERATION(GetArchiveSearch, ARCHIVES, SEARCH, READONLY, V | A | T),
 	OPERATION(GetArchiveSearchResults, ARCHIVES, SEARCH, READONLY, V | A | C | T),
@@ -507,59 +507,59 @@ const struct model_operation model_operations[MODEL_OPERATIONS] = {
 	OPERATION(GetArchiveExport, ARCHIVES, EXPORT, UNMARKED, V | A | T),
 	OPERATION(ListArchiveExports, ARCHIVES, EXPORT, READONLY, V | A | N | T, PAGES(Exports)),
 	OPERATION(StopArchiveExport, ARCHIVES, EXPORT, UNMARKED, V | A | T, ONCE),
-	OPERATION(GetArchiveMessage, ARCHIVES, MESSAGE, READONLY, V | A | T),
-	OPERATION(GetArchiveMessageContent, ARCHIVES, MESSAGE, UNMARKED, V | A | T),
+	OPERATION(GetArchiveMessage, ARCHIVES, READ_MESSAGE, READONLY, V | A | T),
+	OPERATION(GetArchiveMessageContent, ARCHIVES, READ_MESSAGE, UNMARKED, V | A | T),
 	/* rule sets */
-	OPERATION(CreateRuleSet, RULE_SETS, CONFIG_CHANGE, IDEMPOTENT, V | Q | C),
-	OPERATION(GetRuleSet, RULE_SETS, CONFIG_READ, READONLY, V | N),
-	OPERATION(UpdateRuleSet, RULE_SETS, CONFIG_CHANGE, IDEMPOTENT, V | C | N),
-	OPERATION(DeleteRuleSet, RULE_SETS, CONFIG_CHANGE, IDEMPOTENT, V | C),
-	OPERATION(ListRuleSets, RULE_SETS, CONFIG_READ, READONLY, V, PAGES(RuleSets)),
+	OPERATION(CreateRuleSet, RULE_SETS, CHANGE_FLOW, IDEMPOTENT, V | Q | C),
+	OPERATION(GetRuleSet, RULE_SETS, READ_CONFIG, READONLY, V | N),
+	OPERATION(UpdateRuleSet, RULE_SETS, CHANGE_FLOW, IDEMPOTENT, V | C | N),
+	OPERATION(DeleteRuleSet, RULE_SETS, CHANGE_FLOW, IDEMPOTENT, V | C),
+	OPERATION(ListRuleSets, RULE_SETS, READ_CONFIG, READONLY, V, PAGES(RuleSets)),
 	/* traffic policies */
-	OPERATION(CreateTrafficPolicy, TRAFFIC_POLICIES, CONFIG_CHANGE, IDEMPOTENT, V | Q | C),
-	OPERATION(GetTrafficPolicy, TRAFFIC_POLICIES, CONFIG_READ, READONLY, V | N),
-	OPERATION(UpdateTrafficPolicy, TRAFFIC_POLICIES, CONFIG_CHANGE, IDEMPOTENT, V | C | N),
-	OPERATION(DeleteTrafficPolicy, TRAFFIC_POLICIES, CONFIG_CHANGE, IDEMPOTENT, V | C | N),
-	OPERATION(ListTrafficPolicies, TRAFFIC_POLICIES, CONFIG_READ, READONLY, V, PAGES(TrafficPolicies)),
+	OPERATION(CreateTrafficPolicy, TRAFFIC_POLICIES, CHANGE_FLOW, IDEMPOTENT, V | Q | C),
+	OPERATION(GetTrafficPolicy, TRAFFIC_POLICIES, READ_CONFIG, READONLY, V | N),
+	OPERATION(UpdateTrafficPolicy, TRAFFIC_POLICIES, CHANGE_FLOW, IDEMPOTENT, V | C | N),
+	OPERATION(DeleteTrafficPolicy, TRAFFIC_POLICIES, CHANGE_FLOW, IDEMPOTENT, V | C | N),
+	OPERATION(ListTrafficPolicies, TRAFFIC_POLICIES, READ_CONFIG, READONLY, V, PAGES(TrafficPolicies)),
 	/* ingress points */
-	OPERATION(CreateIngressPoint, INGRESS_POINTS, CONFIG_CHANGE, IDEMPOTENT, V | Q | C),
-	OPERATION(GetIngressPoint, INGRESS_POINTS, CONFIG_READ, READONLY, V | N),
-	OPERATION(UpdateIngressPoint, INGRESS_POINTS, CONFIG_CHANGE, IDEMPOTENT, V | C | N),
-	OPERATION(DeleteIngressPoint, INGRESS_POINTS, CONFIG_CHANGE, IDEMPOTENT, V | C | N),
-	OPERATION(ListIngressPoints, INGRESS_POINTS, CONFIG_READ, READONLY, V, PAGES(IngressPoints)),
+	OPERATION(CreateIngressPoint, INGRESS_POINTS, CHANGE_FLOW, IDEMPOTENT, V | Q | C),
+	OPERATION(GetIngressPoint, INGRESS_POINTS, READ_CONFIG, READONLY, V | N),
+	OPERATION(UpdateIngressPoint, INGRESS_POINTS, CHANGE_FLOW, IDEMPOTENT, V | C | N),
+	OPERATION(DeleteIngressPoint, INGRESS_POINTS, CHANGE_FLOW, IDEMPOTENT, V | C | N),
+	OPERATION(ListIngressPoints, INGRESS_POINTS, READ_CONFIG, READONLY, V, PAGES(IngressPoints)),
 	/* relays */
-	OPERATION(CreateRelay, RELAYS, CONFIG_CHANGE, IDEMPOTENT, V | Q | C),
-	OPERATION(GetRelay, RELAYS, CONFIG_READ, READONLY, V | N),
-	OPERATION(UpdateRelay, RELAYS, CONFIG_CHANGE, IDEMPOTENT, V | C | N),
-	OPERATION(DeleteRelay, RELAYS, CONFIG_CHANGE, IDEMPOTENT, V | C | N),
-	OPERATION(ListRelays, RELAYS, CONFIG_READ, READONLY, V, PAGES(Relays)),
+	OPERATION(CreateRelay, RELAYS, CHANGE_FLOW, IDEMPOTENT, V | Q | C),
+	OPERATION(GetRelay, RELAYS, READ_CONFIG, READONLY, V | N),
+	OPERATION(UpdateRelay, RELAYS, CHANGE_FLOW, IDEMPOTENT, V | C | N),
+	OPERATION(DeleteRelay, RELAYS, CHANGE_FLOW, IDEMPOTENT, V | C | N),
+	OPERATION(ListRelays, RELAYS, READ_CONFIG, READONLY, V, PAGES(Relays)),
 	/* address lists */
-	OPERATION(CreateAddressList, ADDRESS_LISTS, CONFIG_CHANGE, IDEMPOTENT, V | A | Q | C | T),
-	OPERATION(GetAddressList, ADDRESS_LISTS, CONFIG_READ, READONLY, V | A | N | T),
-	OPERATION(DeleteAddressList, ADDRESS_LISTS, CONFIG_CHANGE, IDEMPOTENT, V | A | C | T),
-	OPERATION(ListAddressLists, ADDRESS_LISTS, CONFIG_READ, READONLY, V | A | T, PAGES(AddressLists)),
-	OPERATION(RegisterMemberToAddressList, ADDRESS_LISTS, CONFIG_CHANGE, IDEMPOTENT, V | A | Q | C | N | T),
-	OPERATION(DeregisterMemberFromAddressList, ADDRESS_LISTS, CONFIG_CHANGE, IDEMPOTENT, V | A | C | N | T),
-	OPERATION(GetMemberOfAddressList, ADDRESS_LISTS, CONFIG_READ, READONLY, V | A | N | T),
-	OPERATION(ListMembersOfAddressList, ADDRESS_LISTS, CONFIG_READ, READONLY, V | A | N | T, PAGES(Addresses)),
-	OPERATION(CreateAddressListImportJob, ADDRESS_LISTS, CONFIG_CHANGE, IDEMPOTENT, V | A | N | T),
-	OPERATION(GetAddressListImportJob, ADDRESS_LISTS, CONFIG_READ, READONLY, V | A | N | T),
-	OPERATION(ListAddressListImportJobs, ADDRESS_LISTS, CONFIG_READ, READONLY, V | A | N | T, PAGES(ImportJobs)),
-	OPERATION(StartAddressListImportJob, ADDRESS_LISTS, CONFIG_CHANGE, IDEMPOTENT, V | A | Q | C | N | T, ONCE),
-	OPERATION(StopAddressListImportJob, ADDRESS_LISTS, CONFIG_CHANGE, IDEMPOTENT, V | A | C | N | T, ONCE),
+	OPERATION(CreateAddressList, ADDRESS_LISTS, CHANGE_FLOW, IDEMPOTENT, V | A | Q | C | T),
+	OPERATION(GetAddressList, ADDRESS_LISTS, READ_CONFIG, READONLY, V | A | N | T),
+	OPERATION(DeleteAddressList, ADDRESS_LISTS, CHANGE_FLOW, IDEMPOTENT, V | A | C | T),
+	OPERATION(ListAddressLists, ADDRESS_LISTS, READ_CONFIG, READONLY, V | A | T, PAGES(AddressLists)),
+	OPERATION(RegisterMemberToAddressList, ADDRESS_LISTS, CHANGE_FLOW, IDEMPOTENT, V | A | Q | C | N | T),
+	OPERATION(DeregisterMemberFromAddressList, ADDRESS_LISTS, CHANGE_FLOW, IDEMPOTENT, V | A | C | N | T),
+	OPERATION(GetMemberOfAddressList, ADDRESS_LISTS, READ_CONFIG, READONLY, V | A | N | T),
+	OPERATION(ListMembersOfAddressList, ADDRESS_LISTS, READ_CONFIG, READONLY, V | A | N | T, PAGES(Addresses)),
+	OPERATION(CreateAddressListImportJob, ADDRESS_LISTS, CHANGE_FLOW, IDEMPOTENT, V | A | N | T),
+	OPERATION(GetAddressListImportJob, ADDRESS_LISTS, READ_CONFIG, READONLY, V | A | N | T),
+	OPERATION(ListAddressListImportJobs, ADDRESS_LISTS, READ_CONFIG, READONLY, V | A | N | T, PAGES(ImportJobs)),
+	OPERATION(StartAddressListImportJob, ADDRESS_LISTS, CHANGE_FLOW, IDEMPOTENT, V | A | Q | C | N | T, ONCE),
+	OPERATION(StopAddressListImportJob, ADDRESS_LISTS, CHANGE_FLOW, IDEMPOTENT, V | A | C | N | T, ONCE),
 	/* add-ons */
-	OPERATION(CreateAddonSubscription, ADD_ONS, CONFIG_CHANGE, IDEMPOTENT, V | Q | C | T),
-	OPERATION(GetAddonSubscription, ADD_ONS, CONFIG_READ, READONLY, V | N),
-	OPERATION(DeleteAddonSubscription, ADD_ONS, CONFIG_CHANGE, IDEMPOTENT, V | C),
-	OPERATION(ListAddonSubscriptions, ADD_ONS, CONFIG_READ, READONLY, V, PAGES(AddonSubscriptions)),
-	OPERATION(CreateAddonInstance, ADD_ONS, CONFIG_CHANGE, IDEMPOTENT, V | Q | C | N),
-	OPERATION(GetAddonInstance, ADD_ONS, CONFIG_READ, READONLY, V | N),
-	OPERATION(DeleteAddonInstance, ADD_ONS, CONFIG_CHANGE, IDEMPOTENT, V | C),
-	OPERATION(ListAddonInstances, ADD_ONS, CONFIG_READ, READONLY, V, PAGES(AddonInstances)),
+	OPERATION(CreateAddonSubscription, ADD_ONS, CHANGE_FLOW, IDEMPOTENT, V | Q | C | T),
+	OPERATION(GetAddonSubscription, ADD_ONS, READ_CONFIG, READONLY, V | N),
+	OPERATION(DeleteAddonSubscription, ADD_ONS, CHANGE_FLOW, IDEMPOTENT, V | C),
+	OPERATION(ListAddonSubscriptions, ADD_ONS, READ_CONFIG, READONLY, V, PAGES(AddonSubscriptions)),
+	OPERATION(CreateAddonInstance, ADD_ONS, CHANGE_FLOW, IDEMPOTENT, V | Q | C | N),
+	OPERATION(GetAddonInstance, ADD_ONS, READ_CONFIG, READONLY, V | N),
+	OPERATION(DeleteAddonInstance, ADD_ONS, CHANGE_FLOW, IDEMPOTENT, V | C),
+	OPERATION(ListAddonInstances, ADD_ONS, READ_CONFIG, READONLY, V, PAGES(AddonInstances)),
 	/* tags */
-	OPERATION(TagResource, TAGS, CONFIG_CHANGE, IDEMPOTENT, V | Q | C | N),
-	OPERATION(UntagResource, TAGS, CONFIG_CHANGE, IDEMPOTENT, V | C | N),
-	OPERATION(ListTagsForResource, TAGS, CONFIG_READ, READONLY, V | N),
+	OPERATION(TagResource, TAGS, CHANGE_FLOW, IDEMPOTENT, V | Q | C | N),
+	OPERATION(UntagResource, TAGS, CHANGE_FLOW, IDEMPOTENT, V | C | N),
+	OPERATION(ListTagsForResource, TAGS, READ_CONFIG, READONLY, V | N),
 };
 
 /* clang-format on */
@@ -575,56 +575,6 @@ const struct model_operation *model_find(struct slice name)
 bool model_has_token(const struct model_operation *op)
 {
 	return shape_member(op->input, "ClientToken");
-}
-
-/* ---- roles ---- */
-
-#define MAY_DO(class) (1u << MODEL_##class)
-
-static const struct {
-	const char *name;
-	unsigned may;
-} roles[MODEL_ROLES] = {
-	[MODEL_ADMIN] = { "admin", ~0u },
-	[MODEL_OPERATOR] = { "operator", MAY_DO(ARCHIVE_READ) | MAY_DO(ARCHIVE_CHANGE) |
-	                                         MAY_DO(CONFIG_READ) | MAY_DO(CONFIG_CHANGE) },
-	[MODEL_AUDITOR] = { "auditor", MAY_DO(ARCHIVE_READ) | MAY_DO(SEARCH) | MAY_DO(EXPORT) |
-	                                       MAY_DO(MESSAGE) },
-};
-
-bool model_may(enum model_role role, enum model_class class)
-{
-	return role < MODEL_ROLES && class < MODEL_CLASSES && (roles[role].may >> class & 1);
-}
-
-const char *model_role_name(enum model_role role)
-{
-	MUST(role < MODEL_ROLES);
-	return roles[role].name;
-}
-
-bool model_role_find(struct slice name, enum model_role *role)
-{
-	for (*role = 0; *role < MODEL_ROLES; ++*role)
-		if (slice_equal(name, slice_str(roles[*role].name)))
-			return true;
-	return false;
-}
-
-const char *model_class_name(enum model_class class)
-{
-	static const char *const names[MODEL_CLASSES] = {
-		[MODEL_ARCHIVE_READ] = "archive-read",
-		[MODEL_ARCHIVE_CHANGE] = "archive-change",
-		[MODEL_SEARCH] = "search",
-		[MODEL_EXPORT] = "export",
-		[MODEL_MESSAGE] = "message",
-		[MODEL_CONFIG_READ] = "config-read",
-		[MODEL_CONFIG_CHANGE] = "config-change",
-	};
-
-	MUST(class < MODEL_CLASSES);
-	return names[class];
 }
 
 const char *model_group_name(enum model_group group)

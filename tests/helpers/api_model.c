@@ -92,12 +92,12 @@ static json_t *operation(json_t *shapes, const struct model_operation *op)
 	for (enum api_error i = 0; i < API_ERRORS; i++)
 		if (op->errors >> i & 1)
 			json_push(errors, json_string(api_error_name(i)));
-	for (enum model_role i = 0; i < MODEL_ROLES; i++)
-		if (model_may(i, op->class))
-			json_push(roles, json_string(model_role_name(i)));
+	for (enum access_role i = 0; i < ROLES; i++)
+		if (access_may(&(struct access) { .role = i }, op->class, NULL))
+			json_push(roles, json_string(access_role_name(i)));
 	put_if(one, "Name", op->name);
 	put_if(one, "Group", model_group_name(op->group));
-	put_if(one, "Class", model_class_name(op->class));
+	put_if(one, "Class", access_class_name(op->class));
 	put_if(one, "Trait", traits[op->trait]);
 	put_if(one, "Input", op->input->name);
 	put_if(one, "Output", op->output->name);

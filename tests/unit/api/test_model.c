@@ -65,52 +65,21 @@ static void test_classes(void **state)
 	for (size_t i = 0; i < MODEL_OPERATIONS; i++) {
 		const struct model_operation *op = &model_operations[i];
 		bool get = begins(op->name, "Get") || begins(op->name, "List");
-		enum model_class want = get ? MODEL_CONFIG_READ : MODEL_CONFIG_CHANGE;
+		enum access_class want = get ? ACCESS_READ_CONFIG : ACCESS_CHANGE_FLOW;
 
 		if (strstr(op->name, "ArchiveSearch"))
-			want = MODEL_SEARCH;
+			want = ACCESS_SEARCH;
 		else if (strstr(op->name, "ArchiveExport"))
-			want = MODEL_EXPORT;
+			want = ACCESS_EXPORT;
 		else if (strstr(op->name, "ArchiveMessage"))
-			want = MODEL_MESSAGE;
+			want = ACCESS_READ_MESSAGE;
 		else if (strstr(op->name, "Archive"))
-			want = get ? MODEL_ARCHIVE_READ : MODEL_ARCHIVE_CHANGE;
+			want = get ? ACCESS_READ_ARCHIVE : ACCESS_MANAGE_ARCHIVE;
 		EXPECT(op->name, op->class == want);
 		EXPECT(op->name, op->trait != MODEL_READONLY || get);
-		EXPECT(op->name, op->group == MODEL_ARCHIVES || want == MODEL_CONFIG_READ ||
-		                         want == MODEL_CONFIG_CHANGE);
+		EXPECT(op->name, op->group == MODEL_ARCHIVES || want == ACCESS_READ_CONFIG ||
+		                         want == ACCESS_CHANGE_FLOW);
 	}
-}
-
-static void test_roles(void **state)
-{
-	static const struct {
-		enum model_class class;
-		bool operator_may;
-		bool auditor_may;
-	} cases[] = {
-		{ MODEL_ARCHIVE_READ, true, true },   { MODEL_ARCHIVE_CHANGE, true, false },
-		{ MODEL_SEARCH, false, true },        { MODEL_EXPORT, false, true },
-		{ MODEL_MESSAGE, false, true },       { MODEL_CONFIG_READ, true, false },
-		{ MODEL_CONFIG_CHANGE, true, false },
-	};
-	enum model_role role;
-
-	(void)state;
-	assert_int_equal(COUNT(cases), MODEL_CLASSES);
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		const char *name = model_class_name(cases[i].class);
-
-		EXPECT(name, model_may(MODEL_ADMIN, cases[i].class));
-		EXPECT(name, model_may(MODEL_OPERATOR, cases[i].class) == cases[i].operator_may);
-		EXPECT(name, model_may(MODEL_AUDITOR, cases[i].class) == cases[i].auditor_may);
-		EXPECT(name, !model_may(MODEL_ROLES, cases[i].class));
-	}
-	assert_false(model_may(MODEL_ADMIN, MODEL_CLASSES));
-	for (enum model_role i = 0; i < MODEL_ROLES; i++)
-		assert_true(model_role_find(slice_str(model_role_name(i)), &role) && role == i);
-	assert_false(model_role_find(slice_str("root"), &role));
-	assert_false(model_role_find(slice_str(""), &role));
 }
 
 /* Every pattern can be read: a wrong one ends the process. */
@@ -148,10 +117,9 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_find),   cmocka_unit_test(test_once),
-		cmocka_unit_test(test_pages),  cmocka_unit_test(test_classes),
-		cmocka_unit_test(test_roles),  cmocka_unit_test(test_patterns),
-		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_find),     cmocka_unit_test(test_once),
+		cmocka_unit_test(test_pages),    cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_patterns), cmocka_unit_test(test_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
