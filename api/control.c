@@ -28,22 +28,6 @@ control_run control_find(struct slice operation)
 	return NULL;
 }
 
-/* What a role must have for an operation of that class. */
-static enum access_class class_of(const struct model_operation *op)
-{
-	static const enum access_class of[MODEL_CLASSES] = {
-		[MODEL_ARCHIVE_READ] = ACCESS_READ_ARCHIVE,
-		[MODEL_ARCHIVE_CHANGE] = ACCESS_MANAGE_ARCHIVE,
-		[MODEL_SEARCH] = ACCESS_SEARCH,
-		[MODEL_EXPORT] = ACCESS_EXPORT,
-		[MODEL_MESSAGE] = ACCESS_READ_MESSAGE,
-		[MODEL_CONFIG_READ] = ACCESS_READ_CONFIG,
-		[MODEL_CONFIG_CHANGE] = ACCESS_CHANGE_FLOW,
-	};
-
-	return of[op->class];
-}
-
 /* ---- errors ---- */
 
 static enum api_error error_of(enum rc rc)
@@ -162,7 +146,7 @@ static enum rc count(struct request *r, const char *operation, enum api_error er
 static enum rc run_handler(struct control_call *c, struct err *e)
 {
 	control_run handler = control_find(slice_str(c->op->name));
-	enum rc rc = request_need(c->r, class_of(c->op), e);
+	enum rc rc = request_need(c->r, c->op->class, e);
 
 	if (rc == RC_OK)
 		rc = shape_check(c->op->input, c->input, NULL, SHAPE_API, e);

@@ -2,15 +2,16 @@
 """The table of operations and shapes, against the schemas and types of npm's @aws-sdk/client-mailmanager (every operation, member, type
 and enumeration, none missing, none more), against the listings of ../shared/spec (required members, lengths, patterns, errors, traits), and
 its patterns against Python's regular expressions. What mm adds is marked in the table and left out here."""
-import json, os, random, re, shutil, subprocess, sys
+import json, os, random, re, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
+import node
 try:
     from re import _parser as regex_parser
 except ImportError:
     import sre_parse as regex_parser
 
-PACKAGE, VERSION = '@aws-sdk/client-mailmanager', '3.1112.0'
+PACKAGE = '@aws-sdk/client-mailmanager'
 SPEC = os.path.join(ROOT, '..', 'shared', 'spec', 'mailmanager-api.md')
 PROGRAM = os.path.join(build('asan'), 'api_model')
 MODEL = json.loads(subprocess.run([PROGRAM], stdout=subprocess.PIPE, check=True).stdout)
@@ -39,27 +40,9 @@ def same(ours, theirs, least):
 
 # ---- the SDK ----
 
-def sdk_folder():
-    """The unpacked package: where tests/lib/node.py installs it, else from npm's own archive."""
-    try:
-        import node
-    except ImportError:
-        return packed_folder()
-    node.install()
-    return os.path.join(node.MODULES, PACKAGE)
-
-def packed_folder():
-    folder = os.path.join(ROOT, 'build-npm', 'client-mailmanager-' + VERSION)
-    if not os.path.exists(os.path.join(folder, 'package')):
-        if not shutil.which('npm'):
-            raise Skip('needs npm, which is absent')
-        os.makedirs(folder, exist_ok=True)
-        p = subprocess.run(['npm', 'pack', '--silent', '%s@%s' % (PACKAGE, VERSION)], cwd=folder, stdout=subprocess.PIPE, check=True)
-        subprocess.run(['tar', '-xzf', p.stdout.decode().split()[-1]], cwd=folder, check=True)
-    return os.path.join(folder, 'package')
-
 def sdk_text(path):
-    return open(os.path.join(sdk_folder(), path), encoding='utf-8').read()
+    node.install()
+    return open(os.path.join(node.MODULES, PACKAGE, path), encoding='utf-8').read()
 
 def sdk_schemas():
     """{variable: what it is assigned}, functions and variables of others as their names."""
