@@ -258,8 +258,9 @@ static void on_closed(void *arg, const char *why)
 static enum rc confine(struct err *e)
 {
 	static const int calls[] = {
-		__NR_accept4,  __NR_recvfrom,  __NR_recvmsg,    __NR_sendto,      __NR_sendmsg,
-		__NR_shutdown, __NR_epoll_ctl, __NR_epoll_wait, __NR_epoll_pwait, __NR_eventfd2,
+		__NR_fcntl,      __NR_accept4,     __NR_recvfrom, __NR_recvmsg,
+		__NR_sendto,     __NR_sendmsg,     __NR_shutdown, __NR_epoll_ctl,
+		__NR_epoll_wait, __NR_epoll_pwait, __NR_eventfd2,
 	};
 	struct sandbox_profile p = { .syscalls = calls, .count = COUNT(calls) };
 
