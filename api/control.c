@@ -250,7 +250,7 @@ void control_refused(struct engine *en, struct slice why, struct slice key, stru
 	json_put(detail, "key", json_of_slice(key));
 	json_put(detail, "address", json_of_slice(address));
 	json_put_int(detail, "count", (int64_t)count);
-	if (engine_account(en, "api-refused", "nobody", detail, &e) != RC_OK)
+	if (engine_account(en, "api_refused", "nobody", detail, &e) != RC_OK)
 		log_error("the audit log: %s", e.text);
 }
 

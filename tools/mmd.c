@@ -23,8 +23,8 @@
 #include "ingest/resources.h"
 #include "store/crypt.h"
 #include "tools/cli.h"
+#include "tools/mmd_settings.h"
 
-#define MAX_CERTS       16
 #define REQUEST_THREADS 8
 #define CALL_THREADS    6 /* for the control API */
 #define SHARED_PER_USER 4 /* of as many threads for those who come by the shared socket */
@@ -34,33 +34,19 @@
 #define IN_USE_MS       100
 #define IN_USE_TRIES    50
 
-/* What smtp.tls_cert and smtp.tls_key name, read together or not at all. */
-struct certificates {
-	struct tls_cert at[MAX_CERTS]; /* into pem */
-	struct buf pem[MAX_CERTS][2];  /* certificate, key */
-	size_t count;
-};
-
 struct mmd {
 	struct cli *cli;
-	json_t *config; /* the configuration file */
+	struct settings set;
 	struct engine *engine;
 	struct loop *loop;
 	struct front *front;
 	struct request_server *requests;
 	struct request_server *shared; /* on the socket that is configured */
-	int shared_fd;                 /* bound, and not yet `shared`; else -1 */
 	struct schedule *schedule;
-	struct engine_options options;
-	struct front_options smtp;
-	struct certificates *certificates;
-	struct http_front *http;       /* NULL: no API is configured */
-	struct request_server *calls;  /* its */
-	struct http_front_options api;
-	struct certificates *api_certificates;
-	unsigned fronts;               /* that have not stopped yet */
+	struct http_front *http;      /* NULL: no API is configured */
+	struct request_server *calls; /* its */
+	unsigned fronts;              /* that have not stopped yet */
 	struct loop_timer *room;
-	int sweep_minute;
 	int status;
 	bool full;            /* the pipeline waits for room */
 	bool refused;         /* new mail is, for want of room */
@@ -69,304 +55,6 @@ struct mmd {
 	struct errand *errands;
 	bool closing;
 };
-
-/* ---- the configuration file ---- */
-
-/* File i of a member that is one path or an array of them; NULL when there is none. */
-static const char *pem_path(const json_t *smtp, const char *member, size_t i)
-{
-	const json_t *value = json_object_get(smtp, member);
-
-	if (json_is_string(value))
-		return i == 0 ? json_string_value(value) : NULL;
-	return json_string_value(json_array_get(value, i));
-}
-
-static void certificates_free(struct certificates **c)
-{
-	for (size_t i = 0; *c && i < MAX_CERTS; i++) {
-		buf_free(&(*c)->pem[i][0]);
-		buf_free(&(*c)->pem[i][1]);
-	}
-	free(*c);
-	*c = NULL;
-}
-
-static enum rc read_pem(const json_t *config, const char *section, const char *member, size_t i,
-                        struct buf *out, struct err *e)
-{
-	const char *path = pem_path(json_object_get(config, section), member, i);
-
-	if (!path)
-		return err_set(e, RC_INVALID,
-		               "configuration: %s.tls_cert and %s.tls_key belong together", section,
-		               section);
-	if (file_read_all(path, out, e) != RC_OK)
-		return err_in(e, "configuration: %s.%s", section, member);
-	return RC_OK;
-}
-
-static enum rc read_certificates(const json_t *config, const char *section,
-                                 struct certificates **out, struct err *e)
-{
-	const json_t *from = json_object_get(config, section);
-	struct certificates *c = mem_new(sizeof(*c));
-	enum rc rc = RC_OK;
-
-	for (size_t i = 0; i < MAX_CERTS; i++) {
-		buf_init(&c->pem[i][0], 1 << 20);
-		buf_init(&c->pem[i][1], 1 << 20);
-	}
-	for (size_t i = 0; rc == RC_OK && i <= MAX_CERTS &&
-	                   (pem_path(from, "tls_cert", i) || pem_path(from, "tls_key", i));
-	     i++) {
-		if (i == MAX_CERTS) {
-			rc = err_set(e, RC_INVALID,
-			             "configuration: %s.tls_cert: at most %d certificates",
-			             section, MAX_CERTS);
-			break;
-		}
-		rc = read_pem(config, section, "tls_cert", i, &c->pem[i][0], e);
-		if (rc == RC_OK)
-			rc = read_pem(config, section, "tls_key", i, &c->pem[i][1], e);
-		c->at[i] = (struct tls_cert) { buf_slice(&c->pem[i][0]), buf_slice(&c->pem[i][1]) };
-		c->count++;
-	}
-	if (rc != RC_OK)
-		certificates_free(&c);
-	*out = c;
-	return rc;
-}
-
-/* Returns those that were used until now. */
-static struct certificates *use_certificates(struct mmd *m, struct certificates *c)
-{
-	struct certificates *old = m->certificates;
-
-	m->certificates = c;
-	m->smtp.certs = c->at;
-	m->smtp.cert_count = c->count;
-	return old;
-}
-
-enum member_type { MEMBER_TEXT, MEMBER_NUMBER, MEMBER_FILES, MEMBER_OBJECT };
-
-struct member {
-	const char *name;
-	enum member_type type;
-};
-
-static bool has_type(const json_t *value, enum member_type type)
-{
-	switch (type) {
-	case MEMBER_TEXT:
-		return json_is_string(value);
-	case MEMBER_NUMBER:
-		return json_is_integer(value) && json_integer_value(value) >= 0;
-	case MEMBER_OBJECT:
-		return json_is_object(value);
-	case MEMBER_FILES:
-		break;
-	}
-	for (size_t i = 0; i < json_array_size(value); i++)
-		if (!json_is_string(json_array_get(value, i)))
-			return false;
-	return json_is_string(value) || json_is_array(value);
-}
-
-/* A member of another type must not pass for one that isn't there: its default would be taken. */
-static enum rc check_members(const json_t *object, const char *where, const struct member *known,
-                             size_t count, struct err *e)
-{
-	static const char *const wanted[] = {
-		[MEMBER_TEXT] = "a text",
-		[MEMBER_NUMBER] = "a number, 0 or more",
-		[MEMBER_FILES] = "a file's name or an array of them",
-		[MEMBER_OBJECT] = "an object",
-	};
-	const char *member;
-	json_t *value;
-
-	json_object_foreach((json_t *)(uintptr_t)object, member, value)
-	{
-		size_t i = 0;
-
-		while (i < count && strcmp(known[i].name, member) != 0)
-			i++;
-		if (i == count)
-			return err_set(e, RC_INVALID, "configuration: %s%s is not known", where,
-			               member);
-		if (!has_type(value, known[i].type))
-			return err_set(e, RC_INVALID, "configuration: %s%s must be %s", where,
-			               member, wanted[known[i].type]);
-	}
-	return RC_OK;
-}
-
-/* The name is a word of the greeting and of every answer to EHLO. */
-static enum rc read_hostname(struct mmd *m, const json_t *smtp, struct err *e)
-{
-	const char *name = json_string_value(json_object_get(smtp, "hostname"));
-	size_t n = 0;
-
-	m->smtp.hostname = name;
-	if (!name)
-		return RC_OK;
-	while (name[n] > ' ' && name[n] < 0x7f)
-		n++;
-	if (n == 0 || n > 255 || name[n])
-		return err_set(e, RC_INVALID,
-		               "configuration: smtp.hostname must be a host's name in ASCII");
-	return RC_OK;
-}
-
-static enum rc read_smtp(struct mmd *m, struct err *e)
-{
-	static const struct member known[] = {
-		{ "hostname", MEMBER_TEXT },
-		{ "tls_cert", MEMBER_FILES },
-		{ "tls_key", MEMBER_FILES },
-		{ "max_connections", MEMBER_NUMBER },
-		{ "max_per_address", MEMBER_NUMBER },
-		{ "max_message", MEMBER_NUMBER },
-	};
-	const json_t *smtp = json_object_get(m->config, "smtp");
-	int64_t connections = json_member_int(smtp, "max_connections", 0);
-	int64_t per_address = json_member_int(smtp, "max_per_address", 0);
-	int64_t message = json_member_int(smtp, "max_message", 0);
-	struct certificates *c;
-	enum rc rc = check_members(smtp, "smtp.", known, COUNT(known), e);
-
-	if (rc == RC_OK)
-		rc = read_hostname(m, smtp, e);
-	if (rc != RC_OK)
-		return rc;
-	if (connections > 100000 || per_address > 100000 || message > LIMIT_MESSAGE_BYTES)
-		return err_set(
-		        e, RC_INVALID,
-		        "configuration: smtp.max_connections and smtp.max_per_address are at most"
-		        " 100000, smtp.max_message at most %d",
-		        LIMIT_MESSAGE_BYTES);
-	m->smtp.max_connections = (unsigned)connections;
-	m->smtp.max_per_address = (unsigned)per_address;
-	m->smtp.max_message = (uint64_t)message;
-	rc = read_certificates(m->config, "smtp", &c, e);
-	if (rc == RC_OK)
-		(void)use_certificates(m, c); /* the first ones */
-	return rc;
-}
-
-/* "0660": four octal digits that give rights to read and write alone. */
-static bool read_mode(const char *text, mode_t *mode)
-{
-	*mode = 0;
-	if (strlen(text) != 4 || text[0] != '0')
-		return false;
-	for (const char *c = text; *c; c++) {
-		if (*c != '0' && *c != '2' && *c != '4' && *c != '6')
-			return false;
-		*mode = *mode << 3 | (mode_t)(*c - '0');
-	}
-	return true;
-}
-
-/* The control API, where it is wanted. */
-static enum rc read_api(struct mmd *m, struct err *e)
-{
-	static const struct member known[] = {
-		{ "listen", MEMBER_TEXT },          { "ingress_pool", MEMBER_TEXT },
-		{ "region", MEMBER_TEXT },          { "account", MEMBER_TEXT },
-		{ "profile", MEMBER_TEXT },         { "tls_cert", MEMBER_FILES },
-		{ "tls_key", MEMBER_FILES },        { "max_connections", MEMBER_NUMBER },
-		{ "max_per_address", MEMBER_NUMBER },
-	};
-	const json_t *api = json_object_get(m->config, "api");
-	enum rc rc = check_members(api, "api.", known, COUNT(known), e);
-
-	if (rc != RC_OK || !api)
-		return rc;
-	m->api.listen = json_string_value(json_object_get(api, "listen"));
-	m->api.max_connections = (unsigned)json_member_int(api, "max_connections", 0);
-	m->api.max_per_address = (unsigned)json_member_int(api, "max_per_address", 0);
-	rc = read_certificates(m->config, "api", &m->api_certificates, e);
-	if (rc != RC_OK)
-		return rc;
-	m->api.certs = m->api_certificates->at;
-	m->api.cert_count = m->api_certificates->count;
-	return api_configure(&m->options.api, api, e);
-}
-
-/* The socket for those who can't reach the directory; bound now, since the sandbox lets mmd do
- * nothing outside its own places. */
-static enum rc read_socket(struct mmd *m, struct err *e)
-{
-	static const struct member known[] = { { "path", MEMBER_TEXT }, { "mode", MEMBER_TEXT } };
-	const json_t *socket = json_object_get(m->config, "socket");
-	const char *path = json_string_value(json_object_get(socket, "path"));
-	const char *given = json_string_value(json_object_get(socket, "mode"));
-	const char *text = given ? given : "0660";
-	mode_t mode;
-	enum rc rc = check_members(socket, "socket.", known, COUNT(known), e);
-
-	if (rc != RC_OK || !socket)
-		return rc;
-	if (!path || path[0] != '/')
-		return err_set(e, RC_INVALID, "configuration: socket.path is an absolute path");
-	if (!read_mode(text, &mode))
-		return err_set(e, RC_INVALID,
-		               "configuration: socket.mode is four octal digits, as \"0660\"");
-	rc = request_socket(path, mode, &m->shared_fd, e);
-	return rc == RC_OK ? rc : err_in(e, "configuration: socket.path");
-}
-
-static enum rc read_config(struct mmd *m, struct err *e)
-{
-	static const struct member sections[] = {
-		{ "smtp", MEMBER_OBJECT },      { "index", MEMBER_OBJECT },
-		{ "store", MEMBER_OBJECT },     { "spool", MEMBER_OBJECT },
-		{ "parse", MEMBER_OBJECT },     { "retention", MEMBER_OBJECT },
-		{ "audit", MEMBER_OBJECT },     { "socket", MEMBER_OBJECT },
-		{ "api", MEMBER_OBJECT },
-	};
-	static const struct member retention[] = { { "schedule", MEMBER_TEXT } };
-	static const struct member audit[] = { { "anchor", MEMBER_TEXT } };
-	const char *path = cli_get(m->cli, "config");
-	struct buf text;
-	enum rc rc = RC_OK;
-
-	buf_init(&text, LIMIT_CONFIG_FILE);
-	m->config = json_object();
-	if (path) {
-		rc = file_read_all(path, &text, e);
-		json_decref(m->config);
-		m->config = NULL;
-		if (rc == RC_OK)
-			rc = json_read(&m->config, buf_slice(&text), e);
-		if (rc != RC_OK)
-			(void)err_in(e, "configuration %s", path);
-	}
-	buf_free(&text);
-	if (rc == RC_OK && !json_is_object(m->config))
-		rc = err_set(e, RC_INVALID, "configuration: it must be an object: {}");
-	if (rc == RC_OK)
-		rc = check_members(m->config, "", sections, COUNT(sections), e);
-	if (rc == RC_OK)
-		rc = check_members(json_object_get(m->config, "retention"), "retention.", retention,
-		                   1, e);
-	if (rc == RC_OK)
-		rc = check_members(json_object_get(m->config, "audit"), "audit.", audit, 1, e);
-	if (rc == RC_OK)
-		rc = schedule_parse(json_string_value(json_object_get(
-		                            json_object_get(m->config, "retention"), "schedule")),
-		                    &m->sweep_minute, e);
-	if (rc == RC_OK)
-		rc = engine_configure(&m->options, m->config, e);
-	if (rc == RC_OK)
-		rc = read_smtp(m, e);
-	if (rc == RC_OK)
-		rc = read_api(m, e);
-	return rc == RC_OK ? read_socket(m, e) : rc;
-}
 
 /* ---- the front, configured from the loop's thread ---- */
 
@@ -380,7 +68,7 @@ static enum rc configure_front(struct mmd *m, void (*done)(void *arg), void *arg
 	if (rc == RC_OK)
 		rc = resources_snapshot(db, &snapshot, e);
 	if (rc == RC_OK)
-		rc = front_configure(m->front, &m->smtp, snapshot, c, done, arg, e);
+		rc = front_configure(m->front, &m->set.smtp, snapshot, c, done, arg, e);
 	db_close(&db);
 	json_decref(snapshot);
 	config_unref(&c);
@@ -455,7 +143,7 @@ static void errand_begin(void *arg)
 	         configure_front(x->mmd, errand_done, x, &e) == RC_OK)
 		return;
 	else if (x->what == ERRAND_PREPARE &&
-	         front_prepare(x->mmd->front, &x->mmd->smtp, x->config, &e) == RC_OK)
+	         front_prepare(x->mmd->front, &x->mmd->set.smtp, x->config, &e) == RC_OK)
 		e = (struct err) { 0 }; /* what it holds is of no error */
 	x->e = e;
 	errand_done(x);
@@ -611,16 +299,16 @@ static void on_reload(void *arg)
 	struct certificates *c;
 	struct err e = { 0 };
 
-	if (read_certificates(m->config, "smtp", &c, &e) != RC_OK) {
+	if (settings_read_certs(m->set.json, "smtp", &c, &e) != RC_OK) {
 		log_error("reload: %s", e.text);
 		return;
 	}
-	c = use_certificates(m, c);
+	c = settings_use_certs(&m->set, c);
 	if (configure_front(m, NULL, NULL, &e) == RC_OK) {
 		log_info("reloaded the certificate");
 	} else {
 		log_error("reload: %s", e.text);
-		c = use_certificates(m, c);
+		c = settings_use_certs(&m->set, c);
 	}
 	certificates_free(&c);
 }
@@ -718,7 +406,7 @@ static void add_pem_files(struct places *p, const json_t *smtp, const char *memb
 {
 	const char *path;
 
-	for (size_t i = 0; i < MAX_CERTS && (path = pem_path(smtp, member, i)) != NULL; i++) {
+	for (size_t i = 0; i < MAX_CERTS && (path = settings_pem(smtp, member, i)) != NULL; i++) {
 		char *real = realpath(path, NULL);
 
 		add_directory_of(p, path, SANDBOX_READ);
@@ -731,17 +419,16 @@ static void add_pem_files(struct places *p, const json_t *smtp, const char *memb
 static enum rc confine(struct mmd *m, struct err *e)
 {
 	static const char *const programs[] = { "mm-smtpd", "mm-parse", "mm-httpd", NULL };
-	const json_t *smtp = json_object_get(m->config, "smtp");
-	const char *anchor =
-	        json_string_value(json_object_get(json_object_get(m->config, "audit"), "anchor"));
+	const json_t *smtp = json_object_get(m->set.json, "smtp");
+	const char *anchor = settings_anchor(&m->set);
 	struct places p = { .count = 0 };
 	enum rc rc;
 
-	add_place(&p, m->options.dir, SANDBOX_WRITE);
+	add_place(&p, m->set.engine.dir, SANDBOX_WRITE);
 	add_pem_files(&p, smtp, "tls_cert");
 	add_pem_files(&p, smtp, "tls_key");
-	add_pem_files(&p, json_object_get(m->config, "api"), "tls_cert");
-	add_pem_files(&p, json_object_get(m->config, "api"), "tls_key");
+	add_pem_files(&p, json_object_get(m->set.json, "api"), "tls_cert");
+	add_pem_files(&p, json_object_get(m->set.json, "api"), "tls_key");
 	if (anchor)
 		add_directory_of(&p, anchor, SANDBOX_WRITE);
 	rc = sandbox_enter_owner(p.at, p.count, programs, e);
@@ -753,12 +440,12 @@ static enum rc confine(struct mmd *m, struct err *e)
 /* What the sandbox would not let it: the key may be asked for, or come from another program. */
 static enum rc read_master(struct mmd *m, uint8_t master[KEY_BYTES], struct err *e)
 {
-	char *path = engine_key_path(m->options.dir, m->options.key_file);
-	enum rc rc = engine_is_directory(m->options.dir, e);
+	char *path = engine_key_path(m->set.engine.dir, m->set.engine.key_file);
+	enum rc rc = engine_is_directory(m->set.engine.dir, e);
 
 	if (rc == RC_OK)
 		rc = master_key_read(path, master, e);
-	m->options.master = master;
+	m->set.engine.master = master;
 	free(path);
 	return rc;
 }
@@ -771,11 +458,11 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 	if (rc == RC_OK)
 		rc = confine(m, e);
 	if (rc == RC_OK)
-		rc = engine_open(&m->engine, &m->options, e);
+		rc = engine_open(&m->engine, &m->set.engine, e);
 	crypt_wipe(master, sizeof(master));
-	m->options.master = NULL;
+	m->set.engine.master = NULL;
 	if (rc == RC_AGAIN)
-		return err_in(e, "an mmd or a tool has %s open already", m->options.dir);
+		return err_in(e, "an mmd or a tool has %s open already", m->set.engine.dir);
 	return rc;
 }
 
@@ -797,11 +484,11 @@ static void share_requests(struct mmd *m)
 {
 	static const struct request_share share = { SHARED_PER_USER, api_request_bytes };
 
-	if (m->shared_fd < 0)
+	if (m->set.shared_fd < 0)
 		return;
-	request_server_share(&m->shared, m->loop, m->shared_fd, REQUEST_THREADS, &share, api_handle,
-	                     m->engine);
-	m->shared_fd = -1;
+	request_server_share(&m->shared, m->loop, m->set.shared_fd, REQUEST_THREADS, &share,
+	                     api_handle, m->engine);
+	m->set.shared_fd = -1;
 }
 
 /* The API, with threads of its own: its clients and the tools don't wait for each other. */
@@ -810,14 +497,14 @@ static enum rc start_api(struct mmd *m, struct err *e)
 	char secret[64];
 	enum rc rc;
 
-	if (!m->api.listen)
+	if (!m->set.api.listen)
 		return RC_OK;
 	rc = control_link_secret(m->engine, secret, sizeof(secret), e);
 	if (rc != RC_OK)
 		return rc;
-	m->api.link_secret = slice_str(secret);
+	m->set.api.link_secret = slice_str(secret);
 	request_server_share(&m->calls, m->loop, -1, CALL_THREADS, NULL, control_handle, m->engine);
-	rc = http_front_new(&m->http, m->loop, m->calls, &m->api, &http_ops, m, e);
+	rc = http_front_new(&m->http, m->loop, m->calls, &m->set.api, &http_ops, m, e);
 	if (rc == RC_OK)
 		m->fronts++;
 	return rc == RC_OK ? give_keys(m, NULL, NULL, e) : rc;
@@ -825,12 +512,9 @@ static enum rc start_api(struct mmd *m, struct err *e)
 
 static enum rc start(struct mmd *m, struct err *e)
 {
-	const struct schedule_options so = {
-		m->sweep_minute,
-		json_string_value(json_object_get(json_object_get(m->config, "audit"), "anchor")),
-		on_new_day, m
-	};
-	char *path = path_join(m->options.dir, "mmd.sock");
+	const struct schedule_options so = { m->set.sweep_minute, settings_anchor(&m->set),
+		                             on_new_day, m };
+	char *path = path_join(m->set.engine.dir, "mmd.sock");
 	enum rc rc;
 
 	m->engine->prepare = on_prepare;
@@ -924,7 +608,7 @@ int main(int argc, char **argv)
 {
 	struct cli c;
 	struct mmd m = { .cli = &c,
-		         .shared_fd = -1,
+		         .set.shared_fd = -1,
 		         .lock = PTHREAD_MUTEX_INITIALIZER,
 		         .done = PTHREAD_COND_INITIALIZER };
 	struct err e = { 0 };
@@ -938,22 +622,18 @@ int main(int argc, char **argv)
 	crypt_init();
 	tls_init();
 	(void)signal(SIGPIPE, SIG_IGN);
-	m.options = (struct engine_options) { .dir = c.data,
-		                              .key_file = c.key_file,
-		                              .program = "mmd",
-		                              .broken = on_broken,
-		                              .full = on_full,
-		                              .broken_arg = &m };
-	if (read_config(&m, &e) != RC_OK) {
+	m.set.engine = (struct engine_options) { .dir = c.data,
+		                                 .key_file = c.key_file,
+		                                 .program = "mmd",
+		                                 .broken = on_broken,
+		                                 .full = on_full,
+		                                 .broken_arg = &m };
+	if (settings_read(&m.set, cli_get(&c, "config"), &e) != RC_OK) {
 		(void)cli_fail(&c, &e);
 		status = CLI_USAGE;
 	} else {
 		status = run(&m, &e);
 	}
-	if (m.shared_fd >= 0)
-		(void)close(m.shared_fd);
-	json_decref(m.config);
-	certificates_free(&m.certificates);
-	certificates_free(&m.api_certificates);
+	settings_free(&m.set);
 	return cli_end(&c, status);
 }

@@ -1,0 +1,321 @@
+#include "tools/mmd_settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/schedule.h"
+#include "base/file.h"
+#include "base/limits.h"
+
+/* ---- certificates ---- */
+
+const char *settings_pem(const json_t *section, const char *member, size_t i)
+{
+	const json_t *value = json_object_get(section, member);
+
+	if (json_is_string(value))
+		return i == 0 ? json_string_value(value) : NULL;
+	return json_string_value(json_array_get(value, i));
+}
+
+void certificates_free(struct certificates **c)
+{
+	for (size_t i = 0; *c && i < MAX_CERTS; i++) {
+		buf_free(&(*c)->pem[i][0]);
+		buf_free(&(*c)->pem[i][1]);
+	}
+	free(*c);
+	*c = NULL;
+}
+
+static enum rc read_pem(const json_t *config, const char *section, const char *member, size_t i,
+                        struct buf *out, struct err *e)
+{
+	const char *path = settings_pem(json_object_get(config, section), member, i);
+
+	if (!path)
+		return err_set(e, RC_INVALID,
+		               "configuration: %s.tls_cert and %s.tls_key belong together", section,
+		               section);
+	if (file_read_all(path, out, e) != RC_OK)
+		return err_in(e, "configuration: %s.%s", section, member);
+	return RC_OK;
+}
+
+enum rc settings_read_certs(const json_t *config, const char *section, struct certificates **out,
+                            struct err *e)
+{
+	const json_t *from = json_object_get(config, section);
+	struct certificates *c = mem_new(sizeof(*c));
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < MAX_CERTS; i++) {
+		buf_init(&c->pem[i][0], 1 << 20);
+		buf_init(&c->pem[i][1], 1 << 20);
+	}
+	for (size_t i = 0; rc == RC_OK && i <= MAX_CERTS &&
+	                   (settings_pem(from, "tls_cert", i) || settings_pem(from, "tls_key", i));
+	     i++) {
+		if (i == MAX_CERTS) {
+			rc = err_set(e, RC_INVALID,
+			             "configuration: %s.tls_cert: at most %d certificates", section,
+			             MAX_CERTS);
+			break;
+		}
+		rc = read_pem(config, section, "tls_cert", i, &c->pem[i][0], e);
+		if (rc == RC_OK)
+			rc = read_pem(config, section, "tls_key", i, &c->pem[i][1], e);
+		c->at[i] = (struct tls_cert) { buf_slice(&c->pem[i][0]), buf_slice(&c->pem[i][1]) };
+		c->count++;
+	}
+	if (rc != RC_OK)
+		certificates_free(&c);
+	*out = c;
+	return rc;
+}
+
+struct certificates *settings_use_certs(struct settings *s, struct certificates *c)
+{
+	struct certificates *old = s->certificates;
+
+	s->certificates = c;
+	s->smtp.certs = c->at;
+	s->smtp.cert_count = c->count;
+	return old;
+}
+
+/* ---- members ---- */
+
+enum member_type { MEMBER_TEXT, MEMBER_NUMBER, MEMBER_FILES, MEMBER_OBJECT };
+
+struct member {
+	const char *name;
+	enum member_type type;
+};
+
+static bool has_type(const json_t *value, enum member_type type)
+{
+	switch (type) {
+	case MEMBER_TEXT:
+		return json_is_string(value);
+	case MEMBER_NUMBER:
+		return json_is_integer(value) && json_integer_value(value) >= 0;
+	case MEMBER_OBJECT:
+		return json_is_object(value);
+	case MEMBER_FILES:
+		break;
+	}
+	for (size_t i = 0; i < json_array_size(value); i++)
+		if (!json_is_string(json_array_get(value, i)))
+			return false;
+	return json_is_string(value) || json_is_array(value);
+}
+
+/* A member of another type must not pass for one that isn't there: its default would be taken. */
+static enum rc check_members(const json_t *object, const char *where, const struct member *known,
+                             size_t count, struct err *e)
+{
+	static const char *const wanted[] = {
+		[MEMBER_TEXT] = "a text",
+		[MEMBER_NUMBER] = "a number, 0 or more",
+		[MEMBER_FILES] = "a file's name or an array of them",
+		[MEMBER_OBJECT] = "an object",
+	};
+	const char *member;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)object, member, value)
+	{
+		size_t i = 0;
+
+		while (i < count && strcmp(known[i].name, member) != 0)
+			i++;
+		if (i == count)
+			return err_set(e, RC_INVALID, "configuration: %s%s is not known", where,
+			               member);
+		if (!has_type(value, known[i].type))
+			return err_set(e, RC_INVALID, "configuration: %s%s must be %s", where,
+			               member, wanted[known[i].type]);
+	}
+	return RC_OK;
+}
+
+/* The name is a word of the greeting and of every answer to EHLO. */
+static enum rc read_hostname(struct settings *s, const json_t *smtp, struct err *e)
+{
+	const char *name = json_string_value(json_object_get(smtp, "hostname"));
+	size_t n = 0;
+
+	s->smtp.hostname = name;
+	if (!name)
+		return RC_OK;
+	while (name[n] > ' ' && name[n] < 0x7f)
+		n++;
+	if (n == 0 || n > 255 || name[n])
+		return err_set(e, RC_INVALID,
+		               "configuration: smtp.hostname must be a host's name in ASCII");
+	return RC_OK;
+}
+
+static enum rc read_smtp(struct settings *s, struct err *e)
+{
+	static const struct member known[] = {
+		{ "hostname", MEMBER_TEXT },          { "tls_cert", MEMBER_FILES },
+		{ "tls_key", MEMBER_FILES },          { "max_connections", MEMBER_NUMBER },
+		{ "max_per_address", MEMBER_NUMBER }, { "max_message", MEMBER_NUMBER },
+	};
+	const json_t *smtp = json_object_get(s->json, "smtp");
+	int64_t connections = json_member_int(smtp, "max_connections", 0);
+	int64_t per_address = json_member_int(smtp, "max_per_address", 0);
+	int64_t message = json_member_int(smtp, "max_message", 0);
+	struct certificates *c;
+	enum rc rc = check_members(smtp, "smtp.", known, COUNT(known), e);
+
+	if (rc == RC_OK)
+		rc = read_hostname(s, smtp, e);
+	if (rc != RC_OK)
+		return rc;
+	if (connections > 100000 || per_address > 100000 || message > LIMIT_MESSAGE_BYTES)
+		return err_set(
+		        e, RC_INVALID,
+		        "configuration: smtp.max_connections and smtp.max_per_address are at most"
+		        " 100000, smtp.max_message at most %d",
+		        LIMIT_MESSAGE_BYTES);
+	s->smtp.max_connections = (unsigned)connections;
+	s->smtp.max_per_address = (unsigned)per_address;
+	s->smtp.max_message = (uint64_t)message;
+	rc = settings_read_certs(s->json, "smtp", &c, e);
+	if (rc == RC_OK)
+		(void)settings_use_certs(s, c); /* the first ones */
+	return rc;
+}
+
+/* "0660": four octal digits that give rights to read and write alone. */
+static bool read_mode(const char *text, mode_t *mode)
+{
+	*mode = 0;
+	if (strlen(text) != 4 || text[0] != '0')
+		return false;
+	for (const char *c = text; *c; c++) {
+		if (*c != '0' && *c != '2' && *c != '4' && *c != '6')
+			return false;
+		*mode = *mode << 3 | (mode_t)(*c - '0');
+	}
+	return true;
+}
+
+/* The control API, where it is wanted. */
+static enum rc read_api(struct settings *s, struct err *e)
+{
+	static const struct member known[] = {
+		{ "listen", MEMBER_TEXT },
+		{ "ingress_pool", MEMBER_TEXT },
+		{ "region", MEMBER_TEXT },
+		{ "account", MEMBER_TEXT },
+		{ "profile", MEMBER_TEXT },
+		{ "tls_cert", MEMBER_FILES },
+		{ "tls_key", MEMBER_FILES },
+		{ "max_connections", MEMBER_NUMBER },
+		{ "max_per_address", MEMBER_NUMBER },
+	};
+	const json_t *api = json_object_get(s->json, "api");
+	enum rc rc = check_members(api, "api.", known, COUNT(known), e);
+
+	if (rc != RC_OK || !api)
+		return rc;
+	s->api.listen = json_string_value(json_object_get(api, "listen"));
+	s->api.max_connections = (unsigned)json_member_int(api, "max_connections", 0);
+	s->api.max_per_address = (unsigned)json_member_int(api, "max_per_address", 0);
+	rc = settings_read_certs(s->json, "api", &s->api_certificates, e);
+	if (rc != RC_OK)
+		return rc;
+	s->api.certs = s->api_certificates->at;
+	s->api.cert_count = s->api_certificates->count;
+	return api_configure(&s->engine.api, api, e);
+}
+
+/* The socket for those who can't reach the directory; bound now, since the sandbox lets mmd do
+ * nothing outside its own places. */
+static enum rc read_socket(struct settings *s, struct err *e)
+{
+	static const struct member known[] = { { "path", MEMBER_TEXT }, { "mode", MEMBER_TEXT } };
+	const json_t *socket = json_object_get(s->json, "socket");
+	const char *path = json_string_value(json_object_get(socket, "path"));
+	const char *given = json_string_value(json_object_get(socket, "mode"));
+	const char *text = given ? given : "0660";
+	mode_t mode;
+	enum rc rc = check_members(socket, "socket.", known, COUNT(known), e);
+
+	if (rc != RC_OK || !socket)
+		return rc;
+	if (!path || path[0] != '/')
+		return err_set(e, RC_INVALID, "configuration: socket.path is an absolute path");
+	if (!read_mode(text, &mode))
+		return err_set(e, RC_INVALID,
+		               "configuration: socket.mode is four octal digits, as \"0660\"");
+	rc = request_socket(path, mode, &s->shared_fd, e);
+	return rc == RC_OK ? rc : err_in(e, "configuration: socket.path");
+}
+
+enum rc settings_read(struct settings *s, const char *path, struct err *e)
+{
+	static const struct member sections[] = {
+		{ "smtp", MEMBER_OBJECT },  { "index", MEMBER_OBJECT },
+		{ "store", MEMBER_OBJECT }, { "spool", MEMBER_OBJECT },
+		{ "parse", MEMBER_OBJECT }, { "retention", MEMBER_OBJECT },
+		{ "audit", MEMBER_OBJECT }, { "socket", MEMBER_OBJECT },
+		{ "api", MEMBER_OBJECT },
+	};
+	static const struct member retention[] = { { "schedule", MEMBER_TEXT } };
+	static const struct member audit[] = { { "anchor", MEMBER_TEXT } };
+	struct buf text;
+	enum rc rc = RC_OK;
+
+	buf_init(&text, LIMIT_CONFIG_FILE);
+	s->json = json_object();
+	if (path) {
+		rc = file_read_all(path, &text, e);
+		json_decref(s->json);
+		s->json = NULL;
+		if (rc == RC_OK)
+			rc = json_read(&s->json, buf_slice(&text), e);
+		if (rc != RC_OK)
+			(void)err_in(e, "configuration %s", path);
+	}
+	buf_free(&text);
+	if (rc == RC_OK && !json_is_object(s->json))
+		rc = err_set(e, RC_INVALID, "configuration: it must be an object: {}");
+	if (rc == RC_OK)
+		rc = check_members(s->json, "", sections, COUNT(sections), e);
+	if (rc == RC_OK)
+		rc = check_members(json_object_get(s->json, "retention"), "retention.", retention,
+		                   1, e);
+	if (rc == RC_OK)
+		rc = check_members(json_object_get(s->json, "audit"), "audit.", audit, 1, e);
+	if (rc == RC_OK)
+		rc = schedule_parse(json_string_value(json_object_get(
+		                            json_object_get(s->json, "retention"), "schedule")),
+		                    &s->sweep_minute, e);
+	if (rc == RC_OK)
+		rc = engine_configure(&s->engine, s->json, e);
+	if (rc == RC_OK)
+		rc = read_smtp(s, e);
+	if (rc == RC_OK)
+		rc = read_api(s, e);
+	return rc == RC_OK ? read_socket(s, e) : rc;
+}
+
+void settings_free(struct settings *s)
+{
+	if (s->shared_fd >= 0)
+		(void)close(s->shared_fd);
+	json_decref(s->json);
+	certificates_free(&s->certificates);
+	certificates_free(&s->api_certificates);
+}
+
+const char *settings_anchor(const struct settings *s)
+{
+	return json_string_value(json_object_get(json_object_get(s->json, "audit"), "anchor"));
+}
