@@ -123,7 +123,7 @@ void tally_free(struct tally **at)
 	if (!t)
 		return;
 	*at = NULL;
-	if (settle(t, true, &e) != RC_OK)
+	if (settle(t, true, &e) != RC_OK || audit_sync(t->audit, &e) != RC_OK)
 		log_error("the audit log: counts of requests are lost: %s", e.text);
 	HASH_ITER(hh, t->all, c, next)
 	counted_free(t, c);

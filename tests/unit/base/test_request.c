@@ -275,12 +275,101 @@ static void test_end(void **state)
 		assert_int_equal(pthread_join(t[i], NULL), 0);
 }
 
+/* ---- a socket for others ---- */
+
+static size_t eight_bytes(void *arg, const struct request_peer *peer)
+{
+	assert_string_equal(arg, "arg");
+	assert_int_equal(peer->uid, getuid());
+	return 8;
+}
+
+static void share_start(struct rig *r)
+{
+	static const struct request_share share = { 2, eight_bytes };
+	struct err e;
+	int fd = -1;
+
+	memcpy(r->dir, "/tmp/mm-req.XXXXXX", 19);
+	assert_non_null(mkdtemp(r->dir));
+	(void)snprintf(r->path, sizeof(r->path), "%s/shared", r->dir);
+	EXPECT_OK(request_socket(r->path, 0640, &fd, &e), &e);
+	r->loop = loop_new();
+	request_server_share(&r->server, r->loop, fd, 3, &share, handle, arg_text);
+	assert_int_equal(pthread_create(&r->thread, NULL, run_loop, r->loop), 0);
+}
+
+/* Long requests and a third connection of one user are refused; others go on. */
+static void test_share(void **state)
+{
+	struct rig r = { .socket = true };
+	struct got g = { .rows = 0 };
+	pthread_t t[2];
+	struct buf result;
+	struct stat st;
+	struct err e = { 0 };
+
+	(void)state;
+	share_start(&r);
+	assert_int_equal(stat(r.path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0640);
+	EXPECT_OK(ask(&r, "12345678", &g, &result, &e), &e);
+	buf_free(&result);
+	assert_int_equal(ask(&r, "123456789", &g, &result, &e), RC_LIMIT);
+	buf_free(&result);
+	for (size_t i = 0; i < COUNT(t); i++)
+		assert_int_equal(pthread_create(&t[i], NULL, ask_quiet, &r), 0);
+	while (request_server_running(r.server) < COUNT(t))
+		clock_sleep_ms(1);
+	assert_int_equal(ask(&r, "more", &g, &result, &e), RC_LIMIT);
+	buf_free(&result);
+	loop_stop(r.loop);
+	assert_int_equal(pthread_join(r.thread, NULL), 0);
+	request_server_free(&r.server);
+	loop_free(&r.loop);
+	for (size_t i = 0; i < COUNT(t); i++)
+		assert_int_equal(pthread_join(t[i], NULL), 0);
+	assert_true(file_exists(r.path)); /* its name is left */
+	assert_int_equal(unlink(r.path), 0);
+	assert_int_equal(rmdir(r.dir), 0);
+}
+
+/* What was left is replaced; what somebody uses, or is another thing, is not. */
+static void test_places(void **state)
+{
+	struct rig r = { .socket = true };
+	char other[80];
+	struct err e = { 0 };
+	FILE *f;
+	int fd = -1;
+	int again = -1;
+
+	(void)state;
+	memcpy(r.dir, "/tmp/mm-req.XXXXXX", 19);
+	assert_non_null(mkdtemp(r.dir));
+	(void)snprintf(r.path, sizeof(r.path), "%s/shared", r.dir);
+	(void)snprintf(other, sizeof(other), "%s/file", r.dir);
+	EXPECT_OK(request_socket(r.path, 0600, &fd, &e), &e);
+	assert_int_equal(request_socket(r.path, 0600, &again, &e), RC_AGAIN);
+	assert_int_equal(close(fd), 0);
+	EXPECT_OK(request_socket(r.path, 0666, &fd, &e), &e);
+	assert_int_equal(close(fd), 0);
+	f = fopen(other, "w");
+	assert_non_null(f);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(request_socket(other, 0600, &fd, &e), RC_EXISTS);
+	assert_true(file_exists(other));
+	assert_int_equal(unlink(other), 0);
+	assert_int_equal(unlink(r.path), 0);
+	assert_int_equal(rmdir(r.dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_socket),
-		cmocka_unit_test(test_end),
+		cmocka_unit_test(test_answers), cmocka_unit_test(test_socket),
+		cmocka_unit_test(test_end),     cmocka_unit_test(test_share),
+		cmocka_unit_test(test_places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
