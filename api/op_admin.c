@@ -96,6 +96,7 @@ static void put_archives(const struct counting *n, json_t *o)
 	put_count(o, "segments", store.segments);
 	put_count(o, "store_bytes", store.disk_bytes);
 	put_count(o, "message_bytes", store.plain_bytes);
+	put_count(o, "erased", n->erased);
 }
 
 static void put_audit(struct engine *en, json_t *o)

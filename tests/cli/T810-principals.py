@@ -2,7 +2,7 @@
 """Roles of principals on the request socket: every role, every request, an archive of its own, a foreign one and a missing one. Foreign and
 missing are answered in the same bytes, and nothing else tells of what is foreign. The control: to an auditor of all archives the two
 are different. Disabling and narrowing hold at once; secrets are nowhere but in the answer to who made them."""
-import errno, re, shutil, socket, stat, struct, sys, os
+import re, shutil, socket, stat, struct, sys, threading, os
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 
@@ -126,6 +126,7 @@ for role in ('admin', 'operator'):
     create(role, '--role', role, '--uid', str(UIDS[role]))
 create('auditor', '--role', 'auditor', '--archive', 'corp', '--uid', str(UIDS['auditor']))
 create('nothing', '--role', 'auditor', '--uid', str(UIDS['nothing']))
+create('spare', '--role', 'auditor', '--archive', 'corp')
 create('all', '--role', 'auditor', '--all-archives', '--uid', str(UIDS['all']))
 create('off', '--role', 'auditor', '--archive', 'corp', '--uid', str(UIDS['off']))
 site.run('mmctl', 'principal', 'disable', 'off')
@@ -133,7 +134,7 @@ shown = {a['ArchiveName']: a['ArchiveId'] for a in json.loads(site.run('mmctl', 
 
 def never(id):
     """An id of the same length and time of receipt that nobody has."""
-    return id[:-6] + ''.join(random.choice('0123456789abcdefghijklmnopqrstuv') for _ in range(6))
+    return id[:-7] + ''.join(random.choice('0123456789abcdefghijklmnopqrstuv') for _ in range(6)) + id[-1]
 
 NAMES = {'own': 'corp', 'foreign': 'legal', 'missing': 'lagel'}
 IDS = {'own': shown['corp'], 'foreign': shown['legal'], 'missing': 'a-' + ''.join(random.choice('abcdefghij') for _ in range(24))}
@@ -160,7 +161,7 @@ MATRIX = {
     'why': ('yyy', [({'id': REF}, MAILS, NOTFOUND), ({'id': REF}, GONE, NOTFOUND)]),
     'search': ('yny', [({'archive': REF, 'query': 'words', 'mode': m}, refs, INVALID)
                        for refs in (NAMES, IDS) for m in ('rows', 'ids', 'count', 'explain')] +
-                      [({'archive': REF, 'query': '((', 'mode': 'rows'}, only(NAMES, 'foreign', 'missing'), {'foreign': 'invalid', 'missing': 'invalid'})]),
+                      [({'archive': REF, 'query': 'after:frob', 'mode': 'rows'}, only(NAMES, 'foreign', 'missing'), {'foreign': 'invalid', 'missing': 'invalid'})]),
     'message': ('yny', [({'id': REF, 'form': f}, MAILS, NOTFOUND) for f in ('raw', 'json', 'text')] +
                        [({'id': REF, 'form': 'raw'}, only(GONE, 'foreign', 'missing'), {'foreign': 'not found', 'missing': 'not found'}),
                         ({'id': foreign[0], 'archive': REF}, only(NAMES, 'foreign', 'missing'), NOTFOUND)]),
@@ -176,13 +177,13 @@ MATRIX = {
                       ({'archive': REF, 'ids': [foreign[0]], 'reason': 'x'}, only(NAMES, 'foreign', 'missing'), INVALID)]),
     'audit-list': ('yyy', [({'limit': 3}, NONE, DONE)]),
     'audit-verify': ('yyy', [({}, NONE, DONE)]),
-    'principals': ('ynn', [({}, NONE, DONE), ({'name': REF}, {'own': 'auditor', 'missing': 'aditor'}, NOTFOUND)]),
+    'principals': ('ynn', [({}, NONE, DONE), ({'name': REF}, {'own': 'spare', 'missing': 'spade'}, NOTFOUND)]),
     'principal-create': ('ynn', [({'name': 'x', 'role': 'auditor', 'archives': [REF]}, only(NAMES, 'missing'), INVALID)]),
-    'principal-archives': ('ynn', [({'name': REF, 'archives': ['corp']}, {'own': 'auditor', 'missing': 'aditor'}, NOTFOUND)]),
-    'principal-enable': ('ynn', [({'name': REF, 'enabled': True}, {'own': 'auditor', 'missing': 'aditor'}, NOTFOUND)]),
-    'principal-delete': ('ynn', [({'name': REF}, {'missing': 'aditor'}, NOTFOUND)]),
-    'principal-key-add': ('ynn', [({'name': REF}, {'missing': 'aditor'}, NOTFOUND)]),
-    'principal-key-remove': ('ynn', [({'name': REF, 'key': 'MMX'}, {'missing': 'aditor'}, NOTFOUND)]),
+    'principal-archives': ('ynn', [({'name': REF, 'archives': ['corp']}, {'own': 'spare', 'missing': 'spade'}, NOTFOUND)]),
+    'principal-enable': ('ynn', [({'name': REF, 'enabled': True}, {'own': 'spare', 'missing': 'spade'}, NOTFOUND)]),
+    'principal-delete': ('ynn', [({'name': REF}, {'missing': 'spade'}, NOTFOUND)]),
+    'principal-key-add': ('ynn', [({'name': REF}, {'missing': 'spade'}, NOTFOUND)]),
+    'principal-key-remove': ('ynn', [({'name': REF, 'key': 'MMX'}, {'missing': 'spade'}, NOTFOUND)]),
 }
 
 def fill(value, ref):
@@ -258,7 +259,7 @@ def plain_answers(who):
     for request in PLAIN:
         answer = raw(who, request)
         # The audit log goes on with each request, and a search takes its time.
-        out.append(re.sub(rb'"(audit_entries|audit_head|audit_time|took_ms|ms|when|now)":("[^"]*"|[0-9.]+)', b'', answer))
+        out.append(re.sub(rb'"(audit_entries|audit_head|audit_time)":("[^"]*"|[0-9]+)', rb'"\1":0', answer))
     return out
 
 def traces(text):
@@ -333,7 +334,8 @@ def repetition_is_counted():
     for _ in range(30):
         raw('operator', {'op': 'status'})
         raw('operator', {'op': 'search', 'archive': 'legal', 'query': 'x'})
-    check(audit()[-1]['number'] - before <= 1, 'entries of 60 requests')
+    mine = [e for e in audit('--from', str(before + 1)) if e['who'] == who and 'again' not in e['detail']]
+    equal(mine, [], 'entries of 60 requests')
     site.advance(seconds=1000)
     raw('operator', {'op': 'status'}), raw('operator', {'op': 'search', 'archive': 'legal', 'query': 'x'})
     again = {(e['event'], e['detail']['op']): e['detail']['again'] for e in audit('--from', str(before)) if e['who'] == who and 'again' in e['detail']}
@@ -357,7 +359,6 @@ def disabled_at_once_also_under_way():
             os.read(go[0], 1)
             rest = list(answer)
             return json.dumps([first[0].decode(), sum(k == b'B' for k, _ in rest), rest[-1][0].decode() + rest[-1][1].decode()]).encode()
-    import threading
     result = []
     t = threading.Thread(target=lambda: result.append(as_user(UIDS['auditor'], slowly)))
     t.start()
@@ -429,6 +430,13 @@ def an_operator_changes_the_flow_and_no_archive():
 
 # ---- the socket for others ----
 
+def reaches(path):
+    try:
+        connect(path).close()
+        return b'yes'
+    except PermissionError:
+        return b'no'
+
 @test
 def tools_ask_there():
     out = os.path.join(OPEN, 'out')
@@ -443,11 +451,7 @@ def tools_ask_there():
     check('may not' in tool('auditor', 'mm-retention', 'plan', code=1), 'mm-retention')
     check('may not ask' in tool('stranger', 'mmctl', 'status', code=1), 'a stranger')
     equal(outcome(raw('stranger', json.dumps({'op': 'status', 'x': 'y' * 5000}).encode())), 'limit', 'a long request of a stranger')
-    try:
-        raw('auditor', {'op': 'status'}, path=os.path.join(site.data, 'mmd.sock'))
-        raise Exception('reached')
-    except AssertionError:
-        pass  # DIR is 0700
+    equal(as_user(UIDS['auditor'], lambda: reaches(os.path.join(site.data, 'mmd.sock'))), b'no', 'the directory is 0700')
 
 @test
 def the_place_of_the_socket():
@@ -476,13 +480,7 @@ def the_place_of_the_socket():
     c['socket']['mode'] = '0600'
     site.write(site.config, json.dumps(c))
     site.start()
-    def connects():
-        try:
-            connect().close()
-            return b'yes'
-        except PermissionError:
-            return b'no'
-    equal(as_user(UIDS['auditor'], connects), b'no', 'the mode decides who reaches it')
+    equal(as_user(UIDS['auditor'], lambda: reaches(SOCKET)), b'no', 'the mode decides who reaches it')
 
 # ---- secrets ----
 
