@@ -339,7 +339,7 @@ def repetition_is_counted():
     site.advance(seconds=1000)
     raw('operator', {'op': 'status'}), raw('operator', {'op': 'search', 'archive': 'legal', 'query': 'x'})
     again = {(e['event'], e['detail']['op']): e['detail']['again'] for e in audit('--from', str(before)) if e['who'] == who and 'again' in e['detail']}
-    equal(again, {('request', 'status'): 30, ('denied', 'search'): 30})
+    equal((again.get(('request', 'status')), again.get(('denied', 'search'))), (30, 30))
 
 # ---- changes hold at once ----
 
