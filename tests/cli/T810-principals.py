@@ -164,7 +164,7 @@ MATRIX = {
                       [({'archive': REF, 'query': 'after:frob', 'mode': 'rows'}, only(NAMES, 'foreign', 'missing'), {'foreign': 'invalid', 'missing': 'invalid'})]),
     'message': ('yny', [({'id': REF, 'form': f}, MAILS, NOTFOUND) for f in ('raw', 'json', 'text')] +
                        [({'id': REF, 'form': 'raw'}, only(GONE, 'foreign', 'missing'), {'foreign': 'not found', 'missing': 'not found'}),
-                        ({'id': foreign[0], 'archive': REF}, only(NAMES, 'foreign', 'missing'), NOTFOUND)]),
+                        ({'id': foreign[0], 'archive': REF}, only(NAMES, 'foreign', 'missing'), INVALID)]),
     'export': ('yny', [({'archive': REF, 'query': 'words', 'case': 'x'}, refs, INVALID) for refs in (NAMES, IDS)]),
     'import': ('ynn', [({'archive': REF, 'messages': [], 'received': 'now'}, refs, INVALID) for refs in (NAMES, IDS)]),
     'verify': ('yny', [({}, NONE, DONE)]),
