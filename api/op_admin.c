@@ -352,7 +352,8 @@ json_t *disposition_json(const struct disposition *d)
 	return o;
 }
 
-json_t *erased_json(const struct erased *x, const struct config *c)
+/* Why it was erased may say whose it was: that is for who may read mail. */
+json_t *erased_json(const struct request *r, const struct erased *x, const struct config *c)
 {
 	json_t *o = json_object();
 	char id[ID_TEXT + 1];
@@ -369,7 +370,8 @@ json_t *erased_json(const struct erased *x, const struct config *c)
 	time_format(when, x->when_ms);
 	json_put_text(o, "erased", slice_str(when));
 	json_put_text(o, "who", x->who);
-	json_put_text(o, "reason", x->reason);
+	if (access_may(r->access, ACCESS_READ_MESSAGE, NULL))
+		json_put_text(o, "reason", x->reason);
 	if (!x->done)
 		json_put_bool(o, "unfinished", true);
 	return o;
@@ -410,7 +412,7 @@ static enum rc list_erased(struct listing *l, const struct message_id *until, st
 	       (!until || id_compare(&l->erased.id, until) > 0)) {
 		if (sees_erased(l)) {
 			l->left--;
-			rc = request_row(l->r, erased_json(&l->erased, l->c), e);
+			rc = request_row(l->r, erased_json(l->r, &l->erased, l->c), e);
 		}
 		if (rc == RC_OK)
 			rc = next_erased(l, e);

@@ -393,7 +393,7 @@ static enum rc explain_erased(struct request *r, struct config *c, const struct 
 		if (a ? !request_sees(r, a) : !request_sees_all(r))
 			continue;
 		(*found)++;
-		rc = request_row(r, erased_json(&x, c), e);
+		rc = request_row(r, erased_json(r, &x, c), e);
 	}
 	stmt_free(&rows);
 	db_close(&db);

@@ -72,6 +72,6 @@ void import_line_rest(struct engine *en);
 struct disposition;
 json_t *disposition_json(const struct disposition *d);
 struct erased;
-json_t *erased_json(const struct erased *x, const struct config *c);
+json_t *erased_json(const struct request *r, const struct erased *x, const struct config *c);
 
 #endif

@@ -425,6 +425,8 @@ def an_operator_changes_the_flow_and_no_archive():
     equal(apply(shorter), 'denied')
     equal(apply({"Archives": [{"ArchiveName": "mine"}]}), 'denied')
     equal(site.run('mmctl', 'show', '--json'), before, 'what was refused')
+    for request in {'op': 'list'}, {'op': 'why', 'id': erased_own}:
+        equal([b'because of' in raw(who, request) for who in ('operator', 'admin')], [False, True], 'why it was erased')
     row = json.loads(raw('operator', {'op': 'why', 'id': foreign[0]}).splitlines()[0][1:])
     equal((row['archive'], row['decided']['rule_name'], 'receipt' in row, '@' in json.dumps(row)), ('legal', 'boss', False, False))
 
