@@ -468,16 +468,22 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 
 /* ---- the life of the daemon ---- */
 
-/* An mm-smtpd whose mmd was killed holds the listening sockets until it comes to its own end. */
-static enum rc configure_first(struct mmd *m, struct err *e)
+/* The children of an mmd that was killed hold its sockets until they come to their own end. */
+static enum rc while_in_use(enum rc (*begin)(struct mmd *m, struct err *e), struct mmd *m,
+                            struct err *e)
 {
-	enum rc rc = configure_front(m, NULL, NULL, e);
+	enum rc rc = begin(m, e);
 
 	for (int i = 0; rc != RC_OK && e->sys == EADDRINUSE && i < IN_USE_TRIES; i++) {
 		clock_sleep_ms(IN_USE_MS);
-		rc = configure_front(m, NULL, NULL, e);
+		rc = begin(m, e);
 	}
 	return rc;
+}
+
+static enum rc open_front(struct mmd *m, struct err *e)
+{
+	return configure_front(m, NULL, NULL, e);
 }
 
 static void share_requests(struct mmd *m)
@@ -489,6 +495,11 @@ static void share_requests(struct mmd *m)
 	request_server_share(&m->shared, m->loop, m->set.shared_fd, REQUEST_THREADS, &share,
 	                     api_handle, m->engine);
 	m->set.shared_fd = -1;
+}
+
+static enum rc open_api(struct mmd *m, struct err *e)
+{
+	return http_front_new(&m->http, m->loop, m->calls, &m->set.api, &http_ops, m, e);
 }
 
 /* The API, with threads of its own: its clients and the tools don't wait for each other. */
@@ -504,9 +515,8 @@ static enum rc start_api(struct mmd *m, struct err *e)
 		return rc;
 	m->set.api.link_secret = slice_str(secret);
 	request_server_share(&m->calls, m->loop, -1, CALL_THREADS, NULL, control_handle, m->engine);
-	rc = http_front_new(&m->http, m->loop, m->calls, &m->set.api, &http_ops, m, e);
-	if (rc == RC_OK)
-		m->fronts++;
+	rc = while_in_use(open_api, m, e);
+	m->fronts += rc == RC_OK;
 	return rc == RC_OK ? give_keys(m, NULL, NULL, e) : rc;
 }
 
@@ -537,7 +547,7 @@ static enum rc start(struct mmd *m, struct err *e)
 	if (rc == RC_OK)
 		rc = schedule_start(&m->schedule, m->engine, &so, e);
 	if (rc == RC_OK)
-		rc = configure_first(m, e);
+		rc = while_in_use(open_front, m, e);
 	return rc;
 }
 

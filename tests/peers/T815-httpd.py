@@ -5,6 +5,7 @@ import os, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 from signed import *
+from faults import child_of
 
 api = free_port()
 site = Site(config={'api': {'listen': '127.0.0.1:%d' % api, 'max_connections': 40, 'max_per_address': 40}})
