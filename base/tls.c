@@ -232,6 +232,12 @@ enum rc tls_client_new(struct tls_context **out, struct slice trust, struct err 
 	return RC_OK;
 }
 
+struct tls_context *tls_context_ref(struct tls_context *t)
+{
+	(void)atomic_fetch_add(&t->refs, 1);
+	return t;
+}
+
 void tls_context_free(struct tls_context **at)
 {
 	struct tls_context *t = *at;

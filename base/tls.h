@@ -43,6 +43,7 @@ enum rc tls_server_new(struct tls_context **out, const struct tls_cert *certs, s
 		       struct slice bound_to, struct err *e) MUST_USE;
 /* For a client. `trust` is PEM; empty: the peer isn't verified (opportunistic TLS). */
 enum rc tls_client_new(struct tls_context **out, struct slice trust, struct err *e) MUST_USE;
+struct tls_context *tls_context_ref(struct tls_context *t);
 void tls_context_free(struct tls_context **t); /* drops this reference; NULL is fine */
 
 /* The descriptor is non-blocking and stays the caller's. */

@@ -8,6 +8,7 @@
 #include "ingest/gate_auth.h"
 #include "ingest/meta.h"
 #include "ingest/spool/record.h"
+#include "store/crypt.h"
 
 #define MOST_ERRORS 20
 #define MOST_JUNK   100
@@ -31,6 +32,7 @@ struct gate {
 	struct gate_auth *auth;
 	struct gate_point **points;
 	size_t point_count;
+	uint8_t certs[32]; /* hash of what the points' contexts were made of */
 	struct gate_counts counts;
 	bool paused;
 };
@@ -95,8 +97,34 @@ static enum smtp_tls tls_mode(const struct gate_point *p)
 	return p->tls ? SMTP_TLS_OFFERED : SMTP_TLS_NONE;
 }
 
-static enum rc point_new(struct gate_point **out, struct config *c, const struct ingress_point *i,
-                         const struct gate_options *opt, struct err *e)
+static struct gate_point *find_point(const struct gate *g, struct slice id)
+{
+	for (size_t i = 0; i < g->point_count; i++)
+		if (slice_equal(id, slice_str(g->points[i]->ingress->id)))
+			return g->points[i];
+	return NULL;
+}
+
+/* That of before, if it is of the same certificates: reading keys takes long. Sessions and tickets
+ * of one ingress point are of no use at another. */
+static enum rc point_tls(struct tls_context **out, const struct gate *g, const char *id,
+                         const struct gate_options *opt, bool same, struct err *e)
+{
+	const struct gate_point *before = same ? find_point(g, slice_str(id)) : NULL;
+
+	*out = NULL;
+	if (!opt->cert_count)
+		return RC_OK;
+	if (before && before->tls) {
+		*out = tls_context_ref(before->tls);
+		return RC_OK;
+	}
+	return tls_server_new(out, opt->certs, opt->cert_count, slice_str(id), e);
+}
+
+static enum rc point_new(struct gate_point **out, const struct gate *g, struct config *c,
+                         const struct ingress_point *i, const struct gate_options *opt, bool same,
+                         struct err *e)
 {
 	struct gate_point *p = mem_new(sizeof(*p));
 	uint64_t most = i->policy ? policy_max_bytes(i->policy) : 0;
@@ -105,9 +133,7 @@ static enum rc point_new(struct gate_point **out, struct config *c, const struct
 	p->config = config_ref(c);
 	p->ingress = i;
 	p->hostname = mem_string(opt->hostname);
-	/* Sessions and tickets of one ingress point are of no use at another. */
-	if (opt->cert_count &&
-	    tls_server_new(&p->tls, opt->certs, opt->cert_count, slice_str(i->id), e) != RC_OK) {
+	if (point_tls(&p->tls, g, i->id, opt, same, e) != RC_OK) {
 		gate_point_free(&p);
 		return RC_INVALID;
 	}
@@ -134,30 +160,40 @@ static void free_points(struct gate_point **points, size_t count)
 	free(points);
 }
 
+static void hash_certs(const struct gate_options *opt, uint8_t hash[32])
+{
+	struct sha256 *h = sha256_new();
+
+	for (size_t i = 0; i < opt->cert_count; i++) {
+		sha256_add(h, opt->certs[i].chain);
+		sha256_add(h, slice_of("", 1));
+		sha256_add(h, opt->certs[i].key);
+		sha256_add(h, slice_of("", 1));
+	}
+	sha256_end(&h, hash);
+}
+
 enum rc gate_configure(struct gate *g, struct config *c, const struct gate_options *opt,
                        struct err *e)
 {
 	size_t count = config_ingress_count(c);
 	struct gate_point **points = mem_array(count, sizeof(struct gate_point *));
+	uint8_t certs[32];
+	bool same;
 
+	hash_certs(opt, certs);
+	same = memcmp(certs, g->certs, sizeof(certs)) == 0;
 	for (size_t i = 0; i < count; i++) {
-		if (point_new(&points[i], c, config_ingress_at(c, i), opt, e) == RC_OK)
+		if (point_new(&points[i], g, c, config_ingress_at(c, i), opt, same, e) == RC_OK)
 			continue;
 		free_points(points, i);
 		return RC_INVALID;
 	}
 	free_points(g->points, g->point_count);
+	memcpy(g->certs, certs, sizeof(certs));
 	g->points = points;
 	g->point_count = count;
 	return RC_OK;
-}
-
-static struct gate_point *find_point(const struct gate *g, struct slice id)
-{
-	for (size_t i = 0; i < g->point_count; i++)
-		if (slice_equal(id, slice_str(g->points[i]->ingress->id)))
-			return g->points[i];
-	return NULL;
 }
 
 struct gate_point *gate_point(struct gate *g, struct slice ingress_id)
