@@ -40,6 +40,13 @@ static const struct retention_archive *archive_of(const struct sweep *s, uint32_
 	return NULL;
 }
 
+static int64_t due_ms(const struct retention_archive *a, int32_t day)
+{
+	int64_t due = retention_due_ms(&a->period, day);
+
+	return a->end_ms ? MIN_OF(due, a->end_ms) : due;
+}
+
 static enum rc gather_lot(void *arg, const struct key_info *k)
 {
 	struct gather *g = arg;
@@ -52,7 +59,7 @@ static enum rc gather_lot(void *arg, const struct key_info *k)
 	if (!a)
 		return RC_OK; /* an archive nobody knows is kept: never destroy on missing knowledge
 		               */
-	due = retention_due_ms(&a->period, k->day);
+	due = due_ms(a, k->day);
 	if (due > g->now_ms)
 		return RC_OK;
 	if (g->plan->count == g->room) {
@@ -66,6 +73,7 @@ static enum rc gather_lot(void *arg, const struct key_info *k)
 		.day = k->day,
 		.generation = k->generation,
 		.due_ms = due,
+		.ended = retention_due_ms(&a->period, k->day) > g->now_ms,
 	};
 	return RC_OK;
 }
@@ -93,7 +101,7 @@ static unsigned count_days(const struct sweep_plan *plan)
 
 		if (i == 0 || lot->archive != lot[-1].archive)
 			days = 1;
-		else if (lot->day != lot[-1].day)
+		else if (lot->day != lot[-1].day && !(lot->ended && lot[-1].ended))
 			days++;
 		most = MAX_OF(most, days);
 	}
@@ -150,7 +158,7 @@ enum rc may_destroy(const struct sweep *s, const struct due_lot *lot, enum destr
 
 	if (!a)
 		return err_set(e, RC_DENIED, "archive number %u is not known", lot->archive);
-	if (why == DESTROY_EXPIRED && retention_due_ms(&a->period, lot->day) > now_ms)
+	if (why == DESTROY_EXPIRED && due_ms(a, lot->day) > now_ms)
 		return err_set(e, RC_DENIED,
 		               "mail of day %d in archive %s is not past its retention", lot->day,
 		               a->name);

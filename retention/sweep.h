@@ -1,12 +1,14 @@
 /*
  * retention/sweep.h - destroying what is past its retention, and refusing to
  *
- * What     A plan lists the lots that are due: (archive, day) pairs whose retention has ended. A run
+ * What     A plan lists the lots that are due: (archive, day) pairs whose retention has ended, or whose
+ *          archive was deleted long enough ago. A run
  *          destroys exactly a plan's lots: audit intent (synced) -> rows and words out of the index
  *          -> keys of lots and of the replaced shards destroyed in both replicas -> files -> record.
  * Guard    A wrong clock must not destroy an archive. An unattended run is refused, and an alarm
  *          entered into the audit log, when the clock is more than 36 h ahead of the newest audit
  *          entry, or behind it, or when more days fall due than have passed since the last sweep.
+ *          What falls due with the end of a deleted archive counts as one day.
  *          It runs again when the clock has kept pace with the monotonic one for 36 h, or a person
  *          runs it (an attended run is the confirmation and is audited as such).
  * Holds    may_destroy() is asked for every lot on every path, again at the moment before rows, words
@@ -35,6 +37,7 @@ struct retention_archive {
 	uint32_t         number;
 	const char      *name;
 	struct retention period;
+	int64_t          end_ms; /* it is being deleted: from then on all of it is due; 0: it isn't */
 };
 
 /* What a sweep works on; all borrowed. */
@@ -55,6 +58,7 @@ struct due_lot {
 	int32_t     day;
 	uint32_t    generation;
 	int64_t     due_ms;
+	bool        ended; /* due because its archive is being deleted, else not yet */
 };
 
 struct sweep_plan {

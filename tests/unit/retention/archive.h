@@ -45,8 +45,8 @@ static inline void yard_open(struct yard *y)
 	EXPECT_OK(store_open(&y->store, y->dir, y->keys, &store, &y->e), &y->e);
 	EXPECT_OK(index_open(&y->index, y->dir, y->keys, y->control, &index, &y->e), &y->e);
 	EXPECT_OK(clockguard_start(y->control, 0, &y->e), &y->e);
-	y->archives[0] = (struct retention_archive) { 1, "corp", { .days = 5 } };
-	y->archives[1] = (struct retention_archive) { 2, "kept", { .permanent = true } };
+	y->archives[0] = (struct retention_archive) { 1, "corp", { .days = 5 }, 0 };
+	y->archives[1] = (struct retention_archive) { 2, "kept", { .permanent = true }, 0 };
 	y->sweep = (struct sweep) { y->keys,    y->store,    y->index, y->audit,
 		                    y->control, y->archives, ARCHIVES };
 	free(path);

@@ -109,6 +109,35 @@ static void test_order_of_a_plan(void **state)
 }
 
 /* More lots than a plan has room for at first. */
+/* An archive that was deleted: all of it is due at once, and counts as one day. */
+static void test_deleted_archive(void **state)
+{
+	int64_t now_ms = clock_now_ms();
+	struct yard y;
+	struct sweep_plan plan;
+	struct sweep_report report;
+
+	(void)state;
+	yard_copy(&y);
+	y.archives[0].period = (struct retention) { .permanent = true };
+	y.archives[0].end_ms = now_ms + 60000;
+	EXPECT_OK(sweep_plan_make(&y.sweep, &plan, &y.e), &y.e);
+	assert_int_equal(plan.count, 0);
+	sweep_plan_free(&plan);
+	y.archives[0].end_ms = now_ms;
+	EXPECT_OK(sweep_plan_make(&y.sweep, &plan, &y.e), &y.e);
+	assert_int_equal(plan.count, DAYS);
+	assert_int_equal(plan.days, 1);
+	EXPECT_OK(sweep_run(&y.sweep, &plan, "mmd", false, &report, &y.e), &y.e);
+	assert_int_equal(report.messages, DAYS * A_DAY);
+	/* Control: it is undeleted, and nothing more may be destroyed. */
+	y.archives[0].end_ms = 0;
+	assert_int_equal(may_destroy(&y.sweep, &plan.lots[0], DESTROY_EXPIRED, now_ms, &y.e),
+	                 RC_DENIED);
+	sweep_plan_free(&plan);
+	yard_end(&y);
+}
+
 static void test_many_days(void **state)
 {
 	struct yard y;
@@ -423,12 +452,13 @@ static void test_prepare_fails(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_is_due),    cmocka_unit_test(test_order_of_a_plan),
-		cmocka_unit_test(test_many_days),      cmocka_unit_test(test_not_to_be_destroyed),
-		cmocka_unit_test(test_unattended),     cmocka_unit_test(test_many_shards),
-		cmocka_unit_test(test_recovery),       cmocka_unit_test(test_sweep_fails),
-		cmocka_unit_test(test_recovery_fails), cmocka_unit_test(test_prepare_fails),
-		cmocka_unit_test(test_keys_that_stay), cmocka_unit_test(test_damaged_index),
+		cmocka_unit_test(test_what_is_due),         cmocka_unit_test(test_order_of_a_plan),
+		cmocka_unit_test(test_many_days),           cmocka_unit_test(test_deleted_archive),
+		cmocka_unit_test(test_not_to_be_destroyed), cmocka_unit_test(test_unattended),
+		cmocka_unit_test(test_many_shards),         cmocka_unit_test(test_recovery),
+		cmocka_unit_test(test_sweep_fails),         cmocka_unit_test(test_recovery_fails),
+		cmocka_unit_test(test_prepare_fails),       cmocka_unit_test(test_keys_that_stay),
+		cmocka_unit_test(test_damaged_index),
 	};
 
 	return cmocka_run_group_tests(tests, yard_start, yard_stop);
