@@ -11,7 +11,9 @@
  *          AddHeader        is seen by later MimeHeaderAttribute conditions of the same recipients
  *                           and never changes bytes.
  *          Archive          one execution for each archive, at its first place; what later rules or
- *                           other recipients add to it is the union of recipients.
+ *                           other recipients add to it is the union of recipients. It fails when
+ *                           the archive isn't there or isn't open; with ActionFailurePolicy DROP
+ *                           these recipients are then taken out as by Drop.
  * Readings A header of addresses can be read in several ways, and a rule must not be escaped by the
  *          choice of one: a positive operator on FROM, SENDER, TO, CC, SUBJECT holds when it holds
  *          for any bare address, any display form or any raw decoded header value; NOT_EQUALS only
@@ -67,6 +69,9 @@ struct rule_facts {
 	struct rule_field fields[RULE_FIELDS];
 	const struct rule_header *headers; /* in order; those that begin with "X-" suffice */
 	size_t header_count;
+	/* Can mail be put into the archive of that number? NULL: into every one. */
+	bool (*archive_open)(const void *arg, uint32_t archive);
+	const void *archive_arg;
 };
 
 enum rule_action_kind { RULE_ARCHIVE, RULE_DROP, RULE_ADD_HEADER, RULE_REPLACE_RECIPIENT };
@@ -103,6 +108,7 @@ struct rule_execution {
 	const char *rule_name; /* "" when it has none */
 	unsigned action; /* index in the rule's Actions */
 	const struct rule_action *what;
+	bool failed; /* Archive: there is no such archive, or it is not open */
 	/* Indices into the outcome's recipients, ascending. Of AddHeader also those that replaced one of
 	 * them later: the header stands for them too. */
 	const uint32_t *recipients;

@@ -266,28 +266,9 @@ static bool same_archive(const struct rule_action *a, const struct rule_action *
 	return slice_equal(slice_str(a->archive_ref), slice_str(b->archive_ref));
 }
 
-static void run_archive(struct run *r, unsigned rule, unsigned action)
+/* The matched recipients leave the envelope. */
+static void drop_matched(struct run *r, int execution)
 {
-	const struct rule_action *what = &r->rs->rules[rule].actions[action];
-	struct rule_outcome *out = r->out;
-	size_t at = 0;
-
-	while (at < out->execution_count && (out->executions[at].what->kind != RULE_ARCHIVE ||
-	                                     !same_archive(out->executions[at].what, what)))
-		at++;
-	if (at == out->execution_count)
-		(void)record(r, rule, action);
-	for (size_t i = 0; i < r->matched.count; i++) {
-		list_add(&r->memory->lists[at], r->matched.at[i]);
-		if (what->archive)
-			out->recipients[r->matched.at[i]].archived = true;
-	}
-}
-
-static void run_drop(struct run *r, unsigned rule, unsigned action)
-{
-	int execution = record(r, rule, action);
-
 	for (size_t i = 0; i < r->matched.count; i++) {
 		struct rule_recipient *one = &r->out->recipients[r->matched.at[i]];
 
@@ -296,6 +277,41 @@ static void run_drop(struct run *r, unsigned rule, unsigned action)
 		r->out->live--;
 	}
 	r->matched.count = 0;
+}
+
+static bool archive_is_open(const struct run *r, const struct rule_action *what)
+{
+	const struct rule_facts *f = r->facts;
+
+	return what->archive &&
+	       (!f->archive_open || f->archive_open(f->archive_arg, what->archive));
+}
+
+static void run_archive(struct run *r, unsigned rule, unsigned action)
+{
+	const struct rule_action *what = &r->rs->rules[rule].actions[action];
+	struct rule_outcome *out = r->out;
+	bool open = archive_is_open(r, what);
+	size_t at = 0;
+
+	while (at < out->execution_count && (out->executions[at].what->kind != RULE_ARCHIVE ||
+	                                     !same_archive(out->executions[at].what, what)))
+		at++;
+	if (at == out->execution_count)
+		(void)record(r, rule, action);
+	out->executions[at].failed = !open;
+	for (size_t i = 0; i < r->matched.count; i++) {
+		list_add(&r->memory->lists[at], r->matched.at[i]);
+		if (open)
+			out->recipients[r->matched.at[i]].archived = true;
+	}
+	if (!open && what->on_failure == RULE_DROP_MESSAGE)
+		drop_matched(r, (int)at);
+}
+
+static void run_drop(struct run *r, unsigned rule, unsigned action)
+{
+	drop_matched(r, record(r, rule, action));
 }
 
 static void run_add_header(struct run *r, unsigned rule, unsigned action)

@@ -543,13 +543,55 @@ static void test_no_recipient(void **state)
 	rule_set_free(&rs);
 }
 
+static bool is_open(const void *arg, uint32_t number)
+{
+	return number == *(const uint32_t *)arg;
+}
+
+/* An archive that takes nothing any more: the action fails, and its policy says what then. */
+static void test_closed_archive(void **state)
+{
+	static const struct slice to = { (const uint8_t *)"a@b.example", 11 };
+	struct rule_set *goes_on = make(RULE("", ARCHIVE("one")) "," RULE("", ARCHIVE("two")));
+	struct rule_set *drops = make("{'Actions':[{'Archive':{'TargetArchive':'one',"
+	                              "'ActionFailurePolicy':'DROP'}}]}," RULE("", ARCHIVE("two")));
+	struct rule_facts f = message();
+	struct rule_outcome out;
+	uint32_t open = 2;
+	struct err e = { 0 };
+
+	(void)state;
+	f.archive_open = is_open;
+	f.archive_arg = &open;
+	EXPECT_OK(rules_run(goes_on, &f, &to, 1, &out, NULL, &e), &e);
+	assert_int_equal(out.execution_count, 2);
+	assert_true(out.executions[0].failed && !out.executions[1].failed);
+	assert_true(out.recipients[0].archived);
+	rule_outcome_free(&out);
+	EXPECT_OK(rules_run(drops, &f, &to, 1, &out, NULL, &e), &e);
+	assert_int_equal(out.execution_count, 1);
+	assert_true(out.executions[0].failed);
+	assert_int_equal(out.recipients[0].state, RECIPIENT_DROPPED);
+	assert_int_equal(out.live, 0);
+	rule_outcome_free(&out);
+	open = 1; /* control: the same rules, and the archive is open */
+	EXPECT_OK(rules_run(drops, &f, &to, 1, &out, NULL, &e), &e);
+	assert_int_equal(out.execution_count, 2);
+	assert_false(out.executions[0].failed);
+	assert_int_equal(out.live, 1);
+	rule_outcome_free(&out);
+	rule_set_free(&goes_on);
+	rule_set_free(&drops);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_conditions),  cmocka_unit_test(test_combinations),
-		cmocka_unit_test(test_null_sender), cmocka_unit_test(test_outcomes),
-		cmocka_unit_test(test_details),     cmocka_unit_test(test_trace),
-		cmocka_unit_test(test_most),        cmocka_unit_test(test_no_recipient),
+		cmocka_unit_test(test_conditions),     cmocka_unit_test(test_combinations),
+		cmocka_unit_test(test_null_sender),    cmocka_unit_test(test_outcomes),
+		cmocka_unit_test(test_details),        cmocka_unit_test(test_trace),
+		cmocka_unit_test(test_most),           cmocka_unit_test(test_no_recipient),
+		cmocka_unit_test(test_closed_archive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
