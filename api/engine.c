@@ -299,6 +299,7 @@ void engine_sweep(struct engine *en, struct config *c, struct sweep *s)
 		archives[i].number = a->number;
 		archives[i].name = a->name;
 		archives[i].period = a->period;
+		archives[i].end_ms = archive_end_ms(a);
 	}
 	*s = (struct sweep) {
 		.keys = en->keys,
@@ -565,29 +566,30 @@ static enum rc ensure_archive_keys(struct engine *en, const struct config *c, st
 	return rc;
 }
 
-enum rc engine_reload(struct engine *en, struct err *e)
+enum rc engine_adopt(struct engine *en, struct config *c, struct err *e)
 {
-	json_t *snapshot;
-	struct config *fresh = NULL;
 	struct config *old;
-	enum rc rc = resources_snapshot(en->control, &snapshot, e);
+	enum rc rc = ensure_archive_keys(en, c, e);
 
 	if (rc != RC_OK)
 		return rc;
-	rc = config_new(&fresh, snapshot, e);
-	json_decref(snapshot);
-	if (rc == RC_OK)
-		rc = ensure_archive_keys(en, fresh, e);
-	if (rc != RC_OK) {
-		config_unref(&fresh);
-		return rc;
-	}
 	(void)pthread_mutex_lock(&en->config_lock);
 	old = en->config;
-	en->config = fresh;
+	en->config = config_ref(c);
 	(void)pthread_mutex_unlock(&en->config_lock);
 	config_unref(&old);
 	return RC_OK;
+}
+
+enum rc engine_reload(struct engine *en, struct err *e)
+{
+	struct config *fresh;
+	enum rc rc = resources_compile(en->control, en->config, &fresh, e);
+
+	if (rc == RC_OK)
+		rc = engine_adopt(en, fresh, e);
+	config_unref(&fresh);
+	return rc;
 }
 
 enum rc engine_account(struct engine *en, const char *event, const char *who, json_t *detail,

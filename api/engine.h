@@ -104,11 +104,13 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 void    engine_close(struct engine **en);
 /* The current snapshot, with a reference for the caller. */
 struct config *engine_config(struct engine *en);
-/* Compiles the snapshot anew from the control database; `writing` is held. */
+/* Compiles what has changed in the control database; `writing` is held. */
 enum rc engine_reload(struct engine *en, struct err *e) MUST_USE;
 /* The same of the principals. */
 struct principals *engine_principals(struct engine *en);
 enum rc engine_reload_principals(struct engine *en, struct err *e) MUST_USE;
+/* `c` is what a change of resources made (apply_result.made); takes its own reference. `writing` is held. */
+enum rc engine_adopt(struct engine *en, struct config *c, struct err *e) MUST_USE;
 /* A connection for one reader's thread. */
 enum rc engine_control(struct engine *en, struct db **out, struct err *e) MUST_USE;
 /* What a sweep works on; `archives` points into memory to be freed. `writing` is held. */

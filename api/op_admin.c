@@ -169,7 +169,13 @@ static json_t *describe_changes(const struct apply_result *a)
 		json_put_text(one, "id", slice_str(c->id));
 		json_put_int(one, "version", c->version);
 		json_put_text(one, "what",
-		              slice_str(c->what == APPLY_CREATED ? "created" : "updated"));
+		              slice_str(c->what == APPLY_CREATED   ? "created"
+		                        : c->what == APPLY_DELETED ? "deleted"
+		                                                   : "updated"));
+		if (c->members_added)
+			json_put_int(one, "members_added", c->members_added);
+		if (c->members_removed)
+			json_put_int(one, "members_removed", c->members_removed);
 		json_push(list, one);
 	}
 	return list;
@@ -191,11 +197,11 @@ static enum rc account_apply(void *arg, const struct apply_result *a, struct con
 	for (size_t i = 0; rc == RC_OK && i < a->count; i++)
 		if (a->changes[i].kind == RESOURCE_ARCHIVE && a->changes[i].what != APPLY_UNCHANGED)
 			rc = request_need(p->r, ACCESS_MANAGE_ARCHIVE, e);
-	if (rc == RC_OK && en->prepare)
+	if (rc == RC_OK && en->prepare && c)
 		rc = en->prepare(en->changed_arg, c, e);
 	if (rc != RC_OK)
 		return rc;
-	p->prepared = en->prepare != NULL;
+	p->prepared = en->prepare && c;
 	detail = json_object();
 	json_put(detail, "changes", describe_changes(a));
 	return request_account(p->r, "apply", detail, e);
@@ -223,9 +229,10 @@ enum rc op_apply(struct request *r, struct err *e)
 	if (rc != RC_OK)
 		return rc;
 	(void)pthread_mutex_lock(&r->en->writing);
+	a.base = r->en->config;
 	rc = resources_apply(r->en->control, text, &a, e);
-	if (rc == RC_OK && (a.created || a.updated))
-		rc = engine_reload(r->en, e);
+	if (rc == RC_OK && a.made)
+		rc = engine_adopt(r->en, a.made, e);
 	(void)pthread_mutex_unlock(&r->en->writing);
 	if (rc == RC_OK) {
 		r->result = describe_apply(&a);

@@ -3,34 +3,52 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/codec.h"
 #include "ingest/shape_resources.h"
 
-/* What is handed out, with the memory behind it. */
+/* One compiled resource at one version; configurations share it. */
+struct part {
+	atomic_uint refs;
+	char *id;
+	char *name;
+	int64_t version;
+	char *handed; /* its JSON as mm-smtpd gets it; NULL: it gets none */
+	union {
+		struct archive_info archive; /* its texts are the part's */
+		struct address_list *list;
+		struct policy *policy;
+		struct rule_set *rules;
+		struct ingress_point point; /* but for what it refers to; its texts are these: */
+	} made;
+	char *texts[4];
+};
+
 struct point {
 	struct ingress_point public;
-	char *texts[5];
 	struct password_hash *passwords;
 };
 
-struct named_list {
-	char *id;
-	char *name;
-	struct address_list *list;
+/* In the order in which they refer to each other. */
+enum config_kind { ARCHIVES, LISTS, POLICIES, RULE_SETS, POINTS, CONFIG_KINDS };
+
+struct parts {
+	struct part **at;
+	size_t count;
 };
 
 struct config {
 	atomic_uint refs;
 	int64_t generation;
-	struct archive_info *archives;
-	size_t archive_count;
-	struct named_list *lists;
-	size_t list_count;
-	struct policy **policies;
-	size_t policy_count;
-	struct rule_set **rule_sets;
-	size_t rule_set_count;
-	struct point *points;
+	struct parts parts[CONFIG_KINDS];
+	struct point *points; /* one for each of parts[POINTS] */
 	size_t point_count;
+	json_t *passwords; /* as in the snapshot */
+};
+
+/* One on its way. */
+struct making {
+	struct config *c;
+	const struct config_source *from;
 };
 
 /* "arn:aws:ses:...:mailmanager-archive/a-..." is its id. Names and ids hold no '/'. */
@@ -65,6 +83,10 @@ static enum rc check_shape(const struct shape *shape, const json_t *json, const 
 	(void)json_object_del(bare, id);
 	(void)json_object_del(bare, "Version");
 	(void)json_object_del(bare, "ArchiveNumber");
+	(void)json_object_del(bare, "ArchiveState");
+	(void)json_object_del(bare, "PendingSinceMs");
+	if (shape == &shape_apply_address_list) /* address_list_new checks them, if they are here */
+		json_put(bare, "Addresses", json_array());
 	rc = shape_check(shape, bare, NULL, SHAPE_STRICT, e);
 	json_decref(bare);
 	return rc;
@@ -85,14 +107,18 @@ static enum rc read_retention(struct archive_info *a, const json_t *retention, s
 	return RC_OK;
 }
 
-static enum rc add_archive(struct config *c, const json_t *json, struct err *e)
+static enum rc make_archive(const struct making *m, struct part *p, const json_t *json,
+                            struct err *e)
 {
-	struct archive_info *a = &c->archives[c->archive_count++];
+	struct archive_info *a = &p->made.archive;
 	int64_t number = json_member_int(json, "ArchiveNumber", 0);
 
-	a->id = member_copy(json, "ArchiveId");
-	a->name = member_copy(json, "ArchiveName");
+	(void)m;
+	a->id = p->id;
+	a->name = p->name;
 	a->number = (uint32_t)number;
+	a->pending_since_ms = json_member_int(json, "PendingSinceMs", 0);
+	a->pending = is_text(json_member_text(json, "ArchiveState"), "PENDING_DELETION");
 	if (number < 1 || number > UINT32_MAX)
 		return err_set(e, RC_INVALID, "an archive without number");
 	return read_retention(a, json_member_object(json, "Retention"), e);
@@ -100,31 +126,50 @@ static enum rc add_archive(struct config *c, const json_t *json, struct err *e)
 
 /* ---- lists, policies, rule sets ---- */
 
-static enum rc add_list(struct config *c, const json_t *json, struct err *e)
+static const struct part *find_part(const struct config *c, enum config_kind kind,
+                                    struct slice reference)
 {
-	struct named_list *l = &c->lists[c->list_count++];
-
-	l->id = member_copy(json, "AddressListId");
-	l->name = member_copy(json, "AddressListName");
-	return address_list_new(&l->list, json_member_array(json, "Addresses"), e);
-}
-
-static struct address_list *find_list(const struct config *c, struct slice reference)
-{
+	const struct parts *all = &c->parts[kind];
 	struct slice name = reference_name(reference);
 
-	for (size_t i = 0; i < c->list_count; i++)
-		if (is_text(name, c->lists[i].id))
-			return c->lists[i].list;
-	for (size_t i = 0; i < c->list_count; i++)
-		if (is_text(name, c->lists[i].name))
-			return c->lists[i].list;
+	for (size_t i = 0; i < all->count; i++)
+		if (is_text(name, all->at[i]->id))
+			return all->at[i];
+	for (size_t i = 0; i < all->count; i++)
+		if (is_text(name, all->at[i]->name))
+			return all->at[i];
 	return NULL;
+}
+
+static const struct part *find_id(const struct config *c, enum config_kind kind, struct slice id)
+{
+	for (size_t i = 0; c && i < c->parts[kind].count; i++)
+		if (is_text(id, c->parts[kind].at[i]->id))
+			return c->parts[kind].at[i];
+	return NULL;
+}
+
+/* A list is one object for its life: policies and rules that are not compiled anew keep it. */
+static enum rc make_list(const struct making *m, struct part *p, const json_t *json, struct err *e)
+{
+	const struct part *before = find_id(m->from->base, LISTS, slice_str(p->id));
+	struct address_list *given = NULL;
+
+	if (before)
+		given = before->made.list;
+	else if (m->from->list)
+		given = m->from->list(m->from->arg, slice_str(p->id));
+	if (!given)
+		return address_list_new(&p->made.list, json_member_array(json, "Addresses"), e);
+	p->made.list = address_list_ref(given);
+	return RC_OK;
 }
 
 static struct address_list *find_list_for(void *arg, struct slice reference)
 {
-	return find_list(arg, reference);
+	const struct part *p = find_part(arg, LISTS, reference);
+
+	return p ? p->made.list : NULL;
 }
 
 static uint32_t find_archive_for(void *arg, struct slice reference)
@@ -134,9 +179,10 @@ static uint32_t find_archive_for(void *arg, struct slice reference)
 	return a ? a->number : 0;
 }
 
-static enum rc add_policy(struct config *c, const json_t *json, struct err *e)
+static enum rc make_policy(const struct making *m, struct part *p, const json_t *json,
+                           struct err *e)
 {
-	return policy_new(&c->policies[c->policy_count++], json, find_list_for, c, e);
+	return policy_new(&p->made.policy, json, find_list_for, m->c, e);
 }
 
 enum rc config_compile_rule_set(const struct config *c, const json_t *json, struct rule_set **out,
@@ -152,35 +198,21 @@ enum rc config_compile_rule_set(const struct config *c, const json_t *json, stru
 	return rc == RC_OK ? rule_set_new(out, json, &look, e) : rc;
 }
 
-static enum rc add_rule_set(struct config *c, const json_t *json, struct err *e)
+static enum rc make_rule_set(const struct making *m, struct part *p, const json_t *json,
+                             struct err *e)
 {
-	return config_compile_rule_set(c, json, &c->rule_sets[c->rule_set_count++], e);
+	struct rule_lookup look = { .list = find_list_for,
+		                    .archive = find_archive_for,
+		                    .arg = m->c };
+
+	return rule_set_new(&p->made.rules, json, &look, e);
 }
 
 /* ---- ingress points ---- */
 
-static enum rc find_parts(struct config *c, struct ingress_point *p, const json_t *json,
-                          struct err *e)
+static enum rc read_listen(struct part *part, struct err *e)
 {
-	struct slice policy = json_member_text(json, "TrafficPolicyId");
-
-	for (size_t i = 0; i < c->policy_count; i++)
-		if (is_text(policy, policy_id(c->policies[i])))
-			p->policy = c->policies[i];
-	for (size_t i = 0; i < c->rule_set_count; i++)
-		if (strcmp(p->rule_set_id, rule_set_id(c->rule_sets[i])) == 0)
-			p->rules = c->rule_sets[i];
-	if (!p->policy)
-		return err_set(e, RC_NOTFOUND, "TrafficPolicyId: there is no such traffic policy");
-	if (!p->rules)
-		return err_set(e, RC_NOTFOUND, "RuleSetId: there is no such rule set");
-	p->rule_set_version = rule_set_version(p->rules);
-	return RC_OK;
-}
-
-static enum rc read_listen(struct point *point, struct err *e)
-{
-	struct ingress_point *p = &point->public;
+	struct ingress_point *p = &part->made.point;
 	struct slice text = slice_str(p->listen);
 	const uint8_t *colon = memrchr(text.at, ':', text.len);
 	struct slice host;
@@ -190,20 +222,21 @@ static enum rc read_listen(struct point *point, struct err *e)
 	host = slice_part(text, 0, (size_t)(colon - text.at));
 	if (host.at[0] == '[')
 		host = slice_part(host, 1, host.len - 2);
-	p->host = point->texts[3] = slice_string(host);
+	p->host = part->texts[1] = slice_string(host);
 	return RC_OK;
 }
 
-static enum rc add_point(struct config *c, const json_t *json, struct err *e)
+static enum rc make_point(const struct making *m, struct part *part, const json_t *json,
+                          struct err *e)
 {
-	struct point *point = &c->points[c->point_count++];
-	struct ingress_point *p = &point->public;
-	enum rc rc;
+	struct ingress_point *p = &part->made.point;
 
-	p->id = point->texts[0] = member_copy(json, "IngressPointId");
-	p->name = point->texts[1] = member_copy(json, "IngressPointName");
-	p->listen = point->texts[2] = member_copy(json, "Listen");
-	p->rule_set_id = point->texts[4] = member_copy(json, "RuleSetId");
+	(void)m;
+	p->id = part->id;
+	p->name = part->name;
+	p->listen = part->texts[0] = member_copy(json, "Listen");
+	p->rule_set_id = part->texts[2] = member_copy(json, "RuleSetId");
+	part->texts[3] = member_copy(json, "TrafficPolicyId");
 	p->type = is_text(json_member_text(json, "Type"), "AUTH") ? INGRESS_AUTH : INGRESS_OPEN;
 	p->tls = is_text(json_member_text(json, "TlsPolicy"), "OPTIONAL") ? INGRESS_TLS_OPTIONAL
 	                                                                  : INGRESS_TLS_REQUIRED;
@@ -211,8 +244,24 @@ static enum rc add_point(struct config *c, const json_t *json, struct err *e)
 	p->keep_bare = is_text(json_member_text(json, "BareNewlines"), "KEEP");
 	p->odd_local = json_member_bool(json, "AllowOddLocalParts", false);
 	p->closed = is_text(json_member_text(json, "Status"), "CLOSED");
-	rc = find_parts(c, p, json, e);
-	return rc == RC_OK ? read_listen(point, e) : rc;
+	return read_listen(part, e);
+}
+
+static enum rc link_point(struct config *c, const struct part *part, struct err *e)
+{
+	struct ingress_point *p = &c->points[c->point_count++].public;
+	const struct part *policy = find_id(c, POLICIES, slice_str(part->texts[3]));
+	const struct part *rules = find_id(c, RULE_SETS, slice_str(part->texts[2]));
+
+	*p = part->made.point;
+	if (!policy)
+		return err_set(e, RC_NOTFOUND, "TrafficPolicyId: there is no such traffic policy");
+	if (!rules)
+		return err_set(e, RC_NOTFOUND, "RuleSetId: there is no such rule set");
+	p->policy = policy->made.policy;
+	p->rules = rules->made.rules;
+	p->rule_set_version = rules->version;
+	return RC_OK;
 }
 
 static struct point *find_point(struct config *c, struct slice id)
@@ -231,7 +280,7 @@ static enum rc add_password(struct config *c, const json_t *json, struct err *e)
 	size_t at;
 
 	if (!point || !hash.len)
-		return err_set(e, RC_INVALID, "a password of no ingress point");
+		return err_set(e, RC_INVALID, "Passwords: a password of no ingress point");
 	at = point->public.password_count++;
 	point->passwords = mem_resize(point->passwords, (at + 1) * sizeof(*point->passwords));
 	point->passwords[at] =
@@ -242,82 +291,178 @@ static enum rc add_password(struct config *c, const json_t *json, struct err *e)
 	return RC_OK;
 }
 
-/* ---- all of it ---- */
+/* ---- parts ---- */
+
+static void text_free(const char *text)
+{
+	free((void *)(uintptr_t)text);
+}
+
+static void free_list(struct part *p)
+{
+	address_list_unref(&p->made.list);
+}
+
+static void free_policy(struct part *p)
+{
+	policy_free(&p->made.policy);
+}
+
+static void free_rule_set(struct part *p)
+{
+	rule_set_free(&p->made.rules);
+}
 
 static const struct {
 	const char *member;
-	const char *id; /* NULL: a row of the database, not a resource in shape */
+	const char *id;
 	const char *name;
 	const struct shape *shape;
-	enum rc (*add)(struct config *c, const json_t *json, struct err *e);
-} kinds[] = {
-	{ "Archives", "ArchiveId", "ArchiveName", &shape_apply_archive, add_archive },
-	{ "AddressLists", "AddressListId", "AddressListName", &shape_apply_address_list, add_list },
+	enum rc (*make)(const struct making *m, struct part *p, const json_t *json, struct err *e);
+	void (*free)(struct part *p); /* NULL: nothing but texts */
+} kinds[CONFIG_KINDS] = {
+	{ "Archives", "ArchiveId", "ArchiveName", &shape_apply_archive, make_archive, NULL },
+	{ "AddressLists", "AddressListId", "AddressListName", &shape_apply_address_list, make_list,
+	  free_list },
 	{ "TrafficPolicies", "TrafficPolicyId", "TrafficPolicyName", &shape_apply_traffic_policy,
-	  add_policy },
-	{ "RuleSets", "RuleSetId", "RuleSetName", &shape_apply_rule_set, add_rule_set },
-	{ "IngressPoints", "IngressPointId", "IngressPointName", &shape_apply_ingress_point, add_point },
-	{ "Passwords", NULL, "IngressPointId", NULL, add_password },
+	  make_policy, free_policy },
+	{ "RuleSets", "RuleSetId", "RuleSetName", &shape_apply_rule_set, make_rule_set,
+	  free_rule_set },
+	{ "IngressPoints", "IngressPointId", "IngressPointName", &shape_apply_ingress_point,
+	  make_point, NULL },
 };
 
-static void make_room(struct config *c, const json_t *snapshot)
+static void part_unref(enum config_kind kind, struct part *p)
 {
-	size_t n[COUNT(kinds)];
-
-	for (size_t k = 0; k < COUNT(kinds); k++)
-		n[k] = json_array_size(json_member_array(snapshot, kinds[k].member)) + 1;
-	c->archives = mem_array(n[0], sizeof(*c->archives));
-	c->lists = mem_array(n[1], sizeof(*c->lists));
-	c->policies = mem_array(n[2], sizeof(*c->policies));
-	c->rule_sets = mem_array(n[3], sizeof(*c->rule_sets));
-	c->points = mem_array(n[4], sizeof(*c->points));
+	if (atomic_fetch_sub(&p->refs, 1) != 1)
+		return;
+	if (kinds[kind].free)
+		kinds[kind].free(p);
+	for (size_t i = 0; i < COUNT(p->texts); i++)
+		free(p->texts[i]);
+	free(p->handed);
+	free(p->id);
+	free(p->name);
+	free(p);
 }
 
-static enum rc add_kind(struct config *c, const json_t *snapshot, size_t k, struct err *e)
+/* mm-smtpd judges by policies, not by rules: of a rule set it needs the version. */
+static char *handed_text(enum config_kind kind, const json_t *json)
 {
-	const json_t *list = json_member_array(snapshot, kinds[k].member);
+	json_t *copy = json_copy((json_t *)(uintptr_t)json);
+	char *text;
 
+	if (kind == RULE_SETS)
+		json_put(copy, "Rules", json_array());
+	if (kind == LISTS)
+		(void)json_object_del(copy, "Addresses");
+	text = kind == ARCHIVES ? NULL : json_dumps(copy, JSON_COMPACT);
+	json_decref(copy);
+	MUST(text || kind == ARCHIVES);
+	return text;
+}
+
+static enum rc part_new(const struct making *m, enum config_kind kind, const json_t *json,
+                        struct part **out, struct err *e)
+{
+	struct part *p;
+	enum rc rc = check_shape(kinds[kind].shape, json, kinds[kind].id, e);
+
+	if (rc != RC_OK)
+		return rc;
+	p = mem_new(sizeof(*p));
+	atomic_init(&p->refs, 1);
+	p->id = member_copy(json, kinds[kind].id);
+	p->name = member_copy(json, kinds[kind].name);
+	p->version = json_member_int(json, "Version", 0);
+	p->handed = handed_text(kind, json);
+	rc = kinds[kind].make(m, p, json, e);
+	if (rc == RC_OK)
+		*out = p;
+	else
+		part_unref(kind, p);
+	return rc;
+}
+
+static enum rc same_part(const struct making *m, enum config_kind kind, const json_t *json,
+                         struct part **out, struct err *e)
+{
+	struct part *p = (struct part *)(uintptr_t)find_id(m->from->base, kind,
+	                                                   json_member_text(json, kinds[kind].id));
+
+	if (!p || p->version != json_member_int(json, "Version", 0))
+		return err_set(e, RC_NOTFOUND, "it is said to be there already, and isn't");
+	(void)atomic_fetch_add(&p->refs, 1);
+	*out = p;
+	return RC_OK;
+}
+
+static enum rc add_kind(const struct making *m, const json_t *snapshot, enum config_kind kind,
+                        struct err *e)
+{
+	const json_t *list = json_member_array(snapshot, kinds[kind].member);
+	struct parts *all = &m->c->parts[kind];
+
+	all->at = mem_array(json_array_size(list) + 1, sizeof(*all->at));
+	if (kind == POINTS)
+		m->c->points = mem_array(json_array_size(list) + 1, sizeof(*m->c->points));
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *json = json_array_get(list, i);
+		struct slice name = json_member_text(json, kinds[kind].name);
+		struct part **at = &all->at[all->count];
 		struct err mine = { 0 };
-		enum rc rc = RC_OK;
+		enum rc rc = json_member_bool(json, CONFIG_SAME, false)
+		                     ? same_part(m, kind, json, at, &mine)
+		                     : part_new(m, kind, json, at, &mine);
 
-		if (kinds[k].shape)
-			rc = check_shape(kinds[k].shape, json, kinds[k].id, &mine);
-		if (rc == RC_OK)
-			rc = kinds[k].add(c, json, &mine);
+		all->count += rc == RC_OK;
+		if (rc == RC_OK && kind == POINTS)
+			rc = link_point(m->c, *at, &mine);
 		if (rc != RC_OK)
-			return err_set(
-			        e, rc, "%s \"%.100s\": %s", kinds[k].member,
-			        (const char *)(json_member_text(json, kinds[k].name).len
-			                               ? json_member_text(json, kinds[k].name).at
-			                               : (const uint8_t *)"?"),
-			        mine.text);
+			return err_set(e, rc, "%s \"%.100s\": %s", kinds[kind].member,
+			               name.len ? (const char *)name.at : "?", mine.text);
 	}
 	return RC_OK;
 }
 
-enum rc config_new(struct config **out, const json_t *snapshot, struct err *e)
+static enum rc add_all(const struct making *m, const json_t *snapshot, struct err *e)
 {
-	struct config *c;
+	json_t *passwords = json_member_array(snapshot, "Passwords");
+	enum rc rc = RC_OK;
+
+	for (int k = 0; k < CONFIG_KINDS && rc == RC_OK; k++)
+		rc = add_kind(m, snapshot, (enum config_kind)k, e);
+	for (size_t i = 0; i < json_array_size(passwords) && rc == RC_OK; i++)
+		rc = add_password(m->c, json_array_get(passwords, i), e);
+	m->c->passwords = passwords ? json_incref(passwords) : json_array();
+	return rc;
+}
+
+enum rc config_next(struct config **out, const json_t *snapshot, const struct config_source *from,
+                    struct err *e)
+{
+	struct making m = { .from = from };
+	enum rc rc;
 
 	*out = NULL;
 	if (!json_is_object(snapshot))
 		return err_set(e, RC_INVALID, "a snapshot that is no object");
-	c = mem_new(sizeof(*c));
-	atomic_init(&c->refs, 1);
-	c->generation = json_member_int(snapshot, "Generation", 0);
-	make_room(c, snapshot);
-	for (size_t k = 0; k < COUNT(kinds); k++) {
-		enum rc rc = add_kind(c, snapshot, k, e);
+	m.c = mem_new(sizeof(*m.c));
+	atomic_init(&m.c->refs, 1);
+	m.c->generation = json_member_int(snapshot, "Generation", 0);
+	rc = add_all(&m, snapshot, e);
+	if (rc == RC_OK)
+		*out = m.c;
+	else
+		config_unref(&m.c);
+	return rc;
+}
 
-		if (rc != RC_OK) {
-			config_unref(&c);
-			return rc;
-		}
-	}
-	*out = c;
-	return RC_OK;
+enum rc config_new(struct config **out, const json_t *snapshot, struct err *e)
+{
+	struct config_source nothing = { .base = NULL };
+
+	return config_next(out, snapshot, &nothing, e);
 }
 
 struct config *config_ref(struct config *c)
@@ -326,42 +471,20 @@ struct config *config_ref(struct config *c)
 	return c;
 }
 
-static void text_free(const char *text)
-{
-	free((void *)(uintptr_t)text);
-}
-
-static void point_free(struct point *p)
-{
-	for (size_t i = 0; i < COUNT(p->texts); i++)
-		free(p->texts[i]);
-	for (size_t i = 0; i < p->public.password_count; i++)
-		text_free(p->passwords[i].hash);
-	free(p->passwords);
-}
-
 static void config_free(struct config *c)
 {
-	for (size_t i = 0; i < c->point_count; i++)
-		point_free(&c->points[i]);
-	for (size_t i = 0; i < c->rule_set_count; i++)
-		rule_set_free(&c->rule_sets[i]);
-	for (size_t i = 0; i < c->policy_count; i++)
-		policy_free(&c->policies[i]);
-	for (size_t i = 0; i < c->list_count; i++) {
-		free(c->lists[i].id);
-		free(c->lists[i].name);
-		address_list_unref(&c->lists[i].list);
-	}
-	for (size_t i = 0; i < c->archive_count; i++) {
-		text_free(c->archives[i].id);
-		text_free(c->archives[i].name);
+	for (size_t i = 0; i < c->point_count; i++) {
+		for (size_t k = 0; k < c->points[i].public.password_count; k++)
+			text_free(c->points[i].passwords[k].hash);
+		free(c->points[i].passwords);
 	}
 	free(c->points);
-	free(c->rule_sets);
-	free(c->policies);
-	free(c->lists);
-	free(c->archives);
+	for (int k = CONFIG_KINDS - 1; k >= 0; k--) {
+		for (size_t i = 0; i < c->parts[k].count; i++)
+			part_unref((enum config_kind)k, c->parts[k].at[i]);
+		free(c->parts[k].at);
+	}
+	json_decref(c->passwords);
 	free(c);
 }
 
@@ -377,6 +500,66 @@ void config_unref(struct config **c)
 int64_t config_generation(const struct config *c)
 {
 	return c->generation;
+}
+
+/* ---- for the next one, and for mm-smtpd ---- */
+
+bool config_has(const struct config *c, const char *plural, struct slice id, int64_t version)
+{
+	for (int k = 0; c && k < CONFIG_KINDS; k++) {
+		const struct part *p;
+
+		if (strcmp(kinds[k].member, plural) != 0)
+			continue;
+		p = find_id(c, (enum config_kind)k, id);
+		return p && (version == 0 || p->version == version);
+	}
+	return false;
+}
+
+static enum rc write_part(enum config_kind kind, const struct part *p, const struct config *had,
+                          struct buf *out)
+{
+	if (!config_has(had, kinds[kind].member, slice_str(p->id), p->version))
+		return buf_add(out, slice_str(p->handed));
+	return buf_addf(out, "{\"%s\":\"%s\",\"Version\":%lld,\"%s\":true}", kinds[kind].id, p->id,
+	                (long long)p->version, CONFIG_SAME);
+}
+
+static enum rc write_kind(const struct config *c, enum config_kind kind, const struct config *had,
+                          struct buf *out)
+{
+	enum rc rc = buf_addf(out, ",\"%s\":[", kinds[kind].member);
+
+	for (size_t i = 0; i < c->parts[kind].count && rc == RC_OK; i++) {
+		if (i)
+			rc = buf_add_byte(out, ',');
+		if (rc == RC_OK)
+			rc = write_part(kind, c->parts[kind].at[i], had, out);
+	}
+	return rc == RC_OK ? buf_add_byte(out, ']') : rc;
+}
+
+enum rc config_write(const struct config *c, const struct config *had, struct buf *out)
+{
+	enum rc rc = buf_addf(out, "{\"Generation\":%lld,\"Passwords\":", (long long)c->generation);
+
+	if (rc == RC_OK)
+		rc = json_write(out, c->passwords);
+	for (int k = LISTS; k < CONFIG_KINDS && rc == RC_OK; k++)
+		rc = write_kind(c, (enum config_kind)k, had, out);
+	return rc == RC_OK ? buf_add_byte(out, '}') : rc;
+}
+
+size_t config_list_count(const struct config *c)
+{
+	return c->parts[LISTS].count;
+}
+
+struct address_list *config_list_at(const struct config *c, size_t i, const char **id)
+{
+	*id = c->parts[LISTS].at[i]->id;
+	return c->parts[LISTS].at[i]->made.list;
 }
 
 /* ---- look-ups ---- */
@@ -412,47 +595,46 @@ bool ingress_is_user(const struct ingress_point *p, struct slice user)
 	return is_text(user, p->id) || is_text(user, p->name);
 }
 
+int64_t archive_end_ms(const struct archive_info *a)
+{
+	return a->pending ? a->pending_since_ms + ARCHIVE_PENDING_DAYS * MS_PER_DAY : 0;
+}
+
 size_t config_archive_count(const struct config *c)
 {
-	return c->archive_count;
+	return c->parts[ARCHIVES].count;
 }
 
 const struct archive_info *config_archive_at(const struct config *c, size_t i)
 {
-	return i < c->archive_count ? &c->archives[i] : NULL;
+	return i < c->parts[ARCHIVES].count ? &c->parts[ARCHIVES].at[i]->made.archive : NULL;
 }
 
 const struct archive_info *config_archive(const struct config *c, struct slice reference)
 {
-	struct slice name = reference_name(reference);
+	const struct part *p = find_part(c, ARCHIVES, reference);
 
-	for (size_t i = 0; i < c->archive_count; i++)
-		if (is_text(name, c->archives[i].id))
-			return &c->archives[i];
-	for (size_t i = 0; i < c->archive_count; i++)
-		if (is_text(name, c->archives[i].name))
-			return &c->archives[i];
-	return NULL;
+	return p ? &p->made.archive : NULL;
 }
 
 const struct archive_info *config_archive_by_number(const struct config *c, uint32_t number)
 {
-	for (size_t i = 0; i < c->archive_count; i++)
-		if (c->archives[i].number == number)
-			return &c->archives[i];
+	for (size_t i = 0; i < c->parts[ARCHIVES].count; i++)
+		if (c->parts[ARCHIVES].at[i]->made.archive.number == number)
+			return &c->parts[ARCHIVES].at[i]->made.archive;
 	return NULL;
 }
 
 const struct rule_set *config_rule_set(const struct config *c, struct slice id, int64_t version)
 {
-	for (size_t i = 0; i < c->rule_set_count; i++)
-		if (is_text(id, rule_set_id(c->rule_sets[i])) &&
-		    rule_set_version(c->rule_sets[i]) == version)
-			return c->rule_sets[i];
-	return NULL;
+	const struct part *p = find_id(c, RULE_SETS, id);
+
+	return p && p->version == version ? p->made.rules : NULL;
 }
 
-const struct address_list *config_address_list(const struct config *c, struct slice reference)
+struct address_list *config_address_list(const struct config *c, struct slice reference)
 {
-	return find_list(c, reference);
+	const struct part *p = find_part(c, LISTS, reference);
+
+	return p ? p->made.list : NULL;
 }

@@ -6,6 +6,9 @@
  *          archives with their numbers, address lists, password hashes.
  * Why      A change of configuration is a change of one pointer: who works with the old snapshot
  *          keeps it by its reference and is judged by one consistent state.
+ * Sharing  What didn't change is not compiled anew: the next configuration shares the parts of the
+ *          one before it that have the same id and version. An address list is one object for its
+ *          life, and its members are exchanged in it (address_list.h).
  * Owner    Reference-counted. Everything that a look-up returns lives as long as the config; a rule
  *          set from config_compile_rule_set belongs to the caller and may outlive it.
  * Fails    RC_INVALID or RC_NOTFOUND naming the resource; a snapshot that doesn't compile changes
@@ -20,6 +23,8 @@
 #include "ingest/policy.h"
 #include "ingest/rules.h"
 #include "retention/schedule.h"
+
+#define ARCHIVE_PENDING_DAYS 30 /* from the deletion of an archive to its destruction */
 
 struct config;
 
@@ -58,13 +63,36 @@ struct archive_info {
 	const char *id;
 	const char *name;
 	struct retention period;
+	bool pending; /* PENDING_DELETION: nothing goes in, nothing comes out */
+	int64_t pending_since_ms;
 };
 
+/* A resource of the snapshot that has this member, true, and besides it only id and Version is the
+ * one that the base has. */
+#define CONFIG_SAME "Same"
+
+struct config_source {
+	const struct config *base; /* may be NULL */
+	/* A list that base doesn't have; NULL: there is none, "Addresses" has its members. */
+	struct address_list *(*list)(void *arg, struct slice id);
+	void *arg;
+};
+
+enum rc config_next(struct config **out, const json_t *snapshot, const struct config_source *from,
+		    struct err *e) MUST_USE;
+/* From nothing. */
 enum rc config_new(struct config **out, const json_t *snapshot, struct err *e) MUST_USE;
 struct config *config_ref(struct config *c);
 void config_unref(struct config **c);
 /* Grows with every change of a resource or password. */
 int64_t config_generation(const struct config *c);
+/* Is it in there, at this version (0: at any)? `plural` is the kind: "RuleSets". */
+bool config_has(const struct config *c, const char *plural, struct slice id, int64_t version);
+/* Adds the snapshot that mm-smtpd needs if it has `had` (NULL: nothing): no archives, rule sets without
+ * rules, lists without members. */
+enum rc config_write(const struct config *c, const struct config *had, struct buf *out) MUST_USE;
+size_t config_list_count(const struct config *c);
+struct address_list *config_list_at(const struct config *c, size_t i, const char **id);
 
 size_t config_ingress_count(const struct config *c);
 const struct ingress_point *config_ingress_at(const struct config *c, size_t i);
@@ -74,6 +102,8 @@ const struct ingress_point *config_ingress_by_id(const struct config *c, struct 
 /* The user of AUTH: an ingress point's id or name. */
 bool ingress_is_user(const struct ingress_point *p, struct slice user);
 
+/* When an archive that is being deleted is to be destroyed; 0: it isn't being deleted. */
+int64_t archive_end_ms(const struct archive_info *a);
 size_t config_archive_count(const struct config *c);
 const struct archive_info *config_archive_at(const struct config *c, size_t i);
 /* By name, id or ARN (what follows the last '/'). */
@@ -88,6 +118,6 @@ const struct rule_set *config_rule_set(const struct config *c, struct slice id, 
 enum rc config_compile_rule_set(const struct config *c, const json_t *json, struct rule_set **out,
 				struct err *e) MUST_USE;
 /* The address list of that name, id or ARN; lives as long as the config. */
-const struct address_list *config_address_list(const struct config *c, struct slice reference);
+struct address_list *config_address_list(const struct config *c, struct slice reference);
 
 #endif

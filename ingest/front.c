@@ -36,6 +36,13 @@ struct mark {
 	void *arg;
 };
 
+/* The members of an address list that mm-smtpd has. */
+struct sent_list {
+	struct sent_list *next;
+	char *id;
+	struct address_set *set;
+};
+
 struct front {
 	struct loop *loop;
 	struct spool *spool;
@@ -47,7 +54,11 @@ struct front {
 	struct front_maker *maker;
 	struct listener *listeners;
 	uint32_t last_listener;
-	struct buf config; /* the last WIRE_CONFIG */
+	const struct front_options *opt; /* of the last front_configure */
+	struct config *config;           /* likewise; NULL: none yet */
+	struct config *sent;             /* what this mm-smtpd has */
+	struct sent_list *lists;         /* what it has of address lists */
+	const struct front_options *tls_checked;
 	struct mark *marks;
 	uint64_t last_mark;
 	unsigned files_wanted; /* asked for by this mm-smtpd, not given */
@@ -112,10 +123,178 @@ static void send_floor(struct front *f)
 	to_child(f, WIRE_FLOOR, slice_of(body, sizeof(body)), NULL);
 }
 
+static void put_number(json_t *o, const char *name, uint64_t n, uint64_t otherwise)
+{
+	json_put_int(o, name, (int64_t)(n ? n : otherwise));
+}
+
+static json_t *smtp_members(const struct front_options *opt)
+{
+	json_t *o = json_object();
+	char host[256] = "localhost";
+
+	MUST(o);
+	if (gethostname(host, sizeof(host) - 1) != 0 || !host[0])
+		memcpy(host, "localhost", sizeof("localhost"));
+	json_put_text(o, "hostname", slice_str(opt->hostname ? opt->hostname : host));
+	put_number(o, "max_connections", opt->max_connections, 1000);
+	put_number(o, "max_per_address", opt->max_per_address, 50);
+	put_number(o, "max_message", opt->max_message, LIMIT_MESSAGE_BYTES);
+	put_number(o, "command_timeout_s", opt->command_timeout_s, 300);
+	put_number(o, "data_timeout_s", opt->data_timeout_s, 180);
+	put_number(o, "message_timeout_s", opt->message_timeout_s, 3600);
+	put_number(o, "min_rate", opt->min_rate, 128);
+	return o;
+}
+
+static enum rc write_config(struct buf *out, const struct front_options *opt,
+                            const struct config *c, const struct config *had)
+{
+	json_t *j = json_object();
+	json_t *certs = json_array();
+	enum rc rc;
+
+	MUST(j && certs);
+	for (size_t i = 0; i < opt->cert_count; i++) {
+		json_t *one = json_object();
+
+		MUST(one);
+		json_put_text(one, "chain", opt->certs[i].chain);
+		json_put_text(one, "key", opt->certs[i].key);
+		json_push(certs, one);
+	}
+	json_put(j, "smtp", smtp_members(opt));
+	json_put(j, "certs", certs);
+	rc = json_write(out, j);
+	json_decref(j);
+	if (rc != RC_OK)
+		return rc;
+	out->len--; /* the brace: one member more */
+	rc = buf_add(out, slice_str(",\"snapshot\":"));
+	if (rc == RC_OK)
+		rc = config_write(c, had, out);
+	return rc == RC_OK ? buf_add_byte(out, '}') : rc;
+}
+
+static void forget_sent(struct front *f)
+{
+	config_unref(&f->sent);
+	while (f->lists) {
+		struct sent_list *l = f->lists;
+
+		f->lists = l->next;
+		address_set_unref(&l->set);
+		free(l->id);
+		free(l);
+	}
+}
+
+struct sending {
+	struct front *f;
+	const char *id;
+	struct buf body;
+};
+
+static void begin_lines(struct sending *s)
+{
+	buf_clear(&s->body);
+	MUST(buf_add(&s->body, slice_str(s->id)) == RC_OK);
+}
+
+static void send_lines(struct sending *s)
+{
+	to_child(s->f, WIRE_LIST, buf_slice(&s->body), NULL);
+	begin_lines(s);
+}
+
+static void add_line(void *arg, bool added, struct slice form)
+{
+	struct sending *s = arg;
+
+	if (s->body.len + form.len + 2 > WIRE_LIST_MAX)
+		send_lines(s);
+	MUST(buf_addf(&s->body, "\n%c", added ? '+' : '-') == RC_OK &&
+	     buf_add(&s->body, form) == RC_OK);
+}
+
+static struct sent_list *sent_list(struct front *f, const char *id)
+{
+	struct sent_list *l = f->lists;
+
+	while (l && strcmp(l->id, id) != 0)
+		l = l->next;
+	if (l)
+		return l;
+	l = mem_new(sizeof(*l));
+	*l = (struct sent_list) { .next = f->lists, .id = mem_string(id) };
+	f->lists = l;
+	return l;
+}
+
+/* What the members are now, as the difference to what mm-smtpd has. */
+static void send_list(struct front *f, const char *id, struct address_list *list)
+{
+	struct sending s = { .f = f, .id = id };
+	struct address_set *now = address_list_set(list);
+	struct sent_list *l = sent_list(f, id);
+
+	if (l->set != now) {
+		buf_init(&s.body, WIRE_LIST_MAX);
+		begin_lines(&s);
+		address_set_compare(l->set, now, add_line, &s);
+		send_lines(&s);
+		buf_free(&s.body);
+	}
+	address_set_unref(&l->set);
+	l->set = now;
+}
+
+/* Those that the configuration doesn't have any more: mm-smtpd forgets them by itself. */
+static void forget_lists(struct front *f)
+{
+	for (struct sent_list **at = &f->lists; *at;) {
+		struct sent_list *l = *at;
+
+		if (config_has(f->config, "AddressLists", slice_str(l->id), 0)) {
+			at = &l->next;
+			continue;
+		}
+		*at = l->next;
+		address_set_unref(&l->set);
+		free(l->id);
+		free(l);
+	}
+}
+
+/* What the present mm-smtpd hasn't got yet. */
+static void send_config(struct front *f)
+{
+	struct buf text;
+
+	for (size_t i = 0; i < config_list_count(f->config) && f->channel; i++) {
+		const char *id;
+		struct address_list *list = config_list_at(f->config, i, &id);
+
+		send_list(f, id, list);
+	}
+	if (!f->channel || f->sent == f->config)
+		return;
+	buf_init(&text, WIRE_CONFIG_MAX);
+	if (write_config(&text, f->opt, f->config, f->sent) == RC_OK)
+		to_child(f, WIRE_CONFIG, buf_slice(&text), NULL);
+	else
+		log_error("the configuration is too long for mm-smtpd");
+	buf_free(&text);
+	config_unref(&f->sent);
+	f->sent = config_ref(f->config);
+	forget_lists(f);
+}
+
 static void send_everything(struct front *f)
 {
+	forget_sent(f);
 	send_floor(f);
-	to_child(f, WIRE_CONFIG, buf_slice(&f->config), NULL);
+	send_config(f);
 	send_pause(f);
 	for (struct listener *l = f->listeners; l; l = l->next)
 		if (l->number) /* else it is prepared, and not in use */
@@ -342,6 +521,7 @@ static void on_ended(void *arg, const char *how, int64_t again_ms)
 
 	front_hear(f); /* its last words */
 	channel_free(&f->channel);
+	forget_sent(f);
 	loop_timer_clear(f->killer);
 	f->files_wanted = 0;
 	f->bigs_wanted = 0;
@@ -454,7 +634,8 @@ static void hand_over(struct front *f, const struct config *c)
 
 /* --- configuration --- */
 
-static enum rc check_tls(const struct front_options *opt, const struct config *c, struct err *e)
+static enum rc check_tls(struct front *f, const struct front_options *opt, const struct config *c,
+                         struct err *e)
 {
 	struct tls_context *t = NULL;
 	enum rc rc;
@@ -468,59 +649,12 @@ static enum rc check_tls(const struct front_options *opt, const struct config *c
 			        "ingress point %s: it needs TLS, and smtp.tls_cert isn't set",
 			        p->name);
 	}
-	if (!opt->cert_count)
+	if (!opt->cert_count || f->tls_checked == opt)
 		return RC_OK;
 	rc = tls_server_new(&t, opt->certs, opt->cert_count, slice_str("check"), e);
 	tls_context_free(&t);
+	f->tls_checked = rc == RC_OK ? opt : NULL;
 	return rc;
-}
-
-static void put_number(json_t *o, const char *name, uint64_t n, uint64_t otherwise)
-{
-	json_put_int(o, name, (int64_t)(n ? n : otherwise));
-}
-
-static json_t *smtp_members(const struct front_options *opt)
-{
-	json_t *o = json_object();
-	char host[256] = "localhost";
-
-	MUST(o);
-	if (gethostname(host, sizeof(host) - 1) != 0 || !host[0])
-		memcpy(host, "localhost", sizeof("localhost"));
-	json_put_text(o, "hostname", slice_str(opt->hostname ? opt->hostname : host));
-	put_number(o, "max_connections", opt->max_connections, 1000);
-	put_number(o, "max_per_address", opt->max_per_address, 50);
-	put_number(o, "max_message", opt->max_message, LIMIT_MESSAGE_BYTES);
-	put_number(o, "command_timeout_s", opt->command_timeout_s, 300);
-	put_number(o, "data_timeout_s", opt->data_timeout_s, 180);
-	put_number(o, "message_timeout_s", opt->message_timeout_s, 3600);
-	put_number(o, "min_rate", opt->min_rate, 128);
-	return o;
-}
-
-static enum rc write_config(struct buf *out, const struct front_options *opt,
-                            const json_t *snapshot, struct err *e)
-{
-	json_t *j = json_object();
-	json_t *certs = json_array();
-	enum rc rc;
-
-	MUST(j && certs);
-	for (size_t i = 0; i < opt->cert_count; i++) {
-		json_t *c = json_object();
-
-		MUST(c);
-		json_put_text(c, "chain", opt->certs[i].chain);
-		json_put_text(c, "key", opt->certs[i].key);
-		json_push(certs, c);
-	}
-	json_put(j, "smtp", smtp_members(opt));
-	json_put(j, "certs", certs);
-	json_put(j, "snapshot", json_deep_copy(snapshot));
-	rc = json_write(out, j);
-	json_decref(j);
-	return rc == RC_OK ? RC_OK : err_set(e, RC_LIMIT, "the configuration is too long");
 }
 
 static void add_mark(struct front *f, void (*done)(void *arg), void *arg)
@@ -539,7 +673,7 @@ static void add_mark(struct front *f, void (*done)(void *arg), void *arg)
 enum rc front_prepare(struct front *f, const struct front_options *opt, const struct config *c,
                       struct err *e)
 {
-	enum rc rc = check_tls(opt, c, e);
+	enum rc rc = check_tls(f, opt, c, e);
 
 	if (rc == RC_OK)
 		rc = want_listeners(f, c, e);
@@ -548,28 +682,20 @@ enum rc front_prepare(struct front *f, const struct front_options *opt, const st
 	return rc;
 }
 
-enum rc front_configure(struct front *f, const struct front_options *opt, const json_t *snapshot,
-                        const struct config *c, void (*done)(void *arg), void *arg, struct err *e)
+enum rc front_configure(struct front *f, const struct front_options *opt, struct config *c,
+                        void (*done)(void *arg), void *arg, struct err *e)
 {
 	static const struct child_ops ops = { .start = on_start, .ended = on_ended };
-	struct buf text;
-	enum rc rc = check_tls(opt, c, e);
+	struct config *before = f->config;
+	enum rc rc = front_prepare(f, opt, c, e);
 
 	if (rc != RC_OK)
 		return rc;
-	buf_init(&text, WIRE_CONFIG_MAX);
-	rc = write_config(&text, opt, snapshot, e);
-	if (rc == RC_OK)
-		rc = want_listeners(f, c, e);
-	if (rc != RC_OK) {
-		drop_listeners(f, true);
-		buf_free(&text);
-		return rc;
-	}
-	buf_free(&f->config);
-	f->config = text;
+	f->config = config_ref(c);
+	config_unref(&before);
+	f->opt = opt;
 	add_mark(f, done, arg);
-	to_child(f, WIRE_CONFIG, buf_slice(&f->config), NULL);
+	send_config(f);
 	hand_over(f, c);
 	drop_listeners(f, false);
 	send_mark(f, f->last_mark);
@@ -590,7 +716,6 @@ struct front *front_new(struct loop *l, struct spool *sp, const struct front_ops
 	f->spool = sp;
 	f->ops = ops;
 	f->arg = arg;
-	buf_init(&f->config, WIRE_CONFIG_MAX);
 	f->maker = front_maker_new(l, sp, on_made, f);
 	f->retry = loop_timer_new(l, on_retry, f);
 	f->killer = loop_timer_new(l, on_killer, f);
@@ -656,7 +781,8 @@ void front_free(struct front **at)
 	}
 	loop_timer_free(&f->retry);
 	loop_timer_free(&f->killer);
-	buf_free(&f->config);
+	forget_sent(f);
+	config_unref(&f->config);
 	free(f->program);
 	free(f);
 }

@@ -58,13 +58,13 @@ struct front_stats {
 /* Nothing is started before the first front_configure. `ops` lives as long as the front. tls_init was
  * called. */
 struct front *front_new(struct loop *l, struct spool *sp, const struct front_ops *ops, void *arg);
-/* All or nothing: binds what is new, then hands over. `done` (may be NULL) is called when mm-smtpd works
- * with it: connections from then on see it. `snapshot` and `c` are the same state. RC_INVALID when an
+/* All or nothing: binds what is new, then hands over what is new since the last time, of configuration and of
+ * address lists' members. `done` (may be NULL) is called when mm-smtpd works with it: connections from then
+ * on see it. Takes its own reference to `c`; `opt` lives as long as the front. RC_INVALID when an
  * ingress point needs TLS and there is no certificate, or a certificate is bad; else as bind(2), naming
  * the ingress point. */
-enum rc front_configure(struct front *f, const struct front_options *opt, const json_t *snapshot,
-			const struct config *c, void (*done)(void *arg), void *arg,
-			struct err *e) MUST_USE;
+enum rc front_configure(struct front *f, const struct front_options *opt, struct config *c,
+			void (*done)(void *arg), void *arg, struct err *e) MUST_USE;
 /* Can front_configure do it? Binds what is new and keeps it until then; a failure changes nothing. */
 enum rc front_prepare(struct front *f, const struct front_options *opt, const struct config *c,
 		      struct err *e) MUST_USE;

@@ -6,20 +6,62 @@
 
 #include "base/clock.h"
 #include "base/codec.h"
+#include "ingest/config.h"
+#include "ingest/import_job.h"
+#include "ingest/members.h"
 #include "ingest/resources_db.h"
 #include "ingest/shape_resources.h"
+#include "ingest/tags.h"
+#include "ingest/tokens.h"
 
 const struct resource_kind_info resource_kinds[RESOURCE_KINDS] = {
-	{ "Archives", "ArchiveId", "ArchiveName", "a-" },
-	{ "AddressLists", "AddressListId", "AddressListName", "al-" },
-	{ "TrafficPolicies", "TrafficPolicyId", "TrafficPolicyName", "tp-" },
-	{ "RuleSets", "RuleSetId", "RuleSetName", "rs-" },
-	{ "IngressPoints", "IngressPointId", "IngressPointName", "inp-" },
+	{ "Archives", "ArchiveId", "ArchiveName", "a-", "mailmanager-archive",
+	  &shape_apply_archive },
+	{ "AddressLists", "AddressListId", "AddressListName", "al-", "mailmanager-address-list",
+	  &shape_apply_address_list },
+	{ "Relays", "RelayId", "RelayName", "r-", "mailmanager-smtp-relay", &shape_apply_relay },
+	{ "AddonSubscriptions", "AddonSubscriptionId", "AddonName", "as-", "addon-subscription",
+	  &shape_apply_addon_subscription },
+	{ "AddonInstances", "AddonInstanceId", "AddonSubscriptionId", "ai-", "addon-instance",
+	  &shape_apply_addon_instance },
+	{ "TrafficPolicies", "TrafficPolicyId", "TrafficPolicyName", "tp-",
+	  "mailmanager-traffic-policy", &shape_apply_traffic_policy },
+	{ "RuleSets", "RuleSetId", "RuleSetName", "rs-", "mailmanager-rule-set",
+	  &shape_apply_rule_set },
+	{ "IngressPoints", "IngressPointId", "IngressPointName", "inp-",
+	  "mailmanager-ingress-point", &shape_apply_ingress_point },
+};
+
+const struct resource_limits resource_limits_aws = {
+	.archives = 10,
+	.address_lists = 100,
+	.list_members = 100000,
+	.relays = 40,
+	.traffic_policies = 100,
+	.rule_sets = 40,
+	.open_points = 10,
+	.auth_points = 50,
+	.retention_weekly = true,
 };
 
 const char *resource_kind_plural(enum resource_kind kind)
 {
 	return resource_kinds[kind].plural;
+}
+
+const char *resource_kind_id(enum resource_kind kind)
+{
+	return resource_kinds[kind].id;
+}
+
+const char *resource_kind_name(enum resource_kind kind)
+{
+	return resource_kinds[kind].name;
+}
+
+const char *resource_kind_arn(enum resource_kind kind)
+{
+	return resource_kinds[kind].arn;
 }
 
 /* `word` without its '-' and '_', in lower case, cut to the room. */
@@ -77,7 +119,15 @@ enum rc resources_open(struct db *control, struct err *e)
 	        " created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,"
 	        " UNIQUE (ingress_id, version));";
 
-	return db_exec(control, schema, e);
+	enum rc rc = db_exec(control, schema, e);
+
+	if (rc == RC_OK)
+		rc = members_open(control, e);
+	if (rc == RC_OK)
+		rc = tags_open(control, e);
+	if (rc == RC_OK)
+		rc = tokens_open(control, e);
+	return rc == RC_OK ? import_job_open(control, e) : rc;
 }
 
 static enum rc archive_number(struct db *control, struct slice id, int64_t *number, struct err *e)
@@ -126,8 +176,10 @@ enum rc resource_frame(struct db *control, enum resource_kind kind, struct slice
 struct walk {
 	struct db *control;
 	enum resource_kind kind;
-	struct slice only; /* a name or id, or empty */
-	bool times;
+	struct slice only;         /* a name or id, or empty */
+	const struct config *base; /* what it has isn't read */
+	bool show;                 /* with times and tags */
+	bool members;              /* with those of address lists */
 	json_t *list;
 };
 
@@ -139,24 +191,63 @@ static void put_time(json_t *object, const char *member, int64_t ms)
 	json_put_text(object, member, slice_str(text));
 }
 
+static enum rc put_members(const struct walk *w, json_t *one, struct slice id, struct err *e)
+{
+	json_t *members;
+	enum rc rc;
+
+	if (w->kind != RESOURCE_ADDRESS_LIST || !w->members ||
+	    (w->base && config_has(w->base, resource_kinds[w->kind].plural, id, 0)))
+		return RC_OK;
+	rc = members_all(w->control, id, &members, e);
+	if (rc == RC_OK)
+		json_put(one, "Addresses", members);
+	return rc;
+}
+
+static enum rc put_shown(const struct walk *w, json_t *one, struct stmt *s, struct err *e)
+{
+	json_t *tags;
+	enum rc rc;
+
+	put_time(one, "CreatedTimestamp", stmt_int(s, 4));
+	put_time(one, "LastUpdatedTimestamp", stmt_int(s, 5));
+	rc = tags_list(w->control, stmt_text(s, 0), &tags, e);
+	if (rc == RC_OK && json_array_size(tags))
+		json_put(one, "Tags", tags);
+	else if (rc == RC_OK)
+		json_decref(tags);
+	return rc;
+}
+
+static json_t *same(const struct walk *w, struct stmt *s)
+{
+	json_t *one = json_object();
+
+	json_put_text(one, resource_kinds[w->kind].id, stmt_text(s, 0));
+	json_put_int(one, "Version", stmt_int(s, 2));
+	json_put_bool(one, CONFIG_SAME, true);
+	return one;
+}
+
 static enum rc walk_row(const struct walk *w, struct stmt *s, struct err *e)
 {
+	struct slice id = stmt_text(s, 0);
 	json_t *one;
 	enum rc rc;
 
-	if (w->only.len && !slice_equal(w->only, stmt_text(s, 0)) &&
-	    !slice_equal(w->only, stmt_text(s, 1)))
+	if (config_has(w->base, resource_kinds[w->kind].plural, id, stmt_int(s, 2))) {
+		json_push(w->list, same(w, s));
 		return RC_OK;
-	rc = resource_frame(w->control, w->kind, stmt_text(s, 0), stmt_int(s, 2), stmt_text(s, 3),
-	                    &one, e);
+	}
+	rc = resource_frame(w->control, w->kind, id, stmt_int(s, 2), stmt_text(s, 3), &one, e);
 	if (rc != RC_OK)
 		return rc;
-	if (w->times) {
-		put_time(one, "CreatedTimestamp", stmt_int(s, 4));
-		put_time(one, "LastUpdatedTimestamp", stmt_int(s, 5));
-	}
+	rc = put_members(w, one, id, e);
+	if (rc == RC_OK && w->show)
+		rc = put_shown(w, one, s, e);
 	json_push(w->list, one);
-	return RC_OK;
+	return rc;
 }
 
 static enum rc walk_kind(const struct walk *w, struct err *e)
@@ -164,12 +255,14 @@ static enum rc walk_kind(const struct walk *w, struct err *e)
 	struct stmt *s;
 	enum rc rc = db_prepare(w->control, &s,
 	                        "SELECT id, name, version, json, created_ms, updated_ms"
-	                        " FROM resource WHERE kind = ? ORDER BY rowid",
+	                        " FROM resource WHERE kind = ?1"
+	                        " AND (?2 IS NULL OR id = ?2 OR name = ?2) ORDER BY rowid",
 	                        e);
 
 	if (rc != RC_OK)
 		return rc;
 	stmt_bind_text(s, 1, slice_str(resource_kinds[w->kind].plural));
+	stmt_bind_text(s, 2, w->only);
 	for (;;) {
 		rc = stmt_step(s, e);
 		if (rc == RC_OK)
@@ -208,13 +301,26 @@ static enum rc list_passwords(struct db *control, json_t *list, struct err *e)
 
 static enum rc read_generation(struct db *control, int64_t *out, struct err *e)
 {
+	/* The highest numbers ever given: rows of "password" may go. */
 	return db_int(control,
-	              "SELECT (SELECT coalesce(max(change), 0) FROM resource_version) +"
-	              " (SELECT coalesce(max(change), 0) FROM password)",
+	              "SELECT coalesce(sum(seq), 0) FROM sqlite_sequence"
+	              " WHERE name IN ('resource_version', 'password')",
 	              0, out, e);
 }
 
 enum rc resources_snapshot(struct db *control, json_t **out, struct err *e)
+{
+	return resources_snapshot_since(control, NULL, out, e);
+}
+
+static bool is_configured(enum resource_kind kind)
+{
+	return kind != RESOURCE_RELAY && kind != RESOURCE_ADDON_SUBSCRIPTION &&
+	       kind != RESOURCE_ADDON_INSTANCE;
+}
+
+enum rc resources_snapshot_since(struct db *control, const struct config *base, json_t **out,
+                                 struct err *e)
 {
 	json_t *all = json_object();
 	int64_t generation = 0;
@@ -225,8 +331,12 @@ enum rc resources_snapshot(struct db *control, json_t **out, struct err *e)
 	for (int k = 0; k < RESOURCE_KINDS && rc == RC_OK; k++) {
 		struct walk w = { .control = control,
 			          .kind = (enum resource_kind)k,
-			          .list = json_array() };
+			          .base = base,
+			          .members = true };
 
+		if (!is_configured(w.kind))
+			continue;
+		w.list = json_array();
 		json_put(all, resource_kinds[k].plural, w.list);
 		rc = walk_kind(&w, e);
 	}
@@ -244,13 +354,30 @@ enum rc resources_snapshot(struct db *control, json_t **out, struct err *e)
 	return RC_OK;
 }
 
+enum rc resources_compile(struct db *control, struct config *base, struct config **out,
+                          struct err *e)
+{
+	struct config_source from = { .base = base };
+	json_t *snapshot;
+	enum rc rc = resources_snapshot_since(control, base, &snapshot, e);
+
+	*out = NULL;
+	if (rc != RC_OK)
+		return rc;
+	rc = config_next(out, snapshot, &from, e);
+	json_decref(snapshot);
+	return rc;
+}
+
 enum rc resources_version(struct db *control, enum resource_kind kind, struct slice id,
                           int64_t version, json_t **out, struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = db_prepare(
 	        control, &s,
-	        "SELECT json FROM resource_version WHERE kind = ? AND id = ? AND version = ?", e);
+	        "SELECT json FROM resource_version WHERE kind = ? AND id = ? AND version = ?"
+	        " AND json <> 'null'",
+	        e);
 
 	*out = NULL;
 	if (rc != RC_OK)
@@ -350,7 +477,8 @@ static enum rc show_kind(struct db *control, enum resource_kind kind, const char
 	struct walk w = { .control = control,
 		          .kind = kind,
 		          .only = slice_str(name),
-		          .times = true,
+		          .show = true,
+		          .members = true,
 		          .list = json_array() };
 	enum rc rc;
 
@@ -373,8 +501,9 @@ enum rc resources_show(struct db *control, const char *kind, const char *name, j
 	*out = NULL;
 	if (kind && !resource_kind_parse(kind, &only))
 		return err_set(e, RC_INVALID,
-		               "no kind \"%s\"; kinds are Archives, AddressLists, TrafficPolicies, "
-		               "RuleSets, IngressPoints",
+		               "no kind \"%s\"; kinds are Archives, AddressLists, Relays, "
+		               "AddonSubscriptions, AddonInstances, TrafficPolicies, RuleSets, "
+		               "IngressPoints",
 		               kind);
 	all = json_object();
 	for (int k = 0; k < RESOURCE_KINDS && rc == RC_OK; k++)
@@ -389,6 +518,101 @@ enum rc resources_show(struct db *control, const char *kind, const char *name, j
 	}
 	*out = all;
 	return RC_OK;
+}
+
+/* ---- one, and pages of them ---- */
+
+static enum rc finish_got(const struct walk *w, struct err *e)
+{
+	return w->kind == RESOURCE_INGRESS_POINT ? show_points(w->control, w->list, e) : RC_OK;
+}
+
+static struct slice last_part(struct slice reference)
+{
+	const uint8_t *slash = reference.len ? memrchr(reference.at, '/', reference.len) : NULL;
+
+	return slash ? slice_from(reference, (size_t)(slash - reference.at) + 1) : reference;
+}
+
+enum rc resources_get(struct db *control, enum resource_kind kind, struct slice reference,
+                      json_t **out, struct err *e)
+{
+	struct slice name = last_part(reference);
+	struct walk w = { .control = control, .kind = kind, .only = name, .show = true };
+	json_t *found;
+	enum rc rc = RC_OK;
+
+	*out = NULL;
+	w.list = json_array();
+	if (name.len)
+		rc = walk_kind(&w, e);
+	if (rc == RC_OK)
+		rc = finish_got(&w, e);
+	found = json_array_get(w.list, 0);
+	/* An id means itself, also where another one has it as its name. */
+	for (size_t i = 1; i < json_array_size(w.list); i++)
+		if (slice_equal(name, json_member_text(json_array_get(w.list, i),
+		                                       resource_kinds[kind].id)))
+			found = json_array_get(w.list, i);
+	if (rc == RC_OK && !found)
+		rc = err_set(e, RC_NOTFOUND, "none of the %s has the id \"%.*s\"",
+		             resource_kinds[kind].plural, (int)MIN_OF(name.len, 100u),
+		             name.len ? (const char *)name.at : "");
+	if (rc == RC_OK)
+		*out = json_incref(found);
+	json_decref(w.list);
+	return rc;
+}
+
+/* The order is that of the first versions' numbers, which are never used again. */
+static const char page_sql[] =
+        "SELECT r.id, r.name, r.version, r.json, r.created_ms, r.updated_ms, v.change"
+        " FROM resource r JOIN resource_version v"
+        " ON v.kind = r.kind AND v.id = r.id AND v.version = 1"
+        " WHERE r.kind = ?1 AND v.change > ?2 ORDER BY v.change LIMIT ?3";
+
+static enum rc read_page(const struct walk *w, struct stmt *s, size_t limit, struct buf *next,
+                         struct err *e)
+{
+	int64_t last = 0;
+	enum rc rc = RC_OK;
+
+	while (rc == RC_OK && (rc = stmt_step(s, e)) == RC_OK) {
+		if (json_array_size(w->list) == limit)
+			return buf_addf(next, "%lld", (long long)last);
+		last = stmt_int(s, 6);
+		rc = walk_row(w, s, e);
+	}
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+enum rc resources_list(struct db *control, enum resource_kind kind, struct slice after,
+                       size_t limit, json_t **out, struct buf *next, struct err *e)
+{
+	struct walk w = { .control = control, .kind = kind, .show = true };
+	uint64_t from = 0;
+	struct stmt *s;
+	enum rc rc;
+
+	*out = NULL;
+	if (after.len && (!slice_to_u64(after, &from) || from > INT64_MAX))
+		return err_set(e, RC_INVALID, "NextToken: not one of this list");
+	rc = db_prepare(control, &s, page_sql, e);
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_text(s, 1, slice_str(resource_kinds[kind].plural));
+	stmt_bind_int(s, 2, (int64_t)from);
+	stmt_bind_int(s, 3, (int64_t)limit + 1);
+	w.list = json_array();
+	rc = read_page(&w, s, limit, next, e);
+	stmt_free(&s);
+	if (rc == RC_OK)
+		rc = finish_got(&w, e);
+	if (rc == RC_OK)
+		*out = w.list;
+	else
+		json_decref(w.list);
+	return rc;
 }
 
 /* ---- passwords ---- */
@@ -413,16 +637,6 @@ static enum rc find_auth_point(struct db *control, struct slice wanted, struct b
 	if (rc == RC_OK)
 		rc = buf_add(id, json_member_text(found, "IngressPointId"));
 	json_decref(w.list);
-	return rc;
-}
-
-static enum rc check_password(struct slice password, struct err *e)
-{
-	const struct shape_path path = { .member = "SmtpPassword" };
-	json_t *text = json_of_slice(password);
-	enum rc rc = shape_check(&shape_SmtpPassword, text, &path, SHAPE_STRICT, e);
-
-	json_decref(text);
 	return rc;
 }
 
@@ -480,8 +694,8 @@ static enum rc insert_password(struct db *control, struct slice id, int64_t vers
 }
 
 /* The current one gets an end; what had one already goes. */
-static enum rc store_password(struct db *control, struct slice id, const char *hash,
-                              int64_t *version, struct err *e)
+enum rc password_store(struct db *control, struct slice id, const char *hash, int64_t *version,
+                       struct err *e)
 {
 	int64_t until = clock_now_ms() + PASSWORD_OVERLAP_DAYS * MS_PER_DAY;
 	enum rc rc = newest_password(control, id, version, e);
@@ -498,20 +712,36 @@ static enum rc store_password(struct db *control, struct slice id, const char *h
 	return rc == RC_OK ? insert_password(control, id, *version, hash, e) : rc;
 }
 
-static enum rc hash_and_store(struct db *control, struct slice id, struct slice password,
-                              int64_t *version, struct err *e)
+static enum rc check_password(struct slice password, struct err *e)
 {
-	char hash[crypto_pwhash_STRBYTES];
-	enum rc rc;
+	const struct shape_path path = { .member = "SmtpPassword" };
+	json_t *text = json_of_slice(password);
+	enum rc rc = shape_check(&shape_SmtpPassword, text, &path, SHAPE_STRICT, e);
 
-	if (sodium_init() < 0 || crypto_pwhash_str(hash, (const char *)password.at, password.len,
-	                                           crypto_pwhash_OPSLIMIT_INTERACTIVE,
-	                                           crypto_pwhash_MEMLIMIT_INTERACTIVE) != 0)
+	json_decref(text);
+	return rc;
+}
+
+enum rc password_hash(struct slice password, char hash[PASSWORD_HASH_ROOM], struct err *e)
+{
+	enum rc rc = check_password(password, e);
+
+	if (rc == RC_OK &&
+	    (sodium_init() < 0 || crypto_pwhash_str(hash, (const char *)password.at, password.len,
+	                                            crypto_pwhash_OPSLIMIT_INTERACTIVE,
+	                                            crypto_pwhash_MEMLIMIT_INTERACTIVE) != 0))
 		return err_set(e, RC_CRYPTO, "argon2id: not enough memory to hash a password");
-	rc = db_begin(control, e);
+	return rc;
+}
+
+static enum rc store_in_transaction(struct db *control, struct slice id, const char *hash,
+                                    int64_t *version, struct err *e)
+{
+	enum rc rc = db_begin(control, e);
+
 	if (rc != RC_OK)
 		return rc;
-	return db_end(control, store_password(control, id, hash, version, e), e);
+	return db_end(control, password_store(control, id, hash, version, e), e);
 }
 
 enum rc resources_check_password(struct db *control, struct slice ingress_point,
@@ -530,16 +760,17 @@ enum rc resources_check_password(struct db *control, struct slice ingress_point,
 enum rc resources_set_password(struct db *control, struct slice ingress_point,
                                struct slice password, int64_t *version, struct err *e)
 {
+	char hash[PASSWORD_HASH_ROOM];
 	int64_t made = 0;
 	struct buf id;
 	enum rc rc;
 
 	buf_init(&id, RESOURCE_ID_ROOM);
-	rc = check_password(password, e);
+	rc = find_auth_point(control, ingress_point, &id, e);
 	if (rc == RC_OK)
-		rc = find_auth_point(control, ingress_point, &id, e);
+		rc = password_hash(password, hash, e);
 	if (rc == RC_OK)
-		rc = hash_and_store(control, buf_slice(&id), password, &made, e);
+		rc = store_in_transaction(control, buf_slice(&id), hash, &made, e);
 	if (rc == RC_OK && version)
 		*version = made;
 	buf_free(&id);

@@ -15,9 +15,6 @@ static const char *listen_fault(struct slice s)
 	                                      "[::1]:25";
 }
 
-#define ADD_ONS "they come with add-ons"
-#define TAGS    "tags come with the control API"
-
 /* clang-format off */
 
 TEXT(ListenAddress, 1, 64, .fault = listen_fault);
@@ -28,24 +25,24 @@ STRUCT(apply_archive,
 	NEED(ArchiveName, ArchiveNameString),
 	MAY(Retention, ArchiveRetention),
 	LATER(KmsKeyArn, KmsKeyArn, "keys are kept in the key ring under the master key"),
-	LATER(Tags, TagList, TAGS));
+	MAY(Tags, TagList));
 
 STRUCT(apply_address_list,
 	NEED(AddressListName, AddressListName),
 	NEED(Addresses, Addresses),
-	LATER(Tags, TagList, TAGS));
+	MAY(Tags, TagList));
 
 STRUCT(apply_traffic_policy,
 	NEED(TrafficPolicyName, TrafficPolicyName),
 	NEED(PolicyStatements, PolicyStatementList),
 	NEED(DefaultAction, AcceptAction),
 	MAY(MaxMessageSizeBytes, MaxMessageSizeBytes),
-	LATER(Tags, TagList, TAGS));
+	MAY(Tags, TagList));
 
 STRUCT(apply_rule_set,
 	NEED(RuleSetName, RuleSetName),
 	NEED(Rules, Rules),
-	LATER(Tags, TagList, TAGS));
+	MAY(Tags, TagList));
 
 STRUCT(apply_ingress_point,
 	NEED(IngressPointName, IngressPointName),
@@ -62,7 +59,23 @@ STRUCT(apply_ingress_point,
 	OURS(Status, IngressPointStatusToUpdate),
 	LATER(IngressPointConfiguration, IngressPointConfiguration, "a password is set by \"mmctl passwd\""),
 	LATER(NetworkConfiguration, NetworkConfiguration, "say where to listen by \"Listen\""),
-	LATER(Tags, TagList, TAGS));
+	MAY(Tags, TagList));
+
+STRUCT(apply_relay,
+	NEED(RelayName, RelayName),
+	NEED(ServerName, RelayServerName),
+	NEED(ServerPort, RelayServerPort),
+	NEED(Authentication, RelayAuthentication),
+	MAY(Tags, TagList));
+
+STRUCT(apply_addon_subscription,
+	NEED(AddonName, AddonName),
+	MAY(Tags, TagList));
+
+STRUCT(apply_addon_instance,
+	OURS(AddonName, AddonName),
+	MAY(AddonSubscriptionId, AddonSubscriptionId),
+	MAY(Tags, TagList));
 
 LIST(apply_archives, apply_archive, 0, 0);
 LIST(apply_address_lists, apply_address_list, 0, 0);
@@ -70,12 +83,16 @@ LIST(apply_traffic_policies, apply_traffic_policy, 0, 0);
 LIST(apply_rule_sets, apply_rule_set, 0, 0);
 LIST(apply_ingress_points, apply_ingress_point, 0, 0);
 
+LIST(apply_relays, apply_relay, 0, 0);
+LIST(apply_addon_subscriptions, apply_addon_subscription, 0, 0);
+LIST(apply_addon_instances, apply_addon_instance, 0, 0);
+
 STRUCT(apply_file,
 	MAY(Archives, apply_archives),
 	MAY(AddressLists, apply_address_lists),
 	MAY(TrafficPolicies, apply_traffic_policies),
 	MAY(RuleSets, apply_rule_sets),
 	MAY(IngressPoints, apply_ingress_points),
-	LATER(Relays, Relays, "relays come with the outbound queue"),
-	LATER(AddonInstances, AddonInstances, ADD_ONS),
-	LATER(AddonSubscriptions, AddonSubscriptions, ADD_ONS));
+	MAY(Relays, apply_relays),
+	MAY(AddonSubscriptions, apply_addon_subscriptions),
+	MAY(AddonInstances, apply_addon_instances));

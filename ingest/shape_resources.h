@@ -16,10 +16,14 @@ extern const struct shape shape_apply_address_list;
 extern const struct shape shape_apply_traffic_policy;
 extern const struct shape shape_apply_rule_set;
 extern const struct shape shape_apply_ingress_point;
+extern const struct shape shape_apply_relay;
+extern const struct shape shape_apply_addon_subscription;
+extern const struct shape shape_apply_addon_instance;
 
 /* Parts of them */
 extern const struct shape shape_ListenAddress, shape_BareNewlines, shape_Addresses;
 extern const struct shape shape_apply_archives, shape_apply_address_lists,
-        shape_apply_traffic_policies, shape_apply_rule_sets, shape_apply_ingress_points;
+        shape_apply_traffic_policies, shape_apply_rule_sets, shape_apply_ingress_points, shape_apply_relays,
+        shape_apply_addon_subscriptions, shape_apply_addon_instances;
 
 #endif

@@ -38,10 +38,19 @@ struct listener {
 	char *ingress_id;
 };
 
+/* An address list that mmd has told of. */
+struct list {
+	struct list *next;
+	char *id;
+	struct address_list *list;
+};
+
 struct smtpd {
 	struct loop *loop;
 	struct channel *channel;
-	struct gate *gate; /* NULL before the first configuration */
+	struct gate *gate;     /* NULL before the first configuration */
+	struct config *config; /* likewise */
+	struct list *lists;
 	struct smtpd_sessions *sessions;
 	struct listener *listeners;
 	struct loop_timer *rest; /* accepting goes on */
@@ -233,6 +242,102 @@ static void close_listeners(struct smtpd *d)
 		listener_free(d, d->listeners->number);
 }
 
+/* --- the end --- */
+
+/* Everything that was committed gets its answer and mmd its news; then this program ends. */
+static void end_now(void *arg)
+{
+	struct smtpd *d = arg;
+
+	if (d->gate)
+		gate_stop(d->gate);
+	smtpd_sessions_stop(d->sessions);
+	smtpd_sessions_free(&d->sessions);
+	gate_free(&d->gate);
+	loop_stop(d->loop);
+}
+
+static void stop(struct smtpd *d)
+{
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	close_listeners(d);
+	smtpd_sessions_stop(d->sessions);
+	loop_timer_set(d->stop, smtpd_sessions_count(d->sessions) ? STOP_MS : 0);
+}
+
+/* --- address lists --- */
+
+static struct list *find_list(struct smtpd *d, struct slice id)
+{
+	struct list *l = d->lists;
+
+	while (l && !slice_equal(id, slice_str(l->id)))
+		l = l->next;
+	return l;
+}
+
+static struct list *new_list(struct smtpd *d, struct slice id)
+{
+	struct address_set *empty = address_set_new();
+	struct list *l = mem_new(sizeof(*l));
+
+	*l = (struct list) { d->lists, slice_string(id), address_list_of(empty) };
+	address_set_unref(&empty);
+	d->lists = l;
+	return l;
+}
+
+static void on_list(struct smtpd *d, struct slice body)
+{
+	struct slice lines;
+	struct slice id = slice_cut(body, '\n', &lines);
+	struct list *l = find_list(d, id);
+	struct address_set *before;
+	struct address_set *set;
+
+	if (!l)
+		l = new_list(d, id);
+	before = address_list_set(l->list);
+	set = address_set_copy(before);
+	while (lines.len) {
+		struct slice line = slice_cut(lines, '\n', &lines);
+
+		if (line.len > 1 && line.at[0] == '+')
+			address_set_add(set, slice_from(line, 1));
+		else if (line.len > 1)
+			address_set_remove(set, slice_from(line, 1));
+	}
+	address_list_take(l->list, set);
+	address_set_unref(&set);
+	address_set_unref(&before);
+}
+
+static struct address_list *given_list(void *arg, struct slice id)
+{
+	struct list *l = find_list(arg, id);
+
+	return l ? l->list : NULL;
+}
+
+/* Those that the configuration doesn't name; NULL: all. */
+static void forget_lists(struct smtpd *d, const struct config *c)
+{
+	for (struct list **at = &d->lists; *at;) {
+		struct list *l = *at;
+
+		if (c && config_has(c, "AddressLists", slice_str(l->id), 0)) {
+			at = &l->next;
+			continue;
+		}
+		*at = l->next;
+		address_list_unref(&l->list);
+		free(l->id);
+		free(l);
+	}
+}
+
 /* --- configuration --- */
 
 static const struct gate_host host = {
@@ -268,8 +373,7 @@ static void read_limits(const json_t *smtp, struct smtpd_limits *l)
 
 static enum rc start_gate(struct smtpd *d, struct err *e)
 {
-	struct spool_writer_options opt = { .writer = SPOOL_WRITER_SMTP,
-		                            .floor_ms = d->floor_ms };
+	struct spool_writer_options opt = { .writer = SPOOL_WRITER_SMTP, .floor_ms = d->floor_ms };
 	enum rc rc;
 
 	if (d->gate)
@@ -287,8 +391,9 @@ static enum rc configure(struct smtpd *d, const json_t *j, struct err *e)
 	struct tls_cert certs[MOST_CERTS];
 	struct smtpd_limits limits;
 	struct gate_options opt = { .certs = certs };
+	struct config_source from = { .base = d->config, .list = given_list, .arg = d };
 	struct config *c = NULL;
-	enum rc rc = config_new(&c, json_member_object(j, "snapshot"), e);
+	enum rc rc = config_next(&c, json_member_object(j, "snapshot"), &from, e);
 	char *name;
 
 	if (rc != RC_OK)
@@ -302,6 +407,11 @@ static enum rc configure(struct smtpd *d, const json_t *j, struct err *e)
 		rc = gate_configure(d->gate, c, &opt, e);
 	read_limits(smtp, &limits);
 	smtpd_sessions_limit(d->sessions, &limits);
+	if (rc == RC_OK) {
+		config_unref(&d->config);
+		d->config = config_ref(c);
+		forget_lists(d, c);
+	}
 	config_unref(&c);
 	free(name);
 	return rc;
@@ -316,8 +426,10 @@ static void on_config(struct smtpd *d, struct slice body)
 	if (rc == RC_OK)
 		rc = configure(d, j, &e);
 	json_decref(j);
-	if (rc != RC_OK)
-		fail(d, e.text);
+	if (rc == RC_OK)
+		return;
+	fail(d, e.text);
+	stop(d); /* the next one of us gets everything anew */
 }
 
 /* --- spool files --- */
@@ -352,31 +464,6 @@ static void on_big_file(struct smtpd *d, struct slice body, int *fd)
 	*fd = -1;
 }
 
-/* --- the end --- */
-
-/* Everything that was committed gets its answer and mmd its news; then this program ends. */
-static void end_now(void *arg)
-{
-	struct smtpd *d = arg;
-
-	if (d->gate)
-		gate_stop(d->gate);
-	smtpd_sessions_stop(d->sessions);
-	smtpd_sessions_free(&d->sessions);
-	gate_free(&d->gate);
-	loop_stop(d->loop);
-}
-
-static void stop(struct smtpd *d)
-{
-	if (d->stopping)
-		return;
-	d->stopping = true;
-	close_listeners(d);
-	smtpd_sessions_stop(d->sessions);
-	loop_timer_set(d->stop, smtpd_sessions_count(d->sessions) ? STOP_MS : 0);
-}
-
 /* --- from mmd --- */
 
 static void on_pause(struct smtpd *d, struct slice body)
@@ -393,6 +480,8 @@ static void on_message(void *arg, unsigned type, struct slice body, int *fds, si
 
 	if (type == WIRE_CONFIG)
 		on_config(d, body);
+	else if (type == WIRE_LIST)
+		on_list(d, body);
 	else if (type == WIRE_LISTENER && nfds == 1 && d->gate && !d->stopping)
 		on_new_listener(d, body, &fds[0]);
 	else if (type == WIRE_CLOSE_LISTENER)
@@ -516,6 +605,8 @@ int smtpd_main(void)
 	loop_timer_clear(d.stats);
 	send_the_rest(&d);
 	code = d.failed ? 1 : 0;
+	config_unref(&d.config);
+	forget_lists(&d, NULL);
 	channel_free(&d.channel);
 	loop_timer_free(&d.rest);
 	loop_timer_free(&d.stop);

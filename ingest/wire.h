@@ -9,13 +9,17 @@
 
 #define WIRE_CHANNEL_FD 3 /* in mm-smtpd */
 #define WIRE_CONFIG_MAX 67108864
+#define WIRE_LIST_MAX   1048576 /* bodies of WIRE_LIST; several make a long list */
 #define WIRE_NEWS_MAX   4096 /* bodies of what mm-smtpd sends */
 
 enum wire_to_smtpd {
 	/* JSON {"smtp":{"hostname", "max_connections", "max_per_address", "max_message",
 	 * "command_timeout_s", "data_timeout_s", "message_timeout_s", "min_rate"},
-	 * "certs":[{"chain","key"}], "snapshot":{resources_snapshot}} */
+	 * "certs":[{"chain","key"}], "snapshot":{config_write, since the WIRE_CONFIG before}} */
 	WIRE_CONFIG = 1,
+	/* Before the WIRE_CONFIG that names the list, or alone: id of an address list, then lines: '+' or '-'
+	 * and an entry in its normal form. */
+	WIRE_LIST,
 	WIRE_LISTENER,       /* u32 number, then the ingress point's id; 1 descriptor */
 	WIRE_CLOSE_LISTENER, /* u32 number */
 	WIRE_SPOOL_FILE,     /* u64 number, u64 capacity, 32 bytes public key; 1 descriptor */

@@ -61,16 +61,8 @@ struct mmd {
 static enum rc configure_front(struct mmd *m, void (*done)(void *arg), void *arg, struct err *e)
 {
 	struct config *c = engine_config(m->engine);
-	struct db *db = NULL;
-	json_t *snapshot = NULL;
-	enum rc rc = engine_control(m->engine, &db, e);
+	enum rc rc = front_configure(m->front, &m->set.smtp, c, done, arg, e);
 
-	if (rc == RC_OK)
-		rc = resources_snapshot(db, &snapshot, e);
-	if (rc == RC_OK)
-		rc = front_configure(m->front, &m->set.smtp, snapshot, c, done, arg, e);
-	db_close(&db);
-	json_decref(snapshot);
 	config_unref(&c);
 	return rc;
 }

@@ -108,6 +108,24 @@ def address_lists_have_wildcards():
     site.apply({"AddressLists": [{"AddressListName": "staff", "Addresses": ["new@corp.example"]}], "IngressPoints": []})
     equal(verdicts('wild', ['ann@corp.example', 'new@corp.example']), [False, True], 'after a change of the list')
 
+def kill_smtpd():
+    """mmd starts another one; clients wait in the sockets meanwhile."""
+    for pid in subprocess.check_output(['pgrep', '-P', str(site.process.pid), '-x', 'mm-smtpd']).split():
+        os.kill(int(pid), 9)
+
+@test
+def a_list_that_takes_several_messages_reaches_each_mm_smtpd():
+    many = ['a.person.with.a.name.%d@some.customer.example' % i for i in range(40000)]
+    site.apply({"AddressLists": [{"AddressListName": "many", "Addresses": many}], "IngressPoints": []})
+    use(policy('many', 'DENY', allow(listed('IS_TRUE', 'many'))))
+    asked = [many[0], many[20000], many[-1], 'another@some.customer.example']
+    equal(verdicts('many', asked), [True] * 3 + [False], 'in the list')
+    site.apply({"AddressLists": [{"AddressListName": "many", "Addresses": many[1:] + [asked[-1]]}], "IngressPoints": []})
+    equal(verdicts('many', asked), [False] + [True] * 3, 'after a change')
+    kill_smtpd()
+    equal(verdicts('many', asked), [False] + [True] * 3, 'from a new mm-smtpd')
+    equal(verdicts('wild', ['ann@corp.example', 'new@corp.example']), [False, True], 'of the other list')
+
 @test
 def deny_comes_before_allow_before_the_default():
     a, b, both = recipient('STARTS_WITH', 'a'), recipient('ENDS_WITH', '@b.example'), ['a@b.example', 'a@c.example', 'x@b.example', 'x@c.example']

@@ -72,6 +72,38 @@ static void judge_rules(const struct rule_set *rs)
 	rule_outcome_free(&out);
 }
 
+static struct address_list *given(void *arg, struct slice id)
+{
+	return config_address_list(arg, id);
+}
+
+/* What compiles can be handed over: whole, and what is new of it (nothing). */
+static void hand_over(struct config *c)
+{
+	struct config_source from = { .list = given, .arg = c };
+	const struct config *had = NULL;
+	struct config *made[2] = { 0 };
+
+	for (int i = 0; i < 2; i++) {
+		struct err e = { 0 };
+		struct buf text;
+		json_t *json;
+
+		buf_init(&text, 1 << 30);
+		from.base = i ? made[0] : NULL;
+		if (config_write(c, had, &text) != RC_OK ||
+		    json_read(&json, buf_slice(&text), &e) != RC_OK ||
+		    config_next(&made[i], json, &from, &e) != RC_OK ||
+		    config_ingress_count(made[i]) != config_ingress_count(c))
+			abort();
+		json_decref(json);
+		buf_free(&text);
+		had = c;
+	}
+	config_unref(&made[0]);
+	config_unref(&made[1]);
+}
+
 static void judge(const json_t *snapshot)
 {
 	struct policy_facts f = { .recipient = slice_str("a@b.example"), .tls = POLICY_TLS_1_2 };
@@ -89,6 +121,7 @@ static void judge(const json_t *snapshot)
 		(void)policy_decide(p->policy, &f, NULL);
 		judge_rules(p->rules);
 	}
+	hand_over(c);
 	config_unref(&c);
 }
 

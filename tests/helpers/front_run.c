@@ -51,7 +51,7 @@ static void configure(struct run *r)
 	or_exit(file_read_all(r->snapshot, &text, &e), &e);
 	or_exit(json_read(&j, buf_slice(&text), &e), &e);
 	or_exit(config_new(&c, j, &e), &e);
-	or_exit(front_configure(r->front, &r->opt, j, c, NULL, NULL, &e), &e);
+	or_exit(front_configure(r->front, &r->opt, c, NULL, NULL, &e), &e);
 	config_unref(&c);
 	json_decref(j);
 	buf_free(&text);

@@ -145,6 +145,8 @@ static void test_fault_names_the_entry(void **state)
 	json_decref(json);
 }
 
+#define MANY 100000
+
 static void test_many(void **state)
 {
 	json_t *json = json_array();
@@ -152,11 +154,11 @@ static void test_many(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	for (int i = 0; i < ADDRESS_LIST_MOST; i++)
+	for (int i = 0; i < MANY; i++)
 		json_push(json, json_sprintf("User%d@d%d.example", i, i % 100));
 	EXPECT_OK(address_list_new(&list, json, &e), &e);
-	assert_int_equal(address_list_count(list), ADDRESS_LIST_MOST);
-	for (int i = 0; i < ADDRESS_LIST_MOST; i++) {
+	assert_int_equal(address_list_count(list), MANY);
+	for (int i = 0; i < MANY; i++) {
 		char text[64];
 
 		(void)snprintf(text, sizeof(text), "uSER%d@d%d.example", i, i % 100);
@@ -165,8 +167,6 @@ static void test_many(void **state)
 		EXPECT(text, !address_list_has(list, slice_str(text)));
 	}
 	address_list_unref(&list);
-	json_push(json, json_string("a@b.example"));
-	assert_int_equal(address_list_new(&list, json, &e), RC_LIMIT);
 	json_decref(json);
 }
 

@@ -540,7 +540,7 @@ static void test_show(void **state)
 
 	expect_apply(f, contract, 6, 0, 0);
 	EXPECT_OK(resources_show(f->db, NULL, NULL, &out, &e), &e);
-	assert_int_equal(json_object_size(out), 5);
+	assert_int_equal(json_object_size(out), RESOURCE_KINDS);
 	assert_int_equal(json_array_size(json_member_array(out, "Archives")), 2);
 	json_decref(out);
 	EXPECT_OK(resources_show(f->db, "ingress-points", "inbound", &out, &e), &e);
@@ -558,7 +558,7 @@ static void test_show(void **state)
 	assert_int_equal(resources_show(f->db, "archive", "nope", &out, &e), RC_NOTFOUND);
 	assert_string_equal(e.text, "Archives: none is named or has the id \"nope\"");
 	assert_int_equal(resources_show(f->db, NULL, "nope", &out, &e), RC_NOTFOUND);
-	assert_int_equal(resources_show(f->db, "relays", NULL, &out, &e), RC_INVALID);
+	assert_int_equal(resources_show(f->db, "engines", NULL, &out, &e), RC_INVALID);
 }
 
 static void test_kind_words(void **state)
@@ -575,7 +575,9 @@ static void test_kind_words(void **state)
 		{ "traffic-policy", RESOURCE_TRAFFIC_POLICY },
 		{ "rulesets", RESOURCE_RULE_SET },
 		{ "IngressPoint", RESOURCE_INGRESS_POINT },
-		{ "relays", -1 },
+		{ "relays", RESOURCE_RELAY },
+		{ "addon-instance", RESOURCE_ADDON_INSTANCE },
+		{ "engines", -1 },
 		{ "", -1 },
 		{ "archivesarchivesarchivesarchivesarchives", -1 },
 	};
@@ -789,7 +791,7 @@ static void test_calls_fail(void **state)
 			rc = acts[i](f, &out, &e);
 			hit = fault_disarm();
 			if (rc != (hit ? RC_IO : RC_OK))
-				fail_msg("act %zu, call %u: %s", i, n, rc_name(rc));
+				fail_msg("act %zu, call %u: %s: %s", i, n, rc_name(rc), e.text);
 			after = snapshot(f);
 			assert_true(!hit || json_equal(before, after));
 			assert_true(!hit || !out);

@@ -108,11 +108,17 @@ static const struct {
 	{ "'ArchiveName':'corp',", "'ArchiveName':'corp','KmsKeyArn':'x',",
 	  "Archives[0]: \"KmsKeyArn\" is not built yet; keys are kept in the key ring under the "
 	  "master key" },
-	{ "'ArchiveName':'corp',", "'ArchiveName':'corp','Tags':[],",
-	  "Archives[0]: \"Tags\" is not built yet; tags come with the control API" },
+	{ "'ArchiveName':'corp',", "'ArchiveName':'corp','Tags':[{'Key':'a b','Value':''}],",
+	  "Archives[0].Tags[0].Key: must match ^[a-zA-Z0-9/_\\+=\\.:@\\-]+$" },
 	{ "{'Archives':", "{'Archive':", "unknown member \"Archive\"" },
-	{ "{'Archives':", "{'Relays':[],'Archives':",
-	  "\"Relays\" is not built yet; relays come with the outbound queue" },
+	{ "{'Archives':",
+	  "{'Relays':[{'RelayName':'r','ServerName':'h','ServerPort':0,'Authentication':{}}],"
+	  "'Archives':",
+	  "Relays[0].ServerPort: Member must have value greater than or equal to 1" },
+	{ "{'Archives':",
+	  "{'Relays':[{'RelayName':'r','ServerName':'h','ServerPort':1,'Authentication':{}}],"
+	  "'Archives':",
+	  "Relays[0].Authentication: must have exactly one of: SecretArn, NoAuthentication" },
 	/* retention */
 	{ "'ONE_YEAR'", "'ONE_WEEK'",
 	  "Archives[0].Retention.RetentionPeriod: Member must satisfy enum value set: "
@@ -356,8 +362,8 @@ static const struct {
 	  A_TLS, 10, "]}]}]}",
 	  "TrafficPolicies[0].PolicyStatements[0].Conditions: Member must have length less than or "
 	  "equal to 10" },
-	{ "{'AddressLists':[{'AddressListName':'l','Addresses':[", "'a@b.example'", 100000, "]}]}",
-	  "AddressLists[0].Addresses: Member must have length less than or equal to 100000" },
+	{ "{'AddressLists':[{'AddressListName':'l','Addresses':[", "'a@b.example'", 1000000, "]}]}",
+	  "AddressLists[0].Addresses: Member must have length less than or equal to 1000000" },
 };
 
 static void test_counts(void **state)
