@@ -10,15 +10,16 @@
 #include "retention/erase.h"
 #include "retention/schedule.h"
 
-/* The archives to look in: the one that was named, or all; of those that the asker may read. */
+/* The archives to look in: the one that was named, or all; of those that the asker may read. What is being
+ * deleted can't be read. */
 static bool wanted(const struct request *r, const struct archive_info *a)
 {
 	struct slice name = json_member_text(r->args, "archive");
 
 	if (!access_may(r->access, ACCESS_READ_MESSAGE, a->id))
 		return false;
-	return !name.at || slice_equal(name, slice_str(a->name)) ||
-	       slice_equal(name, slice_str(a->id));
+	return !a->pending && (!name.at || slice_equal(name, slice_str(a->name)) ||
+	                       slice_equal(name, slice_str(a->id)));
 }
 
 struct found_row {
@@ -281,11 +282,14 @@ static void put_retention(struct request *r, json_t *o, const struct archive_inf
                           const struct message_id *id)
 {
 	int32_t day = (int32_t)day_of_ms(id_received_ms(id));
+	int64_t due_ms = retention_due_ms(&a->period, day);
 	char name[32];
 
 	(void)r;
 	json_put_text(o, "retention", slice_str(retention_name(&a->period, name)));
-	put_time(o, "kept_until", retention_due_ms(&a->period, day));
+	if (a->pending)
+		due_ms = MIN_OF(due_ms, archive_end_ms(a));
+	put_time(o, "kept_until", due_ms);
 	json_put_text(o, "counted_from", slice_str("the end of the UTC day of receipt"));
 }
 
@@ -322,7 +326,9 @@ static enum rc explain_archived(struct request *r, const struct archive_info *a,
 	json_put_text(o, "archive", slice_str(a->name));
 	put_time(o, "received", id_received_ms(id));
 	put_retention(r, o, a, id);
-	if (rc == RC_OK)
+	if (a->pending)
+		json_put_bool(o, "being_deleted", true);
+	else if (rc == RC_OK)
 		put_decided(o, kept, access_may(r->access, ACCESS_READ_MESSAGE, a->id));
 	json_decref(kept);
 	if (rc != RC_OK) {

@@ -97,6 +97,8 @@ enum rc op_retention_run(struct request *r, struct err *e)
 	if (rc == RC_OK)
 		rc = sweep_run(&s.sweep, &plan, r->who, attended, &report, e);
 	r->accounted = plan.count && (rc == RC_OK || rc == RC_DENIED); /* by the sweep */
+	if (rc == RC_OK)
+		rc = sweeping_end_archives(&s, r->who, attended, e);
 	if (rc == RC_OK) {
 		r->result = plan_json(&plan);
 		json_put_int(r->result, "lots_destroyed", (int64_t)report.lots);

@@ -181,6 +181,8 @@ enum rc request_archive(const struct request *r, struct config *c, const struct 
 	if (rc != RC_OK)
 		return rc;
 	*out = config_archive(c, name);
+	if (*out && request_sees(r, *out) && (*out)->pending)
+		return err_set(e, RC_EXISTS, "archive %s is being deleted", (*out)->name);
 	if (*out && request_sees(r, *out))
 		return RC_OK;
 	*out = NULL;

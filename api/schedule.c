@@ -91,6 +91,8 @@ static bool sweep(struct schedule *s)
 		rc = sweep_plan_make(&w.sweep, &plan, &e);
 	if (rc == RC_OK)
 		rc = sweep_run(&w.sweep, &plan, "mmd", false, &report, &e);
+	if (rc == RC_OK)
+		rc = sweeping_end_archives(&w, "mmd", false, &e);
 	sweep_plan_free(&plan);
 	sweeping_end(&w);
 	if (rc == RC_OK && report.lots)

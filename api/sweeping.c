@@ -5,6 +5,7 @@
 #include "api/requests.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "ingest/resources.h"
 #include "retention/erase.h"
 
 #define SPOOL_MS 120000 /* for the pipeline to come up with what was accepted before a sweep */
@@ -71,6 +72,69 @@ enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct e
 		rc = finish(s, recover_sweep, e);
 	if (rc == RC_OK && run)
 		rc = finish(s, erase_recover, e);
+	return rc;
+}
+
+/* RC_EXISTS: a lot of it lives. */
+static enum rc is_its_lot(void *arg, const struct key_info *k)
+{
+	const struct archive_info *a = arg;
+
+	return k->kind == KEY_LOT && k->state == KEY_LIVE && k->archive == a->number ? RC_EXISTS
+	                                                                             : RC_OK;
+}
+
+struct ending {
+	struct engine *en;
+	const struct archive_info *archive;
+	const char *who;
+};
+
+static enum rc account_end(void *arg, const struct apply_result *r, struct config *c, struct err *e)
+{
+	const struct ending *x = arg;
+	json_t *detail = json_object();
+
+	(void)r;
+	(void)c;
+	json_put_text(detail, "archive", slice_str(x->archive->name));
+	json_put_text(detail, "id", slice_str(x->archive->id));
+	json_put_int(detail, "archive_number", x->archive->number);
+	return engine_account(x->en, "archive_destroyed", x->who, detail, e);
+}
+
+static enum rc end_archive(struct sweeping *s, const struct archive_info *a, const char *who,
+                           struct err *e)
+{
+	struct ending x = { s->en, a, who };
+	struct apply_result r = { .before_commit = account_end, .arg = &x, .base = s->en->config };
+	enum rc rc = resources_end_archive(s->en->control, slice_str(a->id), &r, e);
+
+	if (rc == RC_OK && r.made)
+		rc = engine_adopt(s->en, r.made, e);
+	apply_result_free(&r);
+	return rc;
+}
+
+enum rc sweeping_end_archives(struct sweeping *s, const char *who, bool attended, struct err *e)
+{
+	static const struct sweep_plan nothing;
+	int64_t now_ms = clock_now_ms();
+	struct err why = { 0 };
+	enum rc rc = RC_OK;
+
+	/* Of an archive without mail the sweep had nothing to ask the guard about. */
+	if (!attended && sweep_guard(&s->sweep, &nothing, &why) != RC_OK)
+		return why.code == RC_DENIED ? RC_OK : err_set(e, why.code, "%s", why.text);
+	for (size_t i = 0; rc == RC_OK && i < config_archive_count(s->config); i++) {
+		const struct archive_info *a = config_archive_at(s->config, i);
+		int64_t end_ms = archive_end_ms(a);
+
+		if (!end_ms || end_ms > now_ms ||
+		    keyring_each(s->en->keys, is_its_lot, (void *)(uintptr_t)a) != RC_OK)
+			continue;
+		rc = end_archive(s, a, who, e);
+	}
 	return rc;
 }
 

@@ -232,7 +232,7 @@ static json_t *describe(const struct rule_set *rs, const struct rule_outcome *o,
 
 struct tally {
 	unsigned archived;
-	const struct rule_execution *failed; /* an Archive whose archive is gone */
+	const struct rule_execution *failed; /* an Archive whose archive is gone or not open */
 	const struct rule_execution *erased; /* one from which that id was erased */
 	const struct rule_execution *dropped;
 };
@@ -269,7 +269,7 @@ static enum rc carry_out(struct judge *j, const struct rule_set *rs, const struc
 
 		if (x->what->kind == RULE_DROP) {
 			t->dropped = x;
-		} else if (x->what->kind == RULE_ARCHIVE && x->what->archive == 0) {
+		} else if (x->what->kind == RULE_ARCHIVE && x->failed) {
 			t->failed = x;
 		} else if (x->what->kind == RULE_ARCHIVE) {
 			rc = archive_once(j, rs, o, x, m, all, t, e);
@@ -284,8 +284,32 @@ static void copy_name(char *out, size_t room, const char *s)
 	(void)snprintf(out, room, "%.*s", (int)room - 1, s ? s : "");
 }
 
-static bool settle(const struct rule_set *rs, const struct rule_outcome *o, const struct tally *t,
-                   struct disposition *d)
+/* Why that Archive action wasn't done: it failed, or the id was erased from there. */
+static void explain_failure(const struct config *c, const struct rule_action *a, bool failed,
+                            struct disposition *d)
+{
+	const struct archive_info *known = config_archive_by_number(c, a->archive);
+
+	if (!failed)
+		(void)snprintf(d->text, sizeof(d->text), "its id was erased from the archive %s",
+		               a->archive_ref);
+	else if (known)
+		(void)snprintf(d->text, sizeof(d->text), "the archive %s is being deleted",
+		               known->name);
+	else
+		(void)snprintf(d->text, sizeof(d->text), "the archive %s does not exist",
+		               a->archive_ref);
+}
+
+static bool archive_open(const void *arg, uint32_t number)
+{
+	const struct archive_info *a = config_archive_by_number(arg, number);
+
+	return a && !a->pending;
+}
+
+static bool settle(const struct config *c, const struct rule_set *rs, const struct rule_outcome *o,
+                   const struct tally *t, struct disposition *d)
 {
 	const struct rule_execution *undone = t->failed ? t->failed : t->erased;
 	const struct rule_execution *x = undone ? undone : t->dropped;
@@ -299,10 +323,7 @@ static bool settle(const struct rule_set *rs, const struct rule_outcome *o, cons
 		copy_name(d->rule_name, sizeof(d->rule_name), x->rule_name);
 	if (undone) {
 		d->kind = DISPOSITION_FAILED;
-		(void)snprintf(d->text, sizeof(d->text),
-		               t->failed ? "the archive %s does not exist"
-		                         : "its id was erased from the archive %s",
-		               undone->what->archive_ref);
+		explain_failure(c, undone->what, t->failed != NULL, d);
 	} else if (o->unmatched) {
 		d->kind = DISPOSITION_UNMATCHED;
 	} else {
@@ -311,10 +332,13 @@ static bool settle(const struct rule_set *rs, const struct rule_outcome *o, cons
 	return true;
 }
 
-static enum rc judge_by_rules(struct judge *j, const struct rule_set *rs, const struct judged *m,
-                              struct disposition *d, bool *record, struct err *e)
+static enum rc judge_by_rules(struct judge *j, const struct config *c, const struct rule_set *rs,
+                              const struct judged *m, struct disposition *d, bool *record,
+                              struct err *e)
 {
-	struct rule_facts facts = { .bytes = m->raw.len };
+	struct rule_facts facts = { .bytes = m->raw.len,
+		                    .archive_open = archive_open,
+		                    .archive_arg = c };
 	struct rule_outcome outcome;
 	struct tally t = { 0 };
 	enum rc rc;
@@ -325,7 +349,7 @@ static enum rc judge_by_rules(struct judge *j, const struct rule_set *rs, const 
 	               e);
 	if (rc == RC_OK) {
 		rc = carry_out(j, rs, &outcome, m, &t, e);
-		*record = settle(rs, &outcome, &t, d);
+		*record = settle(c, rs, &outcome, &t, d);
 		rule_outcome_free(&outcome);
 	} else if (rc == RC_LIMIT) {
 		*record = true;
@@ -349,6 +373,14 @@ enum rc judge_message(struct judge *j, const struct config *c, const struct judg
 		                    .received_ms = m->mail->received_ms,
 		                    .rule = -1 };
 	if (m->mail->import) {
+		if (!archive_open(c, m->mail->archive)) {
+			*record = true;
+			d->kind = DISPOSITION_FAILED;
+			copy_name(
+			        d->text, sizeof(d->text),
+			        "the archive that it was imported into is being deleted, or gone");
+			return RC_OK;
+		}
 		decided = json_object();
 		json_put_text(decided, "import", slice_str("mm-import"));
 		return archive_into(j, m->mail->archive, m, decided, NULL, 0, e);
@@ -360,5 +392,5 @@ enum rc judge_message(struct judge *j, const struct config *c, const struct judg
 		copy_name(d->text, sizeof(d->text), e ? e->text : "");
 		return RC_OK;
 	}
-	return rc == RC_OK ? judge_by_rules(j, rs, m, d, record, e) : rc;
+	return rc == RC_OK ? judge_by_rules(j, c, rs, m, d, record, e) : rc;
 }
