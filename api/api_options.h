@@ -10,6 +10,7 @@
 struct api_options {
 	char region[33];  /* of ARNs: "us-east-1" */
 	char account[13]; /* twelve digits: "000000000000" */
+	char hostname[256]; /* under which ingress points are told */
 	bool open;        /* profile "open": without the service's quotas and bounds */
 	struct ip pool;   /* where ingress points that are made by the API listen; family 0: nowhere */
 	uint16_t pool_low;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/account.h"
+#include "api/control_flow.h"
 #include "api/principal.h"
 #include "base/codec.h"
 #include "base/limits.h"
@@ -118,8 +119,8 @@ static bool identify(struct request *r, char who[WHO_ROOM])
 	p = principal_by_name(r->principals, name);
 	if (!p)
 		return false;
-	(void)snprintf(who, WHO_ROOM, "principal %s (key %.*s)", p->name,
-	               (int)MIN_OF(key.len, 20U), (const char *)key.at);
+	(void)snprintf(who, WHO_ROOM, "principal %s (key %.*s)", p->name, (int)MIN_OF(key.len, 20U),
+	               (const char *)key.at);
 	r->principal = p;
 	/* A link has no key: who made it is in what was signed. */
 	if (p->disabled || (key.len && principal_by_key(r->principals, key) != p))
@@ -130,15 +131,14 @@ static bool identify(struct request *r, char who[WHO_ROOM])
 
 static enum rc count(struct request *r, const char *operation, enum api_error error, struct err *e)
 {
-	const struct asked asked = { .event = r->refused ? "denied" : "request",
-		                     .who = r->who,
-		                     .counted = r->principal ? r->who : "",
-		                     .op = operation,
-		                     .outcome = error == API_ERRORS || r->refused
-		                                        ? NULL
-		                                        : api_error_name(error),
-		                     .archive = json_member_text(
-		                             json_member_object(r->args, "input"), "ArchiveId") };
+	const struct asked asked = {
+		.event = r->refused ? "denied" : "request",
+		.who = r->who,
+		.counted = r->principal ? r->who : "",
+		.op = operation,
+		.outcome = error == API_ERRORS || r->refused ? NULL : api_error_name(error),
+		.archive = json_member_text(json_member_object(r->args, "input"), "ArchiveId")
+	};
 
 	return tally_add(r->en->tally, &asked, e);
 }
@@ -171,8 +171,7 @@ static void answer_call(struct control_call *c, enum rc rc, const struct err *e)
 	}
 	json_decref(c->output);
 	error = listed(c->op, error);
-	if ((r->refused || !r->accounted) &&
-	    count(r, c->op->name, error, &unentered) != RC_OK)
+	if ((r->refused || !r->accounted) && count(r, c->op->name, error, &unentered) != RC_OK)
 		log_error("the audit log: %s", unentered.text);
 	if (error == API_INTERNAL)
 		log_error("%s: %s", c->op->name, e->text);

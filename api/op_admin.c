@@ -153,7 +153,7 @@ enum rc op_status(struct request *r, struct err *e)
 
 /* ---- resources ---- */
 
-static json_t *describe_changes(const struct apply_result *a)
+json_t *request_changes(const struct apply_result *a)
 {
 	json_t *list = json_array();
 
@@ -203,7 +203,7 @@ static enum rc account_apply(void *arg, const struct apply_result *a, struct con
 		return rc;
 	p->prepared = en->prepare && c;
 	detail = json_object();
-	json_put(detail, "changes", describe_changes(a));
+	json_put(detail, "changes", request_changes(a));
 	return request_account(p->r, "apply", detail, e);
 }
 
@@ -211,7 +211,7 @@ static json_t *describe_apply(const struct apply_result *a)
 {
 	json_t *o = json_object();
 
-	json_put(o, "changes", describe_changes(a));
+	json_put(o, "changes", request_changes(a));
 	put_count(o, "created", a->created);
 	put_count(o, "updated", a->updated);
 	put_count(o, "unchanged", a->unchanged);

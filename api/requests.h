@@ -68,6 +68,10 @@ struct import_line;
 void import_line_free(struct import_line **line);
 /* Ends the import writer's file, so that the spool can finish it; the next batch gets another. */
 void import_line_rest(struct engine *en);
+/* For an entry of the log: of each resource that changed its kind, name, id, version and what was done.
+ * A new reference. */
+struct apply_result;
+json_t *request_changes(const struct apply_result *a);
 /* A disposition, or an erasure, as a row; a new reference. */
 struct disposition;
 json_t *disposition_json(const struct disposition *d);

@@ -1,5 +1,6 @@
 #include "tools/mmd_settings.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -222,6 +223,8 @@ static enum rc read_api(struct settings *s, struct err *e)
 	const json_t *api = json_object_get(s->json, "api");
 	enum rc rc = check_members(api, "api.", known, COUNT(known), e);
 
+	if (rc == RC_OK)
+		rc = api_configure(&s->engine.api, api, e);
 	if (rc != RC_OK || !api)
 		return rc;
 	s->api.listen = json_string_value(json_object_get(api, "listen"));
@@ -232,7 +235,9 @@ static enum rc read_api(struct settings *s, struct err *e)
 		return rc;
 	s->api.certs = s->api_certificates->at;
 	s->api.cert_count = s->api_certificates->count;
-	return api_configure(&s->engine.api, api, e);
+	(void)snprintf(s->engine.api.hostname, sizeof(s->engine.api.hostname), "%s",
+	               s->smtp.hostname ? s->smtp.hostname : "localhost");
+	return RC_OK;
 }
 
 /* The socket for those who can't reach the directory; bound now, since the sandbox lets mmd do
