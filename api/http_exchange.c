@@ -175,9 +175,24 @@ static void call(struct http_exchange *x, json_t *request, struct slice bytes)
 	json_decref(request);
 }
 
-static void call_operation(struct http_exchange *x, const char *principal, json_t *input)
+/* Where the client found us, for links that an answer has: it signed the Host. */
+static void put_origin(const struct http_exchange *x, const struct http_head *head, json_t *request)
+{
+	struct slice host = http_head_field(head, "host");
+	char text[300];
+
+	(void)snprintf(text, sizeof(text), "%s://%.*s",
+	               http_conn_site(x->conn)->tls ? "https" : "http", (int)MIN_OF(host.len, 255U),
+	               (const char *)host.at);
+	json_put(request, "origin", json_of_slice(slice_str(text)));
+}
+
+static void call_operation(struct http_exchange *x, const char *principal,
+                           const struct http_head *head, json_t *input)
 {
 	json_t *request = json_object();
+
+	put_origin(x, head, request);
 
 	json_put_text(request, "op", slice_str("api"));
 	json_put_text(request, "principal", slice_str(principal));
@@ -287,7 +302,8 @@ static const struct model_operation *find_operation(const struct http_exchange *
 	return has_prefix(name, prefix) ? model_find(slice_from(name, strlen(prefix))) : NULL;
 }
 
-static void run_call(struct http_exchange *x, const char *principal, struct slice body)
+static void run_call(struct http_exchange *x, const char *principal, const struct http_head *head,
+                     struct slice body)
 {
 	struct err e = { 0 };
 	json_t *input = NULL;
@@ -298,7 +314,7 @@ static void run_call(struct http_exchange *x, const char *principal, struct slic
 	else if (rc != RC_OK)
 		answer_error(x, API_SERIALIZATION, e.text);
 	else
-		call_operation(x, principal, input);
+		call_operation(x, principal, head, input);
 }
 
 void http_exchange_run(struct http_exchange *x, const struct http_head *head, struct slice body)
@@ -323,7 +339,7 @@ void http_exchange_run(struct http_exchange *x, const struct http_head *head, st
 	else if (!x->operation)
 		answer_error(x, API_UNKNOWN_OPERATION, "there is no such operation");
 	else
-		run_call(x, principal, body);
+		run_call(x, principal, head, body);
 }
 
 void http_exchange_resume(struct http_exchange *x)
