@@ -7,7 +7,9 @@
 
 #include "api/account.h"
 #include "api/control_flow.h"
+#include "api/ops.h"
 #include "api/principal.h"
+#include "api/wire.h"
 #include "base/codec.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -178,20 +180,56 @@ static void answer_call(struct control_call *c, enum rc rc, const struct err *e)
 	put_error(r, error, e->text);
 }
 
-static void handle_call(struct request *r)
+static void handle_call(struct request *r, const struct model_operation *op, const json_t *input)
 {
-	struct control_call c = { .r = r, .error = API_ERRORS };
+	struct control_call c = { .r = r, .op = op, .input = input, .error = API_ERRORS };
 	struct err e = { 0 };
 	enum rc rc;
 
-	c.op = model_find(json_member_text(r->args, "operation"));
-	c.input = json_member_object(r->args, "input");
-	if (!c.op || !c.input) {
+	if (!op || !input) {
 		put_error(r, API_UNKNOWN_OPERATION, "there is no such operation");
 		return;
 	}
 	rc = run_handler(&c, &e);
 	answer_call(&c, rc, &e);
+}
+
+/* What is kept as milliseconds is shown as the API shows it. */
+static enum rc show_output(struct request *r, const struct model_operation *op, struct err *e)
+{
+	const json_t *output = json_member_object(r->result, "output");
+	json_t *shown = NULL;
+	struct buf text;
+	enum rc rc;
+
+	if (!output)
+		return RC_OK;
+	buf_init(&text, LIMIT_REQUEST);
+	rc = wire_encode(WIRE_AWS_JSON, op->output, output, &text, e);
+	if (rc == RC_OK)
+		rc = json_read(&shown, buf_slice(&text), e);
+	if (rc == RC_OK)
+		json_put(r->result, "output", shown);
+	buf_free(&text);
+	return rc;
+}
+
+/* For tools: the same operations without HTTP, under the rights of who asks on the socket. */
+enum rc op_api(struct request *r, struct err *e)
+{
+	const struct model_operation *op = model_find(json_member_text(r->args, "operation"));
+	json_t *input = NULL;
+	struct slice text;
+	enum rc rc = request_text(r, "text", &text, e);
+
+	if (rc == RC_OK && op && wire_decode(WIRE_AWS_JSON, op->input, text, &input, e) != RC_OK)
+		put_error(r, API_SERIALIZATION, e->text);
+	else if (rc == RC_OK)
+		handle_call(r, op, input);
+	if (rc == RC_OK)
+		rc = show_output(r, op, e);
+	json_decref(input);
+	return rc;
 }
 
 static enum rc finish(struct request *r, struct err *e)
@@ -226,7 +264,8 @@ void control_handle(void *arg, const struct request_peer *peer, struct slice jso
 		if (count(&r, "api", API_UNKNOWN_CLIENT, &e) != RC_OK)
 			log_error("the audit log: %s", e.text);
 	} else if (rc == RC_OK && slice_equal(json_member_text(args, "op"), slice_str("api"))) {
-		handle_call(&r);
+		handle_call(&r, model_find(json_member_text(args, "operation")),
+		            json_member_object(args, "input"));
 	} else if (rc == RC_OK) {
 		rc = err_set(&e, RC_INVALID, "there is no such request");
 	}

@@ -311,7 +311,8 @@ static enum rc create(struct change *x, const json_t *parameters, struct err *e)
 	enum rc rc;
 
 	x->token = (struct token) { .operation = slice_str(c->op->name),
-		                    .principal = slice_str(c->r->principal->name),
+		                    .principal =
+		                            slice_str(c->r->principal ? c->r->principal->name : ""),
 		                    .text = control_text(c, "ClientToken"),
 		                    .parameters = parameters };
 	x->a.token = x->token.text.len ? &x->token : NULL;

@@ -302,6 +302,17 @@ enum rc op_show(struct request *r, struct err *e)
 	return rc;
 }
 
+enum rc op_dump(struct request *r, struct err *e)
+{
+	struct db *db;
+	enum rc rc = engine_control(r->en, &db, e);
+
+	if (rc == RC_OK)
+		rc = resources_dump(db, &r->result, e);
+	db_close(&db);
+	return rc;
+}
+
 enum rc op_passwd(struct request *r, struct err *e)
 {
 	struct slice name;

@@ -9,6 +9,8 @@
 OPERATION("status", op_status, ACCESS_STATUS, PLAIN, "counts of what is spooled, archived, failed")
 OPERATION("apply", op_apply, ACCESS_CHANGE_FLOW, OWN, "create or update resources from a file")
 OPERATION("show", op_show, ACCESS_READ_ARCHIVE, PLAIN, "resources as JSON")
+OPERATION("dump", op_dump, ACCESS_READ_CONFIG, PLAIN, "resources as a file that apply takes")
+OPERATION("api", op_api, ACCESS_STATUS, OWN, "an operation of the control API")
 OPERATION("passwd", op_passwd, ACCESS_CHANGE_FLOW, OWN, "set the password of an ingress point")
 OPERATION("list", op_list, ACCESS_READ_ARCHIVE, PLAIN, "messages in no archive, or erased from one")
 OPERATION("why", op_why, ACCESS_READ_ARCHIVE, OWN, "what became of a message, by which rule")

@@ -41,7 +41,7 @@ enum rc json_write_pretty(struct buf *out, const json_t *value)
 {
 	size_t before = out->len;
 
-	if (dump(out, value, JSON_INDENT(2)) != RC_OK)
+	if (dump(out, value, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) != RC_OK)
 		return RC_LIMIT;
 	if (buf_add_byte(out, '\n') == RC_OK)
 		return RC_OK;

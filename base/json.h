@@ -23,7 +23,7 @@
 enum rc json_read(json_t **out, struct slice text, struct err *e) MUST_USE;
 /* Adds the compact form (no blank, no line break, members in their order). Any type of value. */
 enum rc json_write(struct buf *out, const json_t *value) MUST_USE;
-/* Adds the form for people: indented by two, a line break at the end. */
+/* Adds the form for people: indented by two, 15 digits of a real, a line break at the end. */
 enum rc json_write_pretty(struct buf *out, const json_t *value) MUST_USE;
 
 /* A member's text; `at` is NULL when it is absent or no string. */

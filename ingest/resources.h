@@ -169,6 +169,9 @@ enum rc resources_deregister(struct db *control, struct slice list, struct slice
  * `kind` is a word that resource_kind_parse knows, or NULL; `name` a name or id, or NULL. */
 enum rc resources_show(struct db *control, const char *kind, const char *name, json_t **out,
 		       struct err *e) MUST_USE;
+/* Everything as a file of mmctl apply has it: names for ids, nothing that mm adds; without passwords, and
+ * without archives that are being deleted. Applied to an empty directory it makes the same again. */
+enum rc resources_dump(struct db *control, json_t **out, struct err *e) MUST_USE;
 /* A version as it was stored, with its id and "Version". RC_NOTFOUND. */
 enum rc resources_version(struct db *control, enum resource_kind kind, struct slice id,
 			  int64_t version, json_t **out, struct err *e) MUST_USE;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 #define MM_VERSION "0.1"
 
 static const struct cli_option common[] = {
@@ -299,4 +301,17 @@ void cli_print_json(const json_t *value)
 {
 	if (json_dumpf(value, stdout, JSON_COMPACT) == 0)
 		putchar('\n');
+}
+
+enum rc cli_read_input(const char *path, struct buf *out, struct err *e)
+{
+	uint8_t block[65536];
+	size_t n;
+
+	if (strcmp(path, "-") != 0)
+		return file_read_all(path, out, e);
+	while ((n = fread(block, 1, sizeof(block), stdin)) > 0)
+		if (buf_add(out, slice_of(block, n)) != RC_OK)
+			return err_set(e, RC_LIMIT, "the input is too long");
+	return RC_OK;
 }

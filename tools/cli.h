@@ -106,5 +106,7 @@ void cli_progress(const struct cli *c, const char *what, uint64_t done, uint64_t
 void cli_progress_end(const struct cli *c);
 /* Prints a JSON value and a newline on stdout. */
 void cli_print_json(const json_t *value);
+/* A file, or stdin where `path` is "-". */
+enum rc cli_read_input(const char *path, struct buf *out, struct err *e) MUST_USE;
 
 #endif

@@ -1,4 +1,5 @@
-/* tools/mm-httpd.c - the process that talks to clients of the control API; mmd starts it (api/httpd.h) */
+/* tools/mm-httpd.c - the process that talks to clients of the control API; mmd starts it
+ * (api/httpd.h) */
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>

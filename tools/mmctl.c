@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "tools/cli.h"
+#include "tools/mmctl_call.h"
 
 static const struct cli_option options[] = {
 	{ "recovery", "FILE", "write a copy of the master key there; keep it elsewhere", "init" },
@@ -29,6 +30,8 @@ static const struct cli_command commands[] = {
 	{ "init", "", "make the data directory, its master key and key ring" },
 	{ "apply", "FILE", "create or update resources from a declarative file" },
 	{ "show", "[KIND [NAME]]", "print resources as JSON" },
+	{ "dump", "", "print all resources as a file that apply takes" },
+	{ "call", "OPERATION [JSON]", "an operation of the control API; JSON may be @FILE or -" },
 	{ "passwd", "NAME", "set the password of an AUTH ingress point" },
 	{ "status", "", "how much is spooled, archived, failed" },
 	{ "wait", "", "until everything accepted is archived" },
@@ -109,19 +112,6 @@ static int cmd_init(struct cli *c)
 /* ---- resources ---- */
 
 /* "-" is stdin. */
-static enum rc read_input(const char *path, struct buf *out, struct err *e)
-{
-	uint8_t block[65536];
-	size_t n;
-
-	if (strcmp(path, "-") != 0)
-		return file_read_all(path, out, e);
-	while ((n = fread(block, 1, sizeof(block), stdin)) > 0)
-		if (buf_add(out, slice_of(block, n)) != RC_OK)
-			return err_set(e, RC_LIMIT, "the input is too long");
-	return RC_OK;
-}
-
 static void print_changes(const json_t *result)
 {
 	json_t *list = json_member_array(result, "changes");
@@ -149,7 +139,7 @@ static int cmd_apply(struct cli *c)
 	if (c->argument_count != 1)
 		cli_usage(c, "apply takes one file");
 	buf_init(&text, LIMIT_CONFIG_FILE / 2);
-	if (read_input(c->arguments[0], &text, &e) != RC_OK) {
+	if (cli_read_input(c->arguments[0], &text, &e) != RC_OK) {
 		buf_free(&text);
 		(void)cli_fail(c, &e);
 		return CLI_USAGE;
@@ -205,7 +195,7 @@ static int cmd_passwd(struct cli *c)
 		cli_usage(c, "passwd takes the name of an ingress point");
 	buf_init(&text, 4096);
 	if (cli_get(c, "password-file")) {
-		if (read_input(cli_get(c, "password-file"), &text, &e) != RC_OK) {
+		if (cli_read_input(cli_get(c, "password-file"), &text, &e) != RC_OK) {
 			(void)cli_fail(c, &e);
 			return CLI_USAGE;
 		}
@@ -585,10 +575,10 @@ static int cmd_principal(struct cli *c)
 }
 
 /* In the order of `commands`. */
-static int (*const handlers[])(struct cli *c) = { cmd_init,     cmd_apply,   cmd_show, cmd_passwd,
-	                                          cmd_status,   cmd_wait,    cmd_list, cmd_why,
-	                                          cmd_verify,   cmd_reindex, cmd_seal, cmd_repack,
-	                                          cmd_principal };
+static int (*const handlers[])(struct cli *c) = { cmd_init, cmd_apply,  cmd_show,     cmd_dump,
+	                                          cmd_call, cmd_passwd, cmd_status,   cmd_wait,
+	                                          cmd_list, cmd_why,    cmd_verify,   cmd_reindex,
+	                                          cmd_seal, cmd_repack, cmd_principal };
 
 int main(int argc, char **argv)
 {
