@@ -589,18 +589,17 @@ enum rc control_list_members(struct control_call *c, struct err *e)
 
 /* ---- tags ---- */
 
-/* The id that the ARN names, of a resource that is there. */
-static enum rc find_tagged(struct control_call *c, struct db *db, char id[RESOURCE_ID_ROOM],
-                           struct err *e)
+/* What the ARN names, of a resource that is there. */
+static enum rc find_tagged(const struct control_call *c, struct db *db, enum resource_kind *kind,
+                           char id[RESOURCE_ID_ROOM], struct err *e)
 {
 	const struct arn_home h = home(c);
 	struct slice arn = control_text(c, "ResourceArn");
-	enum resource_kind kind;
 	json_t *found = NULL;
-	enum rc rc = arn_read(arn, &h, &kind, id, e);
+	enum rc rc = arn_read(arn, &h, kind, id, e);
 
 	if (rc == RC_OK)
-		rc = find(c, db, kind, slice_str(id), &found, e);
+		rc = find(c, db, *kind, slice_str(id), &found, e);
 	if (rc == RC_NOTFOUND)
 		rc = err_set(e, RC_NOTFOUND, "there is no resource %.*s",
 		             (int)MIN_OF(arn.len, 200U), (const char *)arn.at);
@@ -608,63 +607,39 @@ static enum rc find_tagged(struct control_call *c, struct db *db, char id[RESOUR
 	return rc;
 }
 
-static enum rc write_tags(struct control_call *c, const char *id, struct err *e)
+static enum rc run_tags(struct change *x, struct err *e)
 {
-	struct engine *en = c->r->en;
-	json_t *tags = json_member_array(c->input, "Tags");
-	json_t *keys = json_member_array(c->input, "TagKeys");
-	json_t *detail = json_object();
-	bool changed = false;
-	enum rc rc = db_begin(en->control, e);
-
-	if (rc != RC_OK) {
-		json_decref(detail);
-		return rc;
-	}
-	json_put_text(detail, "operation", slice_str(c->op->name));
-	json_put_text(detail, "id", slice_str(id));
-	json_put_int(detail, "tags", (int64_t)json_array_size(tags ? tags : keys));
-	rc = tags ? tags_add(en->control, slice_str(id), tags, &changed, e)
-	          : tags_remove(en->control, slice_str(id), keys, &changed, e);
-	if (rc == RC_OK)
-		rc = request_account(c->r, "apply", detail, e);
-	else
-		json_decref(detail);
-	return db_end(en->control, rc, e);
-}
-
-static enum rc change_tags(struct control_call *c, struct err *e)
-{
+	struct db *control = x->c->r->en->control;
+	const json_t *tags = json_member_array(x->c->input, "Tags");
+	const json_t *keys = json_member_array(x->c->input, "TagKeys");
 	char id[RESOURCE_ID_ROOM];
-	enum rc rc;
+	enum rc rc = find_tagged(x->c, control, &x->kind, id, e);
 
-	(void)pthread_mutex_lock(&c->r->en->writing);
-	rc = find_tagged(c, c->r->en->control, id, e);
-	if (rc == RC_OK)
-		rc = write_tags(c, id, e);
-	(void)pthread_mutex_unlock(&c->r->en->writing);
-	return rc;
+	if (rc != RC_OK)
+		return rc;
+	return tags ? resources_tag(control, x->kind, slice_str(id), tags, &x->a, e)
+	            : resources_untag(control, x->kind, slice_str(id), keys, &x->a, e);
 }
 
 enum rc control_tag(struct control_call *c, struct err *e)
 {
-	return change_tags(c, e);
-}
+	struct change x = { .c = c, .run = run_tags };
+	enum rc rc = carry_out(&x, e);
 
-enum rc control_untag(struct control_call *c, struct err *e)
-{
-	return change_tags(c, e);
+	change_end(&x);
+	return rc;
 }
 
 enum rc control_list_tags(struct control_call *c, struct err *e)
 {
 	char id[RESOURCE_ID_ROOM];
+	enum resource_kind kind;
 	json_t *list = NULL;
 	struct db *db;
 	enum rc rc = engine_control(c->r->en, &db, e);
 
 	if (rc == RC_OK)
-		rc = find_tagged(c, db, id, e);
+		rc = find_tagged(c, db, &kind, id, e);
 	if (rc == RC_OK)
 		rc = tags_list(db, slice_str(id), &list, e);
 	if (rc == RC_OK) {

@@ -23,8 +23,7 @@ enum rc control_register_member(struct control_call *c, struct err *e) MUST_USE;
 enum rc control_deregister_member(struct control_call *c, struct err *e) MUST_USE;
 enum rc control_get_member(struct control_call *c, struct err *e) MUST_USE;
 enum rc control_list_members(struct control_call *c, struct err *e) MUST_USE;
-enum rc control_tag(struct control_call *c, struct err *e) MUST_USE;
-enum rc control_untag(struct control_call *c, struct err *e) MUST_USE;
+enum rc control_tag(struct control_call *c, struct err *e) MUST_USE; /* and untag */
 enum rc control_list_tags(struct control_call *c, struct err *e) MUST_USE;
 
 #endif
