@@ -171,13 +171,13 @@ enum rc control_get(struct control_call *c, struct err *e)
 {
 	enum resource_kind kind = kind_of(c->op);
 	struct db *db;
-	enum rc rc = engine_control(c->r->en, &db, e);
+	enum rc rc = engine_reader(c->r->en, &db, e);
 
 	if (rc == RC_OK)
 		rc = find(c, db, kind, id_of(c), &c->output, e);
 	if (rc == RC_OK)
 		dress(c, db, kind, c->output);
-	db_close(&db);
+	engine_reader_end(c->r->en, &db);
 	return rc;
 }
 
@@ -216,7 +216,7 @@ enum rc control_list(struct control_call *c, struct err *e)
 	struct buf next;
 	struct db *db;
 	json_t *list = NULL;
-	enum rc rc = engine_control(c->r->en, &db, e);
+	enum rc rc = engine_reader(c->r->en, &db, e);
 
 	buf_init(&next, 2048);
 	if (rc == RC_OK)
@@ -226,7 +226,7 @@ enum rc control_list(struct control_call *c, struct err *e)
 		keep_seen(c, db, kind, list);
 		put_page(c, list, &next);
 	}
-	db_close(&db);
+	engine_reader_end(c->r->en, &db);
 	buf_free(&next);
 	return rc;
 }
@@ -349,12 +349,12 @@ static enum rc exists(struct control_call *c, struct err *e)
 {
 	struct db *db;
 	json_t *found = NULL;
-	enum rc rc = engine_control(c->r->en, &db, e);
+	enum rc rc = engine_reader(c->r->en, &db, e);
 
 	if (rc == RC_OK)
 		rc = find(c, db, kind_of(c->op), id_of(c), &found, e);
 	json_decref(found);
-	db_close(&db);
+	engine_reader_end(c->r->en, &db);
 	return rc;
 }
 
@@ -550,14 +550,14 @@ enum rc control_get_member(struct control_call *c, struct err *e)
 
 	if (rc != RC_OK)
 		return rc;
-	rc = engine_control(c->r->en, &db, e);
+	rc = engine_reader(c->r->en, &db, e);
 	if (rc == RC_OK)
 		rc = members_get(db, id_of(c), control_text(c, "Address"), &c->output, e);
 	if (rc == RC_OK)
 		dress_member(c->output);
 	else if (rc == RC_NOTFOUND)
 		rc = err_set(e, RC_NOTFOUND, "the list has no such member");
-	db_close(&db);
+	engine_reader_end(c->r->en, &db);
 	return rc;
 }
 
@@ -572,7 +572,7 @@ enum rc control_list_members(struct control_call *c, struct err *e)
 	if (rc != RC_OK)
 		return rc;
 	buf_init(&next, 2048);
-	rc = engine_control(c->r->en, &db, e);
+	rc = engine_reader(c->r->en, &db, e);
 	if (rc == RC_OK)
 		rc = members_page(db, id_of(c), json_member_text(filter, "AddressPrefix"),
 		                  control_text(c, "NextToken"), page_size(c, MEMBER_PAGE), &list,
@@ -582,7 +582,7 @@ enum rc control_list_members(struct control_call *c, struct err *e)
 			dress_member(json_array_get(list, i));
 		put_page(c, list, &next);
 	}
-	db_close(&db);
+	engine_reader_end(c->r->en, &db);
 	buf_free(&next);
 	return rc;
 }
@@ -636,7 +636,7 @@ enum rc control_list_tags(struct control_call *c, struct err *e)
 	enum resource_kind kind;
 	json_t *list = NULL;
 	struct db *db;
-	enum rc rc = engine_control(c->r->en, &db, e);
+	enum rc rc = engine_reader(c->r->en, &db, e);
 
 	if (rc == RC_OK)
 		rc = find_tagged(c, db, &kind, id, e);
@@ -646,6 +646,6 @@ enum rc control_list_tags(struct control_call *c, struct err *e)
 		c->output = json_object();
 		json_put(c->output, "Tags", list);
 	}
-	db_close(&db);
+	engine_reader_end(c->r->en, &db);
 	return rc;
 }

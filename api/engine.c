@@ -225,6 +225,29 @@ enum rc engine_control(struct engine *en, struct db **out, struct err *e)
 	return rc;
 }
 
+enum rc engine_reader(struct engine *en, struct db **out, struct err *e)
+{
+	*out = NULL;
+	(void)pthread_mutex_lock(&en->config_lock);
+	if (en->reader_count)
+		*out = en->readers[--en->reader_count];
+	(void)pthread_mutex_unlock(&en->config_lock);
+	return *out ? RC_OK : engine_control(en, out, e);
+}
+
+void engine_reader_end(struct engine *en, struct db **db)
+{
+	if (!*db)
+		return;
+	(void)pthread_mutex_lock(&en->config_lock);
+	if (en->reader_count < ENGINE_READERS) {
+		en->readers[en->reader_count++] = *db;
+		*db = NULL;
+	}
+	(void)pthread_mutex_unlock(&en->config_lock);
+	db_close(db);
+}
+
 static enum rc open_data(struct engine *en, const struct engine_options *opt, struct err *e)
 {
 	enum rc rc = engine_control(en, &en->control, e);
@@ -500,6 +523,8 @@ void engine_close(struct engine **enp)
 	db_close(&en->catalogue);
 	store_close(&en->store);
 	audit_close(&en->audit);
+	while (en->reader_count)
+		db_close(&en->readers[--en->reader_count]);
 	db_close(&en->control);
 	keyring_close(&en->keys);
 	crypt_wipe(en->control_key, sizeof(en->control_key));

@@ -30,6 +30,8 @@
 #include "store/audit.h"
 #include "store/store.h"
 
+#define ENGINE_READERS 8
+
 struct engine_options {
 	const char *dir;
 	const char *key_file; /* NULL: DIR.key */
@@ -65,6 +67,8 @@ struct engine {
 	bool              log_cut; /* the audit log has not what the control database says of it */
 	pthread_mutex_t   writing;
 	pthread_mutex_t   config_lock;
+	struct db        *readers[ENGINE_READERS]; /* idle; with `config_lock` held */
+	size_t            reader_count;
 	pthread_mutex_t   importing; /* one import at a time */
 	struct config    *config;
 	struct principals *principals;
@@ -113,6 +117,10 @@ enum rc engine_reload_principals(struct engine *en, struct err *e) MUST_USE;
 enum rc engine_adopt(struct engine *en, struct config *c, struct err *e) MUST_USE;
 /* A connection for one reader's thread. */
 enum rc engine_control(struct engine *en, struct db **out, struct err *e) MUST_USE;
+/* The same from a few that are kept open, for what is asked often: to open one takes longer than to read
+ * a row. engine_reader_end takes it back, whatever became of it; NULL in *db is fine. */
+enum rc engine_reader(struct engine *en, struct db **out, struct err *e) MUST_USE;
+void    engine_reader_end(struct engine *en, struct db **db);
 /* What a sweep works on; `archives` points into memory to be freed. `writing` is held. */
 void    engine_sweep(struct engine *en, struct config *c, struct sweep *s);
 /* An entry for the log, and its sync: what is answered afterwards is accounted for. */

@@ -1,0 +1,97 @@
+"""tests/bench/rows_api.py - rows of the control API: what a signed call costs, how many one client makes, accepting mail beside it"""
+import json, os, threading, time
+import mm, peers, signed
+from archive import Archive
+
+CALLS = 5000
+BESIDE = 100 # calls a second while mail is accepted
+TICK = os.sysconf('SC_CLK_TCK')
+
+class Caller:
+    """A client with one connection, of a site with an API."""
+    def __init__(self, site, port):
+        self.host, self.line = '127.0.0.1:%d' % port, signed.Line(port)
+        self.key = json.loads(site.run('mmctl', 'principal', 'create', 'bench%d' % time.monotonic_ns(), '--role', 'admin', '--json'))
+        rule_set = self.call('ListRuleSets', {})['RuleSets'][0]['RuleSetId']
+        self.input = {'RuleSetId': rule_set}
+
+    def call(self, operation, input):
+        status, answer = self.line.call(self.key, self.host, operation, json.dumps(input).encode())
+        if status != 200:
+            raise AssertionError('%s: %d %r' % (operation, status, answer))
+        return answer
+
+    def get(self):
+        self.call('GetRuleSet', self.input)
+
+def site_with_api(b):
+    port = mm.free_port()
+    return Archive(b.root, api={'listen': '127.0.0.1:%d' % port}).start(), port
+
+def cpu(site):
+    """{program: seconds} of mm-httpd and mmd."""
+    spent = {}
+    for pid, name in site.processes().items():
+        if name in ('mmd', 'mm-httpd'):
+            fields = open('/proc/%d/stat' % pid).read().rpartition(')')[2].split()
+            spent[name] = (int(fields[11]) + int(fields[12])) / TICK
+    return spent
+
+def calls(b):
+    b.report.row('api', 'A signed GetRuleSet over one connection')
+    site, port = site_with_api(b)
+    try:
+        caller, rates, costs = Caller(site, port), [], {'mm-httpd': [], 'mmd': []}
+        for _ in range(b.runs):
+            n = 500 if b.quick else CALLS
+            before, began = cpu(site), time.monotonic()
+            for _ in range(n):
+                caller.get()
+            took, after = time.monotonic() - began, cpu(site)
+            rates.append(n / took)
+            [costs[p].append(1e6 * (after[p] - before[p]) / n) for p in costs]
+        for program, values in costs.items():
+            b.report.figure('CPU of %s a call' % program, values, 'us')
+        b.report.figure('calls of one client, one after the other', rates, 'call/s', 'its own signing included')
+        b.report.goal('CPU of both a call', sum(b.median(v) for v in costs.values()), 'us', most=300)
+    finally:
+        site.close()
+
+class Busy(threading.Thread):
+    """Calls at a steady rate until it is stopped."""
+    def __init__(self, site, port):
+        threading.Thread.__init__(self, daemon=True)
+        self.caller, self.done, self.made, self.late = Caller(site, port), False, 0, 0
+
+    def run(self):
+        began = time.monotonic()
+        while not self.done:
+            self.caller.get()
+            self.made += 1
+            wait = began + self.made / BESIDE - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+
+def beside(b):
+    b.report.row('api-accept', 'Durable accept (4 KiB, 50 sessions) with %d calls a second beside it' % BESIDE)
+    rates = {False: [], True: []}
+    for _ in range(b.runs):
+        for busy in (False, True):
+            site, port = site_with_api(b)
+            try:
+                peers.load(site.port, messages=2000)
+                site.drain()
+                rate = peers.source(site.port, 5000)
+                site.drain()
+                caller = Busy(site, port) if busy else None
+                if caller:
+                    caller.start()
+                rates[busy].append(peers.source(site.port, max(5000, int(rate * b.seconds))))
+                if caller:
+                    caller.done = True
+                    caller.join()
+            finally:
+                site.close()
+    b.report.figure('without calls', rates[False], 'msg/s')
+    b.report.figure('with them', rates[True], 'msg/s')
+    b.report.ratio('without', b.median(rates[True]), b.median(rates[False]), least=0.95)
