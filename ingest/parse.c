@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "ingest/mime/mime.h"
 #include "ingest/parse_area.h"
 
 #define MOST_WORKERS 64
@@ -233,8 +234,11 @@ static void put_task(struct worker *w, size_t index, const struct task *t)
 
 	if (len)
 		memcpy(w->area + PARSE_HEAD + w->raw_touched, t->job->raw.at, len);
-	head->request[w->count] = (struct parse_request) { (uint32_t)w->raw_touched, (uint32_t)len,
-		                                           t->stage == STAGE_PLAIN };
+	head->request[w->count] =
+	        (struct parse_request) { .at = (uint32_t)w->raw_touched,
+		                         .len = (uint32_t)len,
+		                         .mode = (t->stage == STAGE_PLAIN ? MIME_PLAIN : 0U) |
+		                                 (t->job->show ? MIME_SHOW : 0U) };
 	w->batch[w->count++] = index;
 	w->raw_touched += len;
 }

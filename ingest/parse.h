@@ -32,6 +32,7 @@ enum parse_outcome {
 
 struct parse_job {
 	struct slice raw;           /* in: the message; lives until parse_wait */
+	bool show;                  /* in: PARSED_PLAIN and PARSED_HTML in place of PARSED_BODY */
 	enum parse_outcome outcome; /* out */
 	/* out: always filled. When the worker died PARSED_HAS_PROBLEM and PARSED_NOT_INDEXED are set
 	 * and the problem says why; an empty document when even the plain reader died. */

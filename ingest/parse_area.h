@@ -32,7 +32,7 @@
 struct parse_request {
 	uint32_t at; /* in the raw room */
 	uint32_t len;
-	uint32_t plain; /* enum mime_mode */
+	uint32_t mode; /* bits of enum mime_mode */
 };
 
 struct parse_result {

@@ -4,7 +4,7 @@
 
 #include "base/codec.h"
 
-#define MAGIC     0x3150504dU /* "MPP1" */
+#define MAGIC     0x3250504dU /* "MPP2" */
 #define ALL_FLAGS 31U
 
 /* 1900-01-01 to the end of 9999, in milliseconds. */

@@ -33,6 +33,8 @@ enum parsed_text {
 	PARSED_FILENAME,   /* one a line */
 	PARSED_ATTACHMENT,
 	PARSED_PROBLEM,    /* for people; empty when everything was read */
+	PARSED_PLAIN,      /* only for who shows the message: its plain and its HTML text parts as they are */
+	PARSED_HTML,       /* once decoded, in place of PARSED_BODY */
 	PARSED_TEXTS
 };
 

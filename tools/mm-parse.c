@@ -70,14 +70,14 @@ static void obey(const uint8_t *raw, const struct parse_request *r)
 	int64_t begun = clock_process_ms(getpid());
 
 	if (slice_starts_nocase(what, slice_str("crash-always")) ||
-	    (slice_starts_nocase(what, slice_str("crash")) && !r->plain))
+	    (slice_starts_nocase(what, slice_str("crash")) && !(r->mode & MIME_PLAIN)))
 		abort();
-	while (slice_starts_nocase(what, slice_str("spin")) && !r->plain)
+	while (slice_starts_nocase(what, slice_str("spin")) && !(r->mode & MIME_PLAIN))
 		__asm__ volatile("" ::: "memory");
 	while (slice_starts_nocase(what, slice_str("slow")) &&
 	       clock_process_ms(getpid()) - begun < 500)
 		;
-	while (slice_starts_nocase(what, slice_str("eat")) && !r->plain)
+	while (slice_starts_nocase(what, slice_str("eat")) && !(r->mode & MIME_PLAIN))
 		memset(mem_new(1048576), 1, 1048576);
 }
 
@@ -99,7 +99,7 @@ static void run_batch(struct mime *m, struct parse_head *head, struct buf *out)
 #ifdef MM_TEST
 		obey(raw, &r);
 #endif
-		rc = mime_read(m, raw + r.at, r.len, r.plain ? MIME_PLAIN : MIME_FULL, out);
+		rc = mime_read(m, raw + r.at, r.len, r.mode, out);
 		limit_time(0);
 		if (rc != RC_OK)
 			buf_clear(out);

@@ -23,6 +23,8 @@ void findings_init(struct findings *f)
 	buf_init(&f->text[PARSED_BODY], LIMIT_INDEXED_TEXT + 4096);
 	buf_init(&f->text[PARSED_ATTACHMENT], LIMIT_INDEXED_TEXT + 4096);
 	buf_init(&f->text[PARSED_PROBLEM], 4096);
+	buf_init(&f->text[PARSED_PLAIN], LIMIT_INDEXED_TEXT + 4096);
+	buf_init(&f->text[PARSED_HTML], LIMIT_INDEXED_TEXT + 4096);
 	for (size_t i = 0; i < COUNT(f->scratch); i++)
 		buf_init(&f->scratch[i], LIMIT_INDEXED_TEXT + 4096);
 }
@@ -654,6 +656,11 @@ void found_part(struct findings *f, const struct part *p)
 		return;
 	}
 	text = part_text(f, p, text);
+	if (f->show) {
+		if (where == PARSED_BODY)
+			found_text(f, is_html(p->type) ? PARSED_HTML : PARSED_PLAIN, text);
+		return;
+	}
 	if (is_html(p->type)) {
 		buf_clear(&f->scratch[0]);
 		if (!html_to_text(&f->scratch[0], text))

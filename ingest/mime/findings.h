@@ -14,6 +14,7 @@
 
 struct findings {
 	uint32_t flags;
+	bool show;     /* text parts as they are, for who shows the message */
 	bool has_date; /* a Date header was read; it may have been no date */
 	int64_t sent_ms;
 	struct buf text[PARSED_TEXTS];

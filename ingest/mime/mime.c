@@ -142,11 +142,12 @@ void message_read(struct findings *f, uint8_t *bytes, size_t len, const struct e
 	header_block_free(&b);
 }
 
-enum rc mime_read(struct mime *m, uint8_t *bytes, size_t len, enum mime_mode mode, struct buf *out)
+enum rc mime_read(struct mime *m, uint8_t *bytes, size_t len, unsigned mode, struct buf *out)
 {
 	struct entity e = { .encoded_depth = 0 };
 
 	findings_clear(&m->found);
-	message_read(&m->found, bytes, len, &e, mode == MIME_PLAIN);
+	m->found.show = (mode & MIME_SHOW) != 0;
+	message_read(&m->found, bytes, len, &e, (mode & MIME_PLAIN) != 0);
 	return findings_encode(&m->found, out);
 }

@@ -19,8 +19,9 @@
 #include "base/buf.h"
 
 enum mime_mode {
-	MIME_FULL,
-	MIME_PLAIN, /* the plain reader only, never GMime */
+	MIME_FULL = 0,
+	MIME_PLAIN = 1, /* the plain reader only, never GMime */
+	MIME_SHOW = 2,  /* a bit: text for who shows the message (PARSED_PLAIN, PARSED_HTML) */
 };
 
 struct mime;
@@ -30,7 +31,7 @@ struct mime *mime_new(void);
 void mime_free(struct mime **m);
 /* Adds the encoded document to `out`; RC_LIMIT when it doesn't fit, `out` is as before then. The bytes
  * of the message are overwritten. */
-enum rc mime_read(struct mime *m, uint8_t *bytes, size_t len, enum mime_mode mode,
+enum rc mime_read(struct mime *m, uint8_t *bytes, size_t len, unsigned mode,
 		  struct buf *out) MUST_USE;
 
 #endif

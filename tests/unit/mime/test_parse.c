@@ -22,7 +22,7 @@ static int stop(void **state)
 }
 
 /* Reads a copy (the reader writes over its input) and decodes what it wrote. */
-static void read_mail(struct slice mail, enum mime_mode mode, struct parsed *p)
+static void read_mail(struct slice mail, unsigned mode, struct parsed *p)
 {
 	uint8_t *copy = mem_new(mail.len + 1);
 	struct buf out;
@@ -467,6 +467,32 @@ static void test_clean_between(void **state)
 	parsed_free(&p);
 }
 
+/* For who shows the message: text parts as they are, in place of the index's text. */
+static void bodies_are_shown_as_they_are(void **state)
+{
+	static const char mail[] =
+	        MIXED "--b\r\nContent-Type: text/plain\r\n\r\nplain\r\n"
+	              "--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: "
+	              "quoted-printable\r\n\r\n<p>ht=6Dl</p>\r\n"
+	              "--b\r\nContent-Type: text/html\r\nContent-Disposition: "
+	              "attachment\r\n\r\n<p>not me</p>\r\n--b--\r\n";
+	static const unsigned modes[] = { MIME_FULL, MIME_PLAIN };
+	struct parsed p;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(modes); i++) {
+		read_mail(slice_str(mail), modes[i] | MIME_SHOW, &p);
+		EXPECT_SLICE("plain", slice_trim(p.text[PARSED_PLAIN]), "plain");
+		EXPECT_SLICE("html", slice_trim(p.text[PARSED_HTML]), "<p>html</p>");
+		EXPECT("no index text", p.text[PARSED_BODY].len == 0 || modes[i] == MIME_PLAIN);
+		parsed_free(&p);
+		read_mail(slice_str(mail), modes[i], &p);
+		EXPECT("for the index", p.text[PARSED_PLAIN].len + p.text[PARSED_HTML].len == 0);
+		EXPECT("its words", slice_find(p.text[PARSED_BODY], slice_str("html")) != SIZE_MAX);
+		parsed_free(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -478,6 +504,7 @@ int main(void)
 		cmocka_unit_test(test_over_limits),
 		cmocka_unit_test(test_text_limit),
 		cmocka_unit_test(test_clean_between),
+		cmocka_unit_test(bodies_are_shown_as_they_are),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
