@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -45,6 +46,9 @@ static const int common[] = {
 	__NR_clock_getres,
 	__NR_set_tid_address,
 	__NR_membarrier,
+#ifdef MM_TEST
+	__NR_pread64, /* the test clock */
+#endif
 #if SANITIZED
 	__NR_sched_getaffinity,
 	__NR_getrlimit,
@@ -124,6 +128,19 @@ static int allow_threads(scmp_filter_ctx c, bool threads)
 	                        SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 }
 
+/* Stream sockets of IPv4 and IPv6. Which port, Landlock says where it can. */
+static int allow_connect(scmp_filter_ctx c)
+{
+	static const scmp_datum_t families[] = { AF_INET, AF_INET6 };
+	int bad = seccomp_rule_add(c, SCMP_ACT_ALLOW, __NR_connect, 0);
+
+	for (size_t i = 0; !bad && i < COUNT(families); i++)
+		bad = seccomp_rule_add(c, SCMP_ACT_ALLOW, __NR_socket, 2,
+		                       SCMP_A0(SCMP_CMP_EQ, families[i], 0),
+		                       SCMP_A1(SCMP_CMP_MASKED_EQ, 15, SOCK_STREAM));
+	return bad;
+}
+
 static enum rc filter_calls(const struct sandbox_profile *p, struct err *e)
 {
 	scmp_filter_ctx c = seccomp_init(SCMP_ACT_ERRNO(EPERM));
@@ -142,6 +159,8 @@ static enum rc filter_calls(const struct sandbox_profile *p, struct err *e)
 		bad = allow_abort(c);
 	if (!bad)
 		bad = allow_threads(c, p->threads);
+	if (!bad && p->connect_port)
+		bad = allow_connect(c);
 	if (!bad)
 		bad = seccomp_load(c);
 	seccomp_release(c);
@@ -163,7 +182,7 @@ enum rc sandbox_enter(const struct sandbox_profile *p, struct err *e)
 	if (rc == RC_OK)
 		rc = set_limits(p, e);
 	if (rc == RC_OK)
-		rc = sandbox_restrict_files(NULL, 0, e);
+		rc = sandbox_restrict_files(NULL, 0, p->connect_port, e);
 	if (rc == RC_OK)
 		rc = filter_calls(p, e);
 	sandbox_probe();

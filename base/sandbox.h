@@ -31,6 +31,7 @@ struct sandbox_profile {
 	const int *syscalls;
 	size_t count;
 	bool threads; /* pthread_create works; never a new process */
+	uint16_t connect_port; /* TCP over IPv4 and IPv6, to this port of any address; 0: never connects */
 	/* RLIMIT_AS in bytes; 0: none. Left out in sanitizer builds, whose shadow needs terabytes. */
 	uint64_t address_space;
 	unsigned nofile;    /* RLIMIT_NOFILE; 0: as it is */

@@ -22,8 +22,9 @@
 	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |                               \
 	 LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
 
-#define NET_BIND    1ULL
-#define NET_CONNECT 2ULL
+#define NET_BIND      1ULL
+#define NET_CONNECT   2ULL
+#define RULE_NET_PORT 2
 
 static bool files_restricted;
 
@@ -83,7 +84,20 @@ static enum rc add_path(int ruleset, const struct rules *rules, const struct san
 	return bad ? RC_IO : RC_OK;
 }
 
-enum rc sandbox_restrict_files(const struct sandbox_path *paths, size_t count, struct err *e)
+static enum rc add_port(int ruleset, uint16_t port, struct err *e)
+{
+	const struct {
+		uint64_t allowed_access;
+		uint64_t port;
+	} attr = { NET_CONNECT, port };
+
+	if (syscall(__NR_landlock_add_rule, ruleset, RULE_NET_PORT, &attr, 0U) != 0)
+		return err_sys(e, "Landlock: port %u", port);
+	return RC_OK;
+}
+
+enum rc sandbox_restrict_files(const struct sandbox_path *paths, size_t count,
+                               uint16_t connect_port, struct err *e)
 {
 	/* 1: only tell the ABI */
 	int abi = (int)syscall(__NR_landlock_create_ruleset, NULL, 0, 1U);
@@ -101,6 +115,8 @@ enum rc sandbox_restrict_files(const struct sandbox_path *paths, size_t count, s
 		return err_sys(e, "Landlock (ABI %d)", abi);
 	for (size_t i = 0; rc == RC_OK && i < count; i++)
 		rc = add_path(fd, &rules, &paths[i], e);
+	if (rc == RC_OK && connect_port && (rules.net & NET_CONNECT))
+		rc = add_port(fd, connect_port, e);
 	if (rc == RC_OK && syscall(__NR_landlock_restrict_self, fd, 0U) != 0)
 		rc = err_sys(e, "Landlock (ABI %d)", abi);
 	(void)close(fd);
