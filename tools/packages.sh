@@ -4,7 +4,7 @@
 BUILD_PACKAGES="
 	gcc g++ cmake ninja-build pkg-config make libc6-dev
 	libevent-dev libssl-dev libsodium-dev libzstd-dev libsqlite3-dev libgmime-3.0-dev libicu-dev
-	libjansson-dev libseccomp-dev libarchive-dev libcbor-dev uthash-dev
+	libjansson-dev libseccomp-dev libarchive-dev libcbor-dev libcurl4-openssl-dev uthash-dev
 	openssl ca-certificates curl"
 
 TEST_PACKAGES="
@@ -19,7 +19,7 @@ command -v npm >/dev/null 2>&1 || TEST_PACKAGES="$TEST_PACKAGES nodejs npm"
 BENCH_PACKAGES="postfix notmuch maildir-utils"
 
 # Only for ./check long.
-LONG_PACKAGES="postfix nmap testssl.sh valgrind gcovr"
+LONG_PACKAGES="postfix nmap testssl.sh valgrind gcovr ceph-base ceph-common ceph-mgr ceph-mon ceph-osd radosgw"
 
 # install_packages NAME... installs what is missing, and nothing when nothing is.
 install_packages()
