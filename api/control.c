@@ -1,12 +1,13 @@
 #include "api/control.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/account.h"
 #include "api/control_flow.h"
+#include "api/control_job.h"
+#include "api/link.h"
 #include "api/ops.h"
 #include "api/principal.h"
 #include "api/wire.h"
@@ -111,6 +112,7 @@ enum rc control_archive(struct control_call *c, struct config *config,
 static bool identify(struct request *r, char who[WHO_ROOM])
 {
 	struct slice name = json_member_text(r->args, "principal");
+	bool link = link_principal(json_member_text(r->args, "query"), &name);
 	struct slice key = json_member_text(r->args, "key");
 	const struct principal *p;
 
@@ -121,8 +123,8 @@ static bool identify(struct request *r, char who[WHO_ROOM])
 	p = principal_by_name(r->principals, name);
 	if (!p)
 		return false;
-	(void)snprintf(who, WHO_ROOM, "principal %s (key %.*s)", p->name, (int)MIN_OF(key.len, 20U),
-	               (const char *)key.at);
+	(void)snprintf(who, WHO_ROOM, "principal %s (%s%.*s)", p->name, link ? "link" : "key ",
+	               (int)MIN_OF(key.len, 20U), (const char *)key.at);
 	r->principal = p;
 	/* A link has no key: who made it is in what was signed. */
 	if (p->disabled || (key.len && principal_by_key(r->principals, key) != p))
@@ -151,7 +153,8 @@ static enum rc run_handler(struct control_call *c, struct err *e)
 	enum rc rc = request_need(c->r, c->op->class, e);
 
 	if (rc == RC_OK)
-		rc = shape_check(c->op->input, c->input, NULL, SHAPE_API, e);
+		rc = shape_check(c->op->input, c->input, NULL,
+		                 c->r->en->api.open ? SHAPE_API | SHAPE_MORE : SHAPE_API, e);
 	if (rc == RC_OK && !handler)
 		rc = err_set(e, RC_INVALID, "%s is not built yet", c->op->name);
 	/* What only reads is counted, and before it is answered. */
@@ -232,6 +235,23 @@ enum rc op_api(struct request *r, struct err *e)
 	return rc;
 }
 
+/* What fails before the first row is answered like a call. */
+static enum rc handle_message(struct request *r, struct err *e)
+{
+	enum rc rc = request_need(r, ACCESS_READ_MESSAGE, e);
+
+	if (rc == RC_OK)
+		rc = control_send_message(r, e);
+	if (rc == RC_OK) {
+		r->result = json_object();
+		return RC_OK;
+	}
+	if (r->accounted) /* it may have begun */
+		return rc;
+	put_error(r, error_of(rc), e->text);
+	return count(r, "api-message", error_of(rc), e);
+}
+
 static enum rc finish(struct request *r, struct err *e)
 {
 	struct buf text;
@@ -266,6 +286,9 @@ void control_handle(void *arg, const struct request_peer *peer, struct slice jso
 	} else if (rc == RC_OK && slice_equal(json_member_text(args, "op"), slice_str("api"))) {
 		handle_call(&r, model_find(json_member_text(args, "operation")),
 		            json_member_object(args, "input"));
+	} else if (rc == RC_OK &&
+	           slice_equal(json_member_text(args, "op"), slice_str("api-message"))) {
+		rc = handle_message(&r, &e);
 	} else if (rc == RC_OK) {
 		rc = err_set(&e, RC_INVALID, "there is no such request");
 	}
@@ -292,15 +315,15 @@ void control_refused(struct engine *en, struct slice why, struct slice key, stru
 		log_error("the audit log: %s", e.text);
 }
 
-/* Links are short-lived: a new one at each start will do. */
 enum rc control_link_secret(struct engine *en, char *out, size_t room, struct err *e)
 {
-	uint8_t random[20];
+	struct db *db;
+	enum rc rc;
 
-	(void)en;
-	if (room < 2 * sizeof(random) + 1)
-		return err_set(e, RC_LIMIT, "no room for a secret");
-	randombytes_buf(random, sizeof(random));
-	hex_encode(out, random, sizeof(random));
-	return RC_OK;
+	MUST(room > LINK_SECRET);
+	rc = engine_control(en, &db, e);
+	if (rc == RC_OK)
+		rc = link_secret(db, out, e);
+	db_close(&db);
+	return rc;
 }

@@ -1,5 +1,7 @@
 #include "api/engine.h"
 
+#include "api/job.h"
+#include "api/link.h"
 #include "api/requests.h"
 
 #include <stdio.h>
@@ -80,6 +82,10 @@ static enum rc prepare_control(struct db *control, struct err *e)
 		rc = anchor_prepare(control, e);
 	if (rc == RC_OK)
 		rc = principals_prepare(control, e);
+	if (rc == RC_OK)
+		rc = job_prepare(control, e);
+	if (rc == RC_OK)
+		rc = link_prepare(control, e);
 	return rc;
 }
 

@@ -74,6 +74,7 @@ struct engine {
 	struct principals *principals;
 	struct tally     *tally;
 	struct import_line *import_line; /* api/op_import.c; with `importing` held */
+	struct jobs      *jobs; /* api/job_run.h; NULL where nobody runs any */
 	int64_t           opened_ms;
 	uint64_t          damaged; /* records of the spool whose loss is recorded */
 	/* Called before a change of resources is committed: can the front work with it? It then holds what

@@ -1,11 +1,11 @@
 /* api/op_message.c - one message: its bytes, its text for a reader, and what became of it */
 #include <stdlib.h>
 
+#include "api/message_get.h"
 #include "api/ops.h"
 #include "base/codec.h"
 #include "base/limits.h"
 #include "ingest/disposition.h"
-#include "ingest/parse.h"
 #include "query/row.h"
 #include "retention/erase.h"
 #include "retention/schedule.h"
@@ -124,27 +124,11 @@ static enum rc compose(struct buf *out, const struct parsed *p, const json_t *ro
 	return rc == RC_OK ? add_lines(out, p->text[PARSED_BODY]) : rc;
 }
 
-/* Parsing is the sandboxed worker's, here too. */
-static enum rc parse_one(struct slice raw, struct parse_job *job, struct err *e)
-{
-	struct parse_pool *pool;
-	enum rc rc = parse_pool_new(&pool, 1, NULL, e);
-
-	*job = (struct parse_job) { .raw = raw };
-	if (rc != RC_OK)
-		return rc;
-	rc = parse_begin(pool, job, 1, e);
-	if (rc == RC_OK)
-		rc = parse_wait(pool, e);
-	parse_pool_free(&pool);
-	return rc;
-}
-
 static enum rc show(struct request *r, struct slice raw, json_t *row, bool json, struct err *e)
 {
 	struct parse_job job;
 	struct buf text;
-	enum rc rc = parse_one(raw, &job, e);
+	enum rc rc = message_parse(raw, false, &job, e);
 
 	if (rc != RC_OK)
 		return rc;
@@ -202,23 +186,6 @@ static enum rc give(struct request *r, const struct archive_info *a, const struc
 	return rc;
 }
 
-/* An erasure that damage keeps from its end has hidden the message all the same. */
-static enum rc look(struct request *r, const struct archive_info *a, const struct message_id *id,
-                    struct buf *meta, struct buf *raw, struct err *e)
-{
-	bool erased = false;
-	struct db *db;
-	enum rc rc = store_get(r->en->store, a->number, id, meta, raw, e);
-
-	if (rc != RC_OK)
-		return rc;
-	rc = engine_control(r->en, &db, e);
-	if (rc == RC_OK)
-		rc = erased_has(db, a->number, id, &erased, e);
-	db_close(&db);
-	return rc == RC_OK && erased ? err_set(e, RC_NOTFOUND, "it was erased") : rc;
-}
-
 /* Of the archive that was named, nothing is known about the others. */
 static enum rc absent(struct request *r, struct config *c, struct err *e)
 {
@@ -250,7 +217,7 @@ enum rc op_message(struct request *r, struct err *e)
 		if (!wanted(r, a))
 			continue;
 		buf_clear(&raw);
-		rc = look(r, a, &id, NULL, &raw, e);
+		rc = message_get(r->en, a->number, &id, NULL, &raw, e);
 		found = rc == RC_OK;
 		if (rc == RC_NOTFOUND)
 			rc = RC_OK;
@@ -351,7 +318,7 @@ static enum rc explain_archives(struct request *r, struct config *c, const struc
 		if (!request_sees(r, a))
 			continue;
 		buf_clear(&meta);
-		rc = look(r, a, id, &meta, NULL, e);
+		rc = message_get(r->en, a->number, id, &meta, NULL, e);
 		if (rc == RC_OK) {
 			(*found)++;
 			rc = explain_archived(r, a, id, buf_slice(&meta), e);

@@ -447,6 +447,8 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 	uint8_t master[KEY_BYTES];
 	enum rc rc = read_master(m, master, e);
 
+	if (rc == RC_OK && m->set.s3.url) /* who may not connect can't start who may */
+		rc = deliver_home_start(&m->set.jobs.s3, &m->set.s3, e);
 	if (rc == RC_OK)
 		rc = confine(m, e);
 	if (rc == RC_OK)
@@ -535,6 +537,8 @@ static enum rc start(struct mmd *m, struct err *e)
 	if (rc == RC_OK)
 		share_requests(m);
 	if (rc == RC_OK)
+		rc = jobs_start(m->engine, &m->set.jobs, e);
+	if (rc == RC_OK)
 		rc = start_api(m, e);
 	if (rc == RC_OK)
 		rc = schedule_start(&m->schedule, m->engine, &so, e);
@@ -552,6 +556,9 @@ static void stop(struct mmd *m)
 	http_front_free(&m->http);
 	request_server_free(&m->calls);
 	request_server_free(&m->requests);
+	if (m->engine)
+		jobs_stop(m->engine);
+	deliver_home_stop(&m->set.jobs.s3);
 	schedule_stop(&m->schedule);
 	loop_timer_free(&m->room);
 	front_free(&m->front);

@@ -8,6 +8,12 @@
 #include "api/schedule.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/sigv4.h"
+#include "store/crypt.h"
+
+#define S3_PART_LEAST     5242880 /* S3's own bound */
+#define S3_PART_MOST      67108864
+#define LINK_SECONDS_MOST SIGV4_EXPIRES_MAX
 
 /* ---- certificates ---- */
 
@@ -88,7 +94,7 @@ struct certificates *settings_use_certs(struct settings *s, struct certificates 
 
 /* ---- members ---- */
 
-enum member_type { MEMBER_TEXT, MEMBER_NUMBER, MEMBER_FILES, MEMBER_OBJECT };
+enum member_type { MEMBER_TEXT, MEMBER_NUMBER, MEMBER_FILES, MEMBER_OBJECT, MEMBER_BOOL };
 
 struct member {
 	const char *name;
@@ -104,6 +110,8 @@ static bool has_type(const json_t *value, enum member_type type)
 		return json_is_integer(value) && json_integer_value(value) >= 0;
 	case MEMBER_OBJECT:
 		return json_is_object(value);
+	case MEMBER_BOOL:
+		return json_is_boolean(value);
 	case MEMBER_FILES:
 		break;
 	}
@@ -122,6 +130,7 @@ static enum rc check_members(const json_t *object, const char *where, const stru
 		[MEMBER_NUMBER] = "a number, 0 or more",
 		[MEMBER_FILES] = "a file's name or an array of them",
 		[MEMBER_OBJECT] = "an object",
+		[MEMBER_BOOL] = "true or false",
 	};
 	const char *member;
 	json_t *value;
@@ -206,6 +215,34 @@ static bool read_mode(const char *text, mode_t *mode)
 	return true;
 }
 
+/* Where links to messages lead: to the listener, unless another address is told. */
+static enum rc read_links(struct settings *s, const json_t *api, struct err *e)
+{
+	const char *url = json_string_value(json_object_get(api, "url"));
+	int64_t seconds = json_member_int(api, "link_seconds", 0);
+	struct slice host;
+	uint16_t port;
+	bool tls;
+
+	if (url && !deliver_url(slice_str(url), &tls, &host, &port))
+		return err_set(e, RC_INVALID,
+		               "configuration: api.url is https://HOST:PORT or http://HOST:PORT");
+	if (seconds > LINK_SECONDS_MOST)
+		return err_set(e, RC_INVALID, "configuration: api.link_seconds is at most %d",
+		               LINK_SECONDS_MOST);
+	if (url || s->api.listen)
+		(void)snprintf(s->link_url, sizeof(s->link_url), "%s%s",
+		               url                 ? ""
+		               : s->api.cert_count ? "https://"
+		                                   : "http://",
+		               url ? url : s->api.listen);
+	while (s->link_url[0] && s->link_url[strlen(s->link_url) - 1] == '/')
+		s->link_url[strlen(s->link_url) - 1] = 0;
+	s->jobs.url = s->link_url[0] ? s->link_url : NULL;
+	s->jobs.link_seconds = (unsigned)seconds;
+	return RC_OK;
+}
+
 /* The control API, where it is wanted. */
 static enum rc read_api(struct settings *s, struct err *e)
 {
@@ -219,6 +256,8 @@ static enum rc read_api(struct settings *s, struct err *e)
 		{ "tls_key", MEMBER_FILES },
 		{ "max_connections", MEMBER_NUMBER },
 		{ "max_per_address", MEMBER_NUMBER },
+		{ "url", MEMBER_TEXT },
+		{ "link_seconds", MEMBER_NUMBER },
 	};
 	const json_t *api = json_object_get(s->json, "api");
 	enum rc rc = check_members(api, "api.", known, COUNT(known), e);
@@ -237,7 +276,74 @@ static enum rc read_api(struct settings *s, struct err *e)
 	s->api.cert_count = s->api_certificates->count;
 	(void)snprintf(s->engine.api.hostname, sizeof(s->engine.api.hostname), "%s",
 	               s->smtp.hostname ? s->smtp.hostname : "localhost");
+	return read_links(s, api, e);
+}
+
+/* Of the secret, what stands in a file of its own isn't read by who may read the configuration. */
+static enum rc read_s3_secret(struct settings *s, const json_t *s3, struct err *e)
+{
+	struct slice text = json_member_text(s3, "secret_key");
+	const char *path = json_string_value(json_object_get(s3, "secret_key_file"));
+	struct buf *b = &s->s3_secret;
+	enum rc rc = RC_OK;
+
+	buf_init(b, 4096);
+	if (!text.at == !path)
+		return err_set(
+		        e, RC_INVALID,
+		        "configuration: endpoints.s3 has either secret_key or secret_key_file");
+	rc = path ? file_read_all(path, b, e) : buf_add(b, text);
+	if (rc != RC_OK)
+		return err_in(e, "configuration: endpoints.s3.secret_key_file");
+	b->len = slice_trim(buf_slice(b)).len;
+	if (b->len == 0 || buf_add_byte(b, 0) != RC_OK)
+		return err_set(e, RC_INVALID, "configuration: endpoints.s3: the secret is empty");
+	s->s3.secret_key = buf_text(b);
 	return RC_OK;
+}
+
+static enum rc read_s3(struct settings *s, const json_t *s3, struct err *e)
+{
+	static const struct member known[] = {
+		{ "url", MEMBER_TEXT },          { "region", MEMBER_TEXT },
+		{ "path_style", MEMBER_BOOL },   { "access_key", MEMBER_TEXT },
+		{ "secret_key", MEMBER_TEXT },   { "secret_key_file", MEMBER_TEXT },
+		{ "part_bytes", MEMBER_NUMBER },
+	};
+	int64_t part = json_member_int(s3, "part_bytes", 0);
+	struct slice host;
+	uint16_t port;
+	bool tls;
+	enum rc rc = check_members(s3, "endpoints.s3.", known, COUNT(known), e);
+
+	if (rc != RC_OK)
+		return rc;
+	s->s3.url = json_string_value(json_object_get(s3, "url"));
+	s->s3.region = json_string_value(json_object_get(s3, "region"));
+	s->s3.path_style = json_member_bool(s3, "path_style", false);
+	s->s3.access_key = json_string_value(json_object_get(s3, "access_key"));
+	s->s3.part_bytes = (uint64_t)part;
+	if (!s->s3.url || !deliver_url(slice_str(s->s3.url), &tls, &host, &port))
+		return err_set(
+		        e, RC_INVALID,
+		        "configuration: endpoints.s3.url is https://HOST:PORT or http://HOST:PORT");
+	if (!s->s3.access_key)
+		return err_set(e, RC_INVALID, "configuration: endpoints.s3.access_key is missing");
+	if (part && (part < S3_PART_LEAST || part > S3_PART_MOST))
+		return err_set(e, RC_INVALID, "configuration: endpoints.s3.part_bytes is %d to %d",
+		               S3_PART_LEAST, S3_PART_MOST);
+	return read_s3_secret(s, s3, e);
+}
+
+/* Where mm itself connects to; nothing else is ever connected to. */
+static enum rc read_endpoints(struct settings *s, struct err *e)
+{
+	static const struct member known[] = { { "s3", MEMBER_OBJECT } };
+	const json_t *endpoints = json_object_get(s->json, "endpoints");
+	const json_t *s3 = json_object_get(endpoints, "s3");
+	enum rc rc = check_members(endpoints, "endpoints.", known, COUNT(known), e);
+
+	return rc == RC_OK && s3 ? read_s3(s, s3, e) : rc;
 }
 
 /* The socket for those who can't reach the directory; bound now, since the sandbox lets mmd do
@@ -270,7 +376,7 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 		{ "store", MEMBER_OBJECT }, { "spool", MEMBER_OBJECT },
 		{ "parse", MEMBER_OBJECT }, { "retention", MEMBER_OBJECT },
 		{ "audit", MEMBER_OBJECT }, { "socket", MEMBER_OBJECT },
-		{ "api", MEMBER_OBJECT },
+		{ "api", MEMBER_OBJECT },   { "endpoints", MEMBER_OBJECT },
 	};
 	static const struct member retention[] = { { "schedule", MEMBER_TEXT } };
 	static const struct member audit[] = { { "anchor", MEMBER_TEXT } };
@@ -308,6 +414,8 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 		rc = read_smtp(s, e);
 	if (rc == RC_OK)
 		rc = read_api(s, e);
+	if (rc == RC_OK)
+		rc = read_endpoints(s, e);
 	return rc == RC_OK ? read_socket(s, e) : rc;
 }
 
@@ -316,6 +424,9 @@ void settings_free(struct settings *s)
 	if (s->shared_fd >= 0)
 		(void)close(s->shared_fd);
 	json_decref(s->json);
+	if (s->s3_secret.at)
+		crypt_wipe(s->s3_secret.at, s->s3_secret.room);
+	buf_free(&s->s3_secret);
 	certificates_free(&s->certificates);
 	certificates_free(&s->api_certificates);
 }

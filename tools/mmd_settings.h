@@ -10,6 +10,7 @@
 
 #include "api/engine.h"
 #include "api/http_front.h"
+#include "api/job_run.h"
 #include "ingest/front.h"
 
 #define MAX_CERTS 16
@@ -26,6 +27,10 @@ struct settings {
 	struct engine_options engine; /* what is not of the file is the caller's */
 	struct front_options smtp;
 	struct http_front_options api; /* without `listen`: no API */
+	struct job_options jobs;       /* without `s3`, which the caller starts */
+	struct deliver_options s3;     /* without `url`: no exports of the API */
+	struct buf s3_secret;
+	char link_url[300];
 	struct certificates *certificates;
 	struct certificates *api_certificates;
 	int sweep_minute;

@@ -1,0 +1,411 @@
+/* api/control_job.c - searches and exports: started, shown, listed, stopped */
+#include "api/control_job.h"
+
+#include <stdio.h>
+
+#include "api/job.h"
+#include "api/job_filter.h"
+#include "api/job_rows.h"
+#include "api/job_run.h"
+#include "api/principal.h"
+#include "base/codec.h"
+#include "ingest/deliver.h"
+
+#define RANGE_MS     (30 * INT64_C(86400000)) /* the service's quotas */
+#define EXPORT_QUOTA 250000
+#define PAGE         50
+
+static const char *const names[JOB_KINDS] = { "search", "export" };
+static const char *const id_members[JOB_KINDS] = { "SearchId", "ExportId" };
+
+static enum rc fail(struct control_call *c, enum api_error error, struct err *e, const char *text)
+{
+	c->error = error;
+	return err_set(e, RC_INVALID, "%s", text);
+}
+
+static bool may_use(const struct request *r, enum job_kind kind, const struct archive_info *a)
+{
+	return access_may(r->access, kind == JOB_SEARCH ? ACCESS_SEARCH : ACCESS_EXPORT, a->id);
+}
+
+static enum rc find_archive(struct control_call *c, enum job_kind kind, struct config *config,
+                            const struct archive_info **out, struct err *e)
+{
+	struct slice id = json_member_text(c->input, "ArchiveId");
+	const struct archive_info *a = config_archive(config, id);
+
+	*out = a && slice_equal(slice_str(a->id), id) && may_use(c->r, kind, a) ? a : NULL;
+	if (*out)
+		return RC_OK;
+	c->error = API_NOT_FOUND;
+	return err_set(e, RC_NOTFOUND, "there is no archive %.*s", (int)MIN_OF(id.len, 70U),
+	               (const char *)id.at);
+}
+
+/* The job of the input's id, if it is of an archive that the asker may use. */
+static enum rc find_job(struct control_call *c, enum job_kind kind, struct config *config,
+                        struct db *db, struct job *j, const struct archive_info **a, struct err *e)
+{
+	struct slice id = json_member_text(c->input, id_members[kind]);
+	enum rc rc = job_get(db, kind, id, j, e);
+
+	*a = rc == RC_OK ? config_archive_by_number(config, j->archive) : NULL;
+	if (rc == RC_OK && *a && may_use(c->r, kind, *a))
+		return RC_OK;
+	job_free(j);
+	if (rc != RC_OK && rc != RC_NOTFOUND)
+		return rc;
+	c->error = API_VALIDATION;
+	return err_set(e, RC_NOTFOUND, "there is no %s %.*s", names[kind], (int)MIN_OF(id.len, 64U),
+	               (const char *)id.at);
+}
+
+/* ---- start ---- */
+
+static enum rc check_range(struct control_call *c, bool open, struct err *e)
+{
+	int64_t from = json_member_int(c->input, "FromTimestamp", 0);
+	int64_t to = json_member_int(c->input, "ToTimestamp", 0);
+
+	if (from >= to)
+		return fail(c, API_VALIDATION, e, "FromTimestamp must be before ToTimestamp");
+	if (!open && to - from > RANGE_MS)
+		return fail(c, API_VALIDATION, e,
+		            "ToTimestamp must be at most 30 days after FromTimestamp");
+	return RC_OK;
+}
+
+static enum rc check_filters(struct control_call *c, struct err *e)
+{
+	struct match_tree *tree = match_tree_new();
+	struct match *m;
+	enum rc rc = job_filter(tree, c->input, &m, e);
+
+	match_tree_free(&tree);
+	if (rc == RC_INVALID)
+		c->error = API_VALIDATION;
+	return rc;
+}
+
+static enum rc check_export(struct control_call *c, bool open, struct err *e)
+{
+	const json_t *s3 = json_member_object(
+	        json_member_object(c->input, "ExportDestinationConfiguration"), "S3");
+	struct slice bucket;
+	struct slice prefix;
+	int64_t most = json_member_int(c->input, "MaxResults", 0);
+
+	if (!deliver_location(json_member_text(s3, "S3Location"), &bucket, &prefix))
+		return fail(
+		        c, API_VALIDATION, e,
+		        "ExportDestinationConfiguration.S3.S3Location is not s3://BUCKET/PREFIX");
+	if (most < 0)
+		return fail(c, API_VALIDATION, e, "MaxResults must be 0 (all) or more");
+	if (!open && most > EXPORT_QUOTA)
+		return fail(c, API_QUOTA, e, "an export has at most 250,000 messages");
+	if (!jobs_options(c->r->en->jobs)->s3)
+		return fail(c, API_VALIDATION, e, "no S3 endpoint is configured (endpoints.s3)");
+	return RC_OK;
+}
+
+/* One of a kind at a time, as the service has it; with `writing` held. */
+static enum rc check_running(struct control_call *c, enum job_kind kind, bool open, struct err *e)
+{
+	uint64_t count = 0;
+	enum rc rc = open ? RC_OK : job_unended(c->r->en->control, kind, 0, &count, e);
+
+	if (rc != RC_OK || count == 0)
+		return rc;
+	return fail(c, API_QUOTA, e,
+	            kind == JOB_SEARCH ? "another search is running" : "another export is running");
+}
+
+static enum rc add_job(struct control_call *c, enum job_kind kind, bool open, struct job *j,
+                       struct err *e)
+{
+	struct engine *en = c->r->en;
+	enum rc rc;
+
+	(void)pthread_mutex_lock(&en->writing);
+	rc = check_running(c, kind, open, e);
+	if (rc == RC_OK)
+		rc = job_add(en->control, j, e);
+	(void)pthread_mutex_unlock(&en->writing);
+	return rc;
+}
+
+static enum rc start_job(struct control_call *c, enum job_kind kind, const struct archive_info *a,
+                         struct err *e)
+{
+	bool open = c->r->en->api.open;
+	struct job j = { .kind = kind, .archive = a->number };
+	enum rc rc = check_range(c, open, e);
+
+	if (rc == RC_OK)
+		rc = check_filters(c, e);
+	if (rc == RC_OK && kind == JOB_EXPORT)
+		rc = check_export(c, open, e);
+	if (rc != RC_OK)
+		return rc;
+	j.who = mem_string(c->r->who);
+	j.principal = c->r->principal ? mem_string(c->r->principal->name) : NULL;
+	j.input = json_copy((json_t *)(uintptr_t)c->input);
+	(void)json_object_del(j.input, "ArchiveId");
+	rc = add_job(c, kind, open, &j, e);
+	if (rc == RC_OK) {
+		jobs_wake(c->r->en->jobs);
+		c->output = json_object();
+		json_put_text(c->output, id_members[kind], slice_str(j.id));
+	}
+	job_free(&j);
+	return rc;
+}
+
+static enum rc start(struct control_call *c, enum job_kind kind, struct err *e)
+{
+	struct config *config = engine_config(c->r->en);
+	const struct archive_info *a;
+	enum rc rc = find_archive(c, kind, config, &a, e);
+
+	if (rc == RC_OK)
+		rc = start_job(c, kind, a, e);
+	config_unref(&config);
+	return rc;
+}
+
+/* ---- show ---- */
+
+static json_t *status_of(const struct job *j)
+{
+	json_t *o = json_object();
+
+	json_put_int(o, "SubmissionTimestamp", j->submitted_ms);
+	if (j->completed_ms)
+		json_put_int(o, "CompletionTimestamp", j->completed_ms);
+	json_put_text(o, "State", slice_str(job_state_name(j->kind, j->state)));
+	if (j->error)
+		json_put(o, "ErrorMessage", json_of_slice(slice_str(j->error)));
+	return o;
+}
+
+static void show(struct control_call *c, const struct job *j, const struct archive_info *a)
+{
+	static const char *const members[] = { "Filters", "FromTimestamp", "ToTimestamp",
+		                               "MaxResults", "ExportDestinationConfiguration" };
+
+	c->output = json_object();
+	json_put_text(c->output, "ArchiveId", slice_str(a->id));
+	for (size_t i = 0; i < COUNT(members); i++)
+		if (json_object_get(j->input, members[i]))
+			json_put(c->output, members[i],
+			         json_incref(json_object_get(j->input, members[i])));
+	json_put(c->output, "Status", status_of(j));
+}
+
+static enum rc with_job(struct control_call *c, enum job_kind kind,
+                        enum rc (*use)(struct control_call *c, const struct job *j,
+                                       const struct archive_info *a, struct db *db, struct err *e),
+                        struct err *e)
+{
+	struct config *config = engine_config(c->r->en);
+	const struct archive_info *a;
+	struct job j = { .number = 0 };
+	struct db *db;
+	enum rc rc = engine_control(c->r->en, &db, e);
+
+	if (rc == RC_OK)
+		rc = find_job(c, kind, config, db, &j, &a, e);
+	if (rc == RC_OK)
+		rc = use(c, &j, a, db, e);
+	job_free(&j);
+	db_close(&db);
+	config_unref(&config);
+	return rc;
+}
+
+static enum rc get(struct control_call *c, const struct job *j, const struct archive_info *a,
+                   struct db *db, struct err *e)
+{
+	(void)db;
+	(void)e;
+	show(c, j, a);
+	return RC_OK;
+}
+
+static enum rc results(struct control_call *c, const struct job *j, const struct archive_info *a,
+                       struct db *db, struct err *e)
+{
+	enum rc rc;
+
+	if (!j->completed_ms) {
+		c->error = API_CONFLICT;
+		return err_set(e, RC_AGAIN, "search %s is still in progress", j->id);
+	}
+	if (j->state != JOB_COMPLETED)
+		return fail(c, API_CONFLICT, e,
+		            j->state == JOB_FAILED ? "the search failed: it has no results"
+		                                   : "the search was stopped: it has no results");
+	c->output = json_object();
+	rc = job_rows(c->r->en, db, j, a, c->output, e);
+	if (rc == RC_LIMIT)
+		c->error = API_VALIDATION;
+	return rc;
+}
+
+/* ---- list ---- */
+
+struct listing {
+	json_t *list;
+	enum job_kind kind;
+	unsigned count;
+	unsigned size;
+	int64_t last;
+	bool more;
+};
+
+static enum rc list_one(void *arg, const struct job *j, struct err *e)
+{
+	struct listing *l = arg;
+	json_t *o;
+
+	(void)e;
+	l->more = l->count == l->size;
+	if (l->more)
+		return RC_OK;
+	o = json_object();
+	json_put_text(o, id_members[l->kind], slice_str(j->id));
+	json_put(o, "Status", status_of(j));
+	json_push(l->list, o);
+	l->last = j->number;
+	l->count++;
+	return RC_OK;
+}
+
+static enum rc read_token(struct control_call *c, int64_t *below, struct err *e)
+{
+	struct slice token = json_member_text(c->input, "NextToken");
+	uint64_t number = 0;
+
+	*below = 0;
+	if (!token.at)
+		return RC_OK;
+	if (!slice_to_u64(token, &number) || number == 0 || number > INT64_MAX)
+		return fail(c, API_VALIDATION, e, "NextToken is not one of this list");
+	*below = (int64_t)number;
+	return RC_OK;
+}
+
+static enum rc list_jobs(struct control_call *c, enum job_kind kind, const struct archive_info *a,
+                         struct err *e)
+{
+	struct listing l = { .kind = kind };
+	struct db *db = NULL;
+	char token[24];
+	int64_t below;
+	enum rc rc = read_token(c, &below, e);
+
+	l.size = (unsigned)json_member_int(c->input, "PageSize", PAGE);
+	l.list = json_array();
+	if (rc == RC_OK)
+		rc = engine_control(c->r->en, &db, e);
+	if (rc == RC_OK)
+		rc = job_list(db, kind, a->number, below, l.size + 1, list_one, &l, e);
+	db_close(&db);
+	if (rc != RC_OK) {
+		json_decref(l.list);
+		return rc;
+	}
+	c->output = json_object();
+	json_put(c->output, kind == JOB_SEARCH ? "Searches" : "Exports", l.list);
+	(void)snprintf(token, sizeof(token), "%lld", (long long)l.last);
+	if (l.more)
+		json_put_text(c->output, "NextToken", slice_str(token));
+	return RC_OK;
+}
+
+static enum rc list(struct control_call *c, enum job_kind kind, struct err *e)
+{
+	struct config *config = engine_config(c->r->en);
+	const struct archive_info *a;
+	enum rc rc = find_archive(c, kind, config, &a, e);
+
+	if (rc == RC_OK)
+		rc = list_jobs(c, kind, a, e);
+	config_unref(&config);
+	return rc;
+}
+
+/* ---- stop ---- */
+
+/* One that has ended stays as it is: the same call twice has one effect. */
+static enum rc stop(struct control_call *c, const struct job *j, const struct archive_info *a,
+                    struct db *db, struct err *e)
+{
+	struct engine *en = c->r->en;
+	json_t *detail;
+	enum rc rc;
+
+	(void)db;
+	if (j->completed_ms)
+		return RC_OK;
+	detail = json_object();
+	json_put_text(detail, "archive", slice_str(a->name));
+	json_put_int(detail, "archive_number", a->number);
+	json_put_text(detail, "job", slice_str(j->id));
+	rc = request_account(c->r, "cancel", detail, e);
+	if (rc != RC_OK)
+		return rc;
+	(void)pthread_mutex_lock(&en->writing);
+	rc = job_end(en->control, j->number, JOB_CANCELLED, NULL, e);
+	(void)pthread_mutex_unlock(&en->writing);
+	jobs_wake(en->jobs);
+	return rc;
+}
+
+/* ---- the operations ---- */
+
+enum rc control_start_search(struct control_call *c, struct err *e)
+{
+	return start(c, JOB_SEARCH, e);
+}
+
+enum rc control_get_search(struct control_call *c, struct err *e)
+{
+	return with_job(c, JOB_SEARCH, get, e);
+}
+
+enum rc control_search_results(struct control_call *c, struct err *e)
+{
+	return with_job(c, JOB_SEARCH, results, e);
+}
+
+enum rc control_list_searches(struct control_call *c, struct err *e)
+{
+	return list(c, JOB_SEARCH, e);
+}
+
+enum rc control_stop_search(struct control_call *c, struct err *e)
+{
+	return with_job(c, JOB_SEARCH, stop, e);
+}
+
+enum rc control_start_export(struct control_call *c, struct err *e)
+{
+	return start(c, JOB_EXPORT, e);
+}
+
+enum rc control_get_export(struct control_call *c, struct err *e)
+{
+	return with_job(c, JOB_EXPORT, get, e);
+}
+
+enum rc control_list_exports(struct control_call *c, struct err *e)
+{
+	return list(c, JOB_EXPORT, e);
+}
+
+enum rc control_stop_export(struct control_call *c, struct err *e)
+{
+	return with_job(c, JOB_EXPORT, stop, e);
+}

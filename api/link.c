@@ -1,0 +1,127 @@
+#include "api/link.h"
+
+#include "api/http_keys.h"
+#include "base/codec.h"
+#include "base/sigv4.h"
+#include "store/crypt.h"
+
+enum rc link_prepare(struct db *control, struct err *e)
+{
+	uint8_t random[LINK_SECRET / 2];
+	char secret[LINK_SECRET + 1];
+	struct stmt *s;
+	enum rc rc =
+	        db_exec(control,
+	                "CREATE TABLE IF NOT EXISTS link_secret ("
+	                " one INTEGER PRIMARY KEY CHECK (one = 1), secret TEXT NOT NULL) STRICT",
+	                e);
+
+	if (rc == RC_OK)
+		rc = db_prepare(control, &s, "INSERT OR IGNORE INTO link_secret VALUES (1, ?)", e);
+	if (rc != RC_OK)
+		return rc;
+	crypt_random(random, sizeof(random));
+	hex_encode(secret, random, sizeof(random));
+	stmt_bind_text(s, 1, slice_str(secret));
+	rc = stmt_run(s, e);
+	stmt_free(&s);
+	crypt_wipe(secret, sizeof(secret));
+	return rc;
+}
+
+enum rc link_secret(struct db *control, char out[LINK_SECRET + 1], struct err *e)
+{
+	struct slice secret;
+	struct stmt *s;
+	enum rc rc = db_prepare(control, &s, "SELECT secret FROM link_secret", e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = stmt_step(s, e);
+	secret = rc == RC_OK ? stmt_text(s, 0) : slice_of(NULL, 0);
+	if (secret.len == LINK_SECRET) {
+		memcpy(out, secret.at, secret.len);
+		out[secret.len] = 0;
+	} else {
+		rc = err_set(e, RC_CORRUPT, "the secret of links");
+	}
+	stmt_free(&s);
+	return rc;
+}
+
+bool link_split(struct slice archived_id, struct slice *archive, struct message_id *id)
+{
+	struct slice rest;
+
+	*archive = slice_cut(archived_id, '.', &rest);
+	return archive->len && id_parse(id, rest);
+}
+
+bool link_principal(struct slice query, struct slice *name)
+{
+	static const char member[] = "principal=";
+
+	while (query.len) {
+		struct slice one = slice_cut(query, '&', &query);
+
+		/* Nothing of a name is ever escaped (api/principal.h). */
+		if (slice_equal(slice_part(one, 0, sizeof(member) - 1), slice_str(member))) {
+			*name = slice_from(one, sizeof(member) - 1);
+			return true;
+		}
+	}
+	return false;
+}
+
+static enum rc add_principal(struct buf *query, const struct link *l)
+{
+	enum rc rc = buf_add_str(query, "principal=");
+
+	return rc == RC_OK ? sigv4_escape(query, slice_str(l->principal), false) : rc;
+}
+
+static enum rc sign(const struct link *l, struct slice path, struct slice query, struct buf *out,
+                    struct err *e)
+{
+	struct slice host = slice_str(l->url);
+	size_t scheme = slice_find(host, slice_str("://"));
+	struct http_field field = { slice_str("host"), host };
+	const struct sigv4_signer signer = { .key_id = slice_str(HTTP_LINK_KEY),
+		                             .secret = slice_str(l->secret),
+		                             .region = slice_str(l->region),
+		                             .service = slice_str("ses") };
+	struct sigv4_request r = { .method = slice_str("GET"),
+		                   .path = path,
+		                   .query = query,
+		                   .fields = &field,
+		                   .count = 1,
+		                   .rule = SIGV4_PATH_TWICE };
+
+	if (scheme != SIZE_MAX)
+		field.value = slice_from(host, scheme + 3);
+	return sigv4_presign(out, &signer, &r, slice_str(SIGV4_UNSIGNED), l->at_ms, l->seconds, e);
+}
+
+enum rc link_make(const struct link *l, struct buf *out, struct err *e)
+{
+	char id[ID_TEXT + 1];
+	struct buf path;
+	struct buf query;
+	enum rc rc;
+
+	id_format(id, &l->id);
+	buf_init(&path, 1024);
+	buf_init(&query, 4096);
+	rc = buf_addf(&path, "/message/%s/%s", l->archive, id);
+	if (rc == RC_OK)
+		rc = add_principal(&query, l);
+	if (rc == RC_OK)
+		rc = buf_addf(out, "%s%s?", l->url, buf_text(&path));
+	if (rc == RC_OK)
+		rc = sign(l, buf_slice(&path), buf_slice(&query), out, e);
+	else
+		rc = err_set(e, rc, "the link is too long");
+	buf_free(&path);
+	buf_free(&query);
+	return rc;
+}

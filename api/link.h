@@ -1,0 +1,41 @@
+/*
+ * api/link.h - links to single messages, good for a few minutes
+ *
+ * What     An ArchivedMessageId is ARCHIVEID.MESSAGEID: it names a message without more. A link is
+ *          URL/message/ARCHIVEID/MESSAGEID?principal=NAME&X-Amz-..., signed as a presigned URL under the key
+ *          HTTP_LINK_KEY. mm-httpd checks signature and life; who follows one has the rights that the
+ *          principal then has.
+ * On disk  docs/formats.md, "Secret of links"
+ * Threads  Any.
+ */
+#ifndef MM_API_LINK_H
+#define MM_API_LINK_H
+
+#include "base/id.h"
+#include "store/db.h"
+
+#define LINK_SECRET 40 /* hex digits */
+
+/* Makes the table, and at the first start the secret. */
+enum rc link_prepare(struct db *control, struct err *e) MUST_USE;
+enum rc link_secret(struct db *control, char out[LINK_SECRET + 1], struct err *e) MUST_USE;
+
+/* "a-...": up to the last dot; false where it is no ArchivedMessageId. */
+bool link_split(struct slice archived_id, struct slice *archive, struct message_id *id);
+
+struct link {
+	const char *url; /* "http://127.0.0.1:8025" */
+	const char *secret;
+	const char *region;
+	const char *archive; /* its id */
+	const char *principal; /* "" : the owner of the directory */
+	struct message_id id;
+	int64_t at_ms;
+	unsigned seconds;
+};
+
+/* The principal that a link's query names; false, and *name as it was, where it names none. */
+bool link_principal(struct slice query, struct slice *name);
+enum rc link_make(const struct link *l, struct buf *out, struct err *e) MUST_USE;
+
+#endif
