@@ -29,6 +29,13 @@ static bool may_use(const struct request *r, enum job_kind kind, const struct ar
 	return access_may(r->access, kind == JOB_SEARCH ? ACCESS_SEARCH : ACCESS_EXPORT, a->id);
 }
 
+/* Nothing of it is searched, exported or shown any more. */
+static enum rc deleted(struct control_call *c, const struct archive_info *a, struct err *e)
+{
+	c->error = API_CONFLICT;
+	return err_set(e, RC_EXISTS, "archive %s is being deleted", a->id);
+}
+
 static enum rc find_archive(struct control_call *c, enum job_kind kind, struct config *config,
                             const struct archive_info **out, struct err *e)
 {
@@ -36,6 +43,8 @@ static enum rc find_archive(struct control_call *c, enum job_kind kind, struct c
 	const struct archive_info *a = config_archive(config, id);
 
 	*out = a && slice_equal(slice_str(a->id), id) && may_use(c->r, kind, a) ? a : NULL;
+	if (*out && a->pending)
+		return deleted(c, a, e);
 	if (*out)
 		return RC_OK;
 	c->error = API_NOT_FOUND;
@@ -242,6 +251,8 @@ static enum rc results(struct control_call *c, const struct job *j, const struct
 		c->error = API_CONFLICT;
 		return err_set(e, RC_AGAIN, "search %s is still in progress", j->id);
 	}
+	if (a->pending)
+		return deleted(c, a, e);
 	if (j->state != JOB_COMPLETED)
 		return fail(c, API_CONFLICT, e,
 		            j->state == JOB_FAILED ? "the search failed: it has no results"

@@ -41,7 +41,8 @@ static enum rc find(struct request *r, struct slice archive, bool is_id, struct 
 	buf_init(&f->raw, LIMIT_REQUEST);
 	f->config = engine_config(r->en);
 	f->archive = config_archive(f->config, archive);
-	if (!is_id || !f->archive || !slice_equal(slice_str(f->archive->id), archive) ||
+	if (!is_id || !f->archive || f->archive->pending ||
+	    !slice_equal(slice_str(f->archive->id), archive) ||
 	    !access_may(r->access, ACCESS_READ_MESSAGE, f->archive->id))
 		return not_there(shown, e);
 	rc = message_get(r->en, f->archive->number, &f->id, &f->meta, &f->raw, e);

@@ -65,6 +65,17 @@ static bool has_right(struct job_running *x)
 	return may;
 }
 
+/* As it is now, not when the job began. */
+static bool is_deleted(const struct job_running *x)
+{
+	struct config *c = engine_config(x->en);
+	const struct archive_info *a = config_archive_by_number(c, x->job->archive);
+	bool deleted = !a || a->pending;
+
+	config_unref(&c);
+	return deleted;
+}
+
 enum rc job_may_go_on(struct job_running *x, struct err *e)
 {
 	bool open;
@@ -75,6 +86,8 @@ enum rc job_may_go_on(struct job_running *x, struct err *e)
 	rc = job_open(x->db, x->job->number, &open, e);
 	if (rc == RC_OK && !open)
 		return err_set(e, RC_NOTFOUND, "it was stopped");
+	if (rc == RC_OK && is_deleted(x))
+		return err_set(e, RC_EXISTS, "the archive is being deleted");
 	if (rc == RC_OK && !has_right(x))
 		return err_set(e, RC_DENIED, "the rights of who asked for it have changed");
 	return rc;

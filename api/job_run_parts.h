@@ -16,7 +16,7 @@ struct job_running {
 };
 
 /* May it go on? RC_AGAIN: mmd stops. RC_NOTFOUND: somebody stopped it. RC_DENIED: its principal has no
- * right to it any more. */
+ * right to it any more. RC_EXISTS: its archive was deleted. */
 enum rc job_may_go_on(struct job_running *x, struct err *e) MUST_USE;
 /* A change of its rows, in one transaction under `writing`. A job that has ended is left as it is
  * (RC_NOTFOUND). */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "api/job.h"
 #include "api/requests.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -93,10 +94,14 @@ struct ending {
 static enum rc account_end(void *arg, const struct apply_result *r, struct config *c, struct err *e)
 {
 	const struct ending *x = arg;
-	json_t *detail = json_object();
+	json_t *detail;
+	enum rc rc = job_forget(x->en->control, x->archive->number, e);
 
 	(void)r;
 	(void)c;
+	if (rc != RC_OK)
+		return rc;
+	detail = json_object();
 	json_put_text(detail, "archive", slice_str(x->archive->name));
 	json_put_text(detail, "id", slice_str(x->archive->id));
 	json_put_int(detail, "archive_number", x->archive->number);

@@ -224,4 +224,25 @@ def what_is_destroyed_is_gone_from_results():
         calls.refused('GetArchiveSearch', 'ValidationException', 'there is no search', SearchId=id)
         equal(calls('ListArchiveSearches', ArchiveId=corp), {'Searches': []}, 'history')
 
+@test
+def a_deleted_archive_is_closed_to_all_of_it():
+    ask = {'ArchiveId': corp, 'FromTimestamp': RANGE[0], 'ToTimestamp': RANGE[1], 'MaxResults': 10}
+    calls = Calls(site, open=True)
+    ended = calls('StartArchiveSearch', **ask)['SearchId']
+    calls.until_ended('GetArchiveSearch', SearchId=ended)
+    calls.close()
+    calls = Calls(site, wait=True, open=True)
+    queued = calls('StartArchiveSearch', **ask)['SearchId']
+    check('Metadata' in calls('GetArchiveMessage', ArchivedMessageId=corp + '.' + ids[0]), 'before')
+    calls.close()
+    site.run('change', '--data', site.data, '--key-file', site.data + '.key', 'delete', 'archive', 'corp')
+    with Calls(site, open=True) as calls:
+        status = calls.until_ended('GetArchiveSearch', SearchId=queued)['Status']
+        equal((status['State'], status['ErrorMessage']), ('FAILED', 'the archive is being deleted'))
+        calls.refused('GetArchiveSearchResults', 'ConflictException', 'being deleted', SearchId=ended)
+        calls.refused('StartArchiveSearch', 'ConflictException', 'being deleted', **ask)
+        for operation in ('GetArchiveMessage', 'GetArchiveMessageContent'):
+            calls.refused(operation, 'ValidationException', 'there is no message', ArchivedMessageId=corp + '.' + ids[0])
+        check('error' in json.loads(calls.answer('api-message', archive=corp, id=ids[0])), 'a link')
+
 done()
