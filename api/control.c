@@ -6,7 +6,9 @@
 
 #include "api/account.h"
 #include "api/control_flow.h"
+#include "api/control_import.h"
 #include "api/control_job.h"
+#include "api/job_run.h"
 #include "api/link.h"
 #include "api/ops.h"
 #include "api/principal.h"
@@ -91,6 +93,16 @@ void control_put_time(json_t *o, const char *member, int64_t ms)
 {
 	if (ms)
 		json_put_int(o, member, ms);
+}
+
+const char *control_url(const struct control_call *c)
+{
+	const struct job_options *opt = jobs_options(c->r->en->jobs);
+	const char *origin = json_string_value(json_object_get(c->r->args, "origin"));
+
+	if (opt->url)
+		return opt->url;
+	return origin ? origin : opt->home;
 }
 
 enum rc control_archive(struct control_call *c, struct config *config,
@@ -235,13 +247,14 @@ enum rc op_api(struct request *r, struct err *e)
 	return rc;
 }
 
-/* What fails before the first row is answered like a call. */
-static enum rc handle_message(struct request *r, struct err *e)
+/* A link was followed. What fails before the first row is answered like a call. */
+static enum rc handle_link(struct request *r, const char *op, enum access_class class,
+                           enum rc (*run)(struct request *r, struct err *e), struct err *e)
 {
-	enum rc rc = request_need(r, ACCESS_READ_MESSAGE, e);
+	enum rc rc = request_need(r, class, e);
 
 	if (rc == RC_OK)
-		rc = control_send_message(r, e);
+		rc = run(r, e);
 	if (rc == RC_OK) {
 		r->result = json_object();
 		return RC_OK;
@@ -249,7 +262,7 @@ static enum rc handle_message(struct request *r, struct err *e)
 	if (r->accounted) /* it may have begun */
 		return rc;
 	put_error(r, error_of(rc), e->text);
-	return count(r, "api-message", error_of(rc), e);
+	return count(r, op, error_of(rc), e);
 }
 
 static enum rc finish(struct request *r, struct err *e)
@@ -288,7 +301,10 @@ void control_handle(void *arg, const struct request_peer *peer, struct slice jso
 		            json_member_object(args, "input"));
 	} else if (rc == RC_OK &&
 	           slice_equal(json_member_text(args, "op"), slice_str("api-message"))) {
-		rc = handle_message(&r, &e);
+		rc = handle_link(&r, "api-message", ACCESS_READ_MESSAGE, control_send_message, &e);
+	} else if (rc == RC_OK &&
+	           slice_equal(json_member_text(args, "op"), slice_str("api-import"))) {
+		rc = handle_link(&r, "api-import", ACCESS_CHANGE_FLOW, control_take_upload, &e);
 	} else if (rc == RC_OK) {
 		rc = err_set(&e, RC_INVALID, "there is no such request");
 	}
@@ -321,9 +337,9 @@ enum rc control_link_secret(struct engine *en, char *out, size_t room, struct er
 	enum rc rc;
 
 	MUST(room > LINK_SECRET);
-	rc = engine_control(en, &db, e);
+	rc = engine_reader(en, &db, e);
 	if (rc == RC_OK)
 		rc = link_secret(db, out, e);
-	db_close(&db);
+	engine_reader_end(en, &db);
 	return rc;
 }

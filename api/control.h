@@ -48,6 +48,9 @@ struct slice control_text(const struct control_call *c, const char *member);
  * lives as long as the config. */
 enum rc control_archive(struct control_call *c, struct config *config,
 			const struct archive_info **out, struct err *e) MUST_USE;
+/* Where links lead that an answer has: the configured address, else where this client found us, else the
+ * listener; NULL: there is none of these. */
+const char *control_url(const struct control_call *c);
 /* Milliseconds become what the model calls a timestamp; an absent time leaves the member out. */
 void control_put_time(json_t *o, const char *member, int64_t ms);
 

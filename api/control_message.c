@@ -82,7 +82,7 @@ static enum rc put_link(struct control_call *c, const struct found_message *f, s
 {
 	const struct job_options *opt = jobs_options(c->r->en->jobs);
 	char secret[LINK_SECRET + 1];
-	struct link l = { .url = opt->url,
+	struct link l = { .url = control_url(c),
 		          .secret = secret,
 		          .region = c->r->en->api.region,
 		          .archive = f->archive->id,
@@ -91,15 +91,11 @@ static enum rc put_link(struct control_call *c, const struct found_message *f, s
 		          .at_ms = clock_now_ms(),
 		          .seconds = opt->link_seconds };
 	struct buf text;
-	struct db *db;
 	enum rc rc;
 
-	if (!opt->url)
+	if (!l.url)
 		return RC_OK;
-	rc = engine_control(c->r->en, &db, e);
-	if (rc == RC_OK)
-		rc = link_secret(db, secret, e);
-	db_close(&db);
+	rc = control_link_secret(c->r->en, secret, sizeof(secret), e);
 	buf_init(&text, 8192);
 	if (rc == RC_OK)
 		rc = link_make(&l, &text, e);

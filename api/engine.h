@@ -95,6 +95,7 @@ struct engine {
 	/* Called when principals or access keys have changed: mm-httpd works with them when it returns. */
 	enum rc (*principals_changed)(void *arg, struct err *e);
 	struct api_options api;
+	struct imports *imports; /* api/import_run.h; NULL: none run */
 	uint64_t spool_min_free;
 };
 

@@ -327,7 +327,7 @@ void http_exchange_run(struct http_exchange *x, const struct http_head *head, st
 	enum sigv4_verdict v;
 
 	x->operation = x->route == ROUTE_CALL ? find_operation(x, head) : NULL;
-	once = x->operation ? x->operation->once : x->route == ROUTE_IMPORT;
+	once = x->operation && x->operation->once; /* a file may be put again */
 	v = http_keys_verify(http_conn_site(x->conn)->keys, &x->claim, &r, body, once,
 	                     clock_now_ms(), &principal, &full, &e);
 	if (v != SIGV4_GOOD)

@@ -21,7 +21,8 @@ struct jobs;
 
 struct job_options {
 	unsigned link_seconds;   /* life of links to messages; 0: 300 */
-	const char *url;         /* where links lead: "http://127.0.0.1:8025"; NULL: none are made */
+	const char *url;         /* where links lead: "https://mail.example"; NULL: where the client came to */
+	const char *home;        /* for who came by no HTTP: "http://127.0.0.1:8025"; NULL: no links */
 	struct deliver_home *s3; /* NULL: no exports */
 };
 

@@ -1,5 +1,7 @@
 #include "api/link.h"
 
+#include <stdio.h>
+
 #include "api/http_keys.h"
 #include "base/codec.h"
 #include "base/sigv4.h"
@@ -80,8 +82,8 @@ static enum rc add_principal(struct buf *query, const struct link *l)
 	return rc == RC_OK ? sigv4_escape(query, slice_str(l->principal), false) : rc;
 }
 
-static enum rc sign(const struct link *l, struct slice path, struct slice query, struct buf *out,
-                    struct err *e)
+static enum rc sign(const struct link *l, const char *method, struct slice path, struct slice query,
+                    struct buf *out, struct err *e)
 {
 	struct slice host = slice_str(l->url);
 	size_t scheme = slice_find(host, slice_str("://"));
@@ -90,7 +92,7 @@ static enum rc sign(const struct link *l, struct slice path, struct slice query,
 		                             .secret = slice_str(l->secret),
 		                             .region = slice_str(l->region),
 		                             .service = slice_str("ses") };
-	struct sigv4_request r = { .method = slice_str("GET"),
+	struct sigv4_request r = { .method = slice_str(method),
 		                   .path = path,
 		                   .query = query,
 		                   .fields = &field,
@@ -102,26 +104,39 @@ static enum rc sign(const struct link *l, struct slice path, struct slice query,
 	return sigv4_presign(out, &signer, &r, slice_str(SIGV4_UNSIGNED), l->at_ms, l->seconds, e);
 }
 
-enum rc link_make(const struct link *l, struct buf *out, struct err *e)
+static enum rc make(const struct link *l, const char *method, struct slice path, struct buf *out,
+                    struct err *e)
 {
-	char id[ID_TEXT + 1];
-	struct buf path;
 	struct buf query;
 	enum rc rc;
 
-	id_format(id, &l->id);
-	buf_init(&path, 1024);
 	buf_init(&query, 4096);
-	rc = buf_addf(&path, "/message/%s/%s", l->archive, id);
+	rc = add_principal(&query, l);
 	if (rc == RC_OK)
-		rc = add_principal(&query, l);
+		rc = buf_addf(out, "%s%.*s?", l->url, (int)path.len, (const char *)path.at);
 	if (rc == RC_OK)
-		rc = buf_addf(out, "%s%s?", l->url, buf_text(&path));
-	if (rc == RC_OK)
-		rc = sign(l, buf_slice(&path), buf_slice(&query), out, e);
+		rc = sign(l, method, path, buf_slice(&query), out, e);
 	else
 		rc = err_set(e, rc, "the link is too long");
-	buf_free(&path);
 	buf_free(&query);
 	return rc;
+}
+
+enum rc link_make(const struct link *l, struct buf *out, struct err *e)
+{
+	char id[ID_TEXT + 1];
+	char path[300];
+
+	id_format(id, &l->id);
+	(void)snprintf(path, sizeof(path), "/message/%s/%s", l->archive, id);
+	return make(l, "GET", slice_str(path), out, e);
+}
+
+enum rc link_make_upload(const struct link *l, struct slice job, struct buf *out, struct err *e)
+{
+	char path[300];
+
+	(void)snprintf(path, sizeof(path), "/import/%.*s", (int)MIN_OF(job.len, 255U),
+	               (const char *)job.at);
+	return make(l, "PUT", slice_str(path), out, e);
 }

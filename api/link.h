@@ -37,5 +37,8 @@ struct link {
 /* The principal that a link's query names; false, and *name as it was, where it names none. */
 bool link_principal(struct slice query, struct slice *name);
 enum rc link_make(const struct link *l, struct buf *out, struct err *e) MUST_USE;
+/* For the file of an import job, by PUT: URL/import/JOB?...; `archive` and `id` aren't looked at. */
+enum rc link_make_upload(const struct link *l, struct slice job, struct buf *out,
+			 struct err *e) MUST_USE;
 
 #endif

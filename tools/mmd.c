@@ -11,6 +11,7 @@
 
 #include "api/control.h"
 #include "api/http_front.h"
+#include "api/import_run.h"
 #include "api/requests.h"
 #include "api/schedule.h"
 #include "base/clock.h"
@@ -539,6 +540,8 @@ static enum rc start(struct mmd *m, struct err *e)
 	if (rc == RC_OK)
 		rc = jobs_start(m->engine, &m->set.jobs, e);
 	if (rc == RC_OK)
+		imports_start(m->engine);
+	if (rc == RC_OK)
 		rc = start_api(m, e);
 	if (rc == RC_OK)
 		rc = schedule_start(&m->schedule, m->engine, &so, e);
@@ -558,6 +561,7 @@ static void stop(struct mmd *m)
 	request_server_free(&m->requests);
 	if (m->engine)
 		jobs_stop(m->engine);
+	imports_stop(m->engine);
 	deliver_home_stop(&m->set.jobs.s3);
 	schedule_stop(&m->schedule);
 	loop_timer_free(&m->room);

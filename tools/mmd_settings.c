@@ -230,15 +230,11 @@ static enum rc read_links(struct settings *s, const json_t *api, struct err *e)
 	if (seconds > LINK_SECONDS_MOST)
 		return err_set(e, RC_INVALID, "configuration: api.link_seconds is at most %d",
 		               LINK_SECONDS_MOST);
-	if (url || s->api.listen)
-		(void)snprintf(s->link_url, sizeof(s->link_url), "%s%s",
-		               url                 ? ""
-		               : s->api.cert_count ? "https://"
-		                                   : "http://",
-		               url ? url : s->api.listen);
-	while (s->link_url[0] && s->link_url[strlen(s->link_url) - 1] == '/')
-		s->link_url[strlen(s->link_url) - 1] = 0;
-	s->jobs.url = s->link_url[0] ? s->link_url : NULL;
+	if (s->api.listen)
+		(void)snprintf(s->link_url, sizeof(s->link_url), "http%s://%s",
+		               s->api.cert_count ? "s" : "", s->api.listen);
+	s->jobs.home = s->api.listen ? s->link_url : NULL;
+	s->jobs.url = url;
 	s->jobs.link_seconds = (unsigned)seconds;
 	return RC_OK;
 }
