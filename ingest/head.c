@@ -33,7 +33,7 @@ static struct slice take_field(struct slice *s)
 	const uint8_t *begin = s->at;
 
 	(void)take_line(s);
-	while (s->len && is_blank(s->at[0]) && !is_empty(*s))
+	while (s->len && is_blank(s->at[0]))
 		(void)take_line(s);
 	return slice_of(begin, (size_t)(s->at - begin));
 }
