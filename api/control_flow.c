@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/job.h"
 #include "api/ops.h"
 #include "base/codec.h"
 #include "ingest/arn.h"
@@ -371,9 +372,30 @@ enum rc control_update(struct control_call *c, struct err *e)
 	return rc;
 }
 
+/* What searches or exports work on isn't taken away from under them. */
+static enum rc check_jobs(const struct change *x, struct err *e)
+{
+	struct engine *en = x->c->r->en;
+	const struct archive_info *a = config_archive(en->config, id_of(x->c));
+	uint64_t searches = 0, exports = 0;
+	enum rc rc = RC_OK;
+
+	if (!a)
+		return RC_OK;
+	rc = job_unended(en->control, JOB_SEARCH, a->number, &searches, e);
+	if (rc == RC_OK)
+		rc = job_unended(en->control, JOB_EXPORT, a->number, &exports, e);
+	if (rc == RC_OK && searches + exports)
+		rc = err_set(e, RC_EXISTS, "a search or an export of this archive is under way");
+	return rc;
+}
+
 static enum rc destroy(struct change *x, struct err *e)
 {
-	return resources_delete(x->c->r->en->control, x->kind, id_of(x->c), &x->a, e);
+	enum rc rc = x->kind == RESOURCE_ARCHIVE ? check_jobs(x, e) : RC_OK;
+
+	return rc != RC_OK ? rc
+	                   : resources_delete(x->c->r->en->control, x->kind, id_of(x->c), &x->a, e);
 }
 
 /* What isn't there is deleted already, but for an ingress point (the specification's section 9). */

@@ -74,15 +74,14 @@ def many_and_a_kill_in_the_middle():
     data = b'address\n' + b''.join(b'user%d@corp.example\n' % i for i in range(100000))
     equal(put(job['PreSignedUrl'], data), 200)
     api.call('StartAddressListImportJob', JobId=job['JobId'])
-    api.refuses('ConflictException', 'DeleteAddressList', AddressListId=big) if False else None
     while get(job['JobId']).get('ImportedItemsCount', 0) < 20000:
         time.sleep(0.02)
     site.kill()
     site.start()
     got = ended(job['JobId'])
     equal((got['Status'], got['ImportedItemsCount'], got['FailedItemsCount']), ('COMPLETED', 100000, 0), got)
-    equal(api.call('ListMembersOfAddressList', AddressListId=big, PageSize=10, Filter={'AddressPrefix': 'USER9999'})['Addresses'][0]['Address'],
-          'user9999@corp.example')
+    equal(api.call('ListMembersOfAddressList', AddressListId=big, PageSize=10, Filter={'AddressPrefix': 'USER99999@'})['Addresses'][0]['Address'],
+          'user99999@corp.example')
     equal(len(members(big)), 100000)
 
 @test
@@ -96,13 +95,13 @@ def stopped_and_refused():
     fresh = create('fresh', 'CSV')
     for url in (fresh['PreSignedUrl'].replace(fresh['JobId'], job['JobId']), fresh['PreSignedUrl'][:-1] + '0', fresh['PreSignedUrl'].split('?')[0]):
         equal(put(url, b'address\nx@y.example\n'), 403, url)
-    equal(put(fresh['PreSignedUrl'], None, 'GET'), 403, 'another method')
+    equal(put(fresh['PreSignedUrl'], None, 'GET'), 404, 'another method')
     auditor = Api(site, port, role='auditor', archives=['corp'], lines=api.lines)
     auditor.refuses('AccessDeniedException', 'CreateAddressListImportJob', AddressListId=LIST, Name='x', ImportDataFormat={'ImportDataType': 'CSV'})
     equal(put(fresh['PreSignedUrl'], b'address\nx@y.example\n'), 200, 'the control')
     same = create('token', 'CSV', ClientToken='t')
     equal(create('token', 'CSV', ClientToken='t')['JobId'], same['JobId'])
-    api.refuses('ConflictException', 'CreateAddressListImportJob', AddressListId=LIST, Name='other', ImportDataFormat={'ImportDataType': 'CSV'},
+    api.refuses('ValidationException', 'CreateAddressListImportJob', AddressListId=LIST, Name='other', ImportDataFormat={'ImportDataType': 'CSV'},
                 ClientToken='t')
 
 done()
