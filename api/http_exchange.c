@@ -92,15 +92,18 @@ static void answer_result(const struct http_exchange *x, const json_t *result)
 	buf_free(&body);
 }
 
+/* The call is over before the answer is sent: that may take its time, and mmd ends the lane. */
 static void on_done(void *arg, struct slice text)
 {
 	struct http_exchange *x = arg;
 	struct err e = { 0 };
 	json_t *result = NULL;
+	bool readable = x->announced || json_read(&result, text, &e) == RC_OK;
 
+	http_call_free(&x->call);
 	if (x->announced)
 		http_conn_end(x->conn, true);
-	else if (json_read(&result, text, &e) != RC_OK)
+	else if (!readable)
 		answer_error(x, API_INTERNAL, "mmd's answer can't be read");
 	else if (x->route == ROUTE_CALL || json_object_get(result, "error"))
 		answer_result(x, result);
@@ -113,6 +116,7 @@ static void on_failed(void *arg, const struct err *why)
 {
 	struct http_exchange *x = arg;
 
+	http_call_free(&x->call);
 	if (x->announced)
 		http_conn_end(x->conn, false);
 	else if (why->code == RC_AGAIN)

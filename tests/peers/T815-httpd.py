@@ -102,6 +102,20 @@ def slow_and_many_clients_are_bounded():
     equal(Line(api).call(key, HOST, 'ListArchives')[0], 200, 'afterwards')
 
 @test
+def a_long_answer_to_a_client_that_waits():
+    """It is longer than what the kernel takes at once; mmd has long closed its end when the rest is sent."""
+    old, names = httpd(), ['%d' % i + 'y' * 900000 for i in range(10)]
+    line = Line(api)
+    for name in names:
+        equal(line.call(key, HOST, 'CreateAddonSubscription', json.dumps({'AddonName': name}).encode())[0], 200)
+    for _ in range(2):
+        line.send(request(key, HOST, 'ListAddonSubscriptions'))
+        time.sleep(0.5)
+        status, _, body = line.answer()
+        equal((status, [s['AddonName'] == n for s, n in zip(json.loads(body)['AddonSubscriptions'], names)]), (200, [True] * len(names)))
+    equal(httpd(), old, 'it ended')
+
+@test
 def one_that_is_killed_comes_back():
     old = httpd()
     os.kill(old, signal.SIGKILL)
