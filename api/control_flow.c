@@ -197,23 +197,16 @@ static void put_page(struct control_call *c, json_t *list, const struct buf *nex
 		json_put_text(c->output, "NextToken", buf_slice(next));
 }
 
-/* Those that the asker sees; pages of them may be short. */
-static void keep_seen(const struct control_call *c, struct db *db, enum resource_kind kind,
-                      json_t *list)
+static bool shows_archive(void *arg, struct slice id)
 {
-	for (size_t i = json_array_size(list); i-- > 0;) {
-		json_t *one = json_array_get(list, i);
-
-		if (!sees(c, kind, json_member_text(one, resource_kind_id(kind))))
-			(void)json_array_remove(list, i);
-		else
-			dress(c, db, kind, one);
-	}
+	return sees(arg, RESOURCE_ARCHIVE, id);
 }
 
+/* Neither the items nor the cuts of the pages say anything of what the asker doesn't see. */
 enum rc control_list(struct control_call *c, struct err *e)
 {
 	enum resource_kind kind = kind_of(c->op);
+	const struct resource_filter seen = { shows_archive, c };
 	struct buf next;
 	struct db *db;
 	json_t *list = NULL;
@@ -221,10 +214,12 @@ enum rc control_list(struct control_call *c, struct err *e)
 
 	buf_init(&next, 2048);
 	if (rc == RC_OK)
-		rc = resources_list(db, kind, control_text(c, "NextToken"), page_size(c, PAGE),
-		                    &list, &next, e);
+		rc = resources_list(db, kind, kind == RESOURCE_ARCHIVE ? &seen : NULL,
+		                    control_text(c, "NextToken"), page_size(c, PAGE), &list, &next,
+		                    e);
 	if (rc == RC_OK) {
-		keep_seen(c, db, kind, list);
+		for (size_t i = 0; i < json_array_size(list); i++)
+			dress(c, db, kind, json_array_get(list, i));
 		put_page(c, list, &next);
 	}
 	engine_reader_end(c->r->en, &db);

@@ -176,10 +176,11 @@ enum rc resource_frame(struct db *control, enum resource_kind kind, struct slice
 struct walk {
 	struct db *control;
 	enum resource_kind kind;
-	struct slice only;         /* a name or id, or empty */
-	const struct config *base; /* what it has isn't read */
-	bool show;                 /* with times and tags */
-	bool members;              /* with those of address lists */
+	struct slice only;                    /* a name or id, or empty */
+	const struct config *base;            /* what it has isn't read */
+	bool show;                            /* with times and tags */
+	bool members;                         /* with those of address lists */
+	const struct resource_filter *filter; /* of a page */
 	json_t *list;
 };
 
@@ -578,6 +579,8 @@ static enum rc read_page(const struct walk *w, struct stmt *s, size_t limit, str
 	enum rc rc = RC_OK;
 
 	while (rc == RC_OK && (rc = stmt_step(s, e)) == RC_OK) {
+		if (w->filter && !w->filter->shows(w->filter->arg, stmt_text(s, 0)))
+			continue;
 		if (json_array_size(w->list) == limit)
 			return buf_addf(next, "%lld", (long long)last);
 		last = stmt_int(s, 6);
@@ -586,10 +589,11 @@ static enum rc read_page(const struct walk *w, struct stmt *s, size_t limit, str
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
-enum rc resources_list(struct db *control, enum resource_kind kind, struct slice after,
-                       size_t limit, json_t **out, struct buf *next, struct err *e)
+enum rc resources_list(struct db *control, enum resource_kind kind,
+                       const struct resource_filter *filter, struct slice after, size_t limit,
+                       json_t **out, struct buf *next, struct err *e)
 {
-	struct walk w = { .control = control, .kind = kind, .show = true };
+	struct walk w = { .control = control, .kind = kind, .filter = filter, .show = true };
 	uint64_t from = 0;
 	struct stmt *s;
 	enum rc rc;
@@ -602,7 +606,7 @@ enum rc resources_list(struct db *control, enum resource_kind kind, struct slice
 		return rc;
 	stmt_bind_text(s, 1, slice_str(resource_kinds[kind].plural));
 	stmt_bind_int(s, 2, (int64_t)from);
-	stmt_bind_int(s, 3, (int64_t)limit + 1);
+	stmt_bind_int(s, 3, filter ? -1 : (int64_t)limit + 1);
 	w.list = json_array();
 	rc = read_page(&w, s, limit, next, e);
 	stmt_free(&s);

@@ -142,10 +142,18 @@ enum rc resources_end_archive(struct db *control, struct slice id, struct apply_
  * "Name", the resource's. */
 enum rc resources_get(struct db *control, enum resource_kind kind, struct slice reference,
 		      json_t **out, struct err *e) MUST_USE;
-/* Up to `limit` of them as resources_get, in the order of their creation, behind the cursor `after`
- * (empty: from the start). `next` (an empty buffer) gets the next page's cursor or stays empty. A
- * cursor stays good whatever is made or deleted meanwhile. RC_INVALID: it is no cursor. */
-enum rc resources_list(struct db *control, enum resource_kind kind, struct slice after, size_t limit,
+/* Is the resource with this id one to show? */
+struct resource_filter {
+	bool (*shows)(void *arg, struct slice id);
+	void *arg;
+};
+
+/* Up to `limit` of them, or of those that the filter shows (NULL: all), as resources_get, in the order of
+ * their creation, behind the cursor `after` (empty: from the start). `next` (an empty buffer) gets the next
+ * page's cursor or stays empty. A cursor stays good whatever is made or deleted meanwhile. RC_INVALID: it
+ * is no cursor. */
+enum rc resources_list(struct db *control, enum resource_kind kind,
+		       const struct resource_filter *filter, struct slice after, size_t limit,
 		       json_t **out, struct buf *next, struct err *e) MUST_USE;
 
 /* Tags of any resource: of a list as in "Tags", or of keys. RC_LIMIT past TAGS_MOST. Nothing of it is a new

@@ -392,7 +392,8 @@ static void test_pages(void **state)
 		(void)made(f, RESOURCE_RULE_SET, text);
 	}
 	buf_init(&next, 100);
-	EXPECT_OK(resources_list(f->db, RESOURCE_RULE_SET, slice_str(""), 2, &page, &next, &f->e),
+	EXPECT_OK(resources_list(f->db, RESOURCE_RULE_SET, NULL, slice_str(""), 2, &page, &next,
+	                         &f->e),
 	          &f->e);
 	assert_int_equal(json_array_size(page), 2);
 	EXPECT_SLICE("first", json_member_text(json_array_get(page, 0), "RuleSetName"), "n9");
@@ -404,17 +405,17 @@ static void test_pages(void **state)
 	(void)made(f, RESOURCE_RULE_SET, "{'RuleSetName':'later','Rules':[]}");
 	(void)snprintf(text, sizeof(text), "%s", buf_text(&next));
 	buf_clear(&next);
-	EXPECT_OK(
-	        resources_list(f->db, RESOURCE_RULE_SET, slice_str(text), 10, &page, &next, &f->e),
-	        &f->e);
+	EXPECT_OK(resources_list(f->db, RESOURCE_RULE_SET, NULL, slice_str(text), 10, &page, &next,
+	                         &f->e),
+	          &f->e);
 	assert_int_equal(next.len, 0);
 	assert_int_equal(json_array_size(page), 3);
 	EXPECT_SLICE("n7", json_member_text(json_array_get(page, 0), "RuleSetName"), "n7");
 	EXPECT_SLICE("later", json_member_text(json_array_get(page, 2), "RuleSetName"), "later");
 	json_decref(page);
-	assert_int_equal(
-	        resources_list(f->db, RESOURCE_RULE_SET, slice_str("x"), 1, &page, &next, &f->e),
-	        RC_INVALID);
+	assert_int_equal(resources_list(f->db, RESOURCE_RULE_SET, NULL, slice_str("x"), 1, &page,
+	                                &next, &f->e),
+	                 RC_INVALID);
 	buf_free(&next);
 }
 
