@@ -172,7 +172,12 @@ static enum rc run_handler(struct control_call *c, struct err *e)
 	/* What only reads is counted, and before it is answered. */
 	if (rc == RC_OK && c->op->trait == MODEL_READONLY)
 		rc = count(c->r, c->op->name, API_ERRORS, e);
-	return rc == RC_OK ? handler(c, e) : rc;
+	if (rc == RC_OK)
+		rc = handler(c, e);
+	/* It found nothing to change. */
+	if (rc == RC_OK && c->op->trait != MODEL_READONLY && !c->r->accounted)
+		rc = count(c->r, c->op->name, API_ERRORS, e);
+	return rc;
 }
 
 static void answer_call(struct control_call *c, enum rc rc, const struct err *e)

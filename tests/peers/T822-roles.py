@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""Who may do what by the control API, over HTTP: role x operation x own, foreign and missing archive (or a resource that is there, and one
+that isn't). A foreign archive and a missing one are answered by the same bytes, but for the request's id. Every call is in the audit log
+with its principal."""
+import itertools, os, re, sys, uuid
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from mm import *
+from signed import *
+
+PORT, POOL = free_port(), free_port()
+HOST = '127.0.0.1:%d' % PORT
+site = Site(config={'api': {'listen': HOST, 'ingress_pool': '127.0.0.1:%d-%d' % (POOL, POOL + 20), 'profile': 'open'}}).start()
+OPERATIONS = json.loads(subprocess.run([os.path.join(site.bin, 'api_model')], stdout=subprocess.PIPE, check=True).stdout)['Operations']
+
+def principal(name, role, *more):
+    return json.loads(site.run('mmctl', 'principal', 'create', name, '--role', role, *more, '--json'))
+
+KEYS = {'boss': principal('boss', 'admin'), 'flow': principal('flow', 'operator'), 'reader': principal('reader', 'auditor', '--archive', 'corp'),
+        'all': principal('all', 'auditor', '--all-archives')}
+MAKER = principal('maker', 'admin')
+ROLES = {'boss': 'admin', 'flow': 'operator', 'reader': 'auditor', 'all': 'auditor'}
+line = Line(PORT)
+
+def ask(key, operation, input):
+    line.send(request(key, HOST, operation, json.dumps(input).encode()))
+    return line.answer()
+
+def make(operation, **input):
+    status, _, body = ask(MAKER, operation, input)
+    equal(status, 200, body)
+    return next(iter(json.loads(body).values()))
+
+def fresh():
+    return 'n-' + uuid.uuid4().hex[:12]
+
+ARN = 'arn:aws:ses:us-east-1:000000000000:'
+ARCHIVES = {a['ArchiveName']: a['ArchiveId'] for a in json.loads(ask(MAKER, 'ListArchives', {})[2])['Archives']}
+MISSING = 'a-' + '0' * 24
+RULES, POLICY, LIST, MEMBER = make('CreateRuleSet', RuleSetName='r', Rules=[]), make(
+    'CreateTrafficPolicy', TrafficPolicyName='ttt', DefaultAction='DENY', PolicyStatements=[]), make('CreateAddressList', AddressListName='l'), 'a@b.example'
+make_relay = lambda: make('CreateRelay', RelayName=fresh(), ServerName='a', ServerPort=1, Authentication={'NoAuthentication': {}})
+RELAY = make_relay()
+POINT_INPUT = dict(Type='OPEN', TlsPolicy='OPTIONAL', RuleSetId=RULES, TrafficPolicyId=POLICY)
+POINT = make('CreateIngressPoint', IngressPointName=fresh(), **POINT_INPUT)
+SUBSCRIPTION = make('CreateAddonSubscription', AddonName='x')
+INSTANCE = make('CreateAddonInstance', AddonSubscriptionId=SUBSCRIPTION)
+SPAN = {'FromTimestamp': 1700000000, 'ToTimestamp': 1700003600}
+
+def list_with_member():
+    equal(ask(MAKER, 'RegisterMemberToAddressList', {'AddressListId': LIST, 'Address': MEMBER})[0], 200)
+    return LIST
+
+# Of one archive: what more its input has.
+OF_ARCHIVE = {'GetArchive': {}, 'UpdateArchive': {'Retention': {'RetentionPeriod': 'FOUR_YEARS'}}, 'DeleteArchive': {},
+              'StartArchiveSearch': dict(SPAN, MaxResults=10), 'ListArchiveSearches': {}, 'ListArchiveExports': {},
+              'StartArchiveExport': dict(SPAN, ExportDestinationConfiguration={'S3': {'S3Location': 's3://bucket/x'}})}
+def tagged(arn):
+    key = fresh()
+    ask(MAKER, 'TagResource', {'ResourceArn': arn, 'Tags': [{'Key': key, 'Value': ''}]}) # a missing one isn't there
+    return {'TagKeys': [key]}
+
+OF_TAGS = {'ListTagsForResource': lambda arn: {}, 'TagResource': lambda arn: {'Tags': [{'Key': fresh(), 'Value': 'b'}]}, 'UntagResource': tagged}
+# Without anything that could be missing.
+PLAIN = {'CreateArchive': lambda: {'ArchiveName': fresh()}, 'CreateRuleSet': lambda: {'RuleSetName': fresh(), 'Rules': []},
+         'CreateTrafficPolicy': lambda: {'TrafficPolicyName': fresh(), 'DefaultAction': 'DENY', 'PolicyStatements': []},
+         'CreateIngressPoint': lambda: dict(POINT_INPUT, IngressPointName=fresh()),
+         'CreateRelay': lambda: {'RelayName': fresh(), 'ServerName': 'a', 'ServerPort': 1, 'Authentication': {'NoAuthentication': {}}},
+         'CreateAddressList': lambda: {'AddressListName': fresh()}, 'CreateAddonSubscription': lambda: {'AddonName': fresh()}}
+PLAIN.update({o['Name']: dict for o in OPERATIONS if o['Name'] in (
+    'ListArchives', 'ListRuleSets', 'ListTrafficPolicies', 'ListIngressPoints', 'ListRelays', 'ListAddressLists', 'ListAddonSubscriptions',
+    'ListAddonInstances')})
+# Of one resource: which member names it, one that is there, what more.
+NEW = itertools.count(100)
+SUB = lambda: make('CreateAddonSubscription', AddonName=fresh())
+OF_ONE = {'GetRuleSet': ('RuleSetId', lambda: RULES, {}), 'UpdateRuleSet': ('RuleSetId', lambda: RULES, lambda: {'RuleSetName': fresh()}),
+          'DeleteRuleSet': ('RuleSetId', lambda: make('CreateRuleSet', RuleSetName=fresh(), Rules=[]), {}),
+          'GetTrafficPolicy': ('TrafficPolicyId', lambda: POLICY, {}), 'UpdateTrafficPolicy': ('TrafficPolicyId', lambda: POLICY, lambda: {'MaxMessageSizeBytes': next(NEW)}),
+          'DeleteTrafficPolicy': ('TrafficPolicyId', lambda: make('CreateTrafficPolicy', TrafficPolicyName=fresh(), DefaultAction='DENY', PolicyStatements=[]), {}),
+          'GetIngressPoint': ('IngressPointId', lambda: POINT, {}), 'UpdateIngressPoint': ('IngressPointId', lambda: POINT, lambda: {'IngressPointName': fresh()}),
+          'DeleteIngressPoint': ('IngressPointId', lambda: make('CreateIngressPoint', IngressPointName=fresh(), **POINT_INPUT), {}),
+          'GetRelay': ('RelayId', lambda: RELAY, {}), 'UpdateRelay': ('RelayId', lambda: RELAY, lambda: {'ServerPort': next(NEW)}), 'DeleteRelay': ('RelayId', make_relay, {}),
+          'GetAddressList': ('AddressListId', lambda: LIST, {}), 'DeleteAddressList': ('AddressListId', lambda: make('CreateAddressList', AddressListName=fresh()), {}),
+          'RegisterMemberToAddressList': ('AddressListId', lambda: LIST, lambda: {'Address': fresh() + '@d.example'}),
+          'DeregisterMemberFromAddressList': ('AddressListId', list_with_member, {'Address': MEMBER}),
+          'GetMemberOfAddressList': ('AddressListId', list_with_member, {'Address': MEMBER}), 'ListMembersOfAddressList': ('AddressListId', lambda: LIST, {}),
+          'GetAddonSubscription': ('AddonSubscriptionId', lambda: SUBSCRIPTION, {}), 'DeleteAddonSubscription': ('AddonSubscriptionId', SUB, {}),
+          'GetAddonInstance': ('AddonInstanceId', lambda: INSTANCE, {}),
+          'DeleteAddonInstance': ('AddonInstanceId', lambda: make('CreateAddonInstance', AddonSubscriptionId=SUB()), {}),
+          'CreateAddonInstance': ('AddonSubscriptionId', SUB, {})}
+
+def inputs(operation):
+    """{what is asked for: its input}"""
+    if operation in OF_ARCHIVE or operation in OF_TAGS:
+        out = {}
+        for target, id in (('own', ARCHIVES['corp']), ('foreign', ARCHIVES['legal']), ('missing', MISSING)):
+            arn = ARN + 'mailmanager-archive/' + id
+            out[target] = dict(OF_ARCHIVE[operation], ArchiveId=id) if operation in OF_ARCHIVE else dict(OF_TAGS[operation](arn), ResourceArn=arn)
+        return out
+    if operation in PLAIN:
+        return {'own': PLAIN[operation]()}
+    if operation in OF_ONE:
+        member, there, more = OF_ONE[operation]
+        id, more = there(), more() if callable(more) else more
+        return {'own': dict(more, **{member: id}), 'missing': dict(more, **{member: id[:-8] + '0' * 8})}
+    return {}
+
+def allowed(role, operation):
+    """By the issue: an operator manages the flow and can't read mail; an auditor searches and exports and changes nothing."""
+    mail = any(w in operation for w in ('ArchiveSearch', 'ArchiveExport', 'ArchiveMessage'))
+    reading = mail or operation in ('GetArchive', 'ListArchives')
+    return {'admin': True, 'operator': not mail and operation not in ('CreateArchive', 'UpdateArchive', 'DeleteArchive'), 'auditor': reading}[role]
+
+def is_change(operation):
+    return not operation.startswith(('Get', 'List'))
+
+not_built, matrix, asked = [], {}, set()
+
+def cell(name, operation, target, input):
+    status, fields, body = ask(KEYS[name], operation, input)
+    error = json.loads(body).get('__type')
+    if 'not built yet' in json.loads(body).get('message', ''):
+        return False
+    matrix[name, operation, target] = (error or 'OK', status, {k: v for k, v in fields.items() if k not in ('date', 'x-amzn-requestid')}, body)
+    event = 'denied' if error == 'AccessDeniedException' else 'apply' if is_change(operation) and not error and target != 'missing' else 'request'
+    asked.add((name, operation, event, None if event == 'denied' else error))
+    return True
+
+@test
+def each_role_and_operation():
+    for operation in sorted((o['Name'] for o in OPERATIONS), key=lambda name: name == 'DeleteArchive'): # which others need
+        for name in ('all', 'reader', 'flow', 'boss'): # who may change things comes last
+            for target, input in inputs(operation).items() or [('none', None)]:
+                if input is None or (not cell(name, operation, target, input) and allowed(ROLES[name], operation)):
+                    not_built.append(operation)
+    for operation in set(not_built):
+        for key in [k for k in matrix if k[1] == operation]:
+            del matrix[key]
+    asked.difference_update([a for a in asked if a[1] in not_built])
+    print('%d operations are not built: %s' % (len(set(not_built)), ' '.join(sorted(set(not_built)))))
+    handlers = open(os.path.join(ROOT, 'api', 'control_handlers.h')).read()
+    equal(sorted({o['Name'] for o in OPERATIONS if '(' + o['Name'] + ',' not in handlers}), sorted(set(not_built)), 'of what is built, this has no input here')
+    check(len(matrix) > 300, '%d cells' % len(matrix))
+    for (name, operation, target), (error, *_) in matrix.items():
+        role, where = ROLES[name], (name, operation, target)
+        equal(error == 'AccessDeniedException', not allowed(role, operation), '%s: %s' % (where, error))
+        if allowed(role, operation) and (target == 'own' or target == 'foreign' and name != 'reader'):
+            equal(error, 'OK', where)
+
+@test
+def foreign_and_missing_look_alike():
+    compared = 0
+    for (name, operation, target), answer in matrix.items():
+        if target == 'foreign' and (name == 'reader' or not allowed(ROLES[name], operation)):
+            error, status, fields, body = matrix[name, operation, 'missing']
+            equal(answer, (error, status, fields, body.replace(MISSING.encode(), ARCHIVES['legal'].encode())), (name, operation))
+            compared += 1
+    check(compared > 10, compared)
+
+@test
+def a_list_has_nothing_of_what_is_foreign():
+    """Not even by how its pages are cut."""
+    for size in (1, 2, 50):
+        _, _, body = ask(KEYS['reader'], 'ListArchives', {'PageSize': size})
+        answer = json.loads(body)
+        equal(([a['ArchiveId'] for a in answer['Archives']], answer.get('NextToken')), ([ARCHIVES['corp']], None), 'PageSize %d' % size)
+
+@test
+def one_without_the_restriction_differs():
+    """The control: the same comparison finds an auditor of all archives."""
+    differ = {k[1:] for k in matrix if k[0] == 'all' and matrix[k][0] != matrix[('reader',) + k[1:]][0]}
+    check(differ and all(target == 'foreign' for _, target in differ), differ)
+
+@test
+def every_call_is_in_the_audit_log():
+    entered = set()
+    for entry in map(json.loads, site.run('mm-audit', 'list', '--json').splitlines()):
+        name = re.match(r'principal (\w+) \(key (MM\w+)\)$', entry['who'])
+        if name and name.group(1) in KEYS:
+            equal(name.group(2), KEYS[name.group(1)]['AccessKeyId'], entry)
+            detail = entry['detail']
+            entered.add((name.group(1), detail.get('op') or detail.get('operation'), entry['event'], detail.get('outcome')))
+    missing = sorted(map(str, asked - entered))
+    check(not missing, '%d: %s' % (len(missing), missing[:20]))
+    more = sorted(str(e) for e in entered - asked if e[1] not in not_built)
+    check(not more, '%d more: %s' % (len(more), more[:20]))
+
+line.close()
+site.stop()
+done()
