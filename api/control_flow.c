@@ -168,6 +168,43 @@ static enum rc find(const struct control_call *c, struct db *db, enum resource_k
 	return rc == RC_NOTFOUND ? missing(kind, id, e) : rc;
 }
 
+/* Is the resource there whose id the input has? It is looked for before anything is judged, so that
+ * a name is never taken for an id. */
+static enum rc find_of(struct control_call *c, enum resource_kind kind, json_t **out, struct err *e)
+{
+	struct db *db;
+	enum rc rc = engine_reader(c->r->en, &db, e);
+
+	*out = NULL;
+	if (rc == RC_OK)
+		rc = find(c, db, kind, control_text(c, resource_kind_id(kind)), out, e);
+	engine_reader_end(c->r->en, &db);
+	return rc;
+}
+
+static enum rc exists(struct control_call *c, struct err *e)
+{
+	json_t *found;
+	enum rc rc = find_of(c, kind_of(c->op), &found, e);
+
+	json_decref(found);
+	return rc;
+}
+
+/* The same of another resource that the input may refer to. */
+static enum rc check_reference(struct control_call *c, enum resource_kind kind, struct err *e)
+{
+	const char *member = resource_kind_id(kind);
+	struct err why = { 0 };
+	json_t *found = NULL;
+	enum rc rc = RC_OK;
+
+	if (control_text(c, member).at)
+		rc = find_of(c, kind, &found, &why);
+	json_decref(found);
+	return rc == RC_OK ? rc : err_set(e, rc, "%s: %s", member, why.text);
+}
+
 enum rc control_get(struct control_call *c, struct err *e)
 {
 	enum resource_kind kind = kind_of(c->op);
@@ -324,8 +361,12 @@ enum rc control_create(struct control_call *c, struct err *e)
 {
 	struct change x;
 	json_t *parameters;
-	enum rc rc;
+	enum rc rc = kind_of(c->op) == RESOURCE_ADDON_INSTANCE
+	                     ? check_reference(c, RESOURCE_ADDON_SUBSCRIPTION, e)
+	                     : RC_OK;
 
+	if (rc != RC_OK)
+		return rc;
 	change_begin(&x, c, make);
 	parameters = json_deep_copy(x.item);
 	rc = create(&x, parameters, e);
@@ -337,21 +378,6 @@ enum rc control_create(struct control_call *c, struct err *e)
 static enum rc alter(struct change *x, struct err *e)
 {
 	return resources_update(x->c->r->en->control, x->kind, id_of(x->c), x->item, &x->a, e);
-}
-
-/* An id that isn't known is looked for before anything is judged, so that a name is never taken for
- * it. */
-static enum rc exists(struct control_call *c, struct err *e)
-{
-	struct db *db;
-	json_t *found = NULL;
-	enum rc rc = engine_reader(c->r->en, &db, e);
-
-	if (rc == RC_OK)
-		rc = find(c, db, kind_of(c->op), id_of(c), &found, e);
-	json_decref(found);
-	engine_reader_end(c->r->en, &db);
-	return rc;
 }
 
 enum rc control_update(struct control_call *c, struct err *e)
@@ -478,12 +504,40 @@ static enum rc make_listening(struct change *x, struct err *e)
 	return rc;
 }
 
+/* What the service asks of a point with passwords. `before` is NULL: it is made. */
+static enum rc check_login(const json_t *given, const json_t *before, struct err *e)
+{
+	struct slice type = json_member_text(before ? before : given, "Type");
+
+	if (!slice_equal(type, slice_str("AUTH")))
+		return RC_OK;
+	if (slice_equal(json_member_text(given, "TlsPolicy"), slice_str("OPTIONAL")))
+		return err_set(e, RC_INVALID,
+		               "TlsPolicy: OPTIONAL is for ingress points of type OPEN");
+	if (!before && !json_object_get(given, "IngressPointConfiguration"))
+		return err_set(e, RC_INVALID,
+		               "IngressPointConfiguration: an ingress point of type AUTH needs a "
+		               "password");
+	return RC_OK;
+}
+
+static enum rc check_references(struct control_call *c, struct err *e)
+{
+	enum rc rc = check_reference(c, RESOURCE_RULE_SET, e);
+
+	return rc == RC_OK ? check_reference(c, RESOURCE_TRAFFIC_POLICY, e) : rc;
+}
+
 enum rc control_create_point(struct control_call *c, struct err *e)
 {
 	struct change x;
 	json_t *parameters;
-	enum rc rc;
+	enum rc rc = check_login(c->input, NULL, e);
 
+	if (rc == RC_OK)
+		rc = check_references(c, e);
+	if (rc != RC_OK)
+		return rc;
 	change_begin(&x, c, make_listening);
 	parameters = json_deep_copy(x.item);
 	rc = take_network(&x, e);
@@ -494,11 +548,24 @@ enum rc control_create_point(struct control_call *c, struct err *e)
 	return rc;
 }
 
+static enum rc check_point_update(struct control_call *c, struct err *e)
+{
+	json_t *before;
+	enum rc rc = find_of(c, RESOURCE_INGRESS_POINT, &before, e);
+
+	if (rc == RC_OK)
+		rc = check_login(c->input, before, e);
+	if (rc == RC_OK)
+		rc = check_references(c, e);
+	json_decref(before);
+	return rc;
+}
+
 enum rc control_update_point(struct control_call *c, struct err *e)
 {
 	struct change x;
 	json_t *status;
-	enum rc rc = exists(c, e);
+	enum rc rc = check_point_update(c, e);
 
 	if (rc != RC_OK)
 		return rc;
