@@ -3,12 +3,14 @@
 #include "api/control_flow.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/job.h"
 #include "api/ops.h"
+#include "base/clock.h"
 #include "base/codec.h"
 #include "ingest/arn.h"
 #include "ingest/members.h"
@@ -479,29 +481,47 @@ static enum rc take_network(struct change *x, struct err *e)
 	return rc;
 }
 
+static void put_listen(struct change *x, unsigned port)
+{
+	const struct api_options *o = &x->c->r->en->api;
+	char address[IP_TEXT], listen[IP_TEXT + 16];
+
+	ip_format(address, &o->pool);
+	(void)snprintf(listen, sizeof(listen), o->pool.family == 6 ? "[%s]:%u" : "%s:%u", address,
+	               port);
+	json_put_text(x->item, "Listen", slice_str(listen));
+}
+
+/* Was its token used before? Then nothing is made, and no port is needed. */
+static bool is_again(const struct change *x)
+{
+	char id[TOKEN_ID_ROOM];
+	struct err ignored;
+
+	return x->a.token && tokens_find(x->c->r->en->control, x->a.token, clock_now_ms(), id,
+	                                 &ignored) != RC_NOTFOUND;
+}
+
 /* The first port of the pool that nobody has: in the configuration, or, as the front finds out, on
  * this machine. */
 static enum rc make_listening(struct change *x, struct err *e)
 {
 	const struct api_options *o = &x->c->r->en->api;
-	char address[IP_TEXT], listen[IP_TEXT + 16];
-	enum rc rc = RC_LIMIT;
+	bool again = is_again(x);
 
 	if (!o->pool.family)
 		return err_set(e, RC_INVALID, "no api.ingress_pool is configured");
-	ip_format(address, &o->pool);
-	(void)err_set(e, RC_LIMIT, "no port of api.ingress_pool is free");
 	for (unsigned port = o->pool_low; port <= o->pool_high; port++) {
-		if (is_used(x->c->r->en->config, &o->pool, (uint16_t)port))
+		enum rc rc;
+
+		if (!again && is_used(x->c->r->en->config, &o->pool, (uint16_t)port))
 			continue;
-		(void)snprintf(listen, sizeof(listen), o->pool.family == 6 ? "[%s]:%u" : "%s:%u",
-		               address, port);
-		json_put_text(x->item, "Listen", slice_str(listen));
+		put_listen(x, port);
 		rc = make(x, e);
 		if (rc == RC_OK || e->sys != EADDRINUSE)
 			return rc;
 	}
-	return rc;
+	return err_set(e, RC_LIMIT, "no port of api.ingress_pool is free");
 }
 
 /* What the service asks of a point with passwords. `before` is NULL: it is made. */
@@ -518,6 +538,29 @@ static enum rc check_login(const json_t *given, const json_t *before, struct err
 		return err_set(e, RC_INVALID,
 		               "IngressPointConfiguration: an ingress point of type AUTH needs a "
 		               "password");
+	return RC_OK;
+}
+
+/* A password is kept as a slow hash alone, also in what a token is compared by: so its salt is the
+ * token. */
+static enum rc hide_password(const struct control_call *c, json_t *parameters, struct err *e)
+{
+	json_t *given = json_object_get(parameters, "IngressPointConfiguration");
+	struct slice password = json_member_text(given, "SmtpPassword");
+	struct slice token = control_text(c, "ClientToken");
+	uint8_t salt[crypto_pwhash_SALTBYTES], hash[32];
+	char text[2 * sizeof(hash) + 1];
+
+	if (!password.at || !token.at)
+		return RC_OK;
+	if (sodium_init() < 0 ||
+	    crypto_generichash(salt, sizeof(salt), token.at, token.len, NULL, 0) != 0 ||
+	    crypto_pwhash(hash, sizeof(hash), (const char *)password.at, password.len, salt,
+	                  crypto_pwhash_OPSLIMIT_INTERACTIVE, crypto_pwhash_MEMLIMIT_INTERACTIVE,
+	                  crypto_pwhash_ALG_ARGON2ID13) != 0)
+		return err_set(e, RC_CRYPTO, "argon2id: not enough memory to hash a password");
+	hex_encode(text, hash, sizeof(hash));
+	json_put_text(given, "SmtpPassword", slice_str(text));
 	return RC_OK;
 }
 
@@ -541,6 +584,8 @@ enum rc control_create_point(struct control_call *c, struct err *e)
 	change_begin(&x, c, make_listening);
 	parameters = json_deep_copy(x.item);
 	rc = take_network(&x, e);
+	if (rc == RC_OK)
+		rc = hide_password(c, parameters, e);
 	if (rc == RC_OK)
 		rc = create(&x, parameters, e);
 	json_decref(parameters);
