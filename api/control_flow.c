@@ -421,20 +421,19 @@ static enum rc destroy(struct change *x, struct err *e)
 	                   : resources_delete(x->c->r->en->control, x->kind, id_of(x->c), &x->a, e);
 }
 
-/* What isn't there is deleted already, but for an ingress point (the specification's section 9). */
+/* What isn't there, or goes just now, is deleted already, but for an ingress point (the
+ * specification's section 9). */
 enum rc control_delete(struct control_call *c, struct err *e)
 {
 	struct change x;
 	enum rc rc = exists(c, e);
 
-	if (rc == RC_NOTFOUND && kind_of(c->op) != RESOURCE_INGRESS_POINT)
-		return RC_OK;
-	if (rc != RC_OK)
-		return rc;
-	change_begin(&x, c, destroy);
-	rc = carry_out(&x, e);
-	change_end(&x);
-	return rc;
+	if (rc == RC_OK) {
+		change_begin(&x, c, destroy);
+		rc = carry_out(&x, e);
+		change_end(&x);
+	}
+	return rc == RC_NOTFOUND && kind_of(c->op) != RESOURCE_INGRESS_POINT ? RC_OK : rc;
 }
 
 /* ---- archives ---- */

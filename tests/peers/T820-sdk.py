@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The control API by npm's @aws-sdk/client-mailmanager, in JSON and in CBOR: every kind of resource is made, shown, changed, listed in pages
 and deleted, and comes back whole; tokens, names that are taken, what is in use, what is missing, quotas."""
-import os, sys, uuid
+import os, sys, threading, uuid
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from sdk import *
 from signed import Line
@@ -342,6 +342,23 @@ def what_is_missing_and_what_is_no_id():
         for command in ('GetIngressPoint', 'UpdateIngressPoint', 'DeleteIngressPoint'):
             a.refuses('ResourceNotFoundException', command, IngressPointId='inp-nosuch')
     equal(api.call('GetRuleSet', RuleSetId=id)['RuleSetName'], name)
+
+@test
+def deleted_by_two_at_once():
+    """For each of them it is deleted."""
+    ids = [make(api, 'CreateRuleSet', 'RuleSetId', RuleSetName=fresh(), Rules=[]) for _ in range(30)]
+    answers = []
+    def delete_all():
+        line = Line(port)
+        for id in ids:
+            answers.append(line.call(api.key, '127.0.0.1:%d' % port, 'DeleteRuleSet', json.dumps({'RuleSetId': id}).encode()))
+        line.close()
+    threads = [threading.Thread(target=delete_all) for _ in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    equal(answers, [(200, {})] * 180)
 
 @test
 def keys_that_are_not_configured_are_refused():
