@@ -57,8 +57,9 @@ struct front {
 	const struct front_options *opt; /* of the last front_configure */
 	struct config *config;           /* likewise; NULL: none yet */
 	struct config *sent;             /* what this mm-smtpd has */
-	struct sent_list *lists;         /* what it has of address lists */
-	const struct front_options *tls_checked;
+	const struct tls_cert *sent_certs;
+	struct sent_list *lists; /* what it has of address lists */
+	const struct tls_cert *tls_checked;
 	struct mark *marks;
 	uint64_t last_mark;
 	unsigned files_wanted; /* asked for by this mm-smtpd, not given */
@@ -277,7 +278,7 @@ static void send_config(struct front *f)
 
 		send_list(f, id, list);
 	}
-	if (!f->channel || f->sent == f->config)
+	if (!f->channel || (f->sent == f->config && f->sent_certs == f->opt->certs))
 		return;
 	buf_init(&text, WIRE_CONFIG_MAX);
 	if (write_config(&text, f->opt, f->config, f->sent) == RC_OK)
@@ -287,6 +288,7 @@ static void send_config(struct front *f)
 	buf_free(&text);
 	config_unref(&f->sent);
 	f->sent = config_ref(f->config);
+	f->sent_certs = f->opt->certs;
 	forget_lists(f);
 }
 
@@ -649,11 +651,11 @@ static enum rc check_tls(struct front *f, const struct front_options *opt, const
 			        "ingress point %s: it needs TLS, and smtp.tls_cert isn't set",
 			        p->name);
 	}
-	if (!opt->cert_count || f->tls_checked == opt)
+	if (!opt->cert_count || f->tls_checked == opt->certs)
 		return RC_OK;
 	rc = tls_server_new(&t, opt->certs, opt->cert_count, slice_str("check"), e);
 	tls_context_free(&t);
-	f->tls_checked = rc == RC_OK ? opt : NULL;
+	f->tls_checked = rc == RC_OK ? opt->certs : NULL;
 	return rc;
 }
 

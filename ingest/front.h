@@ -60,7 +60,8 @@ struct front_stats {
 struct front *front_new(struct loop *l, struct spool *sp, const struct front_ops *ops, void *arg);
 /* All or nothing: binds what is new, then hands over what is new since the last time, of configuration and of
  * address lists' members. `done` (may be NULL) is called when mm-smtpd works with it: connections from then
- * on see it. Takes its own reference to `c`; `opt` lives as long as the front. RC_INVALID when an
+ * on see it. Takes its own reference to `c`; `opt` lives as long as the front; another `certs` in
+ * it are other certificates. RC_INVALID when an
  * ingress point needs TLS and there is no certificate, or a certificate is bad; else as bind(2), naming
  * the ingress point. */
 enum rc front_configure(struct front *f, const struct front_options *opt, struct config *c,
