@@ -16,6 +16,7 @@
 #include "ingest/members.h"
 #include "ingest/tags.h"
 #include "ingest/tokens.h"
+#include "ingest/trust_store.h"
 
 #define PAGE        50
 #define MEMBER_PAGE 1000
@@ -207,6 +208,23 @@ static enum rc check_reference(struct control_call *c, enum resource_kind kind, 
 	return rc == RC_OK ? rc : err_set(e, rc, "%s: %s", member, why.text);
 }
 
+/* What it has in the clear only for who asks for it. */
+static void put_trust_store(const struct control_call *c, json_t *point)
+{
+	json_t *store = trust_store_of(point);
+	bool shown =
+	        slice_equal(control_text(c, "IncludeTrustStoreContents"), slice_str("INCLUDE"));
+	json_t *tls;
+
+	if (!store)
+		return;
+	tls = json_object();
+	if (shown)
+		json_put(tls, "TrustStore", json_incref(store));
+	json_put(point, "IngressPointAuthConfiguration",
+	         json_pack("{s:o}", "TlsAuthConfiguration", tls));
+}
+
 enum rc control_get(struct control_call *c, struct err *e)
 {
 	enum resource_kind kind = kind_of(c->op);
@@ -215,6 +233,8 @@ enum rc control_get(struct control_call *c, struct err *e)
 
 	if (rc == RC_OK)
 		rc = find(c, db, kind, id_of(c), &c->output, e);
+	if (rc == RC_OK && kind == RESOURCE_INGRESS_POINT)
+		put_trust_store(c, c->output);
 	if (rc == RC_OK)
 		dress(c, db, kind, c->output);
 	engine_reader_end(c->r->en, &db);

@@ -449,3 +449,8 @@ bool conn_sends(const struct conn *c)
 {
 	return c->stuck;
 }
+
+enum rc conn_tls_peer(const struct conn *c, struct buf *der)
+{
+	return c->secured && c->tls ? tls_peer(c->tls, der) : RC_OK;
+}

@@ -62,6 +62,8 @@ void conn_tls_connect(struct conn *c, struct tls_context *t, const char *host, i
 /* NULL before a handshake was finished. They live as long as the connection. */
 const char *conn_tls_version(const struct conn *c); /* "TLSv1.3" */
 const char *conn_tls_cipher(const struct conn *c);
+/* Adds the certificate that the peer had to show (tls_server_require). */
+enum rc conn_tls_peer(const struct conn *c, struct buf *der) MUST_USE;
 bool conn_sends(const struct conn *c); /* output is stuck: the peer doesn't read */
 
 #endif

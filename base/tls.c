@@ -12,14 +12,16 @@
 #include <stdlib.h>
 
 /* RFC 9325 section 4.2: forward secrecy and AEAD. TLS 1.3's own suites are all of that kind. */
-#define SUITES_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"
-#define SUITES_1_3 "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
-#define GROUPS     "X25519:P-256:P-384:P-521"
+#define SUITES_1_2   "ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"
+#define SUITES_1_3   "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
+#define GROUPS       "X25519:P-256:P-384:P-521"
+#define CLIENT_CHAIN 32768 /* bytes of certificates that a client may send */
 
 struct tls_context {
 	atomic_uint refs;
 	SSL_CTX **ctx; /* one a certificate */
 	size_t count;
+	struct tls_trust *trust; /* NULL: clients need no certificate */
 };
 
 struct tls {
@@ -200,6 +202,20 @@ enum rc tls_server_new(struct tls_context **out, const struct tls_cert *certs, s
 	return RC_OK;
 }
 
+void tls_server_require(struct tls_context *t, struct tls_trust *trust)
+{
+	t->trust = tls_trust_ref(trust);
+	for (size_t i = 0; i < t->count; i++) {
+		SSL_CTX *ctx = t->ctx[i];
+
+		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+		SSL_CTX_set_cert_verify_callback(ctx, tls_trust_verify, trust);
+		(void)SSL_CTX_set_max_cert_list(ctx, CLIENT_CHAIN);
+		(void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+		(void)SSL_CTX_set_num_tickets(ctx, 0);
+	}
+}
+
 static enum rc add_trust(SSL_CTX *ctx, struct slice trust, struct err *e)
 {
 	BIO *b = bio_over(trust);
@@ -249,6 +265,7 @@ void tls_context_free(struct tls_context **at)
 		return;
 	for (size_t i = 0; i < t->count; i++)
 		SSL_CTX_free(t->ctx[i]);
+	tls_trust_free(&t->trust);
 	free(t->ctx);
 	free(t);
 }
@@ -302,10 +319,13 @@ static void keep_reason(struct tls *t, int why)
 {
 	unsigned long n = ERR_peek_error();
 	const char *reason = n ? ERR_reason_error_string(n) : NULL;
+	long verified = t->context->trust ? SSL_get_verify_result(t->ssl) : X509_V_OK;
 
 	if (why == SSL_ERROR_SYSCALL)
 		reason = "the connection broke";
-	(void)snprintf(t->reason, sizeof(t->reason), "%s", reason ? reason : "TLS failed");
+	(void)snprintf(t->reason, sizeof(t->reason), "%s%s%s", reason ? reason : "TLS failed",
+	               verified == X509_V_OK ? "" : ": ",
+	               verified == X509_V_OK ? "" : X509_verify_cert_error_string(verified));
 }
 
 static enum tls_io result_of(struct tls *t, int got)
@@ -374,6 +394,17 @@ const char *tls_cipher(const struct tls *t)
 	const char *name = SSL_get_cipher(t->ssl);
 
 	return name ? name : "";
+}
+
+enum rc tls_peer(const struct tls *t, struct buf *der)
+{
+	X509 *x = t->context->trust ? SSL_get0_peer_certificate(t->ssl) : NULL;
+	unsigned char *at = NULL;
+	int len = x ? i2d_X509(x, &at) : 0;
+	enum rc rc = len > 0 ? buf_add(der, slice_of(at, (size_t)len)) : RC_OK;
+
+	OPENSSL_free(at);
+	return rc;
 }
 
 bool tls_resumed(const struct tls *t)

@@ -3,7 +3,8 @@
  *
  * What     TLS 1.2 and 1.3, AEAD suites with forward secrecy only, the server's preference, no
  *          compression, no renegotiation. Tickets are bound to the listener: a session of another
- *          listener isn't resumed.
+ *          listener isn't resumed. Where a client certificate is required, none is: each connection's is
+ *          judged by the trust store as it is then.
  * Why text A confined process has no files; who has them reads them.
  * Reload   Make a new context and use it for new connections; the old one lives until its last
  *          connection ends (references are counted).
@@ -15,8 +16,8 @@
 
 #include <stdbool.h>
 
-#include "base/err.h"
-#include "base/slice.h"
+#include "base/buf.h"
+#include "base/tls_trust.h"
 
 struct tls_context;
 struct tls;
@@ -41,6 +42,9 @@ void tls_init(void);
  * valid for the name. `bound_to` names the listener (any length, hashed). count >= 1. */
 enum rc tls_server_new(struct tls_context **out, const struct tls_cert *certs, size_t count,
 		       struct slice bound_to, struct err *e) MUST_USE;
+/* Before the first connection: a client must show a certificate that `trust` finds good, or the handshake
+ * fails. Takes its own reference. No names of CAs are told to clients. */
+void tls_server_require(struct tls_context *t, struct tls_trust *trust);
 /* For a client. `trust` is PEM; empty: the peer isn't verified (opportunistic TLS). */
 enum rc tls_client_new(struct tls_context **out, struct slice trust, struct err *e) MUST_USE;
 struct tls_context *tls_context_ref(struct tls_context *t);
@@ -56,6 +60,8 @@ enum tls_io tls_write(struct tls *t, struct slice s, size_t *n);
 void tls_notify_close(struct tls *t); /* best effort */
 const char *tls_version(const struct tls *t);
 const char *tls_cipher(const struct tls *t);
+/* Adds the peer's certificate (DER), if it had to show one. */
+enum rc tls_peer(const struct tls *t, struct buf *der) MUST_USE;
 bool tls_resumed(const struct tls *t);
 const char *tls_reason(const struct tls *t);
 

@@ -5,6 +5,7 @@
 
 #include "base/codec.h"
 #include "ingest/shape_resources.h"
+#include "ingest/trust_store.h"
 
 /* One compiled resource at one version; configurations share it. */
 struct part {
@@ -237,13 +238,17 @@ static enum rc make_point(const struct making *m, struct part *part, const json_
 	p->listen = part->texts[0] = member_copy(json, "Listen");
 	p->rule_set_id = part->texts[2] = member_copy(json, "RuleSetId");
 	part->texts[3] = member_copy(json, "TrafficPolicyId");
-	p->type = is_text(json_member_text(json, "Type"), "AUTH") ? INGRESS_AUTH : INGRESS_OPEN;
+	p->type = is_text(json_member_text(json, "Type"), "AUTH")   ? INGRESS_AUTH
+	          : is_text(json_member_text(json, "Type"), "MTLS") ? INGRESS_MTLS
+	                                                            : INGRESS_OPEN;
 	p->tls = is_text(json_member_text(json, "TlsPolicy"), "OPTIONAL") ? INGRESS_TLS_OPTIONAL
 	                                                                  : INGRESS_TLS_REQUIRED;
 	p->tls_wrapped = json_member_bool(json, "TlsWrapped", false);
 	p->keep_bare = is_text(json_member_text(json, "BareNewlines"), "KEEP");
 	p->odd_local = json_member_bool(json, "AllowOddLocalParts", false);
 	p->closed = is_text(json_member_text(json, "Status"), "CLOSED");
+	if (p->type == INGRESS_MTLS && trust_store_read(&p->trust, json, e) != RC_OK)
+		return RC_INVALID;
 	return read_listen(part, e);
 }
 
@@ -313,6 +318,11 @@ static void free_rule_set(struct part *p)
 	rule_set_free(&p->made.rules);
 }
 
+static void free_point(struct part *p)
+{
+	tls_trust_free(&p->made.point.trust);
+}
+
 static const struct {
 	const char *member;
 	const char *id;
@@ -329,7 +339,7 @@ static const struct {
 	{ "RuleSets", "RuleSetId", "RuleSetName", &shape_apply_rule_set, make_rule_set,
 	  free_rule_set },
 	{ "IngressPoints", "IngressPointId", "IngressPointName", &shape_apply_ingress_point,
-	  make_point, NULL },
+	  make_point, free_point },
 };
 
 static void part_unref(enum config_kind kind, struct part *p)

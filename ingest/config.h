@@ -20,6 +20,7 @@
 
 #include "base/cidr.h"
 #include "base/json.h"
+#include "base/tls_trust.h"
 #include "ingest/policy.h"
 #include "ingest/rules.h"
 #include "retention/schedule.h"
@@ -28,7 +29,7 @@
 
 struct config;
 
-enum ingress_type { INGRESS_OPEN, INGRESS_AUTH };
+enum ingress_type { INGRESS_OPEN, INGRESS_AUTH, INGRESS_MTLS };
 enum ingress_tls { INGRESS_TLS_REQUIRED, INGRESS_TLS_OPTIONAL };
 
 struct password_hash {
@@ -56,6 +57,7 @@ struct ingress_point {
 	int64_t rule_set_version;
 	const struct password_hash *passwords; /* AUTH; newest first; none until mmctl passwd */
 	size_t password_count;
+	struct tls_trust *trust; /* MTLS; lives as long as the configuration. NULL: clients need no certificate */
 };
 
 struct archive_info {

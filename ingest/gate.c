@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "ingest/client_cert.h"
 #include "ingest/gate_auth.h"
 #include "ingest/meta.h"
 #include "ingest/spool/record.h"
@@ -52,7 +53,8 @@ struct gate_session {
 	enum policy_tls tls;
 	char tls_version[16];
 	char tls_cipher[64];
-	char user[72]; /* an ingress point's id or name */
+	struct buf client_cert; /* members of the meta's; empty: none */
+	char user[72];          /* an ingress point's id or name */
 };
 
 /* --- ingress points --- */
@@ -105,21 +107,26 @@ static struct gate_point *find_point(const struct gate *g, struct slice id)
 	return NULL;
 }
 
-/* That of before, if it is of the same certificates: reading keys takes long. Sessions and tickets
- * of one ingress point are of no use at another. */
-static enum rc point_tls(struct tls_context **out, const struct gate *g, const char *id,
-                         const struct gate_options *opt, bool same, struct err *e)
+/* That of before, if it is of the same certificates and trust store: reading keys takes long.
+ * Sessions and tickets of one ingress point are of no use at another. */
+static enum rc point_tls(struct tls_context **out, const struct gate *g,
+                         const struct ingress_point *i, const struct gate_options *opt, bool same,
+                         struct err *e)
 {
-	const struct gate_point *before = same ? find_point(g, slice_str(id)) : NULL;
+	const struct gate_point *before = same ? find_point(g, slice_str(i->id)) : NULL;
+	enum rc rc;
 
 	*out = NULL;
 	if (!opt->cert_count)
 		return RC_OK;
-	if (before && before->tls) {
+	if (before && before->tls && before->ingress->trust == i->trust) {
 		*out = tls_context_ref(before->tls);
 		return RC_OK;
 	}
-	return tls_server_new(out, opt->certs, opt->cert_count, slice_str(id), e);
+	rc = tls_server_new(out, opt->certs, opt->cert_count, slice_str(i->id), e);
+	if (rc == RC_OK && i->trust)
+		tls_server_require(*out, i->trust);
+	return rc;
 }
 
 static enum rc point_new(struct gate_point **out, const struct gate *g, struct config *c,
@@ -133,7 +140,7 @@ static enum rc point_new(struct gate_point **out, const struct gate *g, struct c
 	p->config = config_ref(c);
 	p->ingress = i;
 	p->hostname = mem_string(opt->hostname);
-	if (point_tls(&p->tls, g, i->id, opt, same, e) != RC_OK) {
+	if (point_tls(&p->tls, g, i, opt, same, e) != RC_OK) {
 		gate_point_free(&p);
 		return RC_INVALID;
 	}
@@ -269,6 +276,10 @@ static bool add_security(struct gate_session *s)
 	                          meta_text(b, "version", slice_str(s->tls_version)) != RC_OK ||
 	                          meta_text(b, "cipher", slice_str(s->tls_cipher)) != RC_OK ||
 	                          meta_close(b, '}') != RC_OK))
+		return false;
+	if (s->client_cert.len &&
+	    (meta_open(b, "client_cert", '{') != RC_OK ||
+	     buf_add(b, buf_slice(&s->client_cert)) != RC_OK || meta_close(b, '}') != RC_OK))
 		return false;
 	if (smtp_session_authenticated(s->smtp) &&
 	    meta_text(b, "auth", slice_str(s->user)) != RC_OK)
@@ -482,6 +493,7 @@ struct gate_session *gate_session_new(struct gate *g, struct gate_point *p,
 	s->ops = ops;
 	s->arg = arg;
 	buf_init(&s->meta, SPOOL_META_MAX);
+	buf_init(&s->client_cert, CLIENT_CERT_MOST);
 	s->smtp = smtp_session_new(&p->smtp, &session_ops, s);
 	return s;
 }
@@ -489,6 +501,7 @@ struct gate_session *gate_session_new(struct gate *g, struct gate_point *p,
 static void release(struct gate_session *s)
 {
 	buf_free(&s->meta);
+	buf_free(&s->client_cert);
 	gate_point_free(&s->point);
 	free(s);
 }
@@ -514,11 +527,20 @@ struct smtp_session *gate_session_smtp(struct gate_session *s)
 	return s->smtp;
 }
 
-void gate_session_secured(struct gate_session *s, const char *version, const char *cipher)
+bool gate_session_secured(struct gate_session *s, const char *version, const char *cipher,
+                          struct slice peer)
 {
+	struct err e;
+
 	(void)snprintf(s->tls_version, sizeof(s->tls_version), "%s", version ? version : "");
 	(void)snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%s", cipher ? cipher : "");
 	s->tls = strcmp(s->tls_version, "TLSv1.3") == 0 ? POLICY_TLS_1_3 : POLICY_TLS_1_2;
+	if (!s->point->ingress->trust)
+		return true;
+	if (client_cert_write(&s->client_cert, peer, &e) == RC_OK)
+		return true;
+	log_info("a client is sent away: %s", e.text);
+	return false;
 }
 
 enum gate_doing gate_session_doing(const struct gate_session *s)

@@ -96,8 +96,10 @@ struct gate_session *gate_session_new(struct gate *g, struct gate_point *p,
 				      const struct gate_session_ops *ops, void *arg);
 void gate_session_free(struct gate_session **s); /* the connection has gone; NULL is fine */
 struct smtp_session *gate_session_smtp(struct gate_session *s);
-/* The handshake is done. `version` as conn_tls_version, `cipher` as conn_tls_cipher. */
-void gate_session_secured(struct gate_session *s, const char *version, const char *cipher);
+/* The handshake is done. `version` as conn_tls_version, `cipher` as conn_tls_cipher, `peer` as conn_tls_peer
+ * (empty: none). False: its certificate can't be kept; the connection must end. */
+bool gate_session_secured(struct gate_session *s, const char *version, const char *cipher,
+			  struct slice peer) MUST_USE;
 
 enum gate_doing {
 	GATE_COMMANDS, /* the peer is to send a command */

@@ -43,6 +43,7 @@ static void read_receipt(struct mail *m, const json_t *receipt, const json_t *mo
 	m->rule_set_version = json_member_int(receipt, "rule_set_version", 0);
 	m->odd = json_member_text(receipt, "odd");
 	m->tls = tls_of(json_member_text(json_object_get(receipt, "tls"), "version"));
+	m->client_cert = json_member_object(receipt, "client_cert");
 	m->tls_wrapped = json_member_bool(receipt, "tls_wrapped", false);
 	read_recipients(m, receipt, more);
 }
@@ -120,4 +121,5 @@ void mail_facts(const struct mail *m, struct rule_facts *facts)
 		facts->peer = (struct ip) { 0 };
 	facts->tls = m->tls;
 	facts->tls_wrapped = m->tls_wrapped;
+	facts->client_cert = m->client_cert;
 }

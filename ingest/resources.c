@@ -41,6 +41,7 @@ const struct resource_limits resource_limits_aws = {
 	.rule_sets = 40,
 	.open_points = 10,
 	.auth_points = 50,
+	.mtls_points = 50,
 	.retention_weekly = true,
 };
 

@@ -62,6 +62,7 @@ struct resource_limits {
 	size_t rule_sets;
 	size_t open_points;
 	size_t auth_points;
+	size_t mtls_points; /* the service's number isn't known: as many as of AUTH */
 	bool retention_weekly; /* an archive's retention changes once in 7 days */
 };
 extern const struct resource_limits resource_limits_aws; /* the service's (spec section 8.2) */

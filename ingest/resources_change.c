@@ -101,11 +101,25 @@ static enum rc count(const struct storing *st, enum resource_kind kind, const ch
 }
 
 /* JSON is stored in its compact form. */
+static size_t limit_of_points(const struct resource_limits *l, const json_t *item,
+                              const char **with)
+{
+	if (is_word(item, "Type", "AUTH")) {
+		*with = "\"Type\":\"AUTH\"";
+		return l->auth_points;
+	}
+	if (is_word(item, "Type", "MTLS")) {
+		*with = "\"Type\":\"MTLS\"";
+		return l->mtls_points;
+	}
+	*with = "\"Type\":\"OPEN\"";
+	return l->open_points;
+}
+
 static size_t limit_of(const struct storing *st, enum resource_kind kind, const json_t *item,
                        const char **with, const char **without)
 {
 	const struct resource_limits *l = st->result->limits;
-	bool auth = is_word(item, "Type", "AUTH");
 
 	*with = *without = "";
 	switch (kind) {
@@ -121,8 +135,7 @@ static size_t limit_of(const struct storing *st, enum resource_kind kind, const 
 	case RESOURCE_RULE_SET:
 		return l->rule_sets;
 	case RESOURCE_INGRESS_POINT:
-		*with = auth ? "\"Type\":\"AUTH\"" : "\"Type\":\"OPEN\"";
-		return auth ? l->auth_points : l->open_points;
+		return limit_of_points(l, item, with);
 	case RESOURCE_ADDON_SUBSCRIPTION:
 	case RESOURCE_ADDON_INSTANCE:
 	case RESOURCE_KINDS:
@@ -164,6 +177,7 @@ static enum rc check_members(const struct storing *st, struct slice list)
 
 /* ---- create ---- */
 
+/* A trust store stays: it is part of the point. */
 static json_t *take_password(const struct changing *c)
 {
 	json_t *given = NULL;
@@ -171,6 +185,8 @@ static json_t *take_password(const struct changing *c)
 	if (c->kind != RESOURCE_INGRESS_POINT)
 		return NULL;
 	given = json_object_get(c->item, "IngressPointConfiguration");
+	if (json_object_size(given) == 1 && json_object_get(given, "TlsAuthConfiguration"))
+		return NULL;
 	if (given)
 		(void)json_incref(given);
 	(void)json_object_del(c->item, "IngressPointConfiguration");
@@ -186,7 +202,8 @@ static enum rc hash_given(const struct storing *st, struct changing *c, const js
 		return RC_OK;
 	if (!password.at || json_object_size(given) != 1)
 		return err_set(st->e, RC_INVALID,
-		               "IngressPointConfiguration: must have exactly one of: SmtpPassword");
+		               "IngressPointConfiguration: must have exactly one of: SmtpPassword, "
+		               "TlsAuthConfiguration");
 	return password_hash(password, c->hash, st->e);
 }
 

@@ -10,6 +10,7 @@
 #include "ingest/resources_db.h"
 #include "ingest/tags.h"
 #include "ingest/tokens.h"
+#include "ingest/trust_store.h"
 
 static bool has(const json_t *object, const char *member)
 {
@@ -221,6 +222,30 @@ static enum rc resolve_point(struct storing *st, json_t *point, enum resource_ki
 	return RC_OK;
 }
 
+/* What an MTLS point needs, and no other one may have. */
+static enum rc settle_trust(const struct storing *st, const json_t *point,
+                            const struct shape_path *path)
+{
+	struct slice type = json_member_text(point, "Type");
+	struct slice policy = json_member_text(point, "TlsPolicy");
+	struct shape_path tls = { .up = path, .member = "TlsPolicy" };
+	struct tls_trust *trust;
+	struct err why;
+
+	if (!slice_equal(type, slice_str("MTLS")))
+		return trust_store_of(point)
+		               ? shape_fault(st->e, path,
+		                             TRUST_STORE
+		                             ": only an ingress point of type MTLS has one")
+		               : RC_OK;
+	if (policy.len && !slice_equal(policy, slice_str("REQUIRED")))
+		return shape_fault(st->e, &tls, "must be REQUIRED where Type is MTLS");
+	if (trust_store_read(&trust, point, &why) != RC_OK)
+		return shape_fault(st->e, path, "%s", why.text);
+	tls_trust_free(&trust);
+	return RC_OK;
+}
+
 static enum rc settle_point(const struct storing *st, json_t *point, const json_t *before,
                             const struct shape_path *path)
 {
@@ -229,6 +254,8 @@ static enum rc settle_point(const struct storing *st, json_t *point, const json_
 	if (before && !json_equal(json_object_get(point, "Type"), json_object_get(before, "Type")))
 		return shape_fault(st->e, &type, "can't be changed (it is %s)",
 		                   json_string_value(json_object_get(before, "Type")));
+	if (settle_trust(st, point, path) != RC_OK)
+		return RC_INVALID;
 	put_default(point, "TlsPolicy", json_string("REQUIRED"));
 	put_default(point, "TlsWrapped", json_false());
 	put_default(point, "BareNewlines", json_string("REJECT"));

@@ -16,6 +16,7 @@ enum rule_subject_kind {
 	ABOUT_RECIPIENT,
 	ABOUT_FIELD,  /* SUBJECT, FROM, SENDER, TO, CC */
 	ABOUT_HEADER, /* MimeHeaderAttribute */
+	ABOUT_CLIENT_CERT,
 	ABOUT_SIZE,
 	ABOUT_IP,
 	ABOUT_NOTHING,
@@ -42,6 +43,7 @@ struct rule_condition {
 	enum number_operator number_op;
 	double number;
 	char *header;
+	const char *attribute; /* ClientCertificateAttribute: the member of rule_facts.client_cert */
 	size_t slot; /* of the run's cache; unique in the rule set */
 };
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "ingest/client_cert.h"
 #include "ingest/rule_set.h"
 
 struct compiling {
@@ -72,14 +73,26 @@ static enum rc compile_boolean(struct rule_condition *c, const json_t *x, const 
 	return read_attribute(c, asked, e);
 }
 
+static enum rc read_certificate_attribute(struct rule_condition *c, struct slice word,
+                                          struct err *e)
+{
+	c->about = ABOUT_CLIENT_CERT;
+	c->attribute = client_cert_member(word);
+	return c->attribute ? RC_OK
+	                    : err_set(e, RC_INVALID, "a certificate's attribute that isn't known");
+}
+
 static enum rc compile_string(struct rule_condition *c, const json_t *x, struct err *e)
 {
 	const json_t *left = json_member_object(x, "Evaluate");
+	struct slice of_certificate = json_member_text(left, "ClientCertificateAttribute");
 	enum rc rc = text_test_new(&c->text, x, e);
 
 	if (rc != RC_OK)
 		return rc;
 	c->negated = c->text.negated;
+	if (of_certificate.len)
+		return read_certificate_attribute(c, of_certificate, e);
 	if (!json_member_text(left, "MimeHeaderAttribute").len)
 		return read_attribute(c, left, e);
 	c->about = ABOUT_HEADER;

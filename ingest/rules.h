@@ -64,6 +64,8 @@ struct rule_facts {
 	struct ip peer;
 	enum policy_tls tls;
 	bool tls_wrapped; /* implicit TLS */
+	/* {"cn":["Ann"],"serial":"0A",...} as in the receipt (ingest/client_cert.h); NULL: there is none */
+	const json_t *client_cert;
 	uint64_t bytes;   /* of the message as received */
 	bool read_receipt; /* there is a Disposition-Notification-To */
 	struct rule_field fields[RULE_FIELDS];

@@ -113,6 +113,19 @@ static bool header_hits(const struct rule_condition *c, const struct rule_facts 
 	return false;
 }
 
+/* One text, or any of several. */
+static bool certificate_hits(const struct rule_condition *c, const json_t *certificate)
+{
+	const json_t *value = json_object_get(certificate, c->attribute);
+
+	if (json_is_string(value))
+		return text_hits(c, json_text(value));
+	for (size_t i = 0; i < json_array_size(value); i++)
+		if (text_hits(c, json_text(json_array_get(value, i))))
+			return true;
+	return false;
+}
+
 /* Headers that AddHeader gave to this recipient. */
 static bool added_hits(const struct run *r, const struct rule_condition *c, size_t recipient)
 {
@@ -172,6 +185,8 @@ static bool message_hits(const struct rule_condition *c, const struct rule_facts
 		return field_hits(c, &f->fields[c->field]);
 	case ABOUT_HEADER:
 		return header_hits(c, f);
+	case ABOUT_CLIENT_CERT:
+		return certificate_hits(c, f->client_cert);
 	case ABOUT_SIZE:
 		return number_hits(c, (double)f->bytes);
 	case ABOUT_IP:

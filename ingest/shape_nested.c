@@ -2,12 +2,12 @@
 #include "ingest/shape_model.h"
 #include "ingest/shape_table.h"
 
-#define ADD_ONS     "it comes with add-ons"
-#define DMARC       "it comes with the check of DMARC"
-#define MTLS_POINTS "it comes with MTLS ingress points"
-#define OUTBOUND    "it comes with the outbound queue"
-#define S3_STORAGE  "it comes with S3 storage"
-#define VERDICTS    "it comes with the checks of SPF and DKIM"
+#define ADD_ONS    "it comes with add-ons"
+#define DMARC      "it comes with the check of DMARC"
+#define KEYS       "no key command can be configured for it"
+#define OUTBOUND   "it comes with the outbound queue"
+#define S3_STORAGE "it comes with S3 storage"
+#define VERDICTS   "it comes with the checks of SPF and DKIM"
 
 /* clang-format off */
 
@@ -370,7 +370,7 @@ UNION(RuleStringToEvaluate,
 	MAY(Attribute, RuleStringEmailAttribute),
 	MAY(MimeHeaderAttribute, MimeHeaderAttribute),
 	LATER(Analysis, Analysis, ADD_ONS),
-	LATER(ClientCertificateAttribute, RuleClientCertificateAttribute, MTLS_POINTS));
+	MAY(ClientCertificateAttribute, RuleClientCertificateAttribute));
 
 STRUCT(RuleVerdictExpression,
 	NEED(Evaluate, RuleVerdictToEvaluate),
@@ -431,4 +431,4 @@ STRUCT(TrafficPolicy,
 STRUCT(TrustStore,
 	NEED(CAContent, CAContent),
 	MAY(CrlContent, CrlContent),
-	MAY(KmsKeyArn, KmsKeyArn));
+	LATER(KmsKeyArn, KmsKeyArn, KEYS));

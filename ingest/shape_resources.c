@@ -44,6 +44,11 @@ STRUCT(apply_rule_set,
 	NEED(Rules, Rules),
 	MAY(Tags, TagList));
 
+UNION(apply_point_configuration,
+	LATER(SmtpPassword, SmtpPassword, "a password is set by \"mmctl passwd\""),
+	LATER(SecretArn, SecretArn, "a password is set by \"mmctl passwd\""),
+	MAY(TlsAuthConfiguration, TlsAuthConfiguration));
+
 STRUCT(apply_ingress_point,
 	NEED(IngressPointName, IngressPointName),
 	NEED(Type, IngressPointType),
@@ -57,7 +62,7 @@ STRUCT(apply_ingress_point,
 	OURS(BareNewlines, BareNewlines),
 	OURS(AllowOddLocalParts, Boolean),
 	OURS(Status, IngressPointStatusToUpdate),
-	LATER(IngressPointConfiguration, IngressPointConfiguration, "a password is set by \"mmctl passwd\""),
+	MAY(IngressPointConfiguration, apply_point_configuration),
 	LATER(NetworkConfiguration, NetworkConfiguration, "say where to listen by \"Listen\""),
 	MAY(Tags, TagList));
 

@@ -174,8 +174,7 @@ ENUM(IngressIpv6Attribute, "SENDER_IPV6");
 ENUM(IngressPointStatus, "PROVISIONING DEPROVISIONING UPDATING ACTIVE "
      "CLOSED FAILED ASSOCIATED_VPC_ENDPOINT_DOES_NOT_EXIST");
 ENUM(IngressPointStatusToUpdate, "ACTIVE CLOSED");
-ENUM(IngressPointType, "OPEN AUTH MTLS",
-     .not_yet = "MTLS", .later = "it comes with client certificates and trust stores");
+ENUM(IngressPointType, "OPEN AUTH MTLS");
 ENUM(IngressStringEmailAttribute, "RECIPIENT");
 ENUM(IngressStringOperator, "EQUALS NOT_EQUALS STARTS_WITH ENDS_WITH CONTAINS");
 ENUM(IngressTlsAttribute, "TLS_PROTOCOL");

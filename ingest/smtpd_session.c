@@ -11,7 +11,9 @@
 #define BUCKETS      1024
 #define TICK_MS      1000
 #define HANDSHAKE_MS 30000
+#define CERT_MOST    65536 /* bytes of a client's certificate; the handshake takes fewer */
 #define LINGER_MS    2000
+#define TOLD_MS      1000
 #define RATE_GRACE   60 /* seconds of a message before its rate counts */
 
 struct session {
@@ -21,7 +23,8 @@ struct session {
 	struct conn *conn;
 	struct gate_session *gate;
 	struct tls_context *tls; /* the point's, which the gate session keeps */
-	bool wrapped;
+	const struct ingress_point *point;
+	bool unproven;       /* a certificate is required, and wasn't shown yet */
 	struct ip from;      /* an address, or a /64 */
 	int64_t last_ms;     /* of progress */
 	uint64_t last_steps; /* what it is measured by */
@@ -36,6 +39,7 @@ struct smtpd_sessions {
 	struct session *buckets[BUCKETS];
 	size_t count;
 	struct loop_timer *tick;
+	int64_t told_ms; /* of a client without a good certificate */
 	bool stopping;
 };
 
@@ -176,20 +180,43 @@ static void on_sent(void *arg, size_t n)
 static void on_secured(void *arg)
 {
 	struct session *s = arg;
+	struct buf peer;
+	bool kept;
 
-	gate_session_secured(s->gate, conn_tls_version(s->conn), conn_tls_cipher(s->conn));
+	buf_init(&peer, CERT_MOST);
+	kept = conn_tls_peer(s->conn, &peer) == RC_OK &&
+	       gate_session_secured(s->gate, conn_tls_version(s->conn), conn_tls_cipher(s->conn),
+	                            buf_slice(&peer));
+	buf_free(&peer);
+	if (!kept) {
+		conn_finish(s->conn, 0); /* frees s */
+		return;
+	}
+	s->unproven = false;
 	s->last_ms = clock_mono_ms();
-	if (s->wrapped)
+	if (s->point->tls_wrapped)
 		smtp_session_greet(smtp_of(s));
 	else
 		smtp_session_tls_started(smtp_of(s));
+}
+
+/* A client that has no good certificate: who runs it will ask why. Not each of a flood. */
+static void log_refused(struct session *s, const char *why)
+{
+	char ip[IP_TEXT];
+
+	s->all->told_ms = clock_mono_ms();
+	ip_format(ip, &s->from);
+	log_info("no TLS at %s with %s: %s", s->point->id, ip, why);
 }
 
 static void on_closed(void *arg, const char *why)
 {
 	struct session *s = arg;
 
-	if (why)
+	if (why && s->unproven && s->all->told_ms + TOLD_MS <= clock_mono_ms())
+		log_refused(s, why);
+	else if (why)
 		log_debug("a connection ended: %s", why);
 	session_free(s);
 }
@@ -340,12 +367,13 @@ void smtpd_session_start(struct smtpd_sessions *ss, struct gate *g, struct gate_
 	s->all = ss;
 	s->from = key;
 	s->tls = gate_point_tls(p);
-	s->wrapped = gate_point_ingress(p)->tls_wrapped;
+	s->point = gate_point_ingress(p);
+	s->unproven = s->point->trust;
 	s->last_ms = clock_mono_ms();
 	s->gate = gate_session_new(g, p, peer, &gate_callbacks, s);
 	s->conn = conn_new(ss->loop, fd, &conn_callbacks, s);
 	link_session(s);
-	if (!s->wrapped) {
+	if (!s->point->tls_wrapped) {
 		smtp_session_greet(smtp_of(s));
 		conn_send(s->conn);
 	} else if (s->tls) {

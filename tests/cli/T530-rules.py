@@ -402,8 +402,7 @@ ROLE = 'arn:aws:iam::123456789012:role/anything'
 LATER_CONDITIONS = {
     'VerdictExpression': {"VerdictExpression": {"Evaluate": {"Attribute": "SPF"}, "Operator": "EQUALS", "Values": ["PASS"]}},
     'DmarcExpression': {"DmarcExpression": {"Operator": "EQUALS", "Values": ["REJECT"]}},
-    'Analysis': {"StringExpression": {"Evaluate": {"Analysis": {"Analyzer": REF, "ResultField": "x"}}, "Operator": "EQUALS", "Values": ["x"]}},
-    'ClientCertificateAttribute': {"StringExpression": {"Evaluate": {"ClientCertificateAttribute": "CN"}, "Operator": "EQUALS", "Values": ["x"]}}}
+    'Analysis': {"StringExpression": {"Evaluate": {"Analysis": {"Analyzer": REF, "ResultField": "x"}}, "Operator": "EQUALS", "Values": ["x"]}}}
 LATER_ACTIONS = {
     'Relay': {"Relay": "r-1"}, 'WriteToS3': {"RoleArn": ROLE, "S3Bucket": "b"}, 'Send': {"RoleArn": ROLE},
     'DeliverToMailbox': {"MailboxArn": ROLE, "RoleArn": ROLE}, 'DeliverToQBusiness': {"ApplicationId": "a", "IndexId": "i", "RoleArn": ROLE},

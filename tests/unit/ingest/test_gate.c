@@ -232,7 +232,8 @@ static void secure(struct rig *r)
 	EXPECT_SAYS(say(r, "STARTTLS\r\n"), "220");
 	assert_true(r->tls_asked);
 	r->tls_asked = false;
-	gate_session_secured(r->session, "TLSv1.3", "TLS_AES_256_GCM_SHA384");
+	assert_true(gate_session_secured(r->session, "TLSv1.3", "TLS_AES_256_GCM_SHA384",
+	                                 slice_of(NULL, 0)));
 	smtp_session_tls_started(gate_session_smtp(r->session));
 	EXPECT_SAYS(say(r, "EHLO a.test\r\n"), "250");
 }

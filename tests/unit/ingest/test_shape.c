@@ -203,9 +203,12 @@ static const struct {
 	{ "{'MimeHeaderAttribute':'X-A'}", "{'MimeHeaderAttribute':'Subject'}",
 	  CONDITION0 "[1].StringExpression.Evaluate.MimeHeaderAttribute: must match "
 	             "^X-[a-zA-Z0-9-]{1,256}$" },
-	{ "{'MimeHeaderAttribute':'X-A'}", "{'ClientCertificateAttribute':'CN'}",
-	  CONDITION0 "[1].StringExpression.Evaluate: \"ClientCertificateAttribute\" is not built "
-	             "yet; it comes with MTLS ingress points" },
+	{ "{'MimeHeaderAttribute':'X-A'}", "{'ClientCertificateAttribute':'O'}",
+	  CONDITION0
+	  "[1].StringExpression.Evaluate.ClientCertificateAttribute: Member must satisfy "
+	  "enum value set: [CN, SAN_RFC822_NAME, SAN_DNS_NAME, SAN_DIRECTORY_NAME, "
+	  "SAN_UNIFORM_RESOURCE_IDENTIFIER, SAN_IP_ADDRESS, SAN_REGISTERED_ID, "
+	  "SERIAL_NUMBER]" },
 	{ "['v']", "[]",
 	  CONDITION0
 	  "[1].StringExpression.Values: Member must have length greater than or equal to "
@@ -266,11 +269,8 @@ static const struct {
 	/* ingress points */
 	{ "'inbound'", "'in'",
 	  "IngressPoints[0].IngressPointName: Member must have length greater than or equal to 3" },
-	{ "'OPEN'", "'MTLS'",
-	  "IngressPoints[0].Type: \"MTLS\" is not built yet; it comes with client certificates and "
-	  "trust stores" },
 	{ "'OPEN'", "'SHUT'",
-	  "IngressPoints[0].Type: Member must satisfy enum value set: [OPEN, AUTH]" },
+	  "IngressPoints[0].Type: Member must satisfy enum value set: [OPEN, AUTH, MTLS]" },
 	{ "'OPTIONAL'", "'FIPS'",
 	  "IngressPoints[0].TlsPolicy: \"FIPS\" is not built yet; it needs a validated "
 	  "cryptographic "
@@ -287,7 +287,8 @@ static const struct {
 	{ "'ACTIVE'", "'UPDATING'",
 	  "IngressPoints[0].Status: Member must satisfy enum value set: [ACTIVE, CLOSED]" },
 	{ "'Status':'ACTIVE'", "'IngressPointConfiguration':{'SmtpPassword':'12345678'}",
-	  "IngressPoints[0]: \"IngressPointConfiguration\" is not built yet; a password is set by "
+	  "IngressPoints[0].IngressPointConfiguration: \"SmtpPassword\" is not built yet; a "
+	  "password is set by "
 	  "\"mmctl passwd\"" },
 	{ "'Status':'ACTIVE'", "'NetworkConfiguration':{}",
 	  "IngressPoints[0]: \"NetworkConfiguration\" is not built yet; say where to listen by "
