@@ -52,7 +52,11 @@ static enum rc check_shape(const struct storing *st, enum resource_kind kind, co
 
 	if (kind == RESOURCE_ADDRESS_LIST && !json_object_get(copy, "Addresses"))
 		json_put(copy, "Addresses", json_array());
-	rc = shape_check(resource_kinds[kind].shape, copy, NULL, SHAPE_STRICT, st->e);
+	rc = shape_check(resource_kinds[kind].shape, copy, NULL, SHAPE_OPEN, st->e);
+	/* Now only a quota can be in the way. */
+	if (rc == RC_OK && st->result->limits &&
+	    shape_check(resource_kinds[kind].shape, copy, NULL, SHAPE_STRICT, st->e) != RC_OK)
+		rc = st->e->code = RC_LIMIT;
 	json_decref(copy);
 	if (rc == RC_OK && kind == RESOURCE_INGRESS_POINT)
 		rc = store_check_point(st, item, NULL);

@@ -181,7 +181,8 @@ static enum rc check_unique(struct at at)
 static enum rc check_list(const struct shape *shape, struct at at)
 {
 	size_t n = json_array_size(at.value);
-	int64_t most = shape->quota && !api(at) ? shape->quota : shape->max;
+	bool quota = shape->quota && !(at.how & (SHAPE_API | SHAPE_OPEN));
+	int64_t most = quota ? shape->quota : shape->max;
 	enum rc rc;
 
 	if (!json_is_array(at.value))

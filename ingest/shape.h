@@ -8,9 +8,10 @@
  *          than or equal to 32". No text of a value is ever in it.
  * Who asks decides by `how`. What people write by hand and what is stored (SHAPE_STRICT): a member that
  *          isn't known is an error, so that a misspelled or future one is never silently ignored; what
- *          mm adds to the model is allowed; the service's quotas of items hold. The API (SHAPE_API): as
- *          the service does it, what isn't known is ignored; quotas are for the operations. In both, what
- *          isn't built yet is refused by name, and a member that is null counts as absent.
+ *          mm adds to the model is allowed; the service's quotas of items hold, but with SHAPE_OPEN (what
+ *          is stored: it was judged by the profile of its day). The API (SHAPE_API): as the service does
+ *          it, what isn't known is ignored; quotas are for the operations. In both, what isn't built yet
+ *          is refused by name, and a member that is null counts as absent.
  * Threads  Any; shapes are constant.
  */
 #ifndef MM_INGEST_SHAPE_H
@@ -34,6 +35,7 @@ enum shape_how {
 	SHAPE_STRICT = 0,
 	SHAPE_API = 1,  /* as the service does it */
 	SHAPE_MORE = 2, /* with values of enumerations that mm adds */
+	SHAPE_OPEN = 4, /* without quotas */
 };
 
 enum shape_mark {

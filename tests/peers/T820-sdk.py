@@ -386,6 +386,15 @@ def quotas_of_the_service():
         before = len(pages(limited, command, member, 50))
         equal(before + fill(limited, create, name, most, **more), most, create)
         equal(len(pages(limited, command, member, 50)), most, command)
+    deny = {'Action': 'DENY', 'Conditions': [{'StringExpression': {'Evaluate': {'Attribute': 'RECIPIENT'}, 'Operator': 'EQUALS', 'Values': ['a']}}]}
+    policy = dict(LISTS['ListTrafficPolicies'][4], TrafficPolicyName=fresh())
+    id = limited.call('ListTrafficPolicies')['TrafficPolicies'][0]['TrafficPolicyId']
+    limited.call('UpdateTrafficPolicy', TrafficPolicyId=id, PolicyStatements=[dict(deny, Conditions=deny['Conditions'] * 10)] * 20)
+    for statements in ([deny] * 21, [dict(deny, Conditions=deny['Conditions'] * 11)]):
+        limited.refuses('ServiceQuotaExceededException', 'CreateTrafficPolicy', 'PolicyStatements', **dict(policy, PolicyStatements=statements))
+        limited.refuses('ValidationException', 'UpdateTrafficPolicy', 'PolicyStatements', TrafficPolicyId=id, PolicyStatements=statements) # it lists no other
+        id_open = api.call('CreateTrafficPolicy', **dict(policy, TrafficPolicyName=fresh(), PolicyStatements=statements))['TrafficPolicyId']
+        equal(api.call('GetTrafficPolicy', TrafficPolicyId=id_open)['PolicyStatements'], statements)
     archive = limited.call('ListArchives')['Archives'][-1]['ArchiveId']
     limited.call('UpdateArchive', ArchiveId=archive, Retention={'RetentionPeriod': 'ONE_YEAR'})
     limited.refuses('ServiceQuotaExceededException', 'UpdateArchive', 'Retention', ArchiveId=archive, Retention={'RetentionPeriod': 'TWO_YEARS'})
