@@ -559,9 +559,10 @@ static void stop(struct mmd *m)
 	http_front_free(&m->http);
 	request_server_free(&m->calls);
 	request_server_free(&m->requests);
-	if (m->engine)
+	if (m->engine) {
 		jobs_stop(m->engine);
-	imports_stop(m->engine);
+		imports_stop(m->engine);
+	}
 	deliver_home_stop(&m->set.jobs.s3);
 	schedule_stop(&m->schedule);
 	loop_timer_free(&m->room);

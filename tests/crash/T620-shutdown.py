@@ -8,6 +8,7 @@ from faults import Disk, Faulty, message
 import invariants
 
 CYCLES = int(os.environ.get('MM_COUNT', 400 if LONG else 40))
+RENEW = 40 # on one disk; more would fill it
 SENDERS = 4
 EAT = '/usr/lib/x86_64-linux-gnu/libeatmydata.so'
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
@@ -67,14 +68,15 @@ class Power:
         self.unanswered = []
 
 def power(preload, cycles):
-    p = Power(preload)
-    counted = 0
-    for i in range(cycles):
-        counted += p.cut() > 0
-        p.recover(i % 4 == 3 or i + 1 == cycles)
-    acked = len(p.acked)
-    p.disk.unmount()
-    p.site.close()
+    counted = acked = 0
+    for first in range(0, cycles, RENEW):
+        p, last = Power(preload), min(first + RENEW, cycles)
+        for i in range(first, last):
+            counted += p.cut() > 0
+            p.recover(i % 4 == 3 or i + 1 == last)
+        acked += len(p.acked)
+        p.disk.unmount()
+        p.site.close()
     return counted, acked
 
 @test

@@ -191,7 +191,10 @@ class Site:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def wait(self, timeout=300):
-        self.run('mmctl', 'wait', '--timeout', str(timeout))
+        try:
+            self.run('mmctl', 'wait', '--timeout', str(timeout))
+        except AssertionError as e:
+            raise AssertionError('%s\n%s\n%s' % (e, self.tail(), self.run('mmctl', 'status')))
 
     def status(self):
         return json.loads(self.run('mmctl', 'status', '--json'))
