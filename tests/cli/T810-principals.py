@@ -156,6 +156,8 @@ MATRIX = {
     'apply': ('yyn', [({'text': '{}'}, NONE, DONE)]),
     'show': ('yyy', [({}, NONE, DONE), ({'kind': 'Archives', 'name': REF}, NAMES, NOTFOUND), ({'kind': 'archive', 'name': REF}, IDS, NOTFOUND),
                      ({'name': REF}, NAMES, NOTFOUND)]),
+    'dump': ('yyn', [({}, NONE, DONE)]),
+    'api': ('yyy', [({'operation': 'ListArchives', 'text': '{}'}, NONE, DONE)]), # who may what in it: tests/peers/T822-roles.py
     'passwd': ('yyn', [({'name': REF, 'password': 'correct.horse.battery'}, {'own': 'users', 'missing': 'losers'}, NOTFOUND)]),
     'list': ('yyy', [({}, NONE, DONE), ({'disposition': 'erased'}, NONE, DONE)]),
     'why': ('yyy', [({'id': REF}, MAILS, NOTFOUND), ({'id': REF}, GONE, NOTFOUND)]),
