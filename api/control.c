@@ -124,7 +124,9 @@ enum rc control_archive(struct control_call *c, struct config *config,
 static bool identify(struct request *r, char who[WHO_ROOM])
 {
 	struct slice name = json_member_text(r->args, "principal");
-	bool link = link_principal(json_member_text(r->args, "query"), &name);
+	/* A call names its principal and key, a link has the principal in what was signed. */
+	bool link = !slice_equal(json_member_text(r->args, "op"), slice_str("api")) &&
+	            link_principal(json_member_text(r->args, "query"), &name);
 	struct slice key = json_member_text(r->args, "key");
 	const struct principal *p;
 
@@ -138,8 +140,7 @@ static bool identify(struct request *r, char who[WHO_ROOM])
 	(void)snprintf(who, WHO_ROOM, "principal %s (%s%.*s)", p->name, link ? "link" : "key ",
 	               (int)MIN_OF(key.len, 20U), (const char *)key.at);
 	r->principal = p;
-	/* A link has no key: who made it is in what was signed. */
-	if (p->disabled || (key.len && principal_by_key(r->principals, key) != p))
+	if (p->disabled || (!link && principal_by_key(r->principals, key) != p))
 		return false;
 	r->access = &p->access;
 	return true;

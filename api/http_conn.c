@@ -14,8 +14,9 @@
 #define ANSWER_MS    60000  /* without a byte taken */
 #define CALL_MS      120000 /* mmd has been silent for so long */
 #define LINGER_MS    2000
-#define SLOW_RATE    65536  /* bytes of a body in a second, at least */
-#define OUT_MOST     262144 /* of an answer that comes in parts */
+#define SLOW_RATE    65536     /* bytes of a body in a second, at least */
+#define BODIES_MAX   134217728 /* 128 MiB */
+#define OUT_MOST     262144    /* of an answer that comes in parts */
 
 enum http_state {
 	READING_HEAD,
@@ -37,7 +38,8 @@ struct http_conn {
 	struct http_exchange *exchange;
 	struct buf out;
 	size_t sent;
-	uint64_t owed; /* of a body that comes in parts */
+	uint64_t owed;       /* of a body that comes in parts */
+	uint64_t body_bytes; /* that are counted in the site's */
 	struct loop_timer *timer;
 	bool last;
 };
@@ -58,6 +60,7 @@ static void unlink_conn(struct http_conn *c)
 static void conn_end(struct http_conn *c)
 {
 	unlink_conn(c);
+	give_room(c);
 	http_exchange_free(&c->exchange);
 	conn_free(&c->conn);
 	loop_timer_free(&c->timer);
@@ -130,6 +133,22 @@ static void run_request(struct http_conn *c)
 	http_exchange_run(c->exchange, &c->head, slice_from(all, c->head.head_bytes));
 }
 
+/* What all bodies that are being read may take together. */
+static bool take_room(struct http_conn *c)
+{
+	if (c->site->body_bytes + c->head.body_bytes > BODIES_MAX)
+		return false;
+	c->body_bytes = c->head.body_bytes;
+	c->site->body_bytes += c->body_bytes;
+	return true;
+}
+
+static void give_room(struct http_conn *c)
+{
+	c->site->body_bytes -= c->body_bytes;
+	c->body_bytes = 0;
+}
+
 static void begin_request(struct http_conn *c)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -141,6 +160,11 @@ static void begin_request(struct http_conn *c)
 	c->exchange = http_exchange_new(c, &c->head);
 	if (!c->exchange)
 		return;
+	if (!take_room(c)) {
+		http_exchange_free(&c->exchange);
+		refuse(c, 503, "too many requests with large bodies; try again");
+		return;
+	}
 	c->last = false;
 	if (whole) {
 		run_request(c);
@@ -193,6 +217,7 @@ static void next_request(struct http_conn *c)
 	struct slice ahead = slice_from(buf_slice(&c->in), done);
 
 	http_exchange_free(&c->exchange);
+	give_room(c);
 	memmove(c->in.at, ahead.at, ahead.len);
 	c->in.len = ahead.len;
 	if (!c->in.len)
@@ -244,7 +269,7 @@ static enum rc write_head(struct http_conn *c, const struct http_answer *a)
 
 void http_conn_answer(struct http_conn *c, const struct http_answer *a)
 {
-	bool body = c->head.method != HTTP_HEAD || a->status != 200;
+	bool body = c->head.method != HTTP_HEAD; /* whatever the answer, RFC 9110 section 9.3.2 */
 
 	MUST(c->state == READING_HEAD || c->state == READING_BODY || c->state == WAITING);
 	c->last |= a->last || c->head.close || c->site->stopping;

@@ -23,6 +23,7 @@ struct http_site {
 	struct http_lanes *lanes;
 	struct http_conn *connections;
 	unsigned count;
+	uint64_t body_bytes; /* of bodies that are being read or answered */
 	bool stopping; /* each answer is the last of its connection */
 };
 

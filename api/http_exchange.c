@@ -268,6 +268,16 @@ static void refuse(struct http_exchange *x, enum sigv4_verdict v, const char *te
 	answer_error(x, error == API_ERRORS ? API_WRONG_SIGNATURE : error, text);
 }
 
+static enum sigv4_verdict verify_link(struct http_exchange *x, const struct sigv4_request *r,
+                                      struct err *e)
+{
+	const char *principal;
+	bool full;
+
+	return http_keys_verify(http_conn_site(x->conn)->keys, &x->claim, r, slice_of(NULL, 0),
+	                        false, clock_now_ms(), &principal, &full, e);
+}
+
 struct http_exchange *http_exchange_new(struct http_conn *c, const struct http_head *head)
 {
 	struct http_exchange *x = mem_new(sizeof(*x));
@@ -284,6 +294,9 @@ struct http_exchange *http_exchange_new(struct http_conn *c, const struct http_h
 	} else {
 		v = sigv4_claim(&x->claim, &r, x->route == ROUTE_CALL ? SIGV4_CALL : SIGV4_LINK,
 		                "ses", clock_now_ms(), &e);
+		/* A link's signature doesn't cover the body: who has none sends none. */
+		if (v == SIGV4_GOOD && x->route != ROUTE_CALL)
+			v = verify_link(x, &r, &e);
 		if (v == SIGV4_GOOD)
 			return x;
 		refuse(x, v, e.text);

@@ -262,7 +262,9 @@ static enum rc confine(struct err *e)
 		__NR_sendto,     __NR_sendmsg,     __NR_shutdown, __NR_epoll_ctl,
 		__NR_epoll_wait, __NR_epoll_pwait, __NR_eventfd2,
 	};
-	struct sandbox_profile p = { .syscalls = calls, .count = COUNT(calls) };
+	struct sandbox_profile p = { .syscalls = calls,
+		                     .count = COUNT(calls),
+		                     .address_space = (uint64_t)2 << 30 };
 
 	return sandbox_enter(&p, e);
 }

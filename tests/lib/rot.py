@@ -45,14 +45,14 @@ class Directory:
         site.next_day()
         site.post(self.letters(9, 'legal') + self.letters(5, 'corp'))
         site.wait()
-        site.purge('--yes')
+        site.purge()
         site.run('mm-retention', 'erase', '--archive', 'legal', '--reason', 'x', '--yes', site.known[15].id)
         site.next_day()
         site.run('mmctl', 'repack')
         site.post(self.letters(9, 'legal'))
         site.wait()
         self.old_mail()
-        site.purge('--yes')
+        site.purge()
         site.next_day(days=3) # segments of days past are closed
         for _ in range(2):
             site.post(self.letters(3, 'legal') + self.letters(3, 'corp'))
