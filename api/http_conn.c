@@ -44,6 +44,24 @@ struct http_conn {
 	bool last;
 };
 
+/* ---- room for bodies ---- */
+
+/* What all bodies that are being read may take together. */
+static bool take_room(struct http_conn *c)
+{
+	if (c->site->body_bytes + c->head.body_bytes > BODIES_MAX)
+		return false;
+	c->body_bytes = c->head.body_bytes;
+	c->site->body_bytes += c->body_bytes;
+	return true;
+}
+
+static void give_room(struct http_conn *c)
+{
+	c->site->body_bytes -= c->body_bytes;
+	c->body_bytes = 0;
+}
+
 /* ---- the list ---- */
 
 static void unlink_conn(struct http_conn *c)
@@ -131,22 +149,6 @@ static void run_request(struct http_conn *c)
 	c->state = WAITING;
 	loop_timer_set(c->timer, CALL_MS);
 	http_exchange_run(c->exchange, &c->head, slice_from(all, c->head.head_bytes));
-}
-
-/* What all bodies that are being read may take together. */
-static bool take_room(struct http_conn *c)
-{
-	if (c->site->body_bytes + c->head.body_bytes > BODIES_MAX)
-		return false;
-	c->body_bytes = c->head.body_bytes;
-	c->site->body_bytes += c->body_bytes;
-	return true;
-}
-
-static void give_room(struct http_conn *c)
-{
-	c->site->body_bytes -= c->body_bytes;
-	c->body_bytes = 0;
 }
 
 static void begin_request(struct http_conn *c)

@@ -23,7 +23,7 @@ class Api:
 
     def call(self, command, **input):
         answer = self.lines.ask({'endpoint': self.endpoint, 'id': self.key['AccessKeyId'], 'secret': self.key['SecretAccessKey'],
-                                 'protocol': self.protocol, 'command': command, 'input': input})
+                                 'protocol': self.protocol, 'command': command, 'input': input, 'offset': int(open(self.site.clock).read())})
         if 'error' in answer:
             raise Refused(answer['error'])
         return answer['output']

@@ -113,6 +113,13 @@ def allowed(role, operation):
 def is_change(operation):
     return not operation.startswith(('Get', 'List'))
 
+# What has its own matrix, since it needs a message or a job: which script.
+ELSEWHERE = {o: script for script, names in {
+    'cli/T820-api-searches': 'GetArchiveSearch GetArchiveSearchResults StopArchiveSearch GetArchiveExport StopArchiveExport',
+    'cli/T822-api-mail': 'GetArchiveMessage GetArchiveMessageContent',
+    'peers/T835-import-jobs': 'CreateAddressListImportJob GetAddressListImportJob ListAddressListImportJobs StartAddressListImportJob '
+                              'StopAddressListImportJob'}.items() for o in names.split()}
+
 not_built, matrix, asked = [], {}, set()
 
 def cell(name, operation, target, input):
@@ -121,7 +128,7 @@ def cell(name, operation, target, input):
     if 'not built yet' in json.loads(body).get('message', ''):
         return False
     matrix[name, operation, target] = (error or 'OK', status, {k: v for k, v in fields.items() if k not in ('date', 'x-amzn-requestid')}, body)
-    event = 'denied' if error == 'AccessDeniedException' else 'apply' if is_change(operation) and not error and target != 'missing' else 'request'
+    event = 'denied' if error == 'AccessDeniedException' else 'apply' if is_change(operation) and operation != 'StartArchiveSearch' and not error and target != 'missing' else 'request'
     asked.add((name, operation, event, None if event == 'denied' else error))
     return True
 
@@ -136,9 +143,10 @@ def each_role_and_operation():
         for key in [k for k in matrix if k[1] == operation]:
             del matrix[key]
     asked.difference_update([a for a in asked if a[1] in not_built])
-    print('%d operations are not built: %s' % (len(set(not_built)), ' '.join(sorted(set(not_built)))))
     handlers = open(os.path.join(ROOT, 'api', 'control_handlers.h')).read()
-    equal(sorted({o['Name'] for o in OPERATIONS if '(' + o['Name'] + ',' not in handlers}), sorted(set(not_built)), 'of what is built, this has no input here')
+    equal([o['Name'] for o in OPERATIONS if '(' + o['Name'] + ',' not in handlers], [], 'not built')
+    equal(sorted(set(not_built)), sorted(ELSEWHERE), 'what has no input here')
+    equal([s for s in set(ELSEWHERE.values()) if not os.path.exists(os.path.join(ROOT, 'tests', s + '.py'))], [], 'scripts that are gone')
     check(len(matrix) > 300, '%d cells' % len(matrix))
     for (name, operation, target), (error, *_) in matrix.items():
         role, where = ROLES[name], (name, operation, target)
@@ -170,15 +178,19 @@ def one_without_the_restriction_differs():
     differ = {k[1:] for k in matrix if k[0] == 'all' and matrix[k][0] != matrix[('reader',) + k[1:]][0]}
     check(differ and all(target == 'foreign' for _, target in differ), differ)
 
-@test
-def every_call_is_in_the_audit_log():
+def entered_calls():
     entered = set()
     for entry in map(json.loads, site.run('mm-audit', 'list', '--json').splitlines()):
         name = re.match(r'principal (\w+) \(key (MM\w+)\)$', entry['who'])
-        if name and name.group(1) in KEYS:
+        if name and name.group(1) in KEYS and entry['event'] != 'search': # of the job that a call has started
             equal(name.group(2), KEYS[name.group(1)]['AccessKeyId'], entry)
             detail = entry['detail']
             entered.add((name.group(1), detail.get('op') or detail.get('operation'), entry['event'], detail.get('outcome')))
+    return entered
+
+@test
+def every_call_is_in_the_audit_log():
+    entered = entered_calls()
     missing = sorted(map(str, asked - entered))
     check(not missing, '%d: %s' % (len(missing), missing[:20]))
     more = sorted(str(e) for e in entered - asked if e[1] not in not_built)

@@ -195,7 +195,7 @@ def what_is_refused():
                 ('IngressPointConfiguration', dict(Type='OPEN', IngressPointConfiguration={'SmtpPassword': 'secret-123'})),
                 ('TlsPolicy', dict(Type='AUTH', TlsPolicy='OPTIONAL', IngressPointConfiguration={'SmtpPassword': 'secret-123'})),
                 ('TlsPolicy', dict(Type='OPEN', TlsPolicy='FIPS')),
-                ('Type', dict(Type='MTLS')),
+                ('IngressPointConfiguration.TlsAuthConfiguration.TrustStore', dict(Type='MTLS')),
                 ('NetworkConfiguration', dict(Type='OPEN', NetworkConfiguration={'PublicNetworkConfiguration': {'IpType': 'DUAL_STACK'}})),
                 ('NetworkConfiguration', dict(Type='OPEN', NetworkConfiguration={'PrivateNetworkConfiguration': {'VpcEndpointId': 'vpce-' + 'a' * 17}}))):
             a.refuses('ValidationException', 'CreateIngressPoint', member + ': ', IngressPointName='refused', **dict(BASE, **more))

@@ -1,6 +1,6 @@
 // tests/peers/npm/sdk.js - the AWS SDK's Mail Manager client, driven by lines of JSON
 //
-// Each line on stdin is {endpoint, id, secret, region, protocol: "json" | "cbor", command, input, attempts}, answered by {output} or
+// Each line on stdin is {endpoint, id, secret, region, protocol: "json" | "cbor", command, input, attempts, offset}, answered by {output} or
 // {error: {name, message, status, kind}}. A time in the input is {"$time": ms}; in an answer it is the same.
 'use strict';
 const readline = require('readline');
@@ -10,13 +10,14 @@ const { SmithyRpcV2CborProtocol } = require('@smithy/core/cbor');
 const clients = new Map();
 
 function client(r) {
-	const key = JSON.stringify([r.endpoint, r.id, r.secret, r.region, r.protocol, r.attempts]);
+	const key = JSON.stringify([r.endpoint, r.id, r.secret, r.region, r.protocol, r.attempts, r.offset]);
 	if (!clients.has(key)) {
 		const settings = {
 			endpoint: r.endpoint,
 			region: r.region || 'us-east-1',
 			credentials: { accessKeyId: r.id, secretAccessKey: r.secret },
 			maxAttempts: r.attempts || 1,
+			systemClockOffset: r.offset || 0,
 		};
 		if (r.protocol === 'cbor')
 			settings.protocol = new SmithyRpcV2CborProtocol({ defaultNamespace: 'com.amazonaws.mailmanager' });
