@@ -59,6 +59,9 @@ class Power:
             self.acked.update(l.acked)
             self.unanswered += l.unanswered
         subprocess.run(['umount', site.data], check=True)
+        # Who started in a mount namespace of his own meanwhile may keep it for a while, shut down as it is.
+        while subprocess.run(['losetup', '-j', self.disk.image], stdout=subprocess.PIPE).stdout:
+            time.sleep(0.05)
         subprocess.run(['mount', '-o', 'loop', self.disk.image, site.data], check=True)
         return sum(len(l.acked) for l in loads)
 
