@@ -237,7 +237,7 @@ static void join(struct load *l)
 int main(int argc, char **argv)
 {
 	static const uint8_t key[KEY_BYTES] = { 1 };
-	int members = argc > 1 ? atoi(argv[1]) : 100000;
+	int members = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 100000;
 	char dir[] = "/tmp/mm-change-load-XXXXXX";
 	struct load l = { 0 };
 	struct err e = { 0 };

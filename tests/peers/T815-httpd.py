@@ -90,6 +90,15 @@ def bodies():
     equal(Line(api).call(key, HOST, 'NoSuchThing')[1]['__type'], 'UnknownOperationException')
 
 @test
+def a_link_is_judged_before_its_body():
+    """Whoever has no good link can't make it hold 39 MB."""
+    now = datetime.datetime.now(datetime.timezone.utc).strftime('%Y%m%dT%H%M%SZ')
+    query = ('X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=mm-link%%2F%s%%2Fus-east-1%%2Fses%%2Faws4_request&X-Amz-Date=%s&X-Amz-Expires=600'
+             '&X-Amz-SignedHeaders=host&X-Amz-Signature=%s' % (now[:8], now, 'a' * 64))
+    (status, fields, _), _ = raw(('PUT /import/job-x?%s HTTP/1.1\r\nHost: %s\r\nContent-Length: 39000000\r\n\r\n' % (query, HOST)).encode())
+    equal((status, fields['x-amzn-errortype'], fields['connection']), (403, 'InvalidSignatureException', 'close'))
+
+@test
 def slow_and_many_clients_are_bounded():
     slow = [Line(api) for _ in range(38)]
     for line in slow[:20]:
