@@ -88,7 +88,7 @@ class Directory:
         site = self.site
         for p in self.parsers():
             os.kill(p, signal.SIGSTOP) # nothing is archived before the kill
-        site.post([self.heavy('corp', self.rng.randrange(20000)) for _ in range(20)] + [self.heavy('corp', 400000)]
+        site.post([self.heavy('corp', self.rng.randrange(15000, 30000)) for _ in range(20)] + [self.heavy('corp', 400000)]
                   + self.letters(8, 'legal'))
         site.kill()
         self.backlog = copy_of(site.data, os.path.join(site.root, 'backlog'))
