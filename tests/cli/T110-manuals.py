@@ -25,6 +25,7 @@ def help_of(tool):
 
 def differences(tool, page, options, commands):
     found = []
+    page = re.sub(r'^    (?!%s )[a-z].*\n' % tool, '', page, flags=re.M)  # commands of other programs
     named = set(re.findall(r'(?<![\w-])--([a-z][a-z-]*)', page))
     found += ['--%s is not in the page' % o for o in sorted(set(options) - named)]
     found += ['--%s is in the page, not in --help' % o for o in sorted(named - set(options) - {'name'})]
