@@ -52,8 +52,11 @@ enum rc child_path(const char *program, char *out, size_t room, struct err *e)
 		return err_sys(e, "/proc/self/exe");
 	self[n] = '\0';
 	slash = strrchr(self, '/');
-	if (!slash ||
-	    snprintf(out, room, "%.*s/%s", (int)(slash - self), self, program) >= (int)room)
+	if (slash)
+		slash[1] = '\0';
+	if (!slash || snprintf(out, room, "%s%s", self, program) >= (int)room ||
+	    (access(out, X_OK) != 0 &&
+	     snprintf(out, room, "%s" MM_LIBEXEC "/%s", self, program) >= (int)room))
 		return err_set(e, RC_LIMIT, "%s: the path is too long", program);
 	return RC_OK;
 }

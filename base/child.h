@@ -1,9 +1,10 @@
 /*
  * base/child.h - the programs that mmd starts, restarts and stops
  *
- * What     Starts a program that lies beside this one (/proc/self/exe; a name with a '/' is taken as
- *          it is) with given descriptors at given numbers, stderr, /dev/null as stdin and stdout,
- *          and nothing else open; signals at their defaults; an environment of few variables.
+ * What     Starts a program that lies beside this one (/proc/self/exe), as in the build tree, else in
+ *          MM_LIBEXEC beside it, as installed (../libexec/mm: CMakeLists.txt); a name with a '/' is
+ *          taken as it is. It gets given descriptors at given numbers, stderr, /dev/null as stdin
+ *          and stdout, and nothing else open; signals at their defaults; few variables.
  *          It is watched by a pidfd. When it ends it is started again, after 100 ms, then twice that
  *          each time up to 10 s; 30 s of life set the wait back to 100 ms.
  * Owner    Who made it frees it; child_free kills what still runs and reaps it.

@@ -9,7 +9,7 @@ BUILD_PACKAGES="
 
 TEST_PACKAGES="
 	libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 universal-ctags git python3 swaks
-	libnet-ssleay-perl procps strace sqlite3 zstd e2fsprogs mount util-linux checksec systemd
+	libnet-ssleay-perl procps strace sqlite3 zstd e2fsprogs mount util-linux checksec systemd man-db mandoc
 	qemu-system-common fuse3 xfsprogs libeatmydata1"
 
 # The AWS SDK and other signers (tests/peers/npm). Node's own packages bring npm along, and exclude Debian's.
