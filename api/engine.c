@@ -45,6 +45,8 @@ static enum rc make_folders(const char *dir, struct err *e)
 	static const char *const names[] = { "audit", "seg", "index", "spool" };
 	enum rc rc = dir_make(dir, e);
 
+	if (rc == RC_OK)
+		rc = dir_keep_owner(dir, e);
 	for (size_t i = 0; rc == RC_OK && i < COUNT(names); i++) {
 		char *path = path_join(dir, names[i]);
 
@@ -194,6 +196,8 @@ static enum rc take_lock(struct engine *en, struct err *e)
 	char *path = path_join(en->dir, "lock");
 	enum rc rc = engine_is_directory(en->dir, e);
 
+	if (rc == RC_OK)
+		rc = dir_keep_owner(en->dir, e);
 	if (rc == RC_OK)
 		rc = file_open(&en->lock, path, FILE_APPEND, e);
 	if (rc == RC_OK)

@@ -47,10 +47,57 @@ static int open_retry(const char *path, int flags)
 	return fd;
 }
 
+/* Whose what is made beneath `dir` is; no length where that is who makes it. */
+static struct {
+	char dir[PATH_MAX];
+	size_t len;
+	uid_t uid;
+	gid_t gid;
+} heir;
+
+enum rc dir_keep_owner(const char *dir, struct err *e)
+{
+	struct stat st;
+
+	heir.len = 0;
+	if (stat(dir, &st) != 0)
+		return err_sys(e, "look at %s", dir);
+	if (geteuid() != 0 || st.st_uid == 0)
+		return RC_OK;
+	heir.uid = st.st_uid;
+	heir.gid = st.st_gid;
+	heir.len = (size_t)snprintf(heir.dir, sizeof(heir.dir), "%s/", dir);
+	return heir.len < sizeof(heir.dir) ? RC_OK
+	                                   : err_set(e, RC_LIMIT, "%s: the path is too long", dir);
+}
+
+static bool has_heir(const char *path)
+{
+	return heir.len && strncmp(path, heir.dir, heir.len) == 0;
+}
+
+/* Only what was made by this very open is given away: the owner could have put a link there. */
+static int open_for_heir(const char *path)
+{
+	int fd = open_retry(path, O_RDWR | O_CREAT | O_EXCL);
+	int was;
+
+	if (fd < 0 || fchown(fd, heir.uid, heir.gid) == 0)
+		return fd;
+	was = errno;
+	(void)unlink(path);
+	(void)close(fd);
+	errno = was;
+	return -1;
+}
+
 enum rc file_open(struct file **out, const char *path, enum file_mode mode, struct err *e)
 {
-	int fd = open_retry(path, flags_of(mode));
+	bool gives = mode >= FILE_CREATE && has_heir(path);
+	int fd = gives ? open_for_heir(path) : open_retry(path, flags_of(mode));
 
+	if (fd < 0 && gives && mode == FILE_APPEND && errno == EEXIST)
+		fd = open_retry(path, flags_of(FILE_WRITE));
 	*out = NULL;
 	if (fd < 0)
 		return err_sys(e, "open %s", path);
@@ -308,9 +355,19 @@ enum rc file_lock(struct file *f, struct err *e)
 
 enum rc dir_make(const char *path, struct err *e)
 {
-	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+	int fd, bad;
+
+	if (mkdir(path, 0700) != 0)
+		return errno == EEXIST ? RC_OK : err_sys(e, "make folder %s", path);
+	if (!has_heir(path))
 		return RC_OK;
-	return err_sys(e, "make folder %s", path);
+	fd = open_retry(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	bad = fd < 0 || fchown(fd, heir.uid, heir.gid) != 0;
+	if (bad)
+		(void)err_sys(e, "owner of %s", path);
+	if (fd >= 0)
+		(void)close(fd);
+	return bad ? RC_IO : RC_OK;
 }
 
 enum rc dir_sync(const char *path, struct err *e)

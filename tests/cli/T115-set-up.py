@@ -81,4 +81,26 @@ def a_directory_of_another_user_is_3():
     equal((p.returncode, 'Permission denied' in p.stderr), (3, True), p.stderr)
     site.stop()
 
+@test
+def what_root_makes_belongs_to_the_owner():
+    """A tool that root ran left files that the mmd of another user couldn't open at its next start."""
+    if os.getuid() != 0:
+        raise Skip('needs root')
+    for at, _, names in os.walk(site.root):
+        for name in ['.'] + names:
+            os.chown(os.path.join(at, name), 65534, 65534)
+    site.write(os.path.join(site.root, 'one.eml'), 'Subject: lantern\n\ntext\n')
+    site.run('mm-import', '--archive', 'corp', os.path.join(site.root, 'one.eml'))
+    site.run('mmctl', 'seal')
+    site.run('mmctl', 'reindex')
+    site.run('mm-export', '--archive', 'corp', '--to', os.path.join(site.root, 'case'), '')
+    paths = [os.path.join(at, name) for at, dirs, names in os.walk(site.data) for name in dirs + names]
+    equal([p for p in paths if os.lstat(p).st_uid != 65534], [], 'of root')
+    equal(os.stat(os.path.join(site.root, 'case')).st_uid, 0, 'an export belongs to who makes it')
+    p = subprocess.Popen(['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', os.path.join(site.bin, 'mmd'), '--config',
+                          site.config], env=site.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    line = p.stdout.readline()
+    p.terminate()
+    equal((line, p.wait(60)), (b'ready\n', 0), p.stderr.read())
+
 done()

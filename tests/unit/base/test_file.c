@@ -302,6 +302,53 @@ static void test_names(void **state)
 
 #define WITH_DIR(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+static uid_t owner_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(path, &st), 0);
+	return st.st_uid;
+}
+
+/* As a tool that root runs on the directory of an mmd of another user. */
+static void test_what_root_makes(void **state)
+{
+	static const char *const names[] = { "one", "two", "folder", "link" };
+	struct fixture *f = *state;
+	struct file *file;
+	struct err e = { 0 };
+	char *at[COUNT(names)];
+
+	if (geteuid() != 0)
+		skip();
+	for (size_t i = 0; i < COUNT(names); i++)
+		at[i] = path_join(f->dir, names[i]);
+	assert_int_equal(chown(f->dir, 65534, 65534), 0);
+	EXPECT_OK(dir_keep_owner(f->dir, &e), &e);
+	EXPECT_OK(file_open(&file, at[0], FILE_CREATE, &e), &e);
+	file_close(&file);
+	EXPECT_OK(file_open(&file, at[1], FILE_APPEND, &e), &e);
+	file_close(&file);
+	EXPECT_OK(dir_make(at[2], &e), &e);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(owner_of(at[i]), 65534);
+	/* What was there already stays whose it is, also behind a link. */
+	assert_int_equal(chown(at[1], 0, 0), 0);
+	assert_int_equal(symlink(at[1], at[3]), 0);
+	EXPECT_OK(file_open(&file, at[3], FILE_APPEND, &e), &e);
+	file_close(&file);
+	assert_int_equal(file_open(&file, at[3], FILE_CREATE, &e), RC_EXISTS);
+	assert_int_equal(owner_of(at[1]), 0);
+	/* Elsewhere nothing is given away, nor where the owner is root. */
+	EXPECT_OK(dir_keep_owner("/", &e), &e);
+	EXPECT_OK(file_remove(at[0], &e), &e);
+	EXPECT_OK(file_open(&file, at[0], FILE_CREATE, &e), &e);
+	file_close(&file);
+	assert_int_equal(owner_of(at[0]), 0);
+	for (size_t i = 0; i < COUNT(names); i++)
+		free(at[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +356,7 @@ int main(void)
 		WITH_DIR(test_positions),
 		WITH_DIR(test_vectors),
 		WITH_DIR(test_proof),
+		WITH_DIR(test_what_root_makes),
 		cmocka_unit_test(test_failed_sync_is_final),
 		cmocka_unit_test(test_full_disk),
 		WITH_DIR(test_replace),
