@@ -26,7 +26,7 @@ struct http_front_options {
 	unsigned max_connections; /* 256 */
 	unsigned max_per_address; /* 64 */
 	struct slice link_secret; /* signs links to messages */
-	const char *program;      /* NULL: "mm-httpd" beside this program */
+	const char *program;      /* NULL: "mm-httpd" */
 };
 
 struct http_front_ops {

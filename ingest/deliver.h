@@ -25,7 +25,7 @@ struct deliver_options {
 	bool path_style;        /* URL/BUCKET/KEY; else the bucket is in front of the host's name */
 	const char *access_key;
 	const char *secret_key;
-	const char *program;    /* NULL: "mm-deliver" beside this program */
+	const char *program;    /* NULL: "mm-deliver" */
 	uint64_t part_bytes;    /* 0: 8 MiB; S3 wants 5 MiB at least */
 	unsigned tries;         /* 0: 4 */
 	unsigned wait_ms;       /* before the second try, then twice that each; 0: 500 */

@@ -44,7 +44,7 @@ struct front_options {
 	unsigned data_timeout_s;    /* 180 */
 	unsigned message_timeout_s; /* 3600 */
 	unsigned min_rate;          /* 128 bytes a second */
-	const char *program;        /* NULL: "mm-smtpd" beside this program */
+	const char *program;        /* NULL: "mm-smtpd" */
 };
 
 struct front_stats {

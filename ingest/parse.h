@@ -55,7 +55,7 @@ struct parse_totals {
 	uint64_t restarts; /* workers started anew */
 };
 
-/* Starts `workers` (1..64) processes of `program` (a path; NULL: mm-parse beside /proc/self/exe).
+/* Starts `workers` (1..64) processes of `program` (a path; NULL: mm-parse as child_path finds it).
  * RC_NOTFOUND or RC_IO when it can't be started. */
 enum rc parse_pool_new(struct parse_pool **out, unsigned workers, const char *program,
 		       struct err *e) MUST_USE;
