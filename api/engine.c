@@ -132,19 +132,28 @@ static enum rc make_control(const char *dir, struct keyring *kr, struct err *e)
 	return rc;
 }
 
-static enum rc master_for_init(const char *path, const char *recovery, uint8_t master[KEY_BYTES],
-                               struct err *e)
+/* A new passphrase is asked for twice: to make the file, and to read it. */
+static enum rc master_for_init(const char *path, const char *recovery, bool passphrase,
+                               uint8_t master[KEY_BYTES], struct err *e)
 {
-	enum rc rc = file_exists(path) ? RC_OK : master_key_create(path, e);
+	enum rc rc = RC_OK;
 
-	if (rc == RC_OK)
+	if (passphrase)
+		rc = master_key_create_passphrase(path, e);
+	else if (!file_exists(path))
+		rc = master_key_create(path, e);
+	if (rc == RC_OK) {
 		rc = master_key_read(path, master, e);
+		if (rc == RC_CRYPTO && passphrase)
+			(void)!file_remove(path, NULL);
+	}
 	if (rc == RC_OK && recovery)
 		rc = master_key_copy(recovery, master, e);
 	return rc;
 }
 
-enum rc engine_init(const char *dir, const char *key_file, const char *recovery, struct err *e)
+enum rc engine_init(const char *dir, const char *key_file, const char *recovery, bool passphrase,
+                    struct err *e)
 {
 	uint8_t master[KEY_BYTES];
 	char *ring = path_join(dir, "keys.a");
@@ -158,7 +167,7 @@ enum rc engine_init(const char *dir, const char *key_file, const char *recovery,
 	else
 		rc = make_folders(dir, e);
 	if (rc == RC_OK)
-		rc = master_for_init(key_path, recovery, master, e);
+		rc = master_for_init(key_path, recovery, passphrase, master, e);
 	if (rc == RC_OK)
 		rc = keyring_create(dir, master, e);
 	if (rc == RC_OK)

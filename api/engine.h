@@ -100,8 +100,9 @@ struct engine {
 };
 
 /* "mmctl init": DIR, its key ring, control database and audit log; the master key in `key_file` if that
- * is absent. `recovery` (may be NULL) gets a copy of it. RC_EXISTS when DIR has a key ring. */
-enum rc engine_init(const char *dir, const char *key_file, const char *recovery,
+ * is absent: a random one, or with `passphrase` that of a passphrase that is asked for (RC_EXISTS where
+ * `key_file` is there). `recovery` (may be NULL) gets a copy of it. RC_EXISTS when DIR has a key ring. */
+enum rc engine_init(const char *dir, const char *key_file, const char *recovery, bool passphrase,
 		    struct err *e) MUST_USE;
 /* RC_NOTFOUND, with advice, when there is no key ring. */
 enum rc engine_is_directory(const char *dir, struct err *e) MUST_USE;

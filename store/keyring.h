@@ -55,10 +55,9 @@ struct keyring;
 /* How the master key is had: a file "DIR.key" whose lines are documented in docs/formats.md
  * ("Master key"): a raw key, a passphrase by argon2id, or a command that prints the key. */
 enum rc master_key_create(const char *path, struct err *e) MUST_USE;
-/* As above, but the key comes from a passphrase of at least 12 bytes (argon2id, moderate cost). It
- * is read again from the file that MM_PASSPHRASE_FILE names, else from the terminal. */
-enum rc master_key_create_passphrase(const char *path, struct slice passphrase,
-				     struct err *e) MUST_USE;
+/* As above, but the key comes from a passphrase of at least 12 bytes (argon2id, moderate cost), read
+ * from the file that MM_PASSPHRASE_FILE names, else from the terminal; master_key_read reads it again. */
+enum rc master_key_create_passphrase(const char *path, struct err *e) MUST_USE;
 enum rc master_key_read(const char *path, uint8_t key[KEY_BYTES], struct err *e) MUST_USE;
 /* The same key, written to another place (the recovery copy). */
 enum rc master_key_copy(const char *path, const uint8_t key[KEY_BYTES], struct err *e) MUST_USE;

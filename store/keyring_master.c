@@ -109,38 +109,6 @@ static void check_of(uint8_t check[CHECK_BYTES], const uint8_t key[KEY_BYTES])
 	crypt_wipe(derived, sizeof(derived));
 }
 
-enum rc master_key_create_passphrase(const char *path, struct slice passphrase, struct err *e)
-{
-	uint64_t ops = crypto_pwhash_OPSLIMIT_MODERATE;
-	uint64_t mem = crypto_pwhash_MEMLIMIT_MODERATE;
-	uint8_t salt[crypto_pwhash_SALTBYTES];
-	uint8_t key[KEY_BYTES];
-	uint8_t check[CHECK_BYTES];
-	char salt_hex[2 * sizeof(salt) + 1];
-	char check_hex[2 * sizeof(check) + 1];
-	struct buf text;
-	enum rc rc;
-
-	crypt_init();
-	if (passphrase.len < 12)
-		return err_set(e, RC_INVALID, "a passphrase has at least 12 bytes");
-	crypt_random(salt, sizeof(salt));
-	rc = argon2(key, passphrase, ops, mem, salt, e);
-	if (rc != RC_OK)
-		return rc;
-	check_of(check, key);
-	crypt_wipe(key, sizeof(key));
-	hex_encode(salt_hex, salt, sizeof(salt));
-	hex_encode(check_hex, check, sizeof(check));
-	buf_init(&text, MASTER_FILE);
-	rc = buf_addf(&text, "%s\npassphrase argon2id %llu %llu %s %s\n", FIRST_LINE,
-	              (unsigned long long)ops, (unsigned long long)mem, salt_hex, check_hex);
-	if (rc == RC_OK)
-		rc = write_new(path, buf_slice(&text), e);
-	buf_free(&text);
-	return rc;
-}
-
 /* Reads one line from the terminal with the echo off. */
 static enum rc ask_terminal(char *line, size_t room, size_t *got, struct err *e)
 {
@@ -203,6 +171,43 @@ static enum rc read_passphrase(char *line, size_t room, size_t *got, struct err 
 	if (*got == 0 || *got == room)
 		return err_set(e, RC_INVALID, "the passphrase is empty or too long");
 	return RC_OK;
+}
+
+enum rc master_key_create_passphrase(const char *path, struct err *e)
+{
+	uint64_t ops = crypto_pwhash_OPSLIMIT_MODERATE;
+	uint64_t mem = crypto_pwhash_MEMLIMIT_MODERATE;
+	uint8_t salt[crypto_pwhash_SALTBYTES];
+	uint8_t key[KEY_BYTES];
+	uint8_t check[CHECK_BYTES];
+	char salt_hex[2 * sizeof(salt) + 1];
+	char check_hex[2 * sizeof(check) + 1];
+	char line[PASSPHRASE];
+	struct buf text;
+	size_t n;
+	enum rc rc;
+
+	crypt_init();
+	crypt_random(salt, sizeof(salt));
+	rc = read_passphrase(line, sizeof(line), &n, e);
+	if (rc == RC_OK && n < 12)
+		rc = err_set(e, RC_INVALID, "a passphrase has at least 12 bytes");
+	if (rc == RC_OK)
+		rc = argon2(key, slice_of(line, n), ops, mem, salt, e);
+	crypt_wipe(line, sizeof(line));
+	if (rc != RC_OK)
+		return rc;
+	check_of(check, key);
+	crypt_wipe(key, sizeof(key));
+	hex_encode(salt_hex, salt, sizeof(salt));
+	hex_encode(check_hex, check, sizeof(check));
+	buf_init(&text, MASTER_FILE);
+	rc = buf_addf(&text, "%s\npassphrase argon2id %llu %llu %s %s\n", FIRST_LINE,
+	              (unsigned long long)ops, (unsigned long long)mem, salt_hex, check_hex);
+	if (rc == RC_OK)
+		rc = write_new(path, buf_slice(&text), e);
+	buf_free(&text);
+	return rc;
 }
 
 /* "argon2id OPS MEM SALTHEX CHECK" */

@@ -14,6 +14,8 @@
 
 static const struct cli_option options[] = {
 	{ "recovery", "FILE", "write a copy of the master key there; keep it elsewhere", "init" },
+	{ "passphrase", NULL, "make the master key from a passphrase, which each start asks for",
+	  "init" },
 	{ "timeout", "S", "give up after S seconds (60)", "wait" },
 	{ "running", NULL, "of a running mmd only", "status" },
 	{ "archive", "NAME", "only this archive (principal: that an auditor has; again for more)",
@@ -94,7 +96,8 @@ static int cmd_init(struct cli *c)
 
 	if (!c->data)
 		cli_usage(c, "which data directory? (--data DIR, or MM_DATA)");
-	if (engine_init(c->data, c->key_file, cli_get(c, "recovery"), &e) != RC_OK) {
+	if (engine_init(c->data, c->key_file, cli_get(c, "recovery"), cli_has(c, "passphrase"),
+	                &e) != RC_OK) {
 		(void)cli_fail(c, &e);
 		return CLI_NO_DATA;
 	}
@@ -103,7 +106,7 @@ static int cmd_init(struct cli *c)
 		print_made(c->data, key);
 	else
 		printf("made %s; its master key is %s\n", c->data, key);
-	if (shares_file_system(c->data, key))
+	if (!cli_has(c, "passphrase") && shares_file_system(c->data, key))
 		warn_of_key(c->data, key, cli_get(c, "recovery"));
 	free(key);
 	return CLI_OK;

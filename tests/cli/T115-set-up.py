@@ -43,6 +43,23 @@ def what_is_made_is_named():
     check(data + '.copy' in site.stderr, site.stderr)
 
 @test
+def a_passphrase_gives_the_key():
+    data, phrase = os.path.join(site.root, 'phrased'), os.path.join(site.root, 'phrase')
+    env = dict(site.env, MM_DATA=data, MM_PASSPHRASE_FILE=phrase)
+    site.write(phrase, 'too short\n')
+    site.run('mmctl', 'init', '--passphrase', env=env, code=3)
+    equal(os.path.exists(data + '.key'), False, 'a key file')
+    site.write(phrase, 'correct horse battery\n')
+    site.run('mmctl', 'init', '--passphrase', '--recovery', data + '.copy', env=env)
+    equal(open(data + '.key').read().split()[2:4], ['passphrase', 'argon2id'])
+    site.run('mmctl', 'status', env=env)
+    site.run('mmctl', 'status', '--key-file', data + '.copy', env=site.env | {'MM_DATA': data})
+    site.run('mmctl', 'init', '--passphrase', '--data', data + '2', '--key-file', data + '.key', env=env, code=3)
+    site.write(phrase, 'correct horse batterx\n')
+    site.run('mmctl', 'status', env=env, code=3)
+    check('passphrase is wrong' in site.stderr, site.stderr)
+
+@test
 def a_missing_key_says_what_to_do():
     key = site.data + '.key'
     os.rename(key, key + '.away')

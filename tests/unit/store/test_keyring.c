@@ -585,8 +585,10 @@ static void test_master_key_files(void **state)
 	EXPECT_OK(master_key_read(path, key, &e), &e);
 	assert_memory_equal(key, want, KEY_BYTES);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(master_key_create_passphrase(path, slice_str("short"), &e), RC_INVALID);
-	EXPECT_OK(master_key_create_passphrase(path, slice_str("correct horse battery"), &e), &e);
+	write_text(phrase, "short\n");
+	assert_int_equal(master_key_create_passphrase(path, &e), RC_INVALID);
+	write_text(phrase, "correct horse battery\n");
+	EXPECT_OK(master_key_create_passphrase(path, &e), &e);
 	EXPECT_OK(master_key_read(path, key, &e), &e);
 	EXPECT_OK(master_key_read(path, want, &e), &e);
 	assert_memory_equal(key, want, KEY_BYTES);
