@@ -8,7 +8,7 @@ from mm import *
 NOBODY = 65534
 UNIT = os.path.join(ROOT, 'tools', 'mmd.service')
 BIN = build('')
-PROGRAMS = ['mmd', 'mm-smtpd', 'mm-parse', 'mmctl', 'mm-search', 'mm-export', 'mm-retention', 'mm-import', 'mm-audit']
+PROGRAMS = sorted(name for name in os.listdir(BIN) if name.startswith('mm'))
 WANT = {'relro': 'full', 'canary': 'yes', 'nx': 'yes', 'pie': 'yes', 'rpath': 'no', 'runpath': 'no', 'fortify_source': 'yes'}
 
 def checksec(path):
