@@ -66,10 +66,12 @@ static enum rc make_keys(struct keyring *kr, struct err *e)
 	return rc == RC_OK ? keyring_add(kr, &audit, &id, e) : rc;
 }
 
-static enum rc prepare_control(struct db *control, struct err *e)
+static enum rc prepare_control(struct db *control, uint64_t *changes, struct err *e)
 {
-	enum rc rc = resources_open(control, e);
+	enum rc rc = db_count_prepare(control, changes, e);
 
+	if (rc == RC_OK)
+		rc = resources_open(control, e);
 	if (rc == RC_OK)
 		rc = disposition_prepare(control, e);
 	if (rc == RC_OK)
@@ -120,12 +122,13 @@ static enum rc make_control(const char *dir, struct keyring *kr, struct err *e)
 	uint8_t key[KEY_BYTES];
 	char *path = path_join(dir, "control.db");
 	struct db *control = NULL;
+	uint64_t changes;
 	enum rc rc = control_key(kr, key, e);
 
 	if (rc == RC_OK)
 		rc = db_open(&control, path, key, DB_CREATE, e);
 	if (rc == RC_OK)
-		rc = prepare_control(control, e);
+		rc = prepare_control(control, &changes, e);
 	db_close(&control);
 	crypt_wipe(key, sizeof(key));
 	free(path);
@@ -235,12 +238,21 @@ static enum rc open_keys(struct engine *en, const struct engine_options *opt, st
 	return rc == RC_OK ? control_key(en->keys, en->control_key, e) : rc;
 }
 
-enum rc engine_control(struct engine *en, struct db **out, struct err *e)
+static enum rc open_control(struct engine *en, struct db **out, struct err *e)
 {
 	char *path = path_join(en->dir, "control.db");
 	enum rc rc = db_open(out, path, en->control_key, DB_WRITE, e);
 
 	free(path);
+	return rc;
+}
+
+enum rc engine_control(struct engine *en, struct db **out, struct err *e)
+{
+	enum rc rc = open_control(en, out, e);
+
+	if (rc == RC_OK)
+		db_count(*out, &en->changes);
 	return rc;
 }
 
@@ -267,20 +279,54 @@ void engine_reader_end(struct engine *en, struct db **db)
 	db_close(db);
 }
 
-static enum rc open_data(struct engine *en, const struct engine_options *opt, struct err *e)
+/* The log knows more of the control database than this one has: told loudly, and mm goes on with
+ * what there is. Mail is in the store, and what it says is found. */
+static enum rc check_changes(struct engine *en, uint64_t changes, struct err *e)
 {
-	enum rc rc = engine_control(en, &en->control, e);
+	uint64_t known;
+	enum rc rc = anchor_changes(en->audit, &known, e);
+
+	if (rc != RC_OK || changes >= known)
+		return rc;
+	log_error("control.db is an older copy: it has %llu changes, the audit log knows of %llu."
+	          " Resources, dispositions and the import ledger are as they were then, and"
+	          " nothing is swept unattended",
+	          (unsigned long long)changes, (unsigned long long)known);
+	rc = engine_account(
+	        en, "control_older", en->program,
+	        json_pack("{s:I, s:I}", "changes", (json_int_t)changes, "known", (json_int_t)known),
+	        e);
+	return rc == RC_OK ? clockguard_older(en->control, e) : rc;
+}
+
+/* Nothing is written to the control database before the log was asked about it. */
+static enum rc open_control_and_log(struct engine *en, struct err *e)
+{
+	uint64_t changes = 0;
+	enum rc rc = open_control(en, &en->control, e);
 
 	if (rc == RC_OK)
-		rc = prepare_control(en->control, e);
+		rc = prepare_control(en->control, &changes, e);
 	if (rc == RC_OK)
 		rc = audit_open(&en->audit, en->dir, en->keys, e);
+	if (rc != RC_OK)
+		return rc;
+	atomic_store(&en->changes, changes);
+	db_count(en->control, &en->changes);
+	audit_witness(en->audit, &en->changes);
+	return check_changes(en, changes, e);
+}
+
+static enum rc open_data(struct engine *en, const struct engine_options *opt, struct err *e)
+{
+	enum rc rc = open_control_and_log(en, e);
+
 	if (rc == RC_OK)
 		en->tally = tally_new(en->audit);
 	if (rc == RC_OK)
 		rc = store_open(&en->store, en->dir, en->keys, &opt->store, e);
 	if (rc == RC_OK)
-		rc = engine_control(en, &en->catalogue, e);
+		rc = open_control(en, &en->catalogue, e); /* what it writes can be made anew */
 	if (rc == RC_OK)
 		rc = index_open(&en->index, en->dir, en->keys, en->catalogue, &opt->index, e);
 	if (rc == RC_OK)

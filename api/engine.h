@@ -64,6 +64,7 @@ struct engine {
 	struct spool     *spool;
 	struct pipeline  *pipeline;
 	uint8_t           control_key[KEY_BYTES];
+	_Atomic uint64_t  changes; /* of control.db that are on disk: db_count */
 	bool              log_cut; /* the audit log has not what the control database says of it */
 	pthread_mutex_t   writing;
 	pthread_mutex_t   config_lock;

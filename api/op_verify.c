@@ -5,13 +5,14 @@
  * in the store but not in the index and the other way round, blocks that the audit log doesn't know
  * or knows with another root, audited blocks that are missing although their lot is alive, a
  * replica of the key ring that isn't what the ring holds, damaged pages of shards and of the
- * control database, a broken or cut audit chain.
+ * control database, an older copy of this one, a broken or cut audit chain.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "api/ops.h"
+#include "base/clock.h"
 #include "base/codec.h"
 #include "ingest/anchor.h"
 #include "store/audited.h"
@@ -224,6 +225,22 @@ static enum rc check_control(struct verify *v, struct err *e)
 	return rc;
 }
 
+static enum rc tell_older(void *arg, const struct audit_entry *entry, struct err *e)
+{
+	char when[25];
+
+	if (strcmp(entry->event, "control_older") != 0)
+		return RC_OK;
+	time_format(when, entry->when_ms);
+	return problem(
+	        arg, "control.db", e,
+	        "an older copy was put back before %s (audit entry %llu): it had %lld changes, not"
+	        " %lld",
+	        when, (unsigned long long)entry->number,
+	        (long long)json_member_int(entry->detail, "changes", 0),
+	        (long long)json_member_int(entry->detail, "known", 0));
+}
+
 /* Log, key ring and control database: what all archives share. */
 static enum rc verify_shared(struct verify *v, struct err *e)
 {
@@ -232,6 +249,8 @@ static enum rc verify_shared(struct verify *v, struct err *e)
 
 	if (rc == RC_OK)
 		rc = anchor_check(v->r->en->control, v->r->en->audit, e);
+	if (rc == RC_OK)
+		rc = audit_each(v->r->en->audit, 1, tell_older, v, e);
 	if (rc == RC_CORRUPT)
 		rc = problem(v, "audit log", e, "%s", e->text);
 	if (rc == RC_OK)

@@ -1,5 +1,7 @@
 #include "ingest/anchor.h"
 
+#include "base/json.h"
+
 enum rc anchor_prepare(struct db *control, struct err *e)
 {
 	return db_exec(control,
@@ -77,4 +79,23 @@ enum rc anchor_check(struct db *control, struct audit *audit, struct err *e)
 	                        "the audit log was cut or replaced: it had %llu entries at the last"
 	                        " checkpoint",
 	                        (unsigned long long)l.head.entries);
+}
+
+static enum rc take_changes(void *arg, const struct audit_entry *entry, struct err *e)
+{
+	uint64_t *changes = arg;
+
+	(void)e;
+	/* A start that found an older copy may have been killed before it noted that. */
+	*changes = MAX_OF(entry->control, (uint64_t)json_member_int(entry->detail, "known", 0));
+	return RC_OK;
+}
+
+enum rc anchor_changes(struct audit *audit, uint64_t *changes, struct err *e)
+{
+	struct audit_head head;
+
+	*changes = 0;
+	audit_head(audit, &head);
+	return head.entries ? audit_each(audit, head.entries, take_changes, changes, e) : RC_OK;
 }

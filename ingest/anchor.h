@@ -1,9 +1,11 @@
 /*
- * ingest/anchor.h - how far the audit log was, as the control database knows it
+ * ingest/anchor.h - how far audit log and control database were, as the other one knows it
  *
  * What     The head of the audit log at the last checkpoint, in control.db. A log that was cut behind
- *          it, replaced or removed is found by that, also where nobody keeps a head elsewhere. (Who
- *          puts back older copies of both is found by a head kept elsewhere alone.)
+ *          it, replaced or removed is found by that, also where nobody keeps a head elsewhere. The
+ *          other way round each entry of the log says how many changes the control database had, so
+ *          that an older copy of this one is found. (Who puts back older copies of both is found by a
+ *          head kept elsewhere alone.)
  * Order    anchor_put after audit_sync; so the log always has what the anchor says.
  * Threads  Whoever has the control database.
  */
@@ -19,5 +21,7 @@ enum rc anchor_put(struct db *control, struct audit *audit, struct err *e) MUST_
 enum rc anchor_get(struct db *control, struct audit_head *out, struct err *e) MUST_USE;
 /* RC_CORRUPT: the log doesn't have that entry. Reads the log from there on only. */
 enum rc anchor_check(struct db *control, struct audit *audit, struct err *e) MUST_USE;
+/* What the log's last entry says of the control database (audit_witness), 0: nothing. */
+enum rc anchor_changes(struct audit *audit, uint64_t *changes, struct err *e) MUST_USE;
 
 #endif

@@ -109,9 +109,12 @@ enum rc clockguard_check(struct db *control, unsigned days, struct err *e)
 {
 	int64_t now_ms = clock_now_ms();
 	int64_t suspected = 0;
+	int64_t older = 0;
 	int64_t swept = 0;
 	enum rc rc = clockguard_tick(control, e);
 
+	if (rc == RC_OK)
+		rc = state_get(control, "older", 0, &older, e);
 	if (rc == RC_OK)
 		rc = state_get(control, "suspect", 0, &suspected, e);
 	if (rc == RC_OK)
@@ -123,6 +126,11 @@ enum rc clockguard_check(struct db *control, unsigned days, struct err *e)
 		        e, RC_DENIED,
 		        "the clock jumped and has not yet kept pace for 36 h; check it, then run"
 		        " mm-retention plan and mm-retention run");
+	if (older)
+		return err_set(
+		        e, RC_DENIED,
+		        "an older copy of the control database was put back; check the retention"
+		        " periods, then run mm-retention plan and mm-retention run");
 	if (now_ms < swept)
 		return err_set(e, RC_DENIED, "the clock is behind the last sweep; check it");
 	if ((int64_t)days > day_of_ms(now_ms) - day_of_ms(swept) + 1)
@@ -142,4 +150,21 @@ enum rc clockguard_last_sweep(struct db *control, int64_t *ms, struct err *e)
 enum rc clockguard_swept(struct db *control, struct err *e)
 {
 	return state_set(control, "swept_ms", clock_now_ms(), e);
+}
+
+enum rc clockguard_older(struct db *control, struct err *e)
+{
+	return state_set(control, "older", 1, e);
+}
+
+enum rc clockguard_attended(struct db *control, struct err *e)
+{
+	struct stmt *st;
+	enum rc rc = db_prepare(control, &st, "DELETE FROM sweep_state WHERE name = 'older'", e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = stmt_run(st, e);
+	stmt_free(&st);
+	return rc;
 }

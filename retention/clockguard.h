@@ -1,5 +1,5 @@
 /*
- * retention/clockguard.h - is the clock to be trusted with destroying?
+ * retention/clockguard.h - are clock and control database to be trusted with destroying?
  *
  * What     Remembers, in control.db, whether the wall clock has jumped: at start it is held against
  *          the newest audit entry, while running against the monotonic clock. A suspected clock is
@@ -21,6 +21,10 @@ enum rc clockguard_tick(struct db *control, struct err *e) MUST_USE;
 enum rc clockguard_check(struct db *control, unsigned days, struct err *e) MUST_USE;
 /* When a sweep ran last, or the data directory was opened first. */
 enum rc clockguard_last_sweep(struct db *control, int64_t *ms, struct err *e) MUST_USE;
+/* The control database was an older copy, and so may be the periods that it names: no unattended sweep
+ * until a person has run one (clockguard_attended). */
+enum rc clockguard_older(struct db *control, struct err *e) MUST_USE;
+enum rc clockguard_attended(struct db *control, struct err *e) MUST_USE;
 /* A sweep has run (or had nothing to do). */
 enum rc clockguard_swept(struct db *control, struct err *e) MUST_USE;
 

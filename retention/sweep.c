@@ -509,9 +509,11 @@ enum rc sweep_run(const struct sweep *s, const struct sweep_plan *plan, const ch
                   bool attended, struct sweep_report *report, struct err *e)
 {
 	int64_t now_ms = clock_now_ms();
-	enum rc rc;
+	enum rc rc = attended ? clockguard_attended(s->control, e) : RC_OK;
 
 	*report = (struct sweep_report) { 0 };
+	if (rc != RC_OK)
+		return rc;
 	if (plan->count == 0)
 		return run_empty(s, plan, attended, e);
 	if (!attended) {

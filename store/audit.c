@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "store/audit_file.h"
 
@@ -34,6 +35,7 @@ struct audit {
 	struct file *file;        /* the last part; NULL when the next flush begins another */
 	struct audit_place added; /* after the last audit_add */
 	struct audit_place durable;
+	const _Atomic uint64_t *control; /* audit_witness; NULL: none */
 	struct buf pending; /* entries after `durable`, but those that a running sync took */
 	bool syncing;
 };
@@ -367,6 +369,13 @@ static bool is_event(const char *event)
 	return false;
 }
 
+void audit_witness(struct audit *a, const _Atomic uint64_t *control)
+{
+	MUST(pthread_mutex_lock(&a->lock) == 0);
+	a->control = control;
+	MUST(pthread_mutex_unlock(&a->lock) == 0);
+}
+
 /* The caller frees; NULL when `who` or `detail` is not UTF-8. */
 static char *entry_text(const char *event, const char *who, json_t *detail)
 {
@@ -386,6 +395,17 @@ static char *entry_text(const char *event, const char *who, json_t *detail)
 	return text;
 }
 
+/* One more member for the object; with the lock held, so that the log's entries never count
+ * backwards. */
+static char *add_control(char *text, uint64_t control)
+{
+	size_t end = strlen(text) - 1;
+
+	text = mem_resize(text, end + 40);
+	(void)snprintf(text + end, 40, ",\"control\":%llu}", (unsigned long long)control);
+	return text;
+}
+
 enum rc audit_add(struct audit *a, const char *event, const char *who, json_t *detail,
                   struct err *e)
 {
@@ -402,6 +422,8 @@ enum rc audit_add(struct audit *a, const char *event, const char *who, json_t *d
 	if (!text)
 		return err_set(e, RC_INVALID, "audit entry %s is no JSON", event);
 	MUST(pthread_mutex_lock(&a->lock) == 0);
+	if (a->control)
+		text = add_control(text, atomic_load(a->control));
 	rc = audit_entry_add(&a->pending, &a->added, MAX_OF(when, a->added.when_ms),
 	                     a->durable.entries, slice_str(text), &a->keys);
 	full = a->pending.len > PENDING_BYTES;
@@ -598,6 +620,7 @@ static enum rc show_entry(struct walk *w, struct err *e)
 		               (unsigned long long)w->at.entries, je.text);
 	}
 	entry.detail = json_object_get(o, "detail");
+	entry.control = (uint64_t)json_member_int(o, "control", 0);
 	rc = r->each(r->arg, &entry, e);
 	json_decref(o);
 	return rc;

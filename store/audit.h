@@ -17,6 +17,7 @@
 #define MM_STORE_AUDIT_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "base/err.h"
 #include "store/keyring.h"
@@ -36,6 +37,9 @@ void    audit_close(struct audit **a);
  * entry before it. */
 enum rc audit_add(struct audit *a, const char *event, const char *who, json_t *detail,
 		  struct err *e) MUST_USE;
+/* From now on each entry says what *control is when it is added: how many changes of the control database
+ * are on disk (db_count). It outlives the log. */
+void    audit_witness(struct audit *a, const _Atomic uint64_t *control);
 enum rc audit_sync(struct audit *a, struct err *e) MUST_USE;
 /* The last entry that is on disk. */
 void    audit_head(struct audit *a, struct audit_head *out);
@@ -47,6 +51,7 @@ struct audit_entry {
 	const char   *who;
 	json_t       *detail; /* borrowed; NULL where none */
 	const uint8_t *hash;  /* 32 bytes */
+	uint64_t      control; /* audit_witness; 0: it isn't known */
 };
 /* From entry `from` on, in order. Stops at RC != RC_OK of `each`. RC_CORRUPT names the entry. */
 enum rc audit_each(struct audit *a, uint64_t from,

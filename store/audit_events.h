@@ -1,6 +1,7 @@
 /* store/audit_events.h - every event that the audit log knows, once: EVENT(word, meaning) */
 EVENT(start, "a process opened the data directory")
 EVENT(stop, "it closed it")
+EVENT(control_older, "the control database knew less than the log says of it: an older copy of it was put back")
 EVENT(tick, "the daily entry that tells a quiet system from a jumped clock")
 EVENT(block, "a block of archived messages reached the disk")
 EVENT(search, "a query was answered")

@@ -13,6 +13,12 @@ struct db {
 	sqlite3 *sqlite;
 	char *path;
 	atomic_bool busy; /* a call is under way */
+	int64_t changes;  /* of the last stmt_run */
+	/* db_count: */
+	_Atomic uint64_t *highest; /* NULL: commits aren't counted */
+	struct stmt *raise;
+	int64_t changed_before; /* rows that this connection had changed when its transaction began
+	                         */
 };
 
 struct stmt {
@@ -216,6 +222,7 @@ void db_close(struct db **db)
 {
 	if (!*db)
 		return;
+	stmt_free(&(*db)->raise);
 	/* A statement that was not freed is a mistake of ours. */
 	MUST(sqlite3_close((*db)->sqlite) == SQLITE_OK);
 	free((*db)->path);
@@ -266,14 +273,70 @@ enum rc db_exec(struct db *db, const char *sql, struct err *e)
 	return code == SQLITE_OK ? RC_OK : db_failed(db, code, e);
 }
 
+enum rc db_count_prepare(struct db *db, uint64_t *count, struct err *e)
+{
+	int64_t n = 0;
+	enum rc rc = db_exec(db,
+	                     "CREATE TABLE IF NOT EXISTS change_count ("
+	                     " one INTEGER PRIMARY KEY CHECK (one = 1), n INTEGER NOT NULL) STRICT;"
+	                     "INSERT OR IGNORE INTO change_count VALUES(1, 0);",
+	                     e);
+
+	if (rc == RC_OK)
+		rc = db_int(db, "SELECT n FROM change_count", 0, &n, e);
+	*count = (uint64_t)n;
+	return rc;
+}
+
+void db_count(struct db *db, _Atomic uint64_t *highest)
+{
+	db->highest = highest;
+}
+
 enum rc db_begin(struct db *db, struct err *e)
 {
+	db->changed_before = sqlite3_total_changes64(db->sqlite);
 	return db_exec(db, "BEGIN IMMEDIATE", e);
+}
+
+/* *count: what this transaction is; 0: it isn't counted. */
+static enum rc raise_count(struct db *db, uint64_t *count, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	*count = 0;
+	if (!db->highest || sqlite3_total_changes64(db->sqlite) == db->changed_before)
+		return RC_OK;
+	if (!db->raise)
+		rc = db_prepare(db, &db->raise, "UPDATE change_count SET n = n + 1 RETURNING n", e);
+	if (rc == RC_OK)
+		rc = stmt_step(db->raise, e);
+	if (rc != RC_OK)
+		return rc;
+	*count = (uint64_t)stmt_int(db->raise, 0);
+	stmt_reset(db->raise);
+	return RC_OK;
+}
+
+/* Connections commit in their order, but get here in any. */
+static void publish_count(struct db *db, uint64_t count)
+{
+	uint64_t seen = count ? atomic_load(db->highest) : UINT64_MAX;
+
+	while (seen < count && !atomic_compare_exchange_weak(db->highest, &seen, count))
+		;
 }
 
 enum rc db_commit(struct db *db, struct err *e)
 {
-	return db_exec(db, "COMMIT", e);
+	uint64_t count;
+	enum rc rc = raise_count(db, &count, e);
+
+	if (rc == RC_OK)
+		rc = db_exec(db, "COMMIT", e);
+	if (rc == RC_OK)
+		publish_count(db, count);
+	return rc;
 }
 
 void db_rollback(struct db *db)
@@ -364,13 +427,26 @@ void stmt_reset(struct stmt *s)
 	(void)sqlite3_reset(s->sqlite);
 }
 
+/* A statement alone is a transaction too, which is counted. */
+static bool is_counted_alone(const struct stmt *s)
+{
+	return s->db->highest && sqlite3_get_autocommit(s->db->sqlite) &&
+	       !sqlite3_stmt_readonly(s->sqlite);
+}
+
 enum rc stmt_run(struct stmt *s, struct err *e)
 {
-	enum rc rc = stmt_step(s, e);
+	struct db *db = s->db;
+	bool alone = is_counted_alone(s);
+	enum rc rc = alone ? db_begin(db, e) : RC_OK;
 
 	if (rc == RC_OK)
+		rc = stmt_step(s, e);
+	db->changes = sqlite3_changes64(db->sqlite);
+	if (rc == RC_OK)
 		stmt_reset(s);
-	return rc == RC_NOTFOUND ? RC_OK : rc;
+	rc = rc == RC_NOTFOUND ? RC_OK : rc;
+	return alone ? db_end(db, rc, e) : rc;
 }
 
 int64_t stmt_int(struct stmt *s, int column)
@@ -419,5 +495,5 @@ int64_t db_last_rowid(struct db *db)
 
 int64_t db_changes(struct db *db)
 {
-	return sqlite3_changes64(db->sqlite);
+	return db->changes;
 }

@@ -17,6 +17,8 @@
 #ifndef MM_STORE_DB_H
 #define MM_STORE_DB_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "store/keyring.h"
 
@@ -57,6 +59,13 @@ enum rc db_commit(struct db *db, struct err *e) MUST_USE;
 void    db_rollback(struct db *db);
 /* Commits when `rc` is RC_OK, else, and where that fails, rolls back. `rc`, or that of the commit. */
 enum rc db_end(struct db *db, enum rc rc, struct err *e) MUST_USE;
+
+/* The table of one row that db_count raises, and what it says. */
+enum rc db_count_prepare(struct db *db, uint64_t *count, struct err *e) MUST_USE;
+/* From now on each transaction of this connection that changed a row, and each stmt_run outside one (but no
+ * db_exec), raises that row in the same commit; *highest is never below what is on disk afterwards, and says
+ * nothing that isn't. It may be shared by connections and outlives them. */
+void    db_count(struct db *db, _Atomic uint64_t *highest);
 
 enum rc db_prepare(struct db *db, struct stmt **out, const char *sql, struct err *e) MUST_USE;
 void    stmt_free(struct stmt **s);

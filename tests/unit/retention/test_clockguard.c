@@ -171,6 +171,24 @@ static void test_last_sweep(void **state)
 	assert_true(last_sweep() <= clock_now_ms());
 }
 
+/* Periods of an older copy are no permission, however long ago it was put back. */
+static void test_an_older_copy(void **state)
+{
+	struct err e;
+
+	(void)state;
+	start_again(0, 0);
+	EXPECT_OK(clockguard_check(control, 1, &e), &e);
+	EXPECT_OK(clockguard_older(control, &e), &e);
+	assert_int_equal(clockguard_check(control, 1, &e), RC_DENIED);
+	wait_for(40 * HOUR_MS);
+	EXPECT_OK(clockguard_start(control, clock_now_ms(), &e), &e);
+	assert_int_equal(clockguard_check(control, 1, &e), RC_DENIED);
+	EXPECT_OK(clockguard_attended(control, &e), &e);
+	EXPECT_OK(clockguard_check(control, 1, &e), &e);
+	fault_later(0);
+}
+
 /* What the database doesn't tell is no permission. */
 static void test_database_fails(void **state)
 {
@@ -243,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_behind_the_last_sweep),
 		cmocka_unit_test(test_more_days_than_have_passed),
 		cmocka_unit_test(test_trusted_again),
+		cmocka_unit_test(test_an_older_copy),
 		cmocka_unit_test(test_last_sweep),
 		cmocka_unit_test(test_database_fails),
 	};

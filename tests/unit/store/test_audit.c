@@ -637,6 +637,41 @@ static void test_flips(void **state)
 	end(&f);
 }
 
+static enum rc see_control(void *arg, const struct audit_entry *entry, struct err *e)
+{
+	uint64_t *seen = arg;
+
+	(void)e;
+	seen[entry->number] = entry->control;
+	assert_true(entry->number % 3 == 0 || entry->detail != NULL);
+	return RC_OK;
+}
+
+/* Each entry says how far the control database was when it was added, with a detail and without. */
+static void test_control(void **state)
+{
+	struct fixture f;
+	_Atomic uint64_t control = 41;
+	uint64_t seen[5] = { 9, 9, 9, 9, 9 };
+
+	(void)state;
+	begin(&f);
+	add(&f, 1);
+	audit_witness(f.a, &control);
+	add(&f, 2);
+	add(&f, 3);
+	control = UINT64_C(1) << 60;
+	add(&f, 4);
+	EXPECT_OK(audit_sync(f.a, &f.e), &f.e);
+	reopen(&f);
+	EXPECT_OK(audit_each(f.a, 1, see_control, seen, &f.e), &f.e);
+	assert_int_equal(seen[1], 0);
+	assert_int_equal(seen[2], 41);
+	assert_int_equal(seen[3], 41);
+	assert_true(seen[4] == UINT64_C(1) << 60);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -644,6 +679,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_readable),
 		cmocka_unit_test(test_unsynced_is_not_the_head),
 		cmocka_unit_test(test_head_text),
+		cmocka_unit_test(test_control),
 		cmocka_unit_test(test_mutations),
 		cmocka_unit_test(test_verify_reads_the_disk),
 		cmocka_unit_test(test_torn_tail),

@@ -195,6 +195,61 @@ static void test_rows_survive_close(void **state)
 	db_close(&db);
 }
 
+static void insert(struct place *p, struct db *db, int64_t a)
+{
+	struct stmt *s;
+
+	EXPECT_OK(db_prepare(db, &s, "INSERT INTO t(a) VALUES(?1)", &p->e), &p->e);
+	stmt_bind_int(s, 1, a);
+	EXPECT_OK(stmt_run(s, &p->e), &p->e);
+	assert_int_equal(db_changes(db), 1);
+	stmt_free(&s);
+}
+
+/* Every transaction that changed something, by whatever connection, and none that didn't. */
+static void test_changes_are_counted(void **state)
+{
+	struct place *p = *state;
+	struct db *db = open_db(p, DB_CREATE);
+	struct db *other = open_db(p, DB_WRITE);
+	_Atomic uint64_t highest = 0;
+	uint64_t count = 9;
+
+	make_table(p, db);
+	EXPECT_OK(db_count_prepare(db, &count, &p->e), &p->e);
+	assert_int_equal(count, 0);
+	insert(p, db, 1); /* not yet */
+	db_count(db, &highest);
+	db_count(other, &highest);
+	insert(p, db, 2);
+	assert_int_equal(highest, 1);
+	EXPECT_OK(db_begin(other, &p->e), &p->e);
+	insert(p, other, 3);
+	insert(p, other, 4);
+	assert_int_equal(highest, 1);
+	EXPECT_OK(db_commit(other, &p->e), &p->e);
+	assert_int_equal(highest, 2);
+	EXPECT_OK(db_begin(db, &p->e), &p->e);
+	insert(p, db, 5);
+	db_rollback(db);
+	EXPECT_OK(db_begin(db, &p->e), &p->e);
+	EXPECT_OK(db_commit(db, &p->e), &p->e);
+	assert_int_equal(highest, 2);
+	insert(p, db, 6);
+	assert_int_equal(highest, 3);
+	EXPECT_OK(db_count_prepare(other, &count, &p->e), &p->e);
+	assert_int_equal(count, 3);
+	/* One that can't be counted isn't made. */
+	exec(p, db, "DELETE FROM change_count");
+	EXPECT_OK(db_begin(db, &p->e), &p->e);
+	insert(p, db, 7);
+	assert_int_not_equal(db_end(db, RC_OK, &p->e), RC_OK);
+	EXPECT_OK(db_int(db, "SELECT count(*) FROM t", -1, (int64_t *)&count, &p->e), &p->e);
+	assert_int_equal(count, 5);
+	db_close(&other);
+	db_close(&db);
+}
+
 /* However a transaction ends, the next can begin. */
 static void test_ends_of_transactions(void **state)
 {
@@ -833,6 +888,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_rows_survive_close),
+		CASE(test_changes_are_counted),
 		CASE(test_ends_of_transactions),
 		CASE(test_settings),
 		CASE(test_no_word_on_disk),
