@@ -34,7 +34,7 @@ enum rc disposition_put(struct db *control, const struct disposition *d, struct 
 {
 	struct stmt *st;
 	enum rc rc = db_prepare(control, &st,
-	                        "INSERT OR REPLACE INTO disposition VALUES(?,?,?,?,?,?,?,?)", e);
+	                        "INSERT OR IGNORE INTO disposition VALUES(?,?,?,?,?,?,?,?)", e);
 
 	if (rc != RC_OK)
 		return rc;

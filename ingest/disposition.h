@@ -37,7 +37,8 @@ struct disposition {
 };
 
 enum rc disposition_prepare(struct db *control, struct err *e) MUST_USE;
-/* Writing the same id again replaces it (a replay). In the caller's transaction. */
+/* The first of an id stays. A replay finds none, since rows and the spool's positions are committed together;
+ * so a second one is of a front that says another message's id. In the caller's transaction. */
 enum rc disposition_put(struct db *control, const struct disposition *d, struct err *e) MUST_USE;
 /* RC_NOTFOUND when the message is archived whole, or was never accepted. */
 enum rc disposition_get(struct db *control, const struct message_id *id, struct disposition *out,

@@ -255,9 +255,13 @@ static void lie_about_meta(struct liar *l)
 		"{\"archive\":1}",
 	};
 	int64_t now = clock_now_ms();
+	struct message_id same = next_id(l, now);
 
 	for (size_t i = 0; i < COUNT(metas); i++)
 		lie(l, "meta", metas[i], next_id(l, now), now);
+	/* What became of a message must not be said anew under its id. */
+	lie(l, "meta", metas[6], same, now);
+	lie(l, "meta", "{", same, now);
 }
 
 static void lie_about_recipients(struct liar *l)

@@ -96,6 +96,22 @@ static enum rc see(void *arg, const struct disposition *d, struct err *e)
 	return ++s->count == s->stop_at ? err_set(e, RC_AGAIN, "enough") : RC_OK;
 }
 
+/* What is judged again after a rollback, perhaps otherwise, has the row that is committed. */
+static void test_a_replay(void **state)
+{
+	struct tables *t = *state;
+	struct disposition d = about(1, DISPOSITION_DROPPED);
+	struct disposition got;
+
+	EXPECT_OK(db_begin(t->control, &t->e), &t->e);
+	EXPECT_OK(disposition_put(t->control, &d, &t->e), &t->e);
+	db_rollback(t->control);
+	d = about(1, DISPOSITION_FAILED);
+	EXPECT_OK(disposition_put(t->control, &d, &t->e), &t->e);
+	EXPECT_OK(disposition_get(t->control, &d.id, &got, &t->e), &t->e);
+	assert_int_equal(got.kind, DISPOSITION_FAILED);
+}
+
 static void test_dispositions(void **state)
 {
 	struct tables *t = *state;
@@ -112,10 +128,10 @@ static void test_dispositions(void **state)
 		d = about(n, n % 2 ? DISPOSITION_DROPPED : DISPOSITION_LOST);
 		EXPECT_OK(disposition_put(t->control, &d, &t->e), &t->e);
 	}
-	d = about(6, DISPOSITION_FAILED); /* a replay */
+	d = about(6, DISPOSITION_FAILED); /* another message that is said to have this id */
 	EXPECT_OK(disposition_put(t->control, &d, &t->e), &t->e);
 	EXPECT_OK(disposition_get(t->control, &d.id, &got, &t->e), &t->e);
-	assert_int_equal(got.kind, DISPOSITION_FAILED);
+	assert_int_equal(got.kind, DISPOSITION_LOST);
 	assert_int_equal(got.received_ms, 1006);
 	assert_string_equal(got.rule_set, "mail");
 	assert_int_equal(got.rule_set_version, 3);
@@ -151,8 +167,8 @@ static void test_dispositions(void **state)
 	assert_string_equal(got.rule_set, "");
 	EXPECT_OK(disposition_count(t->control, counts, &t->e), &t->e);
 	assert_int_equal(counts[DISPOSITION_DROPPED], 2);
-	assert_int_equal(counts[DISPOSITION_LOST], 1);
-	assert_int_equal(counts[DISPOSITION_FAILED], 1);
+	assert_int_equal(counts[DISPOSITION_LOST], 2);
+	assert_int_equal(counts[DISPOSITION_FAILED], 0);
 	assert_int_equal(counts[DISPOSITION_UNMATCHED], 0);
 }
 
@@ -278,6 +294,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_of_dispositions),
+		CASE(test_a_replay),
 		CASE(test_dispositions),
 		CASE(test_ledger),
 		CASE(test_anchor),
