@@ -14,7 +14,6 @@
 #include "retention/erase.h"
 
 #define BATCH       64
-#define DEAD_ROOM   256
 #define COMMIT_EACH 2000
 
 /* Copies of what the walk shows, until a batch is full. */
@@ -185,21 +184,14 @@ static enum rc take_difference(void *arg, uint64_t lot, uint64_t given, uint64_t
 /* The old shards lose their keys before the new ones are written. */
 static enum rc empty_index(struct engine *en, uint32_t archive, struct err *e)
 {
-	enum rc rc = RC_LIMIT;
+	uint64_t *dead;
+	size_t count;
+	enum rc rc;
 
-	while (rc == RC_LIMIT) {
-		uint64_t dead[DEAD_ROOM];
-		size_t count = 0;
-		enum rc killed;
-
-		rc = index_reset(en->index, archive, dead, DEAD_ROOM, &count, e);
-		if (rc != RC_OK && rc != RC_LIMIT)
-			return rc;
-		killed = keyring_destroy(en->keys, dead, count, e);
-		if (killed != RC_OK)
-			return killed;
-	}
-	return index_drop_dead(en->index, e);
+	index_reset(en->index, archive, &dead, &count);
+	rc = keyring_destroy(en->keys, dead, count, e);
+	free(dead);
+	return rc == RC_OK ? index_drop_dead(en->index, e) : rc;
 }
 
 static enum rc rebuild(struct rebuild *b, uint32_t archive, struct err *e)

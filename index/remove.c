@@ -274,28 +274,20 @@ enum rc index_remove(struct index *ix, uint32_t archive, const uint64_t *lots, s
 	return rc;
 }
 
-enum rc index_reset(struct index *ix, uint32_t archive, uint64_t *dead, size_t room,
-                    size_t *dead_count, struct err *e)
+void index_reset(struct index *ix, uint32_t archive, uint64_t **dead, size_t *count)
 {
 	struct shard **list;
-	size_t count = shards_hold(ix, archive, true, &list);
-	enum rc rc = RC_OK;
+	size_t shards = shards_hold(ix, archive, true, &list);
 
-	*dead_count = 0;
-	for (size_t i = 0; i < count; i++) {
-		bool lives = key_lives(list[i]);
-
-		if (lives && *dead_count == room) {
-			rc = err_set(e, RC_LIMIT, "more than %zu shards", room);
-			break;
-		}
+	*dead = mem_array(shards + 1, sizeof(**dead));
+	*count = 0;
+	for (size_t i = 0; i < shards; i++) {
 		forget_writer(ix, list[i]);
 		shard_set_dead(list[i]);
-		if (lives)
-			dead[(*dead_count)++] = list[i]->key_id;
+		if (key_lives(list[i]))
+			(*dead)[(*count)++] = list[i]->key_id;
 	}
-	shards_drop(&list, count);
-	return rc;
+	shards_drop(&list, shards);
 }
 
 enum rc index_drop_dead(struct index *ix, struct err *e)
