@@ -41,6 +41,7 @@ struct segment {
 	bool closed;         /* has directory and footer */
 	bool full;           /* not appended to any more, closed by a later store_sync */
 	bool loaded;
+	bool looked;         /* once more at the blocks that the directory says are damaged */
 	bool anew;           /* closed, but its directory is to be written anew by store_sync */
 	const char *problem; /* what is wrong with its header or directory; NULL: nothing */
 	uint64_t end;        /* where the next block goes */

@@ -111,6 +111,25 @@ static enum rc forget_archive(struct store *st, struct archive *a, struct err *e
 	return rc == RC_OK && file_exists(a->dir) ? dir_sync(a->dir, e) : rc;
 }
 
+static enum rc is_live_owner(void *arg, const struct key_info *k)
+{
+	const struct segment *s = arg;
+	bool owns = k->kind == KEY_LOT && k->state == KEY_LIVE && k->archive == s->h.archive &&
+	            (s->h.mixed || k->day == s->h.day);
+
+	return owns ? RC_EXISTS : RC_OK;
+}
+
+/* Whose a block was whose header is lost (its lot is 0) nobody knows: it counts as live while any
+ * lot is that may be in its segment, for the header may be put back. */
+static bool is_dead(struct store *st, const struct segment *s, uint64_t lot)
+{
+	if (lot)
+		return lot_is_dead(st, lot);
+	return keyring_lost(st->keys) == 0 &&
+	       keyring_each(st->keys, is_live_owner, (void *)(uintptr_t)s) == RC_OK;
+}
+
 static void weigh(struct store *st, const struct segment *s, uint64_t *live, uint64_t *dead)
 {
 	uint64_t last_lot = 0;
@@ -121,10 +140,8 @@ static void weigh(struct store *st, const struct segment *s, uint64_t *live, uin
 	for (uint32_t i = 0; i < s->nblocks; i++) {
 		const struct block_place *b = &s->blocks[i];
 
-		if (!b->lot) /* damaged beyond knowing whose it was */
-			continue;
-		if (b->lot != last_lot)
-			last_dead = lot_is_dead(st, b->lot);
+		if (i == 0 || b->lot != last_lot)
+			last_dead = is_dead(st, s, b->lot);
 		last_lot = b->lot;
 		*(last_dead ? dead : live) += BLOCK_HEADER + b->stored;
 	}
@@ -171,7 +188,7 @@ static enum rc rewrite_live(struct store *st, struct archive *a, struct segment 
 	if (rc != RC_OK)
 		return rc;
 	for (uint32_t i = 0; i < s->nblocks && rc == RC_OK; i++)
-		if (!lot_is_dead(st, s->blocks[i].lot))
+		if (!is_dead(st, s, s->blocks[i].lot))
 			rc = copy_block(st, s, fresh, i, e);
 	if (rc != RC_OK) {
 		segment_abandon(fresh);

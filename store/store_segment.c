@@ -567,6 +567,8 @@ static enum rc segment_scan(struct store *st, struct segment *s, bool uuid_known
 	struct scan c = { .st = st, .s = s, .uuid_known = uuid_known, .good = SEGMENT_HEADER };
 	enum rc rc = file_size(s->file, &c.size, e);
 
+	if (s->closed)
+		c.size = MIN_OF(c.size, s->f.directory);
 	drop_directory(s);
 	s->f.messages = 0;
 	s->f.raw_bytes = 0;
@@ -587,7 +589,8 @@ static enum rc segment_scan(struct store *st, struct segment *s, bool uuid_known
 	s->synced_blocks = s->nblocks;
 	s->synced_f = s->f;
 	s->full = s->full || c.size > c.good || has_bad_block(s);
-	s->disk_bytes = c.size;
+	if (!s->closed)
+		s->disk_bytes = c.size;
 	return RC_OK;
 }
 
@@ -730,6 +733,70 @@ static enum rc read_directory(struct segment *s, struct err *e)
 	return rc;
 }
 
+/* Is there a block where the directory has none? What was torn, or taken for torn, when it was
+ * closed. */
+static bool has_block_behind(const struct segment *s)
+{
+	const struct block_place *last = s->nblocks ? &s->blocks[s->nblocks - 1] : NULL;
+	uint64_t at = last ? last->offset + BLOCK_HEADER + last->stored : SEGMENT_HEADER;
+	uint8_t raw[BLOCK_HEADER];
+	struct block_header b;
+	size_t got;
+
+	return at + BLOCK_HEADER <= s->f.directory &&
+	       file_read_some(s->file, raw, sizeof(raw), at, &got, NULL) == RC_OK &&
+	       got == sizeof(raw) && block_header_decode(&b, raw, &s->h, &s->archive->keys);
+}
+
+/* What the directory has and the scan could not read. */
+static void keep_known(struct segment *s, const struct segment *known)
+{
+	for (uint32_t i = 0; i < known->nblocks; i++) {
+		if (i >= s->nblocks)
+			push_block(s, &known->blocks[i]);
+		else if (s->blocks[i].flags & BLOCK_BAD)
+			s->blocks[i] = known->blocks[i];
+	}
+	for (uint32_t i = 0; i < known->nentries; i++) {
+		const struct entry_place *x = &known->entries[i];
+
+		segment_index(s, &x->id, x->block, x->at, known->blocks[x->block].lot, 0);
+	}
+	s->f.raw_bytes = MAX_OF(s->f.raw_bytes, known->f.raw_bytes);
+}
+
+/* Blocks that were bad when the segment was closed may have been put back from a backup since. The
+ * directory doesn't say what is in them, so all are looked at again, once in a process; where all
+ * are right now it is written anew. */
+static enum rc look_again(struct store *st, struct segment *s, struct err *e)
+{
+	struct segment known = *s;
+	enum rc rc;
+
+	s->looked = true;
+	s->blocks = NULL;
+	s->entries = NULL;
+	rc = segment_scan(st, s, true, e);
+	if (rc == RC_OK)
+		keep_known(s, &known);
+	if (rc != RC_OK || s->f.messages == known.f.messages) {
+		drop_directory(s);
+		*s = known;
+		s->looked = rc == RC_OK;
+		if (rc != RC_OK)
+			drop_directory(s);
+		return rc;
+	}
+	log_info("%s: %llu messages in blocks that were damaged are there again", s->path,
+	         (unsigned long long)(s->f.messages - known.f.messages));
+	s->anew = !has_bad_block(s);
+	free(s->filter);
+	s->filter = NULL;
+	free(known.blocks);
+	free(known.entries);
+	return RC_OK;
+}
+
 enum rc segment_load(struct store *st, struct segment *s, struct err *e)
 {
 	enum rc rc = RC_OK;
@@ -742,6 +809,10 @@ enum rc segment_load(struct store *st, struct segment *s, struct err *e)
 	if (rc != RC_OK)
 		return rc;
 	rc = read_directory(s, e);
+	if (rc == RC_OK && !s->looked && (has_bad_block(s) || has_block_behind(s)))
+		rc = look_again(st, s, e);
+	if (rc == RC_OK && s->index) /* more than the directory has */
+		return RC_OK;
 	if (rc == RC_OK) {
 		s->loaded = true;
 		make_filter(s);

@@ -601,6 +601,133 @@ static void test_damage_is_told(void **state)
 	end(&f);
 }
 
+/* A byte of a file, changed; again: as it was. */
+static void flip(const char *path, size_t at)
+{
+	struct buf whole;
+
+	slurp(path, &whole);
+	assert_true(at < whole.len);
+	whole.at[at] ^= 1;
+	spew(path, buf_slice(&whole));
+	buf_free(&whole);
+}
+
+/* Three blocks of three messages each, of days of which each is a lot; in a segment that is still
+ * open. */
+static void three_blocks(struct fixture *f, struct names *l, size_t at[3], uint64_t lots[3])
+{
+	uint64_t seed = scratch_seed();
+	struct buf whole;
+
+	begin(f, 0, 16384);
+	for (int b = 0; b < 3; b++) {
+		for (int i = 0; i < 3; i++)
+			lots[b] = add(f, 1, today() - 1000 - b, 3000, &seed)->lot;
+		sync_store(f);
+	}
+	close_all(f);
+	list_segments(f, 1, l);
+	assert_int_equal(l->n, 1);
+	slurp(l->paths[0], &whole);
+	at[0] = 128;
+	for (int b = 1; b < 3; b++)
+		at[b] = at[b - 1] + 72 + get_le32(whole.at + at[b - 1] + 20);
+	buf_free(&whole);
+	reopen(f);
+}
+
+static unsigned count_right(struct fixture *f, uint64_t lot)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < f->n; i++) {
+		bool right = false;
+
+		n += f->items[i].lot == lot && get(f, &f->items[i], &right) == RC_OK && right;
+	}
+	return n;
+}
+
+/* A block whose header went bad before its segment was closed could be of any day: it is kept while
+ * one of the lots is alive that it may be of, and goes with the last of them. */
+static void test_forget_beside_a_lost_header(void **state)
+{
+	struct fixture f;
+	struct names l;
+	size_t at[3];
+	uint64_t lots[3];
+	const uint64_t *live = &lots[1];
+
+	(void)state;
+	three_blocks(&f, &l, at, lots);
+	flip(l.paths[0], at[1] + 3);
+	reopen(&f);
+	assert_int_equal(walk(&f, 1).damages, 1);
+	EXPECT_OK(keyring_destroy(f.kr, &lots[0], 1, &f.e), &f.e);
+	EXPECT_OK(keyring_destroy(f.kr, &lots[2], 1, &f.e), &f.e);
+	EXPECT_OK(store_forget(f.st, &f.e), &f.e);
+	assert_int_equal(walk(&f, 1).damages, 1);
+	assert_int_equal(count_segments(&f, 1), 1);
+	flip(l.paths[0], at[1] + 3);
+	reopen(&f);
+	assert_int_equal(count_right(&f, *live), 3);
+	flip(l.paths[0], at[1] + 3);
+	reopen(&f);
+	EXPECT_OK(keyring_destroy(f.kr, live, 1, &f.e), &f.e);
+	EXPECT_OK(store_forget(f.st, &f.e), &f.e);
+	assert_int_equal(count_segments(&f, 1), 0);
+	assert_int_equal(walk(&f, 1).damages, 0);
+	names_free(&l);
+	end(&f);
+}
+
+/* What was bad when its segment was closed and is put back later is there again, for good. */
+static void put_back_later(size_t which, size_t in_block)
+{
+	struct fixture f;
+	struct names l;
+	size_t at[3];
+	uint64_t lots[3];
+	uint64_t seed = scratch_seed();
+	struct buf whole;
+
+	three_blocks(&f, &l, at, lots);
+	flip(l.paths[0], at[which] + in_block);
+	reopen(&f);
+	assert_int_equal(count_right(&f, lots[which]), 0);
+	for (int i = 0; i < 2; i++) { /* the second sync closes it */
+		add(&f, 1, today(), 3000, &seed);
+		sync_store(&f);
+	}
+	slurp(l.paths[0], &whole);
+	assert_true(is_closed(&whole));
+	buf_free(&whole);
+	reopen(&f);
+	assert_int_equal(count_right(&f, lots[which]), 0);
+	assert_int_equal(walk(&f, 1).messages, f.n - 3);
+	flip(l.paths[0], at[which] + in_block);
+	reopen(&f);
+	assert_int_equal(walk(&f, 1).damages, 0);
+	check(&f);
+	sync_store(&f); /* a new directory */
+	check(&f);
+	reopen(&f);
+	check(&f);
+	assert_int_equal(walk(&f, 1).messages, f.n);
+	names_free(&l);
+	end(&f);
+}
+
+static void test_damage_that_is_put_back(void **state)
+{
+	(void)state;
+	put_back_later(1, 72 + 300); /* the content of one in the middle */
+	put_back_later(0, 3);        /* a header */
+	put_back_later(2, 72 + 300); /* the last, which looked torn */
+	put_back_later(2, 3);
+}
+
 /* All that a footer says is in the blocks too: a damaged one costs nothing, is told, and is written
  * anew by the next sync. One that a power failure tore is no damage. */
 static void test_damaged_footer(void **state)
@@ -1620,6 +1747,8 @@ int main(void)
 		cmocka_unit_test(test_torn_tail),
 		cmocka_unit_test(test_flips),
 		cmocka_unit_test(test_damage_is_told),
+		cmocka_unit_test(test_forget_beside_a_lost_header),
+		cmocka_unit_test(test_damage_that_is_put_back),
 		cmocka_unit_test(test_damaged_footer),
 		cmocka_unit_test(test_moved_files),
 		cmocka_unit_test(test_swapped_blocks),
