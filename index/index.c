@@ -579,6 +579,14 @@ enum rc index_seal(struct index *ix, bool all, unsigned *sealed, struct err *e)
 
 /* ---- counting and checking ---- */
 
+uint64_t index_room(const struct index *ix)
+{
+	uint64_t unused = 0;
+	uint64_t whole;
+
+	return dir_space(ix->dir, &unused, &whole, NULL) == RC_OK ? unused : 0;
+}
+
 static uint64_t file_bytes(const char *path)
 {
 	struct file *f;

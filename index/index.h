@@ -72,6 +72,8 @@ enum rc index_rebuild_begin(struct index *ix, uint32_t archive, struct err *e) M
 enum rc index_rebuild_end(struct index *ix, uint32_t archive, struct err *e) MUST_USE;
 /* Whether a rebuild has not come to its end; *archive: of what (0: of all). */
 bool    index_rebuild_left(struct index *ix, uint32_t *archive);
+/* Bytes that the disk of the index has unused; 0 where it doesn't tell. */
+uint64_t index_room(const struct index *ix);
 /* Empties the index of an archive (0: of all) before a rebuild. *dead: the keys of all its shards that live,
  * for the caller to destroy, and to free the list. */
 void    index_reset(struct index *ix, uint32_t archive, uint64_t **dead, size_t *count);

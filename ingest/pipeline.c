@@ -9,6 +9,7 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "ingest/background.h"
+#include "ingest/backoff.h"
 #include "ingest/checkpoint.h"
 #include "ingest/filing.h"
 #include "ingest/judge.h"
@@ -52,6 +53,8 @@ struct pipeline {
 	unsigned ready; /* the batch that is parsed, if it holds any; behind it the one to fill, and
 	                   the one that is indexed */
 	bool unsealed;  /* a shard may have become full: guarded by `writing` */
+	struct backoff seal_backoff; /* the same */
+	struct err seal_failure;     /* why it waits */
 	pthread_t thread;
 	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t changed;
@@ -311,10 +314,24 @@ static enum rc write_checkpoint(struct pipeline *p, struct err *e)
 static enum rc seal(struct pipeline *p, struct err *e)
 {
 	unsigned sealed;
-	enum rc rc = p->unsealed ? index_seal(p->parts.index, false, &sealed, e) : RC_OK;
+	enum rc rc;
 
-	p->unsealed = p->unsealed && rc != RC_OK;
-	return rc == RC_OK ? RC_OK : err_in(e, "seal a shard");
+	if (!p->unsealed)
+		return RC_OK;
+	if (backoff_waits(&p->seal_backoff, clock_mono_ms(), index_room(p->parts.index))) {
+		*e = p->seal_failure;
+		return RC_NOSPACE;
+	}
+	rc = index_seal(p->parts.index, false, &sealed, e);
+	if (rc == RC_OK) {
+		p->unsealed = false;
+		p->seal_backoff = (struct backoff) { 0 };
+		return RC_OK;
+	}
+	(void)err_in(e, "seal a shard");
+	backoff_failed(&p->seal_backoff, clock_mono_ms(), index_room(p->parts.index));
+	p->seal_failure = *e;
+	return rc;
 }
 
 /* Some batches of what is there now; *more says whether one is under way. Whoever gets the lock

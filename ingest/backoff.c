@@ -1,0 +1,19 @@
+#include "ingest/backoff.h"
+
+#include "base/compiler.h"
+
+#define FIRST_MS   1000
+#define LONGEST_MS 300000
+#define MORE_BYTES (1u << 20) /* what comes and goes on a disk anyway */
+
+void backoff_failed(struct backoff *b, int64_t now_ms, uint64_t room)
+{
+	b->wait_ms = b->wait_ms ? MIN_OF(b->wait_ms * 2, (int64_t)LONGEST_MS) : FIRST_MS;
+	b->next_ms = now_ms + b->wait_ms;
+	b->room = room;
+}
+
+bool backoff_waits(const struct backoff *b, int64_t now_ms, uint64_t room)
+{
+	return b->wait_ms && now_ms < b->next_ms && room <= b->room + MORE_BYTES;
+}

@@ -1,0 +1,25 @@
+/*
+ * ingest/backoff.h - when to try again what failed for want of room
+ *
+ * What     After a failure it waits a second, after the next two, and so on up to five minutes; but no longer
+ *          once there is more room than it failed with.
+ * Why      To seal a shard reads and writes all of it: every second, that would be all that the disk does.
+ * Threads  One at a time.
+ */
+#ifndef MM_INGEST_BACKOFF_H
+#define MM_INGEST_BACKOFF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* All zero: nothing failed. Times in milliseconds of the monotonic clock, room in bytes. */
+struct backoff {
+	int64_t  wait_ms;
+	int64_t  next_ms;
+	uint64_t room;
+};
+
+void backoff_failed(struct backoff *b, int64_t now_ms, uint64_t room);
+bool backoff_waits(const struct backoff *b, int64_t now_ms, uint64_t room);
+
+#endif
