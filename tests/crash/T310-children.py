@@ -175,7 +175,11 @@ def mmd_alone_is_killed():
         importing.stdout.readline()
         load = Load(site)
         load.progress(rng.randrange(10, 50))
-        kids = children(site, 'mm-smtpd') + children(site, 'mm-parse')
+        for _ in range(3000): # mail is accepted before the workers are there
+            kids = children(site, 'mm-smtpd') + children(site, 'mm-parse')
+            if len(kids) == 3:
+                break
+            time.sleep(0.01)
         equal(len(kids), 3, 'children')
         site.process.kill()
         site.process.wait(30)
@@ -237,7 +241,10 @@ def stopped_under_load():
         time.sleep(0.02)
     process, site.process = site.process, None
     process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
+    for _ in range(3000): # else it would start another mm-smtpd, and the change is through
+        if 'stopping' in site.tail(1 << 20):
+            break
+        time.sleep(0.01)
     os.kill(smtpd, signal.SIGKILL)
     code = process.wait(60)
     process.stdout.close()
