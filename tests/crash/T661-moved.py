@@ -120,8 +120,8 @@ def units(kind):
     if kind == 'block':
         return [(p['file'], p['at'], p['bytes']) for p in places if 'block' in p and p['live']]
     if kind == 'frame':
-        # The last transaction may be torn (T660).
-        return [(p['file'], p['at'], p['bytes']) for p in places if 'frame' in p and p['frame'] <= synced_frame(p['file'])]
+        # The last transaction may be torn, and without the frame that ends the one before nothing proves that it was synced (T660).
+        return [(p['file'], p['at'], p['bytes']) for p in places if 'frame' in p and p['frame'] < synced_frame(p['file'])]
     if kind == 'page':
         # Those that a WAL has anew are written again from there.
         return [(f, at, 8192) for f in files('index/*/*.db') + files('control.db') for at in range(0, len(whole.before[f]), 8192)
