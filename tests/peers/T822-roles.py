@@ -115,8 +115,8 @@ def is_change(operation):
 
 # What has its own matrix, since it needs a message or a job: which script.
 ELSEWHERE = {o: script for script, names in {
-    'cli/T820-api-searches': 'GetArchiveSearch GetArchiveSearchResults StopArchiveSearch GetArchiveExport StopArchiveExport',
-    'cli/T822-api-mail': 'GetArchiveMessage GetArchiveMessageContent',
+    'cli/T824-api-searches': 'GetArchiveSearch GetArchiveSearchResults StopArchiveSearch GetArchiveExport StopArchiveExport',
+    'cli/T826-api-mail': 'GetArchiveMessage GetArchiveMessageContent',
     'peers/T835-import-jobs': 'CreateAddressListImportJob GetAddressListImportJob ListAddressListImportJobs StartAddressListImportJob '
                               'StopAddressListImportJob'}.items() for o in names.split()}
 
