@@ -357,6 +357,10 @@ json_t *disposition_json(const struct disposition *d)
 	json_put_text(o, "id", slice_str(id));
 	json_put_text(o, "received", slice_str(when));
 	json_put_text(o, "disposition", slice_str(disposition_name(d->kind)));
+	if (d->policy[0]) {
+		json_put_text(o, "policy", slice_str(d->policy));
+		json_put_int(o, "policy_version", d->policy_version);
+	}
 	if (d->rule_set[0]) {
 		json_put_text(o, "rule_set", slice_str(d->rule_set));
 		json_put_int(o, "rule_set_version", d->rule_set_version);

@@ -264,18 +264,23 @@ static void put_retention(struct request *r, json_t *o, const struct archive_inf
 static void put_decided(json_t *o, const json_t *kept, bool whole)
 {
 	static const char *const rule[] = { "rule_set", "rule_set_version", "rule", "rule_name" };
+	static const char *const policy[] = { "policy", "policy_version" };
 	json_t *decided = json_object_get(kept, "archive");
+	json_t *receipt = json_object_get(kept, "receipt");
 	json_t *part;
 
 	if (whole) {
 		json_put(o, "decided", json_incref(decided));
-		json_put(o, "receipt", json_incref(json_object_get(kept, "receipt")));
+		json_put(o, "receipt", json_incref(receipt));
 		return;
 	}
 	part = json_object();
 	for (size_t i = 0; i < COUNT(rule); i++)
 		if (json_object_get(decided, rule[i]))
 			json_put(part, rule[i], json_incref(json_object_get(decided, rule[i])));
+	for (size_t i = 0; i < COUNT(policy); i++)
+		if (json_object_get(receipt, policy[i]))
+			json_put(part, policy[i], json_incref(json_object_get(receipt, policy[i])));
 	json_put(o, "decided", part);
 }
 

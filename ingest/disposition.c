@@ -20,21 +20,44 @@ bool disposition_parse(struct slice word, enum disposition_kind *kind)
 	return false;
 }
 
+static enum rc add_policy(struct db *control, struct err *e)
+{
+	struct stmt *st;
+	enum rc rc = db_prepare(
+	        control, &st,
+	        "SELECT 1 FROM pragma_table_info('disposition') WHERE name = 'policy_version'", e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = stmt_step(st, e);
+	stmt_free(&st);
+	if (rc != RC_NOTFOUND)
+		return rc;
+	return db_exec(
+	        control,
+	        "ALTER TABLE disposition ADD COLUMN policy TEXT NOT NULL DEFAULT '';"
+	        "ALTER TABLE disposition ADD COLUMN policy_version INTEGER NOT NULL DEFAULT 0",
+	        e);
+}
+
 enum rc disposition_prepare(struct db *control, struct err *e)
 {
-	return db_exec(control,
-	               "CREATE TABLE IF NOT EXISTS disposition ("
-	               " id BLOB PRIMARY KEY, received INTEGER NOT NULL, kind INTEGER NOT NULL,"
-	               " rule_set TEXT, version INTEGER, rule INTEGER, rule_name TEXT, text TEXT)"
-	               " STRICT, WITHOUT ROWID;",
-	               e);
+	enum rc rc =
+	        db_exec(control,
+	                "CREATE TABLE IF NOT EXISTS disposition ("
+	                " id BLOB PRIMARY KEY, received INTEGER NOT NULL, kind INTEGER NOT NULL,"
+	                " rule_set TEXT, version INTEGER, rule INTEGER, rule_name TEXT, text TEXT)"
+	                " STRICT, WITHOUT ROWID;",
+	                e);
+
+	return rc == RC_OK ? add_policy(control, e) : rc;
 }
 
 enum rc disposition_put(struct db *control, const struct disposition *d, struct err *e)
 {
 	struct stmt *st;
-	enum rc rc = db_prepare(control, &st,
-	                        "INSERT OR IGNORE INTO disposition VALUES(?,?,?,?,?,?,?,?)", e);
+	enum rc rc = db_prepare(
+	        control, &st, "INSERT OR IGNORE INTO disposition VALUES(?,?,?,?,?,?,?,?,?,?)", e);
 
 	if (rc != RC_OK)
 		return rc;
@@ -46,6 +69,8 @@ enum rc disposition_put(struct db *control, const struct disposition *d, struct 
 	stmt_bind_int(st, 6, d->rule);
 	stmt_bind_text(st, 7, slice_str(d->rule_name));
 	stmt_bind_text(st, 8, slice_str(d->text));
+	stmt_bind_text(st, 9, slice_str(d->policy));
+	stmt_bind_int(st, 10, d->policy_version);
 	rc = stmt_run(st, e);
 	stmt_free(&st);
 	return rc;
@@ -71,10 +96,13 @@ static void read_row(struct stmt *st, struct disposition *d)
 	d->rule = (int)stmt_int(st, 5);
 	copy_text(d->rule_name, sizeof(d->rule_name), stmt_text(st, 6));
 	copy_text(d->text, sizeof(d->text), stmt_text(st, 7));
+	copy_text(d->policy, sizeof(d->policy), stmt_text(st, 8));
+	d->policy_version = stmt_int(st, 9);
 }
 
 #define COLUMNS                                                                                    \
-	"SELECT id, received, kind, rule_set, version, rule, rule_name, text FROM disposition "
+	"SELECT id, received, kind, rule_set, version, rule, rule_name, text, policy,"             \
+	" policy_version FROM disposition "
 
 enum rc disposition_get(struct db *control, const struct message_id *id, struct disposition *out,
                         struct err *e)

@@ -2,7 +2,7 @@
  * ingest/disposition.h - what became of each accepted message that is in no archive
  *
  * What     A row in control.db for every message that ended without being archived, or with an action
- *          that failed: kind, rule, version. What was archived carries its disposition with it, beside
+ *          that failed: kind, rule, versions. What was archived carries its disposition with it, beside
  *          the bytes. Together they list every message that was ever answered with 250.
  * Why      "Nothing just vanishes" (P1): a message that no rule acted on, or that a rule dropped, can
  *          be asked about by its id.
@@ -29,6 +29,8 @@ struct disposition {
 	struct message_id     id;
 	int64_t               received_ms;
 	enum disposition_kind kind;
+	char                  policy[40];
+	int64_t               policy_version;
 	char                  rule_set[40];
 	int64_t               rule_set_version;
 	int                   rule; /* index of the rule that decided; -1 none */
@@ -36,6 +38,7 @@ struct disposition {
 	char                  text[200];
 };
 
+/* A table of before policies were recorded gets their columns, empty. */
 enum rc disposition_prepare(struct db *control, struct err *e) MUST_USE;
 /* The first of an id stays. A replay finds none, since rows and the spool's positions are committed together;
  * so a second one is of a front that says another message's id. In the caller's transaction. */

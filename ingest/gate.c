@@ -294,12 +294,12 @@ static bool add_configuration(struct gate_session *s)
 	struct buf *b = &s->meta;
 	const struct gate_point *now = find_point(s->gate, slice_str(s->point->ingress->id));
 	const struct ingress_point *i = (now ? now : s->point)->ingress;
-	const struct ingress_point *judged = s->point->ingress;
+	const struct policy *judged = s->point->ingress->policy;
 
 	return meta_text(b, "ingress", slice_str(i->name)) == RC_OK &&
 	       meta_text(b, "ingress_id", slice_str(i->id)) == RC_OK &&
-	       (!judged->policy ||
-	        meta_text(b, "policy", slice_str(policy_id(judged->policy))) == RC_OK) &&
+	       (!judged || (meta_text(b, "policy", slice_str(policy_id(judged))) == RC_OK &&
+	                    meta_int(b, "policy_version", policy_version(judged)) == RC_OK)) &&
 	       meta_text(b, "rule_set", slice_str(i->rule_set_id)) == RC_OK &&
 	       meta_int(b, "rule_set_version", i->rule_set_version) == RC_OK;
 }

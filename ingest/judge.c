@@ -371,7 +371,10 @@ enum rc judge_message(struct judge *j, const struct config *c, const struct judg
 	*record = false;
 	*d = (struct disposition) { .id = m->mail->id,
 		                    .received_ms = m->mail->received_ms,
+		                    .policy_version = m->mail->policy_version,
 		                    .rule = -1 };
+	(void)snprintf(d->policy, sizeof(d->policy), "%.*s", (int)m->mail->policy.len,
+	               (const char *)m->mail->policy.at);
 	if (m->mail->import) {
 		if (!archive_open(c, m->mail->archive)) {
 			*record = true;

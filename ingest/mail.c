@@ -39,6 +39,8 @@ static void read_receipt(struct mail *m, const json_t *receipt, const json_t *mo
 	m->helo = json_member_text(receipt, "helo");
 	m->ip = json_member_text(receipt, "ip");
 	m->ingress = json_member_text(receipt, "ingress");
+	m->policy = json_member_text(receipt, "policy");
+	m->policy_version = json_member_int(receipt, "policy_version", 0);
 	m->rule_set = json_member_text(receipt, "rule_set");
 	m->rule_set_version = json_member_int(receipt, "rule_set_version", 0);
 	m->odd = json_member_text(receipt, "odd");

@@ -22,6 +22,8 @@ struct mail {
 	struct slice helo;
 	struct slice ip;
 	struct slice ingress;
+	struct slice policy;
+	int64_t policy_version;
 	struct slice rule_set;
 	int64_t rule_set_version;
 	struct slice odd; /* "a bare LF" */

@@ -24,6 +24,7 @@ struct statement {
 struct policy {
 	char *name;
 	char *id;
+	int64_t version;
 	enum policy_verdict otherwise;
 	uint64_t max_bytes;
 	struct statement *statements;
@@ -124,6 +125,7 @@ enum rc policy_new(struct policy **out, const json_t *json, address_list_finder 
 	*out = NULL;
 	p->name = member_copy(json, "TrafficPolicyName");
 	p->id = member_copy(json, "TrafficPolicyId");
+	p->version = json_member_int(json, "Version", 0);
 	p->otherwise = is_word(json, "DefaultAction", "ALLOW") ? POLICY_ALLOW : POLICY_DENY;
 	p->max_bytes = (uint64_t)MAX_OF(json_member_int(json, "MaxMessageSizeBytes", 0), 0);
 	p->statements = mem_array(json_array_size(statements) + 1, sizeof(*p->statements));
@@ -242,4 +244,9 @@ const char *policy_name(const struct policy *p)
 const char *policy_id(const struct policy *p)
 {
 	return p->id;
+}
+
+int64_t policy_version(const struct policy *p)
+{
+	return p->version;
 }

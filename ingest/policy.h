@@ -63,5 +63,6 @@ enum policy_verdict policy_decide(const struct policy *p, const struct policy_fa
 uint64_t policy_max_bytes(const struct policy *p);
 const char *policy_name(const struct policy *p);
 const char *policy_id(const struct policy *p);
+int64_t policy_version(const struct policy *p);
 
 #endif

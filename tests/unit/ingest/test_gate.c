@@ -281,6 +281,8 @@ static void test_envelope(void **state)
 	EXPECT_SLICE("helo", json_member_text(j, "helo"), "a.test");
 	EXPECT_SLICE("ingress", json_member_text(j, "ingress"), "inbound");
 	EXPECT_SLICE("rules", json_member_text(j, "rule_set"), "rs-aaaaaaaaaaaaaaaaaaaaaaaa");
+	EXPECT_SLICE("policy", json_member_text(j, "policy"), "tp-aaaaaaaaaaaaaaaaaaaaaaaa");
+	assert_int_equal(json_member_int(j, "policy_version", 0), 7);
 	assert_int_equal(json_member_int(j, "rule_set_version", 0), 3);
 	assert_int_equal(json_member_int(j, "port", 0), 4711);
 	assert_true(json_member_bool(j, "esmtp", false));

@@ -57,6 +57,8 @@ static struct disposition about(uint8_t n, enum disposition_kind kind)
 	struct disposition d = { .id = { { n } },
 		                 .received_ms = 1000 + n,
 		                 .kind = kind,
+		                 .policy = "tp-1",
+		                 .policy_version = 10 + n,
 		                 .rule_set = "mail",
 		                 .rule_set_version = 3,
 		                 .rule = n - 1,
@@ -133,6 +135,8 @@ static void test_dispositions(void **state)
 	EXPECT_OK(disposition_get(t->control, &d.id, &got, &t->e), &t->e);
 	assert_int_equal(got.kind, DISPOSITION_LOST);
 	assert_int_equal(got.received_ms, 1006);
+	assert_string_equal(got.policy, "tp-1");
+	assert_int_equal(got.policy_version, 16);
 	assert_string_equal(got.rule_set, "mail");
 	assert_int_equal(got.rule_set_version, 3);
 	assert_int_equal(got.rule, 5);
@@ -170,6 +174,34 @@ static void test_dispositions(void **state)
 	assert_int_equal(counts[DISPOSITION_LOST], 2);
 	assert_int_equal(counts[DISPOSITION_FAILED], 0);
 	assert_int_equal(counts[DISPOSITION_UNMATCHED], 0);
+}
+
+/* A table of before policies were recorded. */
+static void test_dispositions_of_before(void **state)
+{
+	struct tables *t = *state;
+	struct disposition d = about(2, DISPOSITION_DROPPED);
+	struct disposition got;
+
+	EXPECT_OK(
+	        db_exec(t->control,
+	                "DROP TABLE disposition; CREATE TABLE disposition ("
+	                " id BLOB PRIMARY KEY, received INTEGER NOT NULL, kind INTEGER NOT NULL,"
+	                " rule_set TEXT, version INTEGER, rule INTEGER, rule_name TEXT, text TEXT)"
+	                " STRICT, WITHOUT ROWID;"
+	                "INSERT INTO disposition VALUES(x'01000000000000000000000000000000', 7, 1,"
+	                " 'mail', 3, 0, 'r', 'why')",
+	                &t->e),
+	        &t->e);
+	for (int i = 0; i < 2; i++)
+		EXPECT_OK(disposition_prepare(t->control, &t->e), &t->e);
+	EXPECT_OK(disposition_put(t->control, &d, &t->e), &t->e);
+	EXPECT_OK(disposition_get(t->control, &d.id, &got, &t->e), &t->e);
+	assert_int_equal(got.policy_version, 12);
+	EXPECT_OK(disposition_get(t->control, &(struct message_id) { { 1 } }, &got, &t->e), &t->e);
+	assert_string_equal(got.policy, "");
+	assert_int_equal(got.policy_version, 0);
+	assert_string_equal(got.text, "why");
 }
 
 static void test_ledger(void **state)
@@ -296,6 +328,7 @@ int main(void)
 		cmocka_unit_test(test_names_of_dispositions),
 		CASE(test_a_replay),
 		CASE(test_dispositions),
+		CASE(test_dispositions_of_before),
 		CASE(test_ledger),
 		CASE(test_anchor),
 		CASE(test_tables_fail),
