@@ -1,5 +1,5 @@
-"""tests/bench/archive.py - an mm to measure: a site below the bench's folder, its backlog, memory, sizes; requests over its socket"""
-import json, os, socket, struct, tempfile, time
+"""tests/bench/archive.py - an mm to measure: a site below the bench's folder, its backlog, memory, sizes"""
+import json, os, tempfile, time
 import mm
 
 class Archive(mm.Site):
@@ -19,29 +19,6 @@ class Archive(mm.Site):
             tempfile.tempdir = old
         if tls:
             self.tls()
-
-    def request(self, op, **arguments):
-        """(result, rows) over the socket: what a tool does, without the tool's start."""
-        s = socket.socket(socket.AF_UNIX)
-        s.connect(os.path.join(self.data, 'mmd.sock'))
-        stream = s.makefile('rwb')
-        text = json.dumps(dict(arguments, op=op)).encode()
-        stream.write(struct.pack('<I', len(text)) + text)
-        stream.flush()
-        rows = []
-        try:
-            while True:
-                size = struct.unpack('<I', stream.read(4))[0]
-                frame = stream.read(size)
-                if frame[:1] == b'J':
-                    rows.append(json.loads(frame[1:]))
-                elif frame[:1] == b'D':
-                    return json.loads(frame[1:]), rows
-                elif frame[:1] == b'E':
-                    raise AssertionError('%s: %s' % (op, frame[1:].decode()))
-        finally:
-            stream.close()
-            s.close()
 
     def backlog(self):
         return self.request('status')[0]['spooled']

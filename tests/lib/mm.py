@@ -2,7 +2,7 @@
 
 Every test prints "ok NAME", "FAIL NAME: why" or "skip NAME: why" (see tests/run.py). A Site lives in a temporary
 directory and takes its processes and files with it, pass or fail."""
-import atexit, hashlib, json, os, random, shutil, signal, smtplib, socket, subprocess, sys, tempfile, time, traceback
+import atexit, hashlib, json, os, random, shutil, signal, smtplib, socket, struct, subprocess, sys, tempfile, time, traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CORPORA = os.path.join(ROOT, '..', 'shared', 'corpora', 'dev.tar.zst')
@@ -199,6 +199,29 @@ class Site:
     def status(self):
         return json.loads(self.run('mmctl', 'status', '--json'))
 
+    def request(self, op, **arguments):
+        """(result, rows) over the socket: what a tool does, without the tool's start."""
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(os.path.join(self.data, 'mmd.sock'))
+        stream = s.makefile('rwb')
+        text = json.dumps(dict(arguments, op=op)).encode()
+        stream.write(struct.pack('<I', len(text)) + text)
+        stream.flush()
+        rows = []
+        try:
+            while True:
+                size = struct.unpack('<I', stream.read(4))[0]
+                frame = stream.read(size)
+                if frame[:1] == b'J':
+                    rows.append(json.loads(frame[1:]))
+                elif frame[:1] == b'D':
+                    return json.loads(frame[1:]), rows
+                elif frame[:1] == b'E':
+                    raise AssertionError('%s: %s' % (op, frame[1:].decode()))
+        finally:
+            stream.close()
+            s.close()
+
     def send(self, data, to=('sales@corp.example',), sender='ann@shop.example', port=None):
         """One message by Python's smtplib; the id from the 250."""
         with Sender(port or self.port) as s:
@@ -243,8 +266,8 @@ class Site:
 
 class Sender:
     """A connection that sends exact bytes (smtplib stuffs dots; line ends must be CRLF already)."""
-    def __init__(self, port, tls=False, timeout=120):
-        self.smtp = smtplib.SMTP('127.0.0.1', port, local_hostname='client.example', timeout=timeout)
+    def __init__(self, port, tls=False, timeout=120, host='127.0.0.1'):
+        self.smtp = smtplib.SMTP(host, port, local_hostname='client.example', timeout=timeout)
         if tls:
             import ssl
             context = ssl.create_default_context()
