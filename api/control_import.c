@@ -84,12 +84,12 @@ enum rc control_list_imports(struct control_call *c, struct err *e)
 
 /* ---- changing ---- */
 
-static enum rc account(struct control_call *c, const char *job, struct err *e)
+static enum rc account(struct control_call *c, struct slice job, struct err *e)
 {
 	json_t *detail = json_object();
 
 	json_put_text(detail, "operation", slice_str(c->op->name));
-	json_put_text(detail, "job", slice_str(job));
+	json_put_text(detail, "job", job);
 	return request_account(c->r, "apply", detail, e);
 }
 
@@ -126,7 +126,7 @@ enum rc control_create_import(struct control_call *c, struct err *e)
 	rc = create(c, parameters, id, e);
 	json_decref(parameters);
 	if (rc == RC_OK)
-		rc = account(c, id, e);
+		rc = account(c, slice_str(id), e);
 	if (rc == RC_OK)
 		rc = engine_reader(c->r->en, &db, e);
 	if (rc == RC_OK)
@@ -135,20 +135,23 @@ enum rc control_create_import(struct control_call *c, struct err *e)
 	return rc == RC_OK ? dress(c, c->output, e) : rc;
 }
 
-/* The entry first: what is started goes on by itself. */
+/* The entry of what can be done, before it is: what is started goes on by itself. */
 static enum rc switch_job(struct control_call *c,
                           enum rc (*run)(struct db *control, struct slice id, struct err *e),
                           struct err *e)
 {
 	struct engine *en = c->r->en;
-	char *id = slice_string(control_text(c, "JobId"));
-	enum rc rc = account(c, id, e);
+	struct slice id = control_text(c, "JobId");
+	enum rc rc;
 
-	free(id);
-	if (rc != RC_OK)
-		return rc;
 	(void)pthread_mutex_lock(&en->writing);
-	rc = run(en->control, control_text(c, "JobId"), e);
+	rc = db_begin(en->control, e);
+	if (rc == RC_OK) {
+		rc = run(en->control, id, e);
+		if (rc == RC_OK)
+			rc = account(c, id, e);
+		rc = db_end(en->control, rc, e);
+	}
 	(void)pthread_mutex_unlock(&en->writing);
 	imports_wake(en->imports);
 	return rc;

@@ -276,11 +276,20 @@ static enum rc check_alone(struct db *control, const struct job *j, struct err *
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
-static enum rc start(struct db *control, struct job *j, struct slice bytes, struct err *e)
+static enum rc with_job(struct db *control, struct slice id,
+                        enum rc (*work)(struct db *control, struct job *j, struct err *e),
+                        struct err *e)
+{
+	struct job j;
+	enum rc rc = find_job(control, id, &j, e);
+
+	return rc == RC_OK ? work(control, &j, e) : rc;
+}
+
+static enum rc start(struct db *control, struct job *j, struct err *e)
 {
 	enum rc rc = check_created(j, e);
 
-	(void)bytes;
 	if (rc == RC_OK && j->bytes == 0)
 		rc = err_set(e, RC_EXISTS, "no file was put to the job's PreSignedUrl yet");
 	if (rc == RC_OK)
@@ -294,7 +303,7 @@ static enum rc start(struct db *control, struct job *j, struct slice bytes, stru
 
 enum rc import_job_start(struct db *control, struct slice id, struct err *e)
 {
-	return in_transaction(control, id, start, slice_of(NULL, 0), e);
+	return with_job(control, id, start, e);
 }
 
 static enum rc end(struct db *control, const struct job *j, const char *status, const char *error,
@@ -319,9 +328,8 @@ static enum rc end(struct db *control, const struct job *j, const char *status, 
 	return rc;
 }
 
-static enum rc stop(struct db *control, struct job *j, struct slice bytes, struct err *e)
+static enum rc stop(struct db *control, struct job *j, struct err *e)
 {
-	(void)bytes;
 	if (is_status(j, "STOPPED"))
 		return RC_OK;
 	if (!is_status(j, "CREATED") && !is_status(j, "PROCESSING"))
@@ -331,7 +339,7 @@ static enum rc stop(struct db *control, struct job *j, struct slice bytes, struc
 
 enum rc import_job_stop(struct db *control, struct slice id, struct err *e)
 {
-	return in_transaction(control, id, stop, slice_of(NULL, 0), e);
+	return with_job(control, id, stop, e);
 }
 
 enum rc import_job_drop_list(struct db *control, struct slice list, struct err *e)

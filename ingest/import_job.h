@@ -34,8 +34,8 @@ enum rc import_job_create(struct db *control, struct slice list, struct slice na
  * RC_LIMIT past IMPORT_JOB_MOST. */
 enum rc import_job_clear(struct db *control, struct slice id, struct err *e) MUST_USE;
 enum rc import_job_add(struct db *control, struct slice id, struct slice bytes, struct err *e) MUST_USE;
-/* RC_EXISTS: it isn't CREATED, or there is no file, or (start) its list has another one under way. Stop of
- * one that has ended: RC_EXISTS; of one that is STOPPED: RC_OK. */
+/* In the caller's transaction. RC_EXISTS: it isn't CREATED, or there is no file, or (start) its list has
+ * another one under way. Stop of one that has ended: RC_EXISTS; of one that is STOPPED: RC_OK. */
 enum rc import_job_start(struct db *control, struct slice id, struct err *e) MUST_USE;
 enum rc import_job_stop(struct db *control, struct slice id, struct err *e) MUST_USE;
 

@@ -1,5 +1,6 @@
-"""tests/lib/s3.py - a real S3 server on loopback: radosgw over one OSD in memory, as root; a client and a cruel proxy for tests."""
-import hashlib, hmac, http.client, re, threading, urllib.parse
+"""tests/lib/s3.py - a real S3 server on loopback: radosgw over one OSD in memory, as root; a client and a cruel proxy for tests; and a
+store that is none."""
+import hashlib, hmac, http.client, http.server, re, threading, urllib.parse
 from mm import *
 
 ACCESS, SECRET = 'AKIATESTTESTTESTTEST', 'sEcReTsEcReTsEcReTsEcReTsEcReTsEcReTsEcRe'
@@ -224,3 +225,22 @@ class Proxy:
                 got += piece
         c.sendall(got)
         raise OSError('done')  # radosgw has closed its side
+
+class Store:
+    """Takes whatever is put, and asks nobody who he is: an endpoint where it matters only that there is one."""
+    def __init__(self):
+        self.objects = objects = {}
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = 'HTTP/1.1'
+            def do_PUT(self):
+                objects[self.path] = self.rfile.read(int(self.headers['content-length']))
+                self.send_response(200)
+                self.send_header('ETag', '"x"')
+                self.send_header('Content-Length', '0')
+                self.end_headers()
+            def log_message(self, *_):
+                pass
+        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        self.server.daemon_threads = True
+        self.settings = {'url': 'http://127.0.0.1:%d' % self.server.server_port, 'path_style': True, 'access_key': ACCESS, 'secret_key': SECRET}
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
