@@ -42,11 +42,14 @@ bool head_next(struct head *h, struct head_field *f)
 {
 	while (h->rest.len && !is_empty(slice_part(h->rest, 0, 2)) && h->fields++ < LIMIT_HEADERS) {
 		struct slice field = take_field(&h->rest);
-		size_t colon = slice_find_byte(field, ':');
+		struct slice lines = field;
+		size_t colon = slice_find_byte(take_line(&lines), ':');
 
-		if (colon == SIZE_MAX || colon == 0 || is_blank(field.at[0]))
+		if (colon == SIZE_MAX || is_blank(field.at[0]))
 			continue;
 		f->name = slice_trim(slice_part(field, 0, colon));
+		if (!f->name.len)
+			continue;
 		f->value = slice_from(field, colon + 1);
 		return true;
 	}
@@ -79,7 +82,7 @@ enum rc head_text(struct slice value, size_t most, struct buf *out)
 			s = slice_from(s, 1);
 			continue;
 		}
-		if (blank)
+		if (blank && out->len > begin)
 			rc = buf_add_byte(out, ' ');
 		blank = false;
 		if (rc == RC_OK)

@@ -16,6 +16,7 @@ static const struct {
 	{ "blanks in front of the colon", "A \t: b\r\n\r\n", "A=b\n" },
 	{ "no value", "A:\r\nB: \r\n\r\n", "A=\nB=\n" },
 	{ "no field", "nonsense\r\nA: b\r\n: c\r\n\r\n", "A=b\n" },
+	{ "a colon in what continues it", "nonsense\r\n A: b\r\nC: d\r\n\r\n", "C=d\n" },
 	{ "a colon in the value", "A: b: c\r\n\r\n", "A=b: c\n" },
 	{ "a continuation at the start", " x: y\r\nA: b\r\n\r\n", "A=b\n" },
 	{ "no end", "A: b", "A=b\n" },
@@ -25,6 +26,10 @@ static const struct {
 	  "A: b\x01\x02  c\x7f"
 	  "d\r\n\r\n",
 	  "A=b c d\n" },
+	{ "a control in front, and a name of none but blanks",
+	  "A: \x01"
+	  "b\r\n\r : c\r\n\r\n",
+	  "A=b\n" },
 	{ "not UTF-8", "A: b\xff\xc3\xa4\xc3\r\n\r\n", "A=b\xef\xbf\xbd\xc3\xa4\xef\xbf\xbd\n" },
 	{ "encoded words stay", "A: =?utf-8?q?b?=\r\n\r\n", "A==?utf-8?q?b?=\n" },
 };
