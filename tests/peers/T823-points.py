@@ -265,6 +265,44 @@ def they_are_there_after_a_start():
     site.start()
     equal(api.call('ListIngressPoints'), before)
     arrives(id, 'one')
+    site.stop()
 
-site.stop()
+@test
+def a_pool_of_an_ipv6_address():
+    """Ports that are taken there are passed over, those of 127.0.0.1 are not asked for; the client's address is judged and recorded as it is."""
+    try:
+        busy = socket.create_server(('::1', 0), family=socket.AF_INET6)
+    except OSError as e:
+        raise Skip('no ::1 here: %s' % e)
+    low = busy.getsockname()[1]
+    other = Site(config={'api': {'listen': '127.0.0.1:%d' % PORT, 'ingress_pool': '[::1]:%d-%d' % (low, low + 20)}}).start()
+    admin = Api(other, PORT, lines=api.lines)
+    archive = next(a['ArchiveId'] for a in admin.call('ListArchives')['Archives'] if a['ArchiveName'] == 'corp')
+    net = {'Action': 'DENY', 'Conditions': [
+        {'Ipv6Expression': {'Evaluate': {'Attribute': 'SENDER_IPV6'}, 'Operator': 'CIDR_MATCHES', 'Values': ['::1/128']}}]}
+    which = dict(TrafficPolicyId=admin.call('CreateTrafficPolicy', TrafficPolicyName='all', DefaultAction='ALLOW', PolicyStatements=[])['TrafficPolicyId'],
+                 RuleSetId=admin.call('CreateRuleSet', RuleSetName='keep', Rules=archiving(archive))['RuleSetId'])
+    ports = []
+    for name in ('first', 'second'):
+        id = admin.call('CreateIngressPoint', IngressPointName=name, Type='OPEN', TlsPolicy='OPTIONAL', **which)['IngressPointId']
+        ports.append(int(admin.call('GetIngressPoint', IngressPointId=id)['ARecord'].split(':')[1]))
+    check(low < ports[0] < ports[1] <= low + 20, '%r, %d is taken' % (ports, low))
+    for port in ports:
+        check(refused(port), 'it listens at 127.0.0.1')
+        with Sender(port, host='::1') as s:
+            message = s.send(mail('by six'))
+        other.wait()
+        receipt = other.request('why', id=message)[1][0]['receipt']
+        equal((receipt['ip'], receipt['local']), ('::1', '[::1]:%d' % port))
+    admin.call('UpdateTrafficPolicy', TrafficPolicyId=which['TrafficPolicyId'], PolicyStatements=[net])
+    with Sender(ports[0], host='::1') as s:
+        equal(s.try_send(mail('denied'))[0], 550, 'by its address')
+    other.stop()
+    other.start()
+    admin.call('UpdateTrafficPolicy', TrafficPolicyId=which['TrafficPolicyId'], PolicyStatements=[])
+    with Sender(ports[1], host='::1') as s:
+        s.send(mail('after a start'))
+    other.stop()
+    busy.close()
+
 done()
