@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """mm-httpd in front of mmd, by raw HTTP: requests one after the other and ahead of each other, what is refused and that the connection
-ends there, clients that are slow, many or gone, TLS, and that it comes back when it is killed."""
-import os, sys, threading
+ends there, each wrong signature that we know of, clients that are slow, many or gone, TLS, and that it comes back when it is killed."""
+import os, re, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 from signed import *
@@ -12,8 +12,12 @@ site = Site(config={'api': {'listen': '127.0.0.1:%d' % api, 'max_connections': 4
 site.start()
 HOST = '127.0.0.1:%d' % api
 key = json.loads(site.run('mmctl', 'principal', 'create', 'boss', '--role', 'admin', '--json'))
-CASES = json.load(open(os.path.join(ROOT, '..', 'shared', 'spec', 'smtp-cases.json')))['http_control_plane']['cases'] if os.path.exists(
-    os.path.join(ROOT, '..', 'shared', 'spec', 'smtp-cases.json')) else []
+SPEC = os.path.join(ROOT, '..', 'shared', 'spec', 'smtp-cases.json')
+
+def cases(section):
+    if not os.path.exists(SPEC):
+        raise Skip('needs ../shared/spec/smtp-cases.json, which is absent')
+    return json.load(open(SPEC))[section]['cases']
 
 def raw(data):
     line = Line(api)
@@ -48,12 +52,119 @@ def calls_one_after_the_other():
 
 @test
 def what_is_refused():
-    if not CASES:
-        raise Skip('needs ../shared/spec/smtp-cases.json, which is absent')
-    for case in CASES:
+    for case in cases('http_control_plane'):
         (status, fields, body), rest = raw(case['raw'].encode('latin1'))
         check(str(status) in case['expect'].split('|'), '%s: %d %r' % (case['id'], status, body))
         equal((fields.get('connection'), rest), ('close', b''), case['id'])
+
+# ---- signatures: a call that would change something, with one thing wrong ----
+
+names = iter(range(1 << 30))
+
+def create(signed=(), payload=None, when=None):
+    """A good one."""
+    body = b'{"AddressListName":"wrong-%d"}' % next(names)
+    return request(key, HOST, 'CreateAddressList', body, when=when, signed=signed, payload=payload)
+
+def changed(what, by):
+    def make():
+        good = create()
+        check(good.count(what) == 1, '%r in %r' % (what, good))
+        return good.replace(what, by)
+    return make
+
+def with_digits(change):
+    def make():
+        front, digits = create().split(b'Signature=')
+        return front + b'Signature=' + change(digits[:64]) + digits[64:]
+    return make
+
+def other_body():
+    good = create(signed={'x-amz-content-sha256': hashlib.sha256(b'{"AddressListName":"wrong-%d"}' % next(names)).hexdigest()})
+    return good.replace(b'"wrong-', b'"wrons-')
+
+def chunked(kind, chunks):
+    """The head is signed by the book; the chunks would be wrong."""
+    good = create(signed={'x-amz-content-sha256': kind}, payload=kind)
+    head = good[:good.index(b'\r\n\r\n')]
+    head = head[:head.index(b'Content-Length')] + b'Content-Length: %d\r\n\r\n' % len(chunks)
+    return head + chunks
+
+def chunk(text, signature):
+    return b'%x;chunk-signature=%s\r\n%s\r\n' % (len(text), signature * 64, text)
+
+UNSIGNED, STREAM = 'STREAMING-UNSIGNED-PAYLOAD-TRAILER', 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD'
+BODY = b'{"AddressListName":"chunk"}'
+YESTERDAY = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)).strftime('/%Y%m%d/').encode()
+TODAY = datetime.datetime.now(datetime.timezone.utc).strftime('/%Y%m%d/').encode()
+SIGNED = b'SignedHeaders=content-type;host;x-amz-date;x-amz-target'
+# What the specification lists: what is sent, or the test that has it.
+WRONG = {
+    'one hex digit of Signature changed': [with_digits(lambda d: d[:63] + (b'0' if d[63:] != b'0' else b'1'))],
+    'Signature in upper case hex': [with_digits(lambda d: d.upper() if d.upper() != d else b'A' + d[1:])],
+    'unknown access key (same error text and time as a bad signature)': [changed(key['AccessKeyId'].encode(), b'MM' + b'A' * 18)],
+    'host not in SignedHeaders': [changed(b';host;', b';')],
+    'a header in SignedHeaders that is absent': [changed(b'SignedHeaders=', b'SignedHeaders=absent;')],
+    'SignedHeaders not sorted / not lower case / with a duplicate': [
+        changed(SIGNED, b'SignedHeaders=host;content-type;x-amz-date;x-amz-target'), changed(SIGNED, SIGNED.replace(b'host', b'Host')),
+        changed(SIGNED, SIGNED.replace(b'host', b'host;host'))],
+    'x-amz-date absent and Date absent': [lambda: re.sub(rb'x-amz-date: \w+\r\n', b'', create())],
+    'date in credential scope differs from x-amz-date': [changed(TODAY, YESTERDAY)],
+    'aws4_request missing from the scope': [changed(b'/aws4_request', b'')],
+    'body changed under a signed x-amz-content-sha256 (hash the bytes that were really read)': [other_body],
+    'STREAMING-UNSIGNED-PAYLOAD-TRAILER with a bogus or no signature (MinIO CVE-2025-31489 class)': [
+        lambda: create(signed={'x-amz-content-sha256': UNSIGNED}), lambda: create(signed={'x-amz-content-sha256': UNSIGNED}, payload=UNSIGNED),
+        lambda: re.sub(rb'Authorization: [^\r]*\r\n', b'', create(signed={'x-amz-content-sha256': UNSIGNED}))],
+    'STREAMING-AWS4-HMAC-SHA256-PAYLOAD with one chunk signature wrong / chunk order swapped / last 0-chunk missing': [
+        lambda: chunked(STREAM, chunk(BODY, b'a') + chunk(b'', b'b')), lambda: chunked(STREAM, chunk(b'', b'b') + chunk(BODY, b'a')),
+        lambda: chunked(STREAM, chunk(BODY, b'a'))],
+    'path with .. or // or %2e (compare with the path the router uses)': [
+        changed(b'POST / ', b'POST %s ' % path) for path in (b'/x/..', b'//', b'/%2e', b'/.')],
+    'header value with extra inner spaces / NUL / obs-fold': [
+        changed(b'MailManagerSvc.', b'MailManagerSvc.  '), changed(b'application/x-amz-json-1.0', b'application/x-amz-json-1.0\0'),
+        changed(b'application/x-amz-json-1.0', b'application/x-amz-json-1.0\r\n x')],
+    'presigned: X-Amz-Expires absent, 0, negative, > 604800, expired by 1 s': 'peers/T800-sigv4',
+    'presigned URL with an unsigned header that changes meaning (x-amz-copy-source, x-amz-security-token)': 'peers/T800-sigv4',
+    'the very same request again within the window (replay): idempotent reads pass, writes are refused by signature cache or need a client token':
+        'the_same_request_again', # what is idempotent may come again: a list is made once
+    'key disabled or deleted between two requests (cache <= 5 s)': 'who_is_refused',
+}
+
+def lists():
+    return [a['AddressListName'] for a in Line(api).call(key, HOST, 'ListAddressLists')[1]['AddressLists']]
+
+@test
+def each_wrong_signature():
+    before, answers = lists(), {}
+    for case, ways in WRONG.items():
+        for make in ways if isinstance(ways, list) else []:
+            line = Line(api)
+            line.send(make())
+            status, _, body = line.answer()
+            line.close()
+            # What no request may have is refused before anybody looks at who signed it.
+            at_once = case.startswith(('path with', 'header value')) and status == 400
+            check(status == 403 or at_once, '%s: %d %r' % (case, status, body))
+            answers[case] = body
+    equal(answers['unknown access key (same error text and time as a bad signature)'], answers['one hex digit of Signature changed'], 'told apart')
+    equal(lists(), before, 'something was made')
+    line = Line(api)
+    line.send(create())
+    equal(line.answer()[0], 200, 'the control')
+    line.close()
+    equal(len(lists()), len(before) + 1, 'the control: nothing is wrong')
+
+@test
+def the_same_request_again():
+    archive = Line(api).call(key, HOST, 'ListArchives')[1]['Archives'][0]['ArchiveId']
+    for operation, body, second in (
+            ('ListArchives', b'{}', 200),
+            ('StartArchiveSearch', json.dumps({'ArchiveId': archive, 'FromTimestamp': 1, 'ToTimestamp': 2, 'MaxResults': 1}).encode(), 403)):
+        same, line = request(key, HOST, operation, body), Line(api)
+        for want in (200, second):
+            line.send(same)
+            equal(line.answer()[0], want, operation)
+        line.close()
 
 @test
 def who_is_refused():
@@ -78,6 +189,15 @@ def who_is_refused():
     told = [json.loads(l)['detail'] for l in site.run('mm-audit', 'list', '--json').splitlines() if '"api_refused"' in l]
     equal(sum(d['count'] for d in told if d['why'] == 'MissingAuthenticationTokenException') > 0, True, told)
     check(all(d['address'] == '127.0.0.1' for d in told), told)
+
+@test
+def the_list_of_wrong_signatures_is_whole():
+    equal(set(cases('sigv4_negative')), set(WRONG), 'cases')
+    for case, where in WRONG.items():
+        if isinstance(where, str) and '/' in where:
+            check(os.path.exists(os.path.join(ROOT, 'tests', where + '.py')), case)
+        else:
+            check(callable(globals().get(where)) if isinstance(where, str) else where, case)
 
 @test
 def bodies():
