@@ -4,6 +4,8 @@ little more than it needs."""
 import ctypes, os, re, resource, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
+from s3 import Store
+from signed import *
 
 NOBODY = 65534
 UNIT = os.path.join(ROOT, 'tools', 'mmd.service')
@@ -17,6 +19,7 @@ def checksec(path):
 
 @test
 def every_program_is_hardened():
+    equal(sorted(os.listdir(BIN)), sorted(PROGRAMS), 'programs')
     for name in PROGRAMS:
         found = checksec(os.path.join(BIN, name))
         equal({k: found[k] for k in WANT}, WANT, name)
@@ -95,9 +98,25 @@ def confine(calls):
             os._exit(77)
     return enter
 
+def exported(site, port, store):
+    """How many messages a key of the API gets out of the archive."""
+    key, line, host = json.loads(site.run('mmctl', 'principal', 'create', 'boss', '--role', 'admin', '--json')), Line(port), '127.0.0.1:%d' % port
+    def ask(operation, **input):
+        status, answer = line.call(key, host, operation, encoded(input, 'json'))
+        equal(status, 200, answer)
+        return answer
+    corp = next(a['ArchiveId'] for a in ask('ListArchives')['Archives'] if a['ArchiveName'] == 'corp')
+    id = ask('StartArchiveExport', ArchiveId=corp, FromTimestamp=1, ToTimestamp=int(time.time()) + 60,
+             ExportDestinationConfiguration={'S3': {'S3Location': 's3://bucket/x'}})['ExportId']
+    while 'CompletionTimestamp' not in ask('GetArchiveExport', ExportId=id)['Status']:
+        time.sleep(0.05)
+    line.close()
+    return sum(name.endswith('.eml') for name in store.objects)
+
 def run_under(calls):
-    """The release's mmd under the unit's filter, through a whole life; what it said when it didn't get there."""
-    site = Site('')
+    """The release's mmd under the unit's filter, through a whole life, with API and exports; what it said when it didn't get there."""
+    port, store = free_port(), Store()
+    site = Site('', config={'api': {'listen': '127.0.0.1:%d' % port, 'profile': 'open'}, 'endpoints': {'s3': store.settings}})
     site.tls()
     for at, dirs, names in os.walk(site.root):
         for name in ['.'] + names:
@@ -114,6 +133,7 @@ def run_under(calls):
         s.send(mail('large', 'word ' * 14 + '\r\n' + ('y' * 70 + '\r\n') * 6000))
     site.wait()
     equal(site.count('lantern'), 130, 'messages found')
+    equal(exported(site, port, store), 131, 'messages exported')
     site.verify()
     site.stop()
     check('error' not in site.tail(), site.tail())
