@@ -337,6 +337,13 @@ void control_refused(struct engine *en, struct slice why, struct slice key, stru
 		log_error("the audit log: %s", e.text);
 }
 
+size_t control_request_bytes(void *arg, const struct request_peer *peer)
+{
+	(void)arg;
+	(void)peer;
+	return LIMIT_HTTP_BODY + 65536;
+}
+
 enum rc control_link_secret(struct engine *en, char *out, size_t room, struct err *e)
 {
 	struct db *db;

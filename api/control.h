@@ -29,6 +29,8 @@ struct control_call {
 void control_handle(void *arg, const struct request_peer *peer, struct slice json,
 		    struct request_writer *w);
 
+/* Of one request that mm-httpd passes on: a body of HTTP and what it says beside it. */
+size_t control_request_bytes(void *arg, const struct request_peer *peer);
 /* Somebody could not say who he is, `count` times. */
 void control_refused(struct engine *en, struct slice why, struct slice key, struct slice address,
 		     uint64_t count);

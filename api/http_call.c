@@ -21,7 +21,6 @@ struct lane {
 struct http_lanes {
 	struct loop *loop;
 	void (*need)(void *arg);
-	void (*spent)(void *arg);
 	void *arg;
 	struct lane *idle;
 	unsigned idle_count;
@@ -60,12 +59,11 @@ static void ask_for_lanes(struct http_lanes *l)
 	}
 }
 
-struct http_lanes *http_lanes_new(struct loop *loop, void (*need)(void *arg),
-                                  void (*spent)(void *arg), void *arg)
+struct http_lanes *http_lanes_new(struct loop *loop, void (*need)(void *arg), void *arg)
 {
 	struct http_lanes *l = mem_new(sizeof(*l));
 
-	*l = (struct http_lanes) { .loop = loop, .need = need, .spent = spent, .arg = arg };
+	*l = (struct http_lanes) { .loop = loop, .need = need, .arg = arg };
 	l->last = &l->first;
 	ask_for_lanes(l);
 	return l;
@@ -351,7 +349,6 @@ void http_call_free(struct http_call **at)
 	if (c->conn) {
 		conn_free(&c->conn);
 		l->working--;
-		l->spent(l->arg);
 	} else {
 		leave_line(c);
 	}

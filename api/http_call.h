@@ -3,8 +3,8 @@
  *
  * What     A call takes a lane, a connection to mmd's request server that is good for one request
  *          (base/request.h), sends JSON text, and hears the answer. Lanes are asked for ahead, so
- * that a call rarely waits for one; at most HTTP_WIRE_LANES are there at a time, and calls beyond
- *          that wait in line.
+ *          that a call rarely waits for one; at most HTTP_WIRE_LANES are there at a time, and calls beyond
+ *          that wait in line, also while mmd is at work on some that were given up.
  * Owner    Who made a call frees it, whenever he likes, also in its callbacks; mmd then finds its
  *          asker gone.
  * Threads  The loop's.
@@ -30,9 +30,8 @@ struct http_call_ops {
 	void (*failed)(void *arg, const struct err *why);
 };
 
-/* `need` asks mmd for one more lane, `spent` says that one is closed. */
-struct http_lanes *http_lanes_new(struct loop *l, void (*need)(void *arg), void (*spent)(void *arg),
-                                  void *arg);
+/* `need` asks mmd for one more lane. */
+struct http_lanes *http_lanes_new(struct loop *l, void (*need)(void *arg), void *arg);
 void http_lanes_free(struct http_lanes **l); /* after its calls */
 /* A lane that came; takes the descriptor over. */
 void http_lanes_add(struct http_lanes *l, int fd);

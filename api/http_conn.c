@@ -143,7 +143,7 @@ static void run_request(struct http_conn *c)
 	struct slice all = slice_part(buf_slice(&c->in), 0, request_bytes(c));
 	enum http_step step;
 
-	http_head_init(&c->head, HTTP_BODY_MAX);
+	http_head_init(&c->head, LIMIT_HTTP_BODY);
 	step = http_head_read(&c->head, all);
 	MUST(step == HTTP_WHOLE);
 	c->state = WAITING;
@@ -224,7 +224,7 @@ static void next_request(struct http_conn *c)
 	c->in.len = ahead.len;
 	if (!c->in.len)
 		buf_free(&c->in); /* it keeps its limit, not its room */
-	http_head_init(&c->head, HTTP_BODY_MAX);
+	http_head_init(&c->head, LIMIT_HTTP_BODY);
 	c->state = READING_HEAD;
 	loop_timer_set(c->timer, c->in.len ? HEAD_MS : IDLE_MS);
 	if (c->in.len)
@@ -379,9 +379,9 @@ void http_conn_start(struct http_site *s, int fd, const struct ip *from)
 		c->next->prev = c;
 	s->connections = c;
 	s->count++;
-	buf_init(&c->in, (size_t)HTTP_BODY_MAX + LIMIT_HTTP_HEAD + LOOP_SCRATCH);
+	buf_init(&c->in, (size_t)LIMIT_HTTP_BODY + LIMIT_HTTP_HEAD + LOOP_SCRATCH);
 	buf_init(&c->out, (size_t)64 << 20);
-	http_head_init(&c->head, HTTP_BODY_MAX);
+	http_head_init(&c->head, LIMIT_HTTP_BODY);
 	c->timer = loop_timer_new(s->loop, on_timer, c);
 	loop_timer_set(c->timer, HEAD_MS);
 	c->conn = conn_new(s->loop, fd, &ops, c);

@@ -17,9 +17,6 @@
 
 struct http_exchange;
 
-/* Bytes that a body may have at most, whatever it is for. */
-#define HTTP_BODY_MAX 41943040
-
 /* A request whose head is there. NULL when it was answered: its body isn't wanted. The slices of
  * the head live for the call. */
 struct http_exchange *http_exchange_new(struct http_conn *c, const struct http_head *head);

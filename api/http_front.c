@@ -38,7 +38,7 @@ struct http_front {
 	char *link_secret;
 	unsigned max_connections;
 	unsigned max_per_address;
-	unsigned lanes; /* that this mm-httpd holds */
+	unsigned lanes_wanted; /* asked for by this mm-httpd, not given */
 	struct mark *marks;
 	uint64_t last_mark;
 	struct loop_timer *killer; /* of an mm-httpd that closed its channel and stays */
@@ -77,21 +77,38 @@ static void send_everything(struct http_front *f)
 
 /* --- from mm-httpd, which may say anything --- */
 
-static bool on_need_lane(struct http_front *f)
+static void give_lane(struct http_front *f)
 {
 	int ends[2];
 
-	if (f->lanes >= HTTP_WIRE_LANES)
-		return false;
+	f->lanes_wanted--;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
 		log_error("mm-httpd can't be given a lane: %s", strerror(errno));
 		child_kill(f->child);
-		return true;
+		return;
 	}
 	request_server_adopt(f->requests, ends[0]);
-	f->lanes++;
 	to_child(f, HTTP_WIRE_LANE, slice_of(NULL, 0), &ends[1]);
 	(void)close(ends[1]);
+}
+
+/* Those that were asked for, as far as the server is through with the ones before: what mm-httpd,
+ * or its client, gave up may still be under way there. */
+static void give_lanes(void *arg)
+{
+	struct http_front *f = arg;
+
+	while (f->lanes_wanted && f->channel &&
+	       request_server_room(f->requests, HTTP_WIRE_LANES, give_lanes, f))
+		give_lane(f);
+}
+
+static bool on_need_lane(struct http_front *f)
+{
+	if (f->lanes_wanted >= HTTP_WIRE_LANES)
+		return false;
+	f->lanes_wanted++;
+	give_lanes(f);
 	return true;
 }
 
@@ -140,9 +157,6 @@ static bool take_message(struct http_front *f, unsigned type, struct slice body)
 	switch (type) {
 	case HTTP_WIRE_NEED_LANE:
 		return on_need_lane(f);
-	case HTTP_WIRE_LANE_DONE:
-		f->lanes -= f->lanes > 0;
-		return true;
 	case HTTP_WIRE_MARKED:
 		return on_marked(f, body);
 	case HTTP_WIRE_REFUSED:
@@ -200,7 +214,7 @@ static enum rc on_start(void *arg, struct child_start *s, struct err *e)
 	s->fds[0].at = HTTP_WIRE_FD;
 	s->nfds = 1;
 	f->channel = channel_new(f->loop, ends[0], HTTP_WIRE_NEWS_MAX, &ops, f);
-	f->lanes = 0;
+	f->lanes_wanted = 0;
 	send_everything(f);
 	return RC_OK;
 }

@@ -11,7 +11,7 @@
 #define HTTP_WIRE_FD         3 /* the channel, in mm-httpd */
 #define HTTP_WIRE_CONFIG_MAX 16777216
 #define HTTP_WIRE_NEWS_MAX   4096 /* bodies of what mm-httpd sends */
-#define HTTP_WIRE_LANES      64   /* that one mm-httpd may hold */
+#define HTTP_WIRE_LANES      64   /* that are open in mmd, and as many that are asked for */
 
 enum http_wire_to_httpd {
 	/* JSON {"certs":[{"chain","key"}], "link_secret", "max_connections", "max_per_address"}. Without
@@ -26,10 +26,9 @@ enum http_wire_to_httpd {
 
 enum http_wire_to_mmd {
 	HTTP_WIRE_NEED_LANE = 64,
-	HTTP_WIRE_LANE_DONE, /* one that was used is closed */
-	HTTP_WIRE_MARKED,    /* u64 */
-	HTTP_WIRE_REFUSED,   /* JSON {"why","key","address","count"}: who could not say who he is */
-	HTTP_WIRE_FAILED,    /* text: it is going to exit */
+	HTTP_WIRE_MARKED,  /* u64 */
+	HTTP_WIRE_REFUSED, /* JSON {"why","key","address","count"}: who could not say who he is */
+	HTTP_WIRE_FAILED,  /* text: it is going to exit */
 };
 
 #endif

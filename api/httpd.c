@@ -53,11 +53,6 @@ static void need_lane(void *arg)
 	tell(arg, HTTP_WIRE_NEED_LANE, slice_of(NULL, 0));
 }
 
-static void lane_spent(void *arg)
-{
-	tell(arg, HTTP_WIRE_LANE_DONE, slice_of(NULL, 0));
-}
-
 static void tell_refused(void *arg, struct slice body)
 {
 	tell(arg, HTTP_WIRE_REFUSED, body);
@@ -288,7 +283,7 @@ int httpd_main(void)
 	d.site.loop = d.loop;
 	d.site.keys = http_keys_new();
 	d.channel = channel_new(d.loop, HTTP_WIRE_FD, HTTP_WIRE_CONFIG_MAX, &ops, &d);
-	d.site.lanes = http_lanes_new(d.loop, need_lane, lane_spent, &d);
+	d.site.lanes = http_lanes_new(d.loop, need_lane, &d);
 	d.rest = loop_timer_new(d.loop, accept_again, &d);
 	d.report = loop_timer_new(d.loop, report, &d);
 	d.stop = loop_timer_new(d.loop, end_now, &d);

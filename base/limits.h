@@ -37,6 +37,7 @@
 #define LIMIT_HTTP_HEAD      16384  /* request line and fields together; the SDKs send about 1,200 bytes */
 #define LIMIT_HTTP_LINE      8192   /* the request line; RFC 9112 section 3 asks for 8,000 */
 #define LIMIT_HTTP_FIELDS    64
+#define LIMIT_HTTP_BODY      41943040 /* the file of an import job; a call's body is far shorter */
 #define LIMIT_SIGV4_KEY_ID   128    /* AWS's own bound of an access key id */
 #define LIMIT_SIGV4_REGION   64
 #define LIMIT_SIGV4_NAMES    2048   /* the list of signed headers */

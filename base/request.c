@@ -24,6 +24,7 @@
 #define RETRY_MS        50 /* when connections or descriptors have run out */
 #define MAX_CONNECTIONS 64
 #define MAX_FRAME       ((size_t)LIMIT_REQUEST + 1) /* the kind and a payload */
+#define SMALL           65536                       /* a request that there is always room for */
 
 /* Where an answer goes: a socket (fd >= 0) or the reader in this process. */
 struct request_writer {
@@ -46,7 +47,8 @@ struct ask {
 	struct loop_timer *deadline;
 	struct buf in;
 	struct request_peer peer;
-	size_t most; /* bytes of the request */
+	size_t most;  /* bytes of the request */
+	size_t bytes; /* that are counted in the server's */
 };
 
 struct request_server {
@@ -64,8 +66,12 @@ struct request_server {
 	pthread_cond_t more;
 	struct ask *first;
 	struct ask **last;
-	struct ask *open; /* all connections */
-	unsigned open_count;
+	struct ask *open;    /* all connections */
+	unsigned open_count; /* but the adopted ones */
+	unsigned adopted;
+	size_t bytes;                   /* of requests that aren't small */
+	void (*again)(void *again_arg); /* when an adopted one ends */
+	void *again_arg;
 	unsigned running;
 	bool stop;
 };
@@ -186,16 +192,18 @@ enum rc request_flush(struct request_writer *w, struct err *e)
 	return w->fd >= 0 && w->gathered.len ? send_gathered(w, e) : RC_OK;
 }
 
-bool request_gone(struct request_writer *w)
+static bool peer_has_gone(int fd)
 {
 	uint8_t byte;
-	ssize_t n;
+	ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-	if (w->broken || w->fd < 0)
-		return w->broken;
-	n = recv(w->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		w->broken = true;
+	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+bool request_gone(struct request_writer *w)
+{
+	if (!w->broken && w->fd >= 0)
+		w->broken = peer_has_gone(w->fd);
 	return w->broken;
 }
 
@@ -421,6 +429,8 @@ static void unlink_ask(struct ask *a)
 	if (a->next_open)
 		a->next_open->prev_open = a->prev_open;
 	s->open_count -= !a->peer.front;
+	s->adopted -= a->peer.front;
+	s->bytes -= a->bytes;
 }
 
 static void ask_free(struct ask *a)
@@ -432,6 +442,10 @@ static void ask_free(struct ask *a)
 	MUST(pthread_mutex_lock(&s->lock) == 0);
 	unlink_ask(a);
 	(void)close(a->fd); /* under the lock: request_server_free may be at its shutdown */
+	if (a->peer.front && s->again) {
+		loop_post(s->loop, s->again, s->again_arg);
+		s->again = NULL;
+	}
 	MUST(pthread_mutex_unlock(&s->lock) == 0);
 	buf_free(&a->in);
 	free(a);
@@ -471,7 +485,8 @@ static void *work(void *arg)
 	struct ask *a;
 
 	while ((a = next_ask(s))) {
-		answer(a);
+		if (!peer_has_gone(a->fd))
+			answer(a);
 		ask_free(a);
 		MUST(pthread_mutex_lock(&s->lock) == 0);
 		s->running--;
@@ -503,6 +518,25 @@ static void refuse(struct ask *a, const struct err *why)
 	ask_free(a);
 }
 
+/* Whether a request of `want` bytes may come, and why not. */
+static enum rc take_room(struct ask *a, size_t want, struct err *e)
+{
+	struct request_server *s = a->server;
+	bool room = true;
+
+	if (want > a->most)
+		return err_set(e, RC_LIMIT, "a request of %zu bytes; the limit is %zu", want,
+		               a->most);
+	if (!s->share.together || want <= SMALL || a->bytes)
+		return RC_OK;
+	MUST(pthread_mutex_lock(&s->lock) == 0);
+	room = want <= s->share.together && s->bytes <= s->share.together - want;
+	a->bytes = room ? want : 0;
+	s->bytes += a->bytes;
+	MUST(pthread_mutex_unlock(&s->lock) == 0);
+	return room ? RC_OK : err_set(e, RC_AGAIN, "too many large requests at once; try again");
+}
+
 static void on_request_bytes(void *arg, unsigned what)
 {
 	struct ask *a = arg;
@@ -521,9 +555,7 @@ static void on_request_bytes(void *arg, unsigned what)
 	if (a->in.len < FRAME_HEAD)
 		return;
 	want = get_le32(a->in.at);
-	if (want > a->most) {
-		(void)err_set(&e, RC_LIMIT, "a request of %zu bytes; the limit is %zu", want,
-		              a->most);
+	if (take_room(a, want, &e) != RC_OK) {
 		refuse(a, &e);
 		return;
 	}
@@ -570,6 +602,7 @@ static void ask_new(struct request_server *s, int fd, bool front)
 		s->open->prev_open = a;
 	s->open = a;
 	s->open_count += !front;
+	s->adopted += front;
 	MUST(pthread_mutex_unlock(&s->lock) == 0);
 	if (!front && s->share.per_user && others >= s->share.per_user) {
 		(void)err_set(&e, RC_LIMIT, "at most %u requests of a user at once",
@@ -587,6 +620,19 @@ static void ask_new(struct request_server *s, int fd, bool front)
 void request_server_adopt(struct request_server *s, int fd)
 {
 	ask_new(s, fd, true);
+}
+
+bool request_server_room(struct request_server *s, unsigned most, void (*again)(void *arg),
+                         void *arg)
+{
+	bool room;
+
+	MUST(pthread_mutex_lock(&s->lock) == 0);
+	room = s->adopted < most;
+	s->again = room ? NULL : again;
+	s->again_arg = arg;
+	MUST(pthread_mutex_unlock(&s->lock) == 0);
+	return room;
 }
 
 static bool room_for_more(struct request_server *s)

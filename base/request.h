@@ -15,7 +15,8 @@
  *          it is the kernel says.
  * Limits   Requests up to LIMIT_REQUEST, to be sent within 30 s; 64 connections; answers' frames up
  *          to LIMIT_REQUEST; a client that doesn't read for 30 s is cut off.
- * Fails    When the client has gone, every write fails (RC_IO) and the handler stops.
+ * Fails    When the client has gone, every write fails (RC_IO) and the handler stops; one that has gone
+ *          before a thread comes to its request is dropped.
  * Threads  The server accepts and reads on the loop's thread and calls `handle` on threads of its
  *          own. A writer is used by one thread.
  */
@@ -90,16 +91,25 @@ enum rc request_server_new(struct request_server **out, struct loop *l, const ch
 			   struct err *e) MUST_USE;
 /* Takes over one end of a socket pair, non-blocking: it brings one request when its holder has one, from a
  * peer that is `front`. Such connections have no deadline before the request and aren't counted among the
- * 64; who hands them out bounds them. */
+ * 64; who hands them out bounds them by the next function. */
 void request_server_adopt(struct request_server *s, int fd);
+/* Whether fewer than `most` adopted connections are open. If not, again(arg) is called once on the loop's
+ * thread, when the next of them ends: that is when the server is through with it, whatever its holder
+ * did. */
+bool request_server_room(struct request_server *s, unsigned most, void (*again)(void *arg),
+			 void *arg);
 /* A socket at `path`, which is absolute, bound with `mode` and listening. One that is left there and
  * nobody listens on is replaced; RC_AGAIN when somebody does, RC_EXISTS when it is no socket. */
 enum rc request_socket(const char *path, mode_t mode, int *out, struct err *e) MUST_USE;
 
 struct request_share {
-	unsigned per_user; /* connections at once */
-	/* How many bytes this user's request may have; on the loop's thread, `arg` is the handler's. */
+	unsigned per_user; /* connections at once; 0: any number */
+	/* How many bytes this user's request may have; on the loop's thread, `arg` is the handler's. NULL:
+	 * LIMIT_REQUEST. */
 	size_t (*bytes)(void *arg, const struct request_peer *peer);
+	/* How many all requests may have that are here at a time, in frames above 64 KiB; the next one is
+	 * refused by RC_AGAIN. 0: any number. */
+	size_t together;
 };
 
 /* A server for others on a socket of request_socket, which it closes and whose name it leaves. Without one

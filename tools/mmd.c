@@ -28,6 +28,7 @@
 
 #define REQUEST_THREADS 8
 #define CALL_THREADS    6 /* for the control API */
+#define CALLS_TOGETHER  ((size_t)128 << 20)
 #define SHARED_PER_USER 4 /* of as many threads for those who come by the shared socket */
 #define ERRAND_WAIT_S   20
 #define DRAIN_MS        30000
@@ -483,7 +484,8 @@ static enum rc open_front(struct mmd *m, struct err *e)
 
 static void share_requests(struct mmd *m)
 {
-	static const struct request_share share = { SHARED_PER_USER, api_request_bytes };
+	static const struct request_share share = { .per_user = SHARED_PER_USER,
+		                                    .bytes = api_request_bytes };
 
 	if (m->set.shared_fd < 0)
 		return;
@@ -500,6 +502,8 @@ static enum rc open_api(struct mmd *m, struct err *e)
 /* The API, with threads of its own: its clients and the tools don't wait for each other. */
 static enum rc start_api(struct mmd *m, struct err *e)
 {
+	static const struct request_share share = { .bytes = control_request_bytes,
+		                                    .together = CALLS_TOGETHER };
 	char secret[64];
 	enum rc rc;
 
@@ -509,7 +513,8 @@ static enum rc start_api(struct mmd *m, struct err *e)
 	if (rc != RC_OK)
 		return rc;
 	m->set.api.link_secret = slice_str(secret);
-	request_server_share(&m->calls, m->loop, -1, CALL_THREADS, NULL, control_handle, m->engine);
+	request_server_share(&m->calls, m->loop, -1, CALL_THREADS, &share, control_handle,
+	                     m->engine);
 	rc = while_in_use(open_api, m, e);
 	m->fronts += rc == RC_OK;
 	return rc == RC_OK ? give_keys(m, NULL, NULL, e) : rc;

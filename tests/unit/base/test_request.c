@@ -20,6 +20,7 @@
 
 static atomic_int endless_ended;
 static atomic_uint peer_uid;
+static atomic_int counted;
 static char arg_text[] = "arg";
 
 /* The first word of the request says what to do. */
@@ -61,6 +62,8 @@ static void handle(void *arg, const struct request_peer *peer, struct slice json
 		while (!request_gone(w))
 			clock_sleep_ms(1);
 		atomic_fetch_add(&endless_ended, 1);
+	} else if (slice_equal(json, slice_str("count"))) {
+		atomic_fetch_add(&counted, 1);
 	} else if (!slice_equal(json, slice_str("silent"))) {
 		EXPECT_OK(request_done(w, json, &e), &e);
 	}
@@ -286,7 +289,7 @@ static size_t eight_bytes(void *arg, const struct request_peer *peer)
 
 static void share_start(struct rig *r)
 {
-	static const struct request_share share = { 2, eight_bytes };
+	static const struct request_share share = { .per_user = 2, .bytes = eight_bytes };
 	struct err e;
 	int fd = -1;
 
@@ -364,12 +367,127 @@ static void test_places(void **state)
 	assert_int_equal(rmdir(r.dir), 0);
 }
 
+/* ---- connections that are handed out ---- */
+
+#define HANDED 4
+
+struct handed {
+	struct rig rig;
+	int ends[HANDED]; /* the holder's */
+	unsigned most;
+	bool room;
+	atomic_int again;
+	atomic_int turns; /* of the loop's thread */
+};
+
+static void on_again(void *arg)
+{
+	struct handed *h = arg;
+
+	atomic_fetch_add(&h->again, 1);
+}
+
+static void on_turn(void *arg)
+{
+	struct handed *h = arg;
+
+	if (h->most)
+		h->room = request_server_room(h->rig.server, h->most, on_again, h);
+	atomic_fetch_add(&h->turns, 1);
+}
+
+/* What was sent before is read by the loop afterwards. */
+static void turn(struct handed *h)
+{
+	for (int i = 0; i < 3; i++) {
+		int before = atomic_load(&h->turns);
+
+		loop_post(h->rig.loop, on_turn, h);
+		while (atomic_load(&h->turns) == before)
+			clock_sleep_ms(1);
+	}
+}
+
+static bool room_below(struct handed *h, unsigned most)
+{
+	h->most = most;
+	turn(h);
+	h->most = 0;
+	return h->room;
+}
+
+static void put_request(int fd, const char *text, uint32_t bytes)
+{
+	uint8_t frame[32] = { 0 };
+	size_t len = 4 + strlen(text);
+
+	put_le32(frame, bytes);
+	memcpy(frame + 4, text, strlen(text)); /* far shorter */
+	assert_int_equal(send(fd, frame, len, 0), len);
+}
+
+static void hand_out(struct handed *h)
+{
+	static const struct request_share share = { .together = 200000 };
+
+	h->rig.loop = loop_new();
+	request_server_share(&h->rig.server, h->rig.loop, -1, 1, &share, handle, arg_text);
+	for (size_t i = 0; i < HANDED; i++) {
+		int ends[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+		request_server_adopt(h->rig.server, ends[0]);
+		h->ends[i] = ends[1];
+	}
+	assert_int_equal(pthread_create(&h->rig.thread, NULL, run_loop, h->rig.loop), 0);
+}
+
+/* What their holder gave up counts until the server is through with it, and is dropped when its
+ * turn comes; large requests have a bound together. */
+static void test_adopted(void **state)
+{
+	struct handed h = { .most = 0 };
+	uint8_t frame[64];
+
+	(void)state;
+	hand_out(&h);
+	put_request(h.ends[0], "quiet", 5);
+	while (request_server_running(h.rig.server) < 1)
+		clock_sleep_ms(1);
+	put_request(h.ends[1], "", 150000);
+	turn(&h);
+	put_request(h.ends[2], "", 100000);
+	while (recv(h.ends[2], frame, sizeof(frame), 0) < 0)
+		clock_sleep_ms(1);
+	assert_int_equal(frame[4], 'E');
+	assert_true(room_below(&h, 4));
+	put_request(h.ends[3], "count", 5);
+	turn(&h);
+	close(h.ends[3]);
+	assert_false(room_below(&h, 3));
+	assert_int_equal(atomic_load(&h.again), 0);
+	close(h.ends[0]);
+	while (atomic_load(&h.again) < 1)
+		clock_sleep_ms(1);
+	while (!room_below(&h, 2)) /* all but the half one */
+		;
+	assert_int_equal(atomic_load(&counted), 0);
+	close(h.ends[1]);
+	while (!room_below(&h, 1))
+		;
+	close(h.ends[2]);
+	loop_stop(h.rig.loop);
+	assert_int_equal(pthread_join(h.rig.thread, NULL), 0);
+	request_server_free(&h.rig.server);
+	loop_free(&h.rig.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers), cmocka_unit_test(test_socket),
 		cmocka_unit_test(test_end),     cmocka_unit_test(test_share),
-		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_places),  cmocka_unit_test(test_adopted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
