@@ -11,6 +11,7 @@
 #include "base/request.h"
 
 #define AHEAD      4 /* lanes that wait for calls */
+#define LINKS      2 /* calls for links that are under way */
 #define FRAME_HEAD 5 /* the length and the kind */
 
 struct lane {
@@ -26,6 +27,7 @@ struct http_lanes {
 	unsigned idle_count;
 	unsigned asked;          /* for, and not come yet */
 	unsigned working;        /* under a call */
+	unsigned links;          /* under one for a link */
 	struct http_call *first; /* in line */
 	struct http_call **last;
 };
@@ -36,6 +38,7 @@ struct http_call {
 	const struct http_call_ops *ops;
 	void *arg;
 	struct conn *conn; /* NULL while it waits in line */
+	bool link;
 	struct buf out;
 	size_t sent;
 	struct buf frame;  /* what came of a frame: its head, and the payload but for bytes */
@@ -48,10 +51,11 @@ struct http_call {
 /* As many as are needed now, and a few ahead. */
 static void ask_for_lanes(struct http_lanes *l)
 {
+	unsigned links = l->links;
 	unsigned waiting = 0;
 
 	for (const struct http_call *c = l->first; c; c = c->next)
-		waiting++;
+		waiting += !c->link || links++ < LINKS;
 	while (l->asked + l->idle_count < waiting + AHEAD &&
 	       l->asked + l->idle_count + l->working < HTTP_WIRE_LANES) {
 		l->asked++;
@@ -84,27 +88,6 @@ void http_lanes_free(struct http_lanes **at)
 		free(i);
 	}
 	free(l);
-}
-
-static void begin(struct http_call *c, int fd);
-
-void http_lanes_add(struct http_lanes *l, int fd)
-{
-	struct http_call *c = l->first;
-	struct lane *i;
-
-	l->asked -= l->asked > 0;
-	if (c) {
-		l->first = c->next;
-		if (!l->first)
-			l->last = &l->first;
-		begin(c, fd);
-		return;
-	}
-	i = mem_new(sizeof(*i));
-	*i = (struct lane) { .next = l->idle, .fd = fd };
-	l->idle = i;
-	l->idle_count++;
 }
 
 /* ---- a call ---- */
@@ -272,54 +255,12 @@ static void begin(struct http_call *c, int fd)
 	};
 
 	c->lanes->working++;
+	c->lanes->links += c->link;
 	c->conn = conn_new(c->lanes->loop, fd, &ops, c);
 	conn_send(c->conn);
 }
 
-static void begin_or_wait(struct http_call *c)
-{
-	struct http_lanes *l = c->lanes;
-	struct lane *i = l->idle;
-
-	if (!i) {
-		*l->last = c;
-		l->last = &c->next;
-	} else {
-		int fd = i->fd;
-
-		l->idle = i->next;
-		l->idle_count--;
-		free(i);
-		begin(c, fd);
-	}
-	ask_for_lanes(l);
-}
-
-struct http_call *http_call_new(struct http_lanes *l, struct slice text, struct slice bytes,
-                                const struct http_call_ops *ops, void *arg)
-{
-	struct http_call *c = mem_new(sizeof(*c));
-	uint8_t head[4] = { 0 };
-	bool fits;
-
-	*c = (struct http_call) { .lanes = l, .ops = ops, .arg = arg };
-	buf_init(&c->out, (size_t)LIMIT_REQUEST + sizeof(head));
-	buf_init(&c->frame, (size_t)LIMIT_REQUEST + FRAME_HEAD);
-	put_le32(head, (uint32_t)(text.len + (bytes.len ? bytes.len + 1 : 0)));
-	fits = buf_add(&c->out, slice_of(head, sizeof(head))) == RC_OK &&
-	       buf_add(&c->out, text) == RC_OK &&
-	       (!bytes.len ||
-	        (buf_add(&c->out, slice_of("", 1)) == RC_OK && buf_add(&c->out, bytes) == RC_OK));
-	MUST(fits); /* bodies of requests are far shorter */
-	begin_or_wait(c);
-	return c;
-}
-
-void http_call_resume(struct http_call *c)
-{
-	if (c->conn)
-		conn_resume(c->conn);
-}
+/* ---- the line ---- */
 
 static void leave_line(struct http_call *c)
 {
@@ -333,6 +274,80 @@ static void leave_line(struct http_call *c)
 	*at = c->next;
 	if (!*at)
 		l->last = at;
+}
+
+/* The first that may begin, or NULL. */
+static struct http_call *next_in_line(const struct http_lanes *l)
+{
+	struct http_call *c = l->first;
+
+	while (c && c->link && l->links >= LINKS)
+		c = c->next;
+	return c;
+}
+
+/* Whenever a lane, a call or room for one has come. */
+static void serve_line(struct http_lanes *l)
+{
+	struct http_call *c;
+
+	while (l->idle && (c = next_in_line(l)) != NULL) {
+		struct lane *i = l->idle;
+		int fd = i->fd;
+
+		l->idle = i->next;
+		l->idle_count--;
+		free(i);
+		leave_line(c);
+		begin(c, fd);
+	}
+	ask_for_lanes(l);
+}
+
+void http_lanes_add(struct http_lanes *l, int fd)
+{
+	struct lane *i = mem_new(sizeof(*i));
+
+	*i = (struct lane) { .next = l->idle, .fd = fd };
+	l->idle = i;
+	l->idle_count++;
+	l->asked -= l->asked > 0;
+	serve_line(l);
+}
+
+static enum rc write_question(struct buf *out, const struct http_question *q)
+{
+	uint8_t head[4] = { 0 };
+	enum rc rc;
+
+	put_le32(head, (uint32_t)(q->text.len + (q->bytes.len ? q->bytes.len + 1 : 0)));
+	rc = buf_add(out, slice_of(head, sizeof(head)));
+	if (rc == RC_OK)
+		rc = buf_add(out, q->text);
+	if (rc == RC_OK && q->bytes.len)
+		rc = buf_add(out, slice_of("", 1));
+	return rc == RC_OK ? buf_add(out, q->bytes) : rc;
+}
+
+struct http_call *http_call_new(struct http_lanes *l, const struct http_question *q,
+                                const struct http_call_ops *ops, void *arg)
+{
+	struct http_call *c = mem_new(sizeof(*c));
+
+	*c = (struct http_call) { .lanes = l, .ops = ops, .arg = arg, .link = q->link };
+	buf_init(&c->out, (size_t)LIMIT_REQUEST);
+	buf_init(&c->frame, (size_t)LIMIT_REQUEST + FRAME_HEAD);
+	MUST(write_question(&c->out, q) == RC_OK); /* bodies of HTTP are far shorter */
+	*l->last = c;
+	l->last = &c->next;
+	serve_line(l);
+	return c;
+}
+
+void http_call_resume(struct http_call *c)
+{
+	if (c->conn)
+		conn_resume(c->conn);
 }
 
 void http_call_free(struct http_call **at)
@@ -349,11 +364,12 @@ void http_call_free(struct http_call **at)
 	if (c->conn) {
 		conn_free(&c->conn);
 		l->working--;
+		l->links -= c->link;
 	} else {
 		leave_line(c);
 	}
 	buf_free(&c->out);
 	buf_free(&c->frame);
 	free(c);
-	ask_for_lanes(l);
+	serve_line(l);
 }

@@ -4,7 +4,9 @@
  * What     A call takes a lane, a connection to mmd's request server that is good for one request
  *          (base/request.h), sends JSON text, and hears the answer. Lanes are asked for ahead, so
  *          that a call rarely waits for one; at most HTTP_WIRE_LANES are there at a time, and calls beyond
- *          that wait in line, also while mmd is at work on some that were given up.
+ *          that wait in line, also while mmd is at work on some that were given up. Of calls for links,
+ *          which may take as long as their client likes, two are under way at a time: the others, and
+ *          all of mmd's threads but two, are not held up by slow clients.
  * Owner    Who made a call frees it, whenever he likes, also in its callbacks; mmd then finds its
  *          asker gone.
  * Threads  The loop's.
@@ -36,9 +38,15 @@ void http_lanes_free(struct http_lanes **l); /* after its calls */
 /* A lane that came; takes the descriptor over. */
 void http_lanes_add(struct http_lanes *l, int fd);
 
-/* `ops` lives as long as the call; `text`, and `bytes` behind it, are copied. No callback comes
- * before the loop's next round. */
-struct http_call *http_call_new(struct http_lanes *l, struct slice text, struct slice bytes,
+/* What is asked; copied. */
+struct http_question {
+	struct slice text;
+	struct slice bytes; /* behind it; may be empty */
+	bool link;
+};
+
+/* `ops` lives as long as the call. No callback comes before the loop's next round. */
+struct http_call *http_call_new(struct http_lanes *l, const struct http_question *q,
                                 const struct http_call_ops *ops, void *arg);
 void http_call_resume(struct http_call *c);
 void http_call_free(struct http_call **c); /* NULL is fine */

@@ -11,10 +11,12 @@
 #define HANDSHAKE_MS 10000
 #define HEAD_MS      10000
 #define IDLE_MS      60000
-#define ANSWER_MS    60000  /* without a byte taken */
+#define TICK_MS      1000   /* while an answer is taken */
+#define LATE_TICKS   10     /* that its bytes may come later than at SLOW_RATE */
+#define STILL_TICKS  30     /* without a byte of it taken */
 #define CALL_MS      120000 /* mmd has been silent for so long */
 #define LINGER_MS    2000
-#define SLOW_RATE    65536     /* bytes of a body in a second, at least */
+#define SLOW_RATE    65536     /* bytes of a body or an answer in a second, at least */
 #define BODIES_MAX   134217728 /* 128 MiB */
 #define OUT_MOST     262144    /* of an answer that comes in parts */
 
@@ -39,6 +41,9 @@ struct http_conn {
 	struct buf out;
 	size_t sent;
 	uint64_t owed;       /* of a body that comes in parts */
+	uint64_t taken;      /* of this answer */
+	unsigned ticks;      /* since it began */
+	unsigned still;      /* of them, since a byte was taken */
 	uint64_t body_bytes; /* that are counted in the site's */
 	struct loop_timer *timer;
 	bool last;
@@ -116,6 +121,7 @@ struct http_site *http_conn_site(const struct http_conn *c)
 static void finish(struct http_conn *c)
 {
 	c->state = FINISHING;
+	loop_timer_clear(c->timer);
 	conn_finish(c->conn, LINGER_MS);
 }
 
@@ -281,7 +287,10 @@ void http_conn_answer(struct http_conn *c, const struct http_answer *a)
 	}
 	c->owed = body ? a->bytes : 0;
 	c->state = c->owed ? ANSWERING : LAST_PART;
-	loop_timer_set(c->timer, ANSWER_MS);
+	c->taken = 0;
+	c->ticks = 0;
+	c->still = 0;
+	loop_timer_set(c->timer, TICK_MS);
 	conn_send(c->conn);
 }
 
@@ -329,8 +338,8 @@ static void on_sent(void *arg, size_t n)
 	struct http_conn *c = arg;
 
 	c->sent += n;
-	if (c->state == ANSWERING || c->state == LAST_PART)
-		loop_timer_set(c->timer, ANSWER_MS);
+	c->taken += n;
+	c->still = 0;
 	if (c->sent < c->out.len)
 		return;
 	buf_clear(&c->out);
@@ -351,15 +360,28 @@ static void on_closed(void *arg, const char *why)
 	conn_end(arg);
 }
 
+/* Who takes an answer too slowly has the rest no more: neither lanes nor memory wait for him. Ticks
+ * are counted, not time, so that what holds up this loop is not held against him. */
+static bool reader_is_slow(struct http_conn *c)
+{
+	c->ticks++;
+	c->still++;
+	return c->still > STILL_TICKS ||
+	       c->taken + (uint64_t)LATE_TICKS * SLOW_RATE < (uint64_t)c->ticks * SLOW_RATE;
+}
+
 static void on_timer(void *arg)
 {
 	struct http_conn *c = arg;
+	bool answering = c->state == ANSWERING || c->state == LAST_PART;
 
 	if (c->state == WAITING) {
 		http_exchange_free(&c->exchange);
 		refuse(c, 503, "the answer takes too long");
 	} else if (c->state == READING_BODY || (c->state == READING_HEAD && c->in.len)) {
 		refuse(c, 408, "the request takes too long");
+	} else if (answering && !reader_is_slow(c)) {
+		loop_timer_set(c->timer, TICK_MS);
 	} else {
 		conn_end(c);
 	}

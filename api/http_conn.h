@@ -1,12 +1,12 @@
 /*
  * api/http_conn.h - one connection of mm-httpd: requests one after the other, and their answers
  *
- * What     Reads heads (api/http_head.h) and bodies, has each request handled
- * (api/http_exchange.h), and writes the answer; then the next. Requests that were sent ahead wait
- * until it is their turn. Limits   A head within 10 s of its first byte, a body at 64 KiB/s or
- * more, 60 s without a request, a minute without a byte of the answer taken. Owner    The
- * connection frees itself when it ends, and takes itself off the list that it was put on. Threads
- * The loop's.
+ * What     Reads heads (api/http_head.h) and bodies, has each request handled (api/http_exchange.h), and
+ *          writes the answer; then the next. Requests that were sent ahead wait until it is their turn.
+ * Limits   A head within 10 s of its first byte, a body at 64 KiB/s or more, 60 s without a request; an
+ *          answer taken within 10 s and at 64 KiB/s or more from there on, never 30 s without a byte.
+ * Owner    The connection frees itself when it ends, and takes itself off the list that it was put on.
+ * Threads  The loop's.
  */
 #ifndef MM_API_HTTP_CONN_H
 #define MM_API_HTTP_CONN_H

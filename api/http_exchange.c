@@ -163,6 +163,7 @@ static void call(struct http_exchange *x, json_t *request, struct slice bytes)
 	static const struct http_call_ops ops = {
 		.row = on_row, .bytes = on_bytes, .done = on_done, .failed = on_failed
 	};
+	struct http_question q = { .bytes = bytes, .link = x->route != ROUTE_CALL };
 	char from[IP_TEXT];
 	struct buf text;
 
@@ -170,11 +171,12 @@ static void call(struct http_exchange *x, json_t *request, struct slice bytes)
 	json_put_text(request, "address", slice_str(from));
 	json_put_text(request, "request", slice_str(x->request_id));
 	buf_init(&text, (size_t)32 << 20);
-	if (json_write(&text, request) == RC_OK)
-		x->call = http_call_new(http_conn_site(x->conn)->lanes, buf_slice(&text), bytes,
-		                        &ops, x);
-	else
+	if (json_write(&text, request) == RC_OK) {
+		q.text = buf_slice(&text);
+		x->call = http_call_new(http_conn_site(x->conn)->lanes, &q, &ops, x);
+	} else {
 		answer_error(x, API_TOO_LARGE, "the request is too large");
+	}
 	buf_free(&text);
 	json_decref(request);
 }

@@ -13,8 +13,9 @@
 #include "base/listen.h"
 #include "base/log.h"
 
-#define STOP_MS 10000
-#define KILL_MS 2000
+#define STOP_MS   10000
+#define KILL_MS   2000
+#define SEND_ROOM 131072 /* bytes that the kernel keeps for a client that doesn't read */
 
 /* Who waits for mm-httpd to have come to a mark. */
 struct mark {
@@ -309,6 +310,7 @@ enum rc http_front_keys(struct http_front *f, const json_t *keys, void (*done)(v
 
 static enum rc listen_at(const char *text, int *fd, struct err *e)
 {
+	static const int room = SEND_ROOM;
 	struct ip ip;
 	uint16_t port;
 	enum rc rc;
@@ -319,7 +321,12 @@ static enum rc listen_at(const char *text, int *fd, struct err *e)
 		               "127.0.0.1:8025",
 		               text);
 	rc = listen_tcp(fd, &ip, port, e);
-	return rc == RC_OK ? rc : err_in(e, "api.listen %s", text);
+	if (rc != RC_OK)
+		return err_in(e, "api.listen %s", text);
+	/* Connections have it from their listener. */
+	if (setsockopt(*fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) < 0)
+		log_warn("api.listen %s: %s", text, strerror(errno));
+	return RC_OK;
 }
 
 enum rc http_front_new(struct http_front **out, struct loop *l, struct request_server *requests,

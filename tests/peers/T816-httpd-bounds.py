@@ -37,6 +37,55 @@ def subscriptions(prefix):
             return names
         token = {'NextToken': page['NextToken']}
 
+# ---- readers of links ----
+
+BIG = mail('big', '\r\n'.join(base64.b64encode(os.urandom(57)).decode() for _ in range(77000)))
+BIG_ID = site.send(BIG)
+site.wait()
+
+class Reader:
+    """Who follows a link and has read the head of the answer; little of the rest fits into his socket."""
+    def __init__(self, wait=True):
+        link = good('GetArchiveMessage', ArchivedMessageId='%s.%s' % (archive_ids(site)['corp'], BIG_ID))['MessageDownloadLink']
+        self.sock = socket.socket()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.sock.settimeout(100)
+        self.sock.connect(('127.0.0.1', api))
+        self.sock.sendall(('GET %s HTTP/1.1\r\nHost: %s\r\n\r\n' % (link.split(HOST)[1], HOST)).encode())
+        self.got = b''
+        if wait:
+            self.read(1)
+
+    def read(self, most):
+        """False at the end."""
+        try:
+            some = self.sock.recv(most)
+        except ConnectionResetError:
+            some = b''
+        self.got += some
+        return bool(some)
+
+    def rest(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        while len(self.got.partition(b'\r\n\r\n')[2]) < len(BIG) and self.read(1 << 20):
+            pass
+        return self.got.partition(b'\r\n\r\n')[2]
+
+    def is_served(self):
+        """Whether mm-httpd has its end yet: what lies in the kernel may still come afterwards."""
+        ends = ['%04X' % port for port in (api, self.sock.getsockname()[1])]
+        rows = [l.split() for l in open('/proc/net/tcp').readlines()[1:]]
+        return any([r[1][-4:], r[2][-4:], r[3]] == ends + ['01'] for r in rows)
+
+def trickle(reader):
+    while reader.is_served():
+        reader.read(1600) # often enough that mmd doesn't take mm-httpd for stuck
+        time.sleep(0.1)
+
+slowest = Reader()
+slowest.thread = threading.Thread(target=trickle, args=(slowest,), daemon=True)
+slowest.thread.start() # what becomes of it is seen at the end
+
 @test
 def calls_that_were_given_up_are_dropped():
     """Changes wait for the pipeline, which waits for its workers; who hangs up meanwhile has no place in mmd for long."""
@@ -61,6 +110,22 @@ def calls_that_were_given_up_are_dropped():
     print('   %d of 250 were under way, mmd held up to %d descriptors more' % (len(made), most - before))
     check(len(made) <= 12, 'they were carried out: %d' % len(made))
     check(40 <= most - before < 80, 'mmd held %d descriptors more' % (most - before))
+
+@test
+def slow_readers_of_links_hold_up_nobody_else():
+    """With all threads of mmd among them a call would be answered when they were cut off."""
+    readers = [Reader(wait=False) for _ in range(6)]
+    check(readers[0].read(1), 'nothing came')
+    equal(call('ListArchives')[0], 200)
+    for reader in readers: # those behind the first ones have their turn, too
+        equal(sha256(reader.rest()), sha256(BIG))
+        reader.sock.close()
+
+@test
+def who_reads_too_slowly_has_the_rest_no_more():
+    slowest.thread.join(90)
+    check(not slowest.thread.is_alive(), 'it is served on')
+    check(len(slowest.rest()) < len(BIG) // 2, '%d bytes' % len(slowest.got))
 
 site.stop()
 done()
