@@ -19,6 +19,8 @@
 #define SLOW_RATE    65536     /* bytes of a body or an answer in a second, at least */
 #define BODIES_MAX   134217728 /* 128 MiB */
 #define OUT_MOST     262144    /* of an answer that comes in parts */
+#define OUT_SMALL    65536     /* an answer that there is always room for */
+#define OUTS_MAX     134217728 /* 128 MiB of all longer ones */
 
 enum http_state {
 	READING_HEAD,
@@ -45,11 +47,12 @@ struct http_conn {
 	unsigned ticks;      /* since it began */
 	unsigned still;      /* of them, since a byte was taken */
 	uint64_t body_bytes; /* that are counted in the site's */
+	uint64_t out_bytes;  /* likewise */
 	struct loop_timer *timer;
 	bool last;
 };
 
-/* ---- room for bodies ---- */
+/* ---- room for bodies and answers ---- */
 
 /* What all bodies that are being read may take together. */
 static bool take_room(struct http_conn *c)
@@ -61,10 +64,24 @@ static bool take_room(struct http_conn *c)
 	return true;
 }
 
+/* An answer waits in memory until its reader took it, at his pace. */
+bool http_conn_has_room(const struct http_conn *c, size_t bytes)
+{
+	return bytes <= OUT_SMALL || (bytes <= OUTS_MAX && c->site->out_bytes <= OUTS_MAX - bytes);
+}
+
+static void take_out_room(struct http_conn *c, size_t bytes)
+{
+	c->out_bytes = bytes > OUT_SMALL ? bytes : 0;
+	c->site->out_bytes += c->out_bytes;
+}
+
 static void give_room(struct http_conn *c)
 {
 	c->site->body_bytes -= c->body_bytes;
 	c->body_bytes = 0;
+	c->site->out_bytes -= c->out_bytes;
+	c->out_bytes = 0;
 }
 
 /* ---- the list ---- */
@@ -226,6 +243,8 @@ static void next_request(struct http_conn *c)
 
 	http_exchange_free(&c->exchange);
 	give_room(c);
+	if (c->out.room > OUT_SMALL)
+		buf_free(&c->out);
 	memmove(c->in.at, ahead.at, ahead.len);
 	c->in.len = ahead.len;
 	if (!c->in.len)
@@ -281,6 +300,7 @@ void http_conn_answer(struct http_conn *c, const struct http_answer *a)
 
 	MUST(c->state == READING_HEAD || c->state == READING_BODY || c->state == WAITING);
 	c->last |= a->last || c->head.close || c->site->stopping;
+	take_out_room(c, a->body.len);
 	if (write_head(c, a) != RC_OK || (body && buf_add(&c->out, a->body) != RC_OK)) {
 		finish(c);
 		return;

@@ -24,6 +24,7 @@ struct http_site {
 	struct http_conn *connections;
 	unsigned count;
 	uint64_t body_bytes; /* of bodies that are being read or answered */
+	uint64_t out_bytes;  /* of long answers that their readers haven't taken */
 	bool stopping; /* each answer is the last of its connection */
 };
 
@@ -45,6 +46,8 @@ struct http_answer {
 	bool last;      /* the connection ends behind it */
 };
 
+/* False for a body above 64 KiB when too many of those wait for their readers already. */
+bool http_conn_has_room(const struct http_conn *c, size_t bytes);
 /* Exactly one a request, at any time after it was handed over. */
 void http_conn_answer(struct http_conn *c, const struct http_answer *a);
 /* Of the body that was announced; returns how many bytes were taken. The rest is asked for

@@ -85,10 +85,13 @@ static void answer_result(const struct http_exchange *x, const json_t *result)
 		return;
 	}
 	buf_init(&body, (size_t)64 << 20);
-	if (wire_encode(x->protocol, x->operation->output, output, &body, &e) == RC_OK)
-		answer(x, 200, NULL, buf_slice(&body));
-	else
+	if (wire_encode(x->protocol, x->operation->output, output, &body, &e) != RC_OK)
 		answer_error(x, API_INTERNAL, e.text);
+	else if (!http_conn_has_room(x->conn, body.len))
+		answer_error(x, API_UNAVAILABLE,
+		             "too many long answers wait for their readers; try again");
+	else
+		answer(x, 200, NULL, buf_slice(&body));
 	buf_free(&body);
 }
 

@@ -121,6 +121,38 @@ def slow_readers_of_links_hold_up_nobody_else():
         equal(sha256(reader.rest()), sha256(BIG))
         reader.sock.close()
 
+def slowly(lines):
+    """The answers on these connections, (status, JSON): all have begun before one of them is read to its end."""
+    got = {line: b'' for line in lines}
+    while not all(got.values()):
+        for line in lines:
+            if select.select([line.sock], [], [], 0)[0]:
+                got[line] += line.sock.recv(65536)
+        time.sleep(0.1)
+    for line in lines:
+        head, _, body = got[line].partition(b'\r\n\r\n')
+        length = int([l for l in head.split(b'\r\n') if l.startswith(b'Content-Length')][0].split()[1])
+        body += line.file.read(length - len(body))
+        yield int(head.split()[1]), json.loads(body)
+
+@test
+def long_answers_have_a_bound_together():
+    names = ['%d' % i + 'z' * 900000 for i in range(10)]
+    [good('CreateAddonSubscription', AddonName=name) for name in names]
+    lines = [Line(api) for _ in range(17)]
+    for line in lines:
+        line.send(request(key, HOST, 'ListAddonSubscriptions', b'{"PageSize":50}'))
+    good('ListArchives') # a short one beside them
+    answers = list(slowly(lines))
+    for status, answer in answers:
+        check(answer.get('__type') == 'ServiceUnavailable' if status == 503 else
+              [s['AddonName'] for s in answer['AddonSubscriptions'] if s['AddonName'] in names] == names, 'an answer with %d' % status)
+    statuses = [status for status, _ in answers]
+    print('   %d of %d answers of 9 MB at once' % (statuses.count(200), len(lines)))
+    check(statuses.count(200) == 14, statuses)
+    [line.close() for line in lines]
+    good('ListAddonSubscriptions', PageSize=50) # there is room again
+
 @test
 def who_reads_too_slowly_has_the_rest_no_more():
     slowest.thread.join(90)
