@@ -18,6 +18,7 @@ struct counted {
 	char *who; /* of the last one */
 	char *op;
 	char *outcome; /* may be NULL */
+	char *named;   /* the key that it is counted by, or NULL */
 	int64_t since_ms;
 	uint64_t again; /* counted since, not entered */
 	UT_hash_handle hh;
@@ -46,6 +47,7 @@ static void counted_free(struct tally *t, struct counted *c)
 	free(c->who);
 	free(c->op);
 	free(c->outcome);
+	free(c->named);
 	free(c);
 }
 
@@ -70,6 +72,8 @@ static enum rc enter_count(struct tally *t, struct counted *c, struct err *e)
 		return RC_OK;
 	time_format(since, c->since_ms);
 	detail = detail_of(c->op, c->outcome);
+	if (c->named)
+		json_put_text(detail, "key", slice_str(c->named));
 	json_put_int(detail, "again", (int64_t)c->again);
 	json_put_text(detail, "since", slice_str(since));
 	rc = audit_add(t->audit, c->event, c->who, detail, e);
@@ -144,13 +148,22 @@ static char *key_of(const struct asked *x)
 	return key;
 }
 
+/* As typed, it may be anything. */
+static void put_typed(json_t *detail, const char *member, struct slice text)
+{
+	if (text.len)
+		json_put(detail, member, json_of_slice(slice_part(text, 0, 64)));
+}
+
 static enum rc enter_first(struct tally *t, const struct asked *x, struct err *e)
 {
 	json_t *detail = detail_of(x->op, x->outcome);
 
-	if (x->archive.len)
-		json_put_text(detail, "archive",
-		              slice_part(x->archive, 0, 64)); /* as typed, it may be anything */
+	put_typed(detail, "archive", x->archive);
+	put_typed(detail, "key", x->key);
+	put_typed(detail, "address", x->address);
+	if (x->times > 1)
+		json_put_int(detail, "count", (int64_t)x->times);
 	return audit_add(t->audit, x->event, x->who, detail, e);
 }
 
@@ -164,6 +177,7 @@ static void remember(struct tally *t, const struct asked *x, char *key)
 	c->who = mem_string(x->who);
 	c->op = mem_string(x->op);
 	c->outcome = x->outcome ? mem_string(x->outcome) : NULL;
+	c->named = x->key.len && *x->counted ? mem_string(x->counted) : NULL;
 	c->since_ms = clock_now_ms();
 	HASH_ADD_KEYPTR(hh, t->all, c->key, strlen(c->key), c);
 }
@@ -179,7 +193,7 @@ enum rc tally_add(struct tally *t, const struct asked *x, struct err *e)
 	HASH_FIND_STR(t->all, key, c);
 	if (c && !is_over(c, clock_now_ms())) {
 		first = false;
-		c->again++;
+		c->again += x->times ? x->times : 1;
 		free(c->who);
 		c->who = mem_string(x->who);
 	} else if (c) {

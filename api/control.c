@@ -129,18 +129,21 @@ static bool identify(struct request *r, char who[WHO_ROOM])
 	            link_principal(json_member_text(r->args, "query"), &name);
 	struct slice key = json_member_text(r->args, "key");
 	const struct principal *p;
+	bool own;
 
-	r->who = who;
-	(void)snprintf(who, WHO_ROOM, "nobody");
-	r->principals = engine_principals(r->en);
 	r->known = principals_generation(r->principals);
 	p = principal_by_name(r->principals, name);
 	if (!p)
 		return false;
-	(void)snprintf(who, WHO_ROOM, "principal %s (%s%.*s)", p->name, link ? "link" : "key ",
+	own = principal_by_key(r->principals, key) == p;
+	if (link)
+		key = slice_str("link");
+	else if (!own) /* what it says can't make entries without end */
+		key = slice_str("another key");
+	(void)snprintf(who, WHO_ROOM, "principal %s (%s%.*s)", p->name, own && !link ? "key " : "",
 	               (int)MIN_OF(key.len, 20U), (const char *)key.at);
 	r->principal = p;
-	if (p->disabled || (!link && principal_by_key(r->principals, key) != p))
+	if (p->disabled || (!link && !own))
 		return false;
 	r->access = &p->access;
 	return true;
@@ -271,6 +274,42 @@ static enum rc handle_link(struct request *r, const char *op, enum access_class 
 	return count(r, op, error_of(rc), e);
 }
 
+/* What mm-httpd says of somebody who could not say who he is. Counted by the reason, and by the key
+ * where it is a principal's: so many kinds are all that there can be, whoever tries and whatever
+ * mm-httpd says. */
+static enum rc take_refused(struct request *r, const json_t *said, struct err *e)
+{
+	struct slice key = json_member_text(said, "key");
+	int64_t count = json_member_int(said, "count", 0);
+	enum api_error why = api_error_find(json_member_text(said, "why"));
+	char named[64] = "";
+	const struct asked asked = { .event = "api_refused",
+		                     .who = "nobody",
+		                     .counted = named,
+		                     .op = "api",
+		                     .outcome = why == API_ERRORS ? "" : api_error_name(why),
+		                     .key = key,
+		                     .address = json_member_text(said, "address"),
+		                     .times = (uint64_t)count };
+
+	if (why == API_ERRORS || count < 1 || count > INT32_MAX)
+		return err_set(e, RC_INVALID, "nobody is refused like that");
+	if (principal_by_key(r->principals, key))
+		(void)snprintf(named, sizeof(named), "%.*s", (int)key.len, (const char *)key.at);
+	return tally_add(r->en->tally, &asked, e);
+}
+
+static enum rc handle_refused(struct request *r, struct err *e)
+{
+	const json_t *list = json_member_array(r->args, "refused");
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < json_array_size(list); i++)
+		rc = take_refused(r, json_array_get(list, i), e);
+	r->result = json_object();
+	return rc;
+}
+
 static enum rc finish(struct request *r, struct err *e)
 {
 	struct buf text;
@@ -284,36 +323,45 @@ static enum rc finish(struct request *r, struct err *e)
 	return rc;
 }
 
+/* `who` is what r->who points at. */
+static enum rc handle(struct request *r, char who[WHO_ROOM], struct err *e)
+{
+	struct slice op = json_member_text(r->args, "op");
+
+	if (slice_equal(op, slice_str("api-refused")))
+		return handle_refused(r, e);
+	if (!identify(r, who)) {
+		r->refused = true;
+		put_error(r, API_UNKNOWN_CLIENT, "the principal of this access key may not ask");
+		return count(r, "api", API_UNKNOWN_CLIENT, e);
+	}
+	if (slice_equal(op, slice_str("api-message")))
+		return handle_link(r, "api-message", ACCESS_READ_MESSAGE, control_send_message, e);
+	if (slice_equal(op, slice_str("api-import")))
+		return handle_link(r, "api-import", ACCESS_CHANGE_FLOW, control_take_upload, e);
+	if (!slice_equal(op, slice_str("api")))
+		return err_set(e, RC_INVALID, "there is no such request");
+	handle_call(r, model_find(json_member_text(r->args, "operation")),
+	            json_member_object(r->args, "input"));
+	return RC_OK;
+}
+
 void control_handle(void *arg, const struct request_peer *peer, struct slice json,
                     struct request_writer *w)
 {
 	struct err e = { 0 };
-	char who[WHO_ROOM];
+	char who[WHO_ROOM] = "nobody";
 	struct slice bytes;
 	struct slice text = slice_cut(json, 0, &bytes);
-	struct request r = { .en = arg, .bytes = bytes, .w = w };
+	struct request r = { .en = arg, .bytes = bytes, .w = w, .who = who };
 	json_t *args = NULL;
 	enum rc rc = json_read(&args, text, &e);
 
 	MUST(peer->front);
 	r.args = args;
-	if (rc == RC_OK && !identify(&r, who)) {
-		r.refused = true;
-		put_error(&r, API_UNKNOWN_CLIENT, "the principal of this access key may not ask");
-		if (count(&r, "api", API_UNKNOWN_CLIENT, &e) != RC_OK)
-			log_error("the audit log: %s", e.text);
-	} else if (rc == RC_OK && slice_equal(json_member_text(args, "op"), slice_str("api"))) {
-		handle_call(&r, model_find(json_member_text(args, "operation")),
-		            json_member_object(args, "input"));
-	} else if (rc == RC_OK &&
-	           slice_equal(json_member_text(args, "op"), slice_str("api-message"))) {
-		rc = handle_link(&r, "api-message", ACCESS_READ_MESSAGE, control_send_message, &e);
-	} else if (rc == RC_OK &&
-	           slice_equal(json_member_text(args, "op"), slice_str("api-import"))) {
-		rc = handle_link(&r, "api-import", ACCESS_CHANGE_FLOW, control_take_upload, &e);
-	} else if (rc == RC_OK) {
-		rc = err_set(&e, RC_INVALID, "there is no such request");
-	}
+	r.principals = engine_principals(r.en);
+	if (rc == RC_OK)
+		rc = handle(&r, who, &e);
 	if (rc == RC_OK)
 		rc = finish(&r, &e);
 	if (rc != RC_OK && !request_ended(w))
@@ -321,20 +369,6 @@ void control_handle(void *arg, const struct request_peer *peer, struct slice jso
 	json_decref(args);
 	json_decref(r.result);
 	principals_unref(&r.principals);
-}
-
-void control_refused(struct engine *en, struct slice why, struct slice key, struct slice address,
-                     uint64_t count)
-{
-	json_t *detail = json_object();
-	struct err e = { 0 };
-
-	json_put(detail, "why", json_of_slice(why));
-	json_put(detail, "key", json_of_slice(key));
-	json_put(detail, "address", json_of_slice(address));
-	json_put_int(detail, "count", (int64_t)count);
-	if (engine_account(en, "api_refused", "nobody", detail, &e) != RC_OK)
-		log_error("the audit log: %s", e.text);
 }
 
 size_t control_request_bytes(void *arg, const struct request_peer *peer)

@@ -4,7 +4,8 @@
  * What     A call is the request {"op":"api","principal","key","operation","input","request","address",
  *          "origin"}, over a lane (api/http_front.h). Its answer is {"output":{...}} or
  *          {"error":NAME,"message":TEXT}. Two more requests carry bytes: "api-message" (a link to a
- *          message was followed) and "api-import" (the file of an import job).
+ *          message was followed) and "api-import" (the file of an import job). "api-refused" says who could
+ *          not say who he is.
  * Checks   Everything again that mm-httpd checked but the signature: it may have been broken into. Then
  *          whether the principal may; a foreign archive and one that isn't there end at the same place.
  * Audit    A change is entered before it is committed; a search, an export, a read before its answer; all
@@ -31,9 +32,6 @@ void control_handle(void *arg, const struct request_peer *peer, struct slice jso
 
 /* Of one request that mm-httpd passes on: a body of HTTP and what it says beside it. */
 size_t control_request_bytes(void *arg, const struct request_peer *peer);
-/* Somebody could not say who he is, `count` times. */
-void control_refused(struct engine *en, struct slice why, struct slice key, struct slice address,
-		     uint64_t count);
 /* What signs links to messages, for mm-httpd; `room` is 41 or more. */
 enum rc control_link_secret(struct engine *en, char *out, size_t room, struct err *e) MUST_USE;
 

@@ -43,6 +43,7 @@ struct http_front {
 	struct mark *marks;
 	uint64_t last_mark;
 	struct loop_timer *killer; /* of an mm-httpd that closed its channel and stays */
+	bool gave_up;              /* this mm-httpd has said so */
 	bool stopping;
 };
 
@@ -131,24 +132,11 @@ static bool on_marked(struct http_front *f, struct slice body)
 	return true;
 }
 
-static bool on_refused(struct http_front *f, struct slice body)
+static bool on_failed(struct http_front *f, struct slice body)
 {
-	json_t *j = NULL;
-	struct err e;
-	int64_t count;
-
-	if (json_read(&j, body, &e) != RC_OK)
+	if (f->gave_up)
 		return false;
-	count = json_member_int(j, "count", 0);
-	if (count > 0)
-		f->ops->refused(f->arg, json_member_text(j, "why"), json_member_text(j, "key"),
-		                json_member_text(j, "address"), (uint64_t)count);
-	json_decref(j);
-	return count > 0;
-}
-
-static bool on_failed(struct slice body)
-{
+	f->gave_up = true;
 	log_error("mm-httpd gives up: %.*s", (int)MIN_OF(body.len, 400U), (const char *)body.at);
 	return true;
 }
@@ -160,10 +148,8 @@ static bool take_message(struct http_front *f, unsigned type, struct slice body)
 		return on_need_lane(f);
 	case HTTP_WIRE_MARKED:
 		return on_marked(f, body);
-	case HTTP_WIRE_REFUSED:
-		return on_refused(f, body);
 	case HTTP_WIRE_FAILED:
-		return on_failed(body);
+		return on_failed(f, body);
 	}
 	return false;
 }
@@ -216,6 +202,7 @@ static enum rc on_start(void *arg, struct child_start *s, struct err *e)
 	s->nfds = 1;
 	f->channel = channel_new(f->loop, ends[0], HTTP_WIRE_NEWS_MAX, &ops, f);
 	f->lanes_wanted = 0;
+	f->gave_up = false;
 	send_everything(f);
 	return RC_OK;
 }

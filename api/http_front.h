@@ -30,9 +30,6 @@ struct http_front_options {
 };
 
 struct http_front_ops {
-	/* Somebody could not say who he is: for the audit log. `why` is a sigv4 exception. */
-	void (*refused)(void *arg, struct slice why, struct slice key, struct slice address,
-	                uint64_t count);
 	void (*stopped)(void *arg); /* after http_front_stop */
 };
 

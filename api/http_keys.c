@@ -21,8 +21,9 @@ struct key {
 
 struct refused {
 	char why[64];
-	char key[ID_MAX + 1];
-	char address[IP_TEXT];
+	char key[ID_MAX + 1];  /* of the first one */
+	char address[IP_TEXT]; /* likewise */
+	bool known;            /* it is a key that there is; else the line is for all that aren't */
 	uint64_t count;
 };
 
@@ -175,15 +176,15 @@ enum sigv4_verdict http_keys_verify(struct http_keys *k, const struct sigv4_clai
 
 void http_keys_refused(struct http_keys *k, const char *why, const char *key, const struct ip *from)
 {
-	struct refused r = { .count = 1 };
+	struct refused r = { .count = 1, .known = find(k, key) != NULL };
 	struct refused *at = k->refused;
 
 	(void)snprintf(r.why, sizeof(r.why), "%s", why);
 	(void)snprintf(r.key, sizeof(r.key), "%s", key);
 	ip_format(r.address, from);
 	for (; at < k->refused + k->refused_count; at++)
-		if (strcmp(at->why, r.why) == 0 && strcmp(at->key, r.key) == 0 &&
-		    strcmp(at->address, r.address) == 0) {
+		if (strcmp(at->why, r.why) == 0 && at->known == r.known &&
+		    (!r.known || strcmp(at->key, r.key) == 0)) {
 			at->count++;
 			return;
 		}
@@ -199,22 +200,20 @@ void http_keys_refused(struct http_keys *k, const char *why, const char *key, co
 	*at = r;
 }
 
-void http_keys_tell(struct http_keys *k, void (*tell)(void *arg, struct slice body), void *arg)
+json_t *http_keys_take_refused(struct http_keys *k)
 {
+	json_t *list = k->refused_count ? json_array() : NULL;
+
 	for (size_t i = 0; i < k->refused_count; i++) {
 		const struct refused *r = &k->refused[i];
 		json_t *j = json_object();
-		struct buf text;
 
-		buf_init(&text, 2048);
 		json_put_text(j, "why", slice_str(r->why));
 		json_put(j, "key", json_of_slice(slice_str(r->key)));
 		json_put_text(j, "address", slice_str(r->address));
 		json_put_int(j, "count", (int64_t)r->count);
-		if (json_write(&text, j) == RC_OK)
-			tell(arg, buf_slice(&text));
-		json_decref(j);
-		buf_free(&text);
+		json_push(list, j);
 	}
 	k->refused_count = 0;
+	return list;
 }

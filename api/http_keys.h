@@ -4,8 +4,8 @@
  * What     Key ids with their secrets and principals, as mmd gives them, and the secret of links. A
  * key that isn't known gets a random secret, so that a call under it is refused like one with a
  *          wrong signature. Signatures that may be used once are remembered (base/sigv4_seen.h).
- * Refused  Who can't say who he is is counted by why, key and address, and told to mmd every few
- *          seconds: an audit log that anyone could fill would be none.
+ * Refused  Who can't say who he is is counted by why, and by the key where there is such a one, for mmd,
+ *          which sums it up: an audit log that anyone could fill would be none.
  * Threads  The loop's.
  */
 #ifndef MM_API_HTTP_KEYS_H
@@ -37,7 +37,8 @@ enum sigv4_verdict http_keys_verify(struct http_keys *k, const struct sigv4_clai
 /* Counts one. */
 void http_keys_refused(struct http_keys *k, const char *why, const char *key,
                        const struct ip *from);
-/* What was counted since the last call, as HTTP_WIRE_REFUSED bodies. */
-void http_keys_tell(struct http_keys *k, void (*tell)(void *arg, struct slice body), void *arg);
+/* What was counted since the last call, [{"why","key","address","count"}]: a new reference, NULL when it is
+ * nothing. */
+json_t *http_keys_take_refused(struct http_keys *k);
 
 #endif

@@ -26,9 +26,8 @@ enum http_wire_to_httpd {
 
 enum http_wire_to_mmd {
 	HTTP_WIRE_NEED_LANE = 64,
-	HTTP_WIRE_MARKED,  /* u64 */
-	HTTP_WIRE_REFUSED, /* JSON {"why","key","address","count"}: who could not say who he is */
-	HTTP_WIRE_FAILED,  /* text: it is going to exit */
+	HTTP_WIRE_MARKED, /* u64 */
+	HTTP_WIRE_FAILED, /* text: it is going to exit; once */
 };
 
 #endif

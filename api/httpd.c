@@ -30,6 +30,7 @@ struct httpd {
 	struct loop_watch *watch;
 	struct loop_timer *rest;
 	struct loop_timer *report;
+	struct http_call *telling; /* who was refused */
 	struct loop_timer *stop;
 	unsigned max_connections;
 	unsigned max_per_address;
@@ -53,16 +54,50 @@ static void need_lane(void *arg)
 	tell(arg, HTTP_WIRE_NEED_LANE, slice_of(NULL, 0));
 }
 
-static void tell_refused(void *arg, struct slice body)
-{
-	tell(arg, HTTP_WIRE_REFUSED, body);
-}
-
-static void report(void *arg)
+static void on_told(void *arg, struct slice result)
 {
 	struct httpd *d = arg;
 
-	http_keys_tell(d->site.keys, tell_refused, d);
+	(void)result;
+	http_call_free(&d->telling);
+}
+
+static void on_not_told(void *arg, const struct err *why)
+{
+	struct httpd *d = arg;
+
+	log_warn("who was refused is not in the audit log: %s", why->text);
+	http_call_free(&d->telling);
+}
+
+/* Tells mmd who was refused; false when there is nothing to tell. */
+static bool report_refused(struct httpd *d)
+{
+	static const struct http_call_ops ops = { .done = on_told, .failed = on_not_told };
+	json_t *refused = d->telling ? NULL : http_keys_take_refused(d->site.keys);
+	json_t *request;
+	struct buf text;
+
+	if (!refused)
+		return d->telling != NULL;
+	request = json_object();
+	json_put_text(request, "op", slice_str("api-refused"));
+	json_put(request, "refused", refused);
+	buf_init(&text, 65536);
+	if (json_write(&text, request) == RC_OK)
+		d->telling = http_call_new(d->site.lanes,
+		                           &(struct http_question) { .text = buf_slice(&text) },
+		                           &ops, d);
+	buf_free(&text);
+	json_decref(request);
+	return d->telling != NULL;
+}
+
+static void on_report(void *arg)
+{
+	struct httpd *d = arg;
+
+	(void)report_refused(d);
 	loop_timer_set(d->report, REFUSED_MS);
 }
 
@@ -214,7 +249,7 @@ static void after_round(void *arg)
 {
 	struct httpd *d = arg;
 
-	if (d->site.stopping && !d->site.count)
+	if (d->site.stopping && !d->site.count && !report_refused(d))
 		loop_stop(d->loop);
 }
 
@@ -285,13 +320,13 @@ int httpd_main(void)
 	d.channel = channel_new(d.loop, HTTP_WIRE_FD, HTTP_WIRE_CONFIG_MAX, &ops, &d);
 	d.site.lanes = http_lanes_new(d.loop, need_lane, &d);
 	d.rest = loop_timer_new(d.loop, accept_again, &d);
-	d.report = loop_timer_new(d.loop, report, &d);
+	d.report = loop_timer_new(d.loop, on_report, &d);
 	d.stop = loop_timer_new(d.loop, end_now, &d);
 	loop_timer_set(d.report, REFUSED_MS);
 	loop_run(d.loop, after_round, &d);
-	report(&d);
 	channel_flush(d.channel);
 	close_listener(&d);
+	http_call_free(&d.telling);
 	http_conns_free(&d.site);
 	http_lanes_free(&d.site.lanes);
 	http_keys_free(&d.site.keys);

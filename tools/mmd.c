@@ -257,15 +257,7 @@ static void on_front_stopped(void *arg)
 		loop_stop(m->loop);
 }
 
-static void on_stranger(void *arg, struct slice why, struct slice key, struct slice address,
-                        uint64_t count)
-{
-	struct mmd *m = arg;
-
-	control_refused(m->engine, why, key, address, count);
-}
-
-static const struct http_front_ops http_ops = { on_stranger, on_front_stopped };
+static const struct http_front_ops http_ops = { on_front_stopped };
 
 static void stop_fronts(struct mmd *m)
 {

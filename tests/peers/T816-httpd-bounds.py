@@ -159,5 +159,93 @@ def who_reads_too_slowly_has_the_rest_no_more():
     check(not slowest.thread.is_alive(), 'it is served on')
     check(len(slowest.rest()) < len(BIG) // 2, '%d bytes' % len(slowest.got))
 
-site.stop()
+# ---- the audit log ----
+
+def entries(event):
+    return [json.loads(l)['detail'] for l in site.run('mm-audit', 'list', '--json').splitlines() if '"%s"' % event in l]
+
+@test
+def refusals_are_summed_up():
+    for i in range(60): # of who made up keys
+        equal(Line(api).call(dict(key, AccessKeyId='MM%018d' % i), HOST, 'ListArchives')[0], 403)
+    for _ in range(5): # of who knows one, but not its secret
+        equal(Line(api).call(dict(key, SecretAccessKey='x' * 40), HOST, 'ListArchives')[0], 403)
+    site.stop() # what was counted is told, and entered
+    strangers, known = [], []
+    for d in entries('api_refused'):
+        equal((d['op'], d['outcome']), ('api', 'InvalidSignatureException'), d)
+        (known if d.get('key') == key['AccessKeyId'] else strangers).append(d)
+    for found, most, times in ((strangers, 2, 60), (known, 2, 5)):
+        check(1 <= len(found) <= most, found)
+        equal(sum(d.get('again', d.get('count', 1)) for d in found), times, found)
+        equal(found[0]['address'], '127.0.0.1', found)
+
+LIAR = '''#!/usr/bin/python3
+import json, os, socket, struct
+place = os.path.dirname(os.path.abspath(__file__))
+if os.path.exists(place + '/lies'):
+    os.execv(place + '/mm-httpd.real', ['mm-httpd'])
+channel, lanes, got = socket.socket(fileno=3), [], {}
+def need(n=1):
+    channel.sendall(struct.pack('<IHH', 0, 64, 0) * n)
+def lane():
+    while not lanes:
+        fds = socket.recv_fds(channel, 65536, 4)[1]
+        lanes.extend(s for s in map(lambda fd: socket.socket(fileno=fd), fds) if s.family == socket.AF_UNIX) # not the listener
+    lanes[0].setblocking(True)
+    return lanes.pop(0)
+def ask(request, length=None):
+    text = json.dumps(request).encode()
+    need()
+    l = lane()
+    l.sendall(struct.pack('<I', length or len(text)) + text)
+    return l
+def answer(l):
+    head = l.recv(5, socket.MSG_WAITALL)
+    rest = l.recv(struct.unpack('<I', head[:4])[0] - 1, socket.MSG_WAITALL)
+    l.close()
+    return head[4:].decode() + rest.decode()
+got['too long'] = answer(ask({}, 45000000))
+held = [ask({}, 40000000) for _ in range(3)]
+got['together'] = answer(ask({}, 40000000))
+[l.close() for l in held]
+who = {'key': 'x', 'address': '192.0.2.1', 'why': 'InvalidSignatureException', 'count': 1}
+got['why'] = answer(ask({'op': 'api-refused', 'refused': [dict(who, why='because')]}))
+got['count'] = answer(ask({'op': 'api-refused', 'refused': [dict(who, count=-1)]}))
+for i in range(300):
+    got['refused'] = answer(ask({'op': 'api-refused', 'refused': [dict(who, key='k%d' % i, address='192.0.2.%d' % i, count=1 << 30)] * 9}))
+    got['key'] = answer(ask({'op': 'api', 'principal': 'boss', 'key': 'k%d' % i, 'operation': 'o%d' % i, 'input': {}}))
+json.dump(got, open(place + '/lies', 'w'))
+need(129) # 64 that it is given, 64 that it may wait for
+channel.recv(1 << 20)
+while channel.recv(1 << 20):
+    pass
+'''
+
+@test
+def an_mm_httpd_that_was_broken_into():
+    folder = os.path.join(site.root, 'bin')
+    os.mkdir(folder)
+    for name in ('mmd', 'mm-smtpd', 'mm-parse', 'mmctl', 'mm-audit'):
+        shutil.copy(os.path.join(site.bin, name), folder)
+    shutil.copy(os.path.join(site.bin, 'mm-httpd'), os.path.join(folder, 'mm-httpd.real'))
+    site.write(os.path.join(folder, 'mm-httpd'), LIAR)
+    os.chmod(os.path.join(folder, 'mm-httpd'), 0o755)
+    before = {event: len(entries(event)) for event in ('api_refused', 'denied')}
+    site.bin, site.env['MM_SANDBOX'] = folder, 'off' # the liar is a script
+    site.start()
+    for _ in range(600):
+        if 'mm-httpd says nonsense' in site.tail(1 << 20):
+            break
+        time.sleep(0.1)
+    got = json.load(open(os.path.join(folder, 'lies')))
+    check(got['too long'][0] == 'E' and 'the limit is' in got['too long'], got)
+    check(got['together'][0] == 'E' and 'too many large requests' in got['together'], got)
+    check(got['why'][0] == got['count'][0] == 'E', got)
+    equal((got['refused'], 'UnrecognizedClientException' in got['key']), ('D{}', True), got)
+    equal(call('ListArchives')[0], 200, 'by the one that came after it')
+    site.stop()
+    found = {event: len(entries(event)) - n for event, n in before.items()}
+    check(all(1 <= n <= 2 for n in found.values()), 'entries: %r' % found)
+
 done()

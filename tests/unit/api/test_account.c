@@ -82,7 +82,12 @@ static void expect(struct fixture *f, const char *want)
 
 static void ask(struct fixture *f, const char *who, const char *op, const char *outcome)
 {
-	const struct asked x = { "request", who, who, op, outcome, slice_str("corp") };
+	const struct asked x = { .event = "request",
+		                 .who = who,
+		                 .counted = who,
+		                 .op = op,
+		                 .outcome = outcome,
+		                 .archive = slice_str("corp") };
 
 	EXPECT_OK(tally_add(f->t, &x, &f->e), &f->e);
 }
@@ -136,13 +141,53 @@ static void test_strangers(void **state)
 
 	for (int i = 0; i < 5000; i++) {
 		char who[32];
-		struct asked x = { "denied", who, "", "", NULL, slice_of(NULL, 0) };
+		struct asked x = { .event = "denied", .who = who, .counted = "", .op = "" };
 
 		(void)snprintf(who, sizeof(who), "uid %d", 70000 + i);
 		EXPECT_OK(tally_add(f->t, &x, &f->e), &f->e);
 	}
 	tally_free(&f->t);
 	expect(f, "denied uid 70000    0;denied uid 74999    4999;");
+}
+
+static enum rc note_refused(void *arg, const struct audit_entry *x, struct err *e)
+{
+	struct fixture *f = arg;
+	size_t at = strlen(f->seen);
+	struct slice key = json_member_text(x->detail, "key");
+	struct slice address = json_member_text(x->detail, "address");
+
+	(void)e;
+	(void)snprintf(f->seen + at, sizeof(f->seen) - at, "%.*s %.*s %lld %lld;", (int)key.len,
+	               (const char *)key.at, (int)address.len, (const char *)address.at,
+	               (long long)json_member_int(x->detail, "count", 1),
+	               (long long)json_member_int(x->detail, "again", 0));
+	return RC_OK;
+}
+
+/* Keys that are nobody's are counted together, a principal's for itself. */
+static void test_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 100; i++) {
+		char key[32];
+		struct asked x = { .event = "api_refused",
+			           .who = "nobody",
+			           .counted = i % 4 ? "" : key,
+			           .op = "api",
+			           .outcome = "InvalidSignatureException",
+			           .address = slice_str("192.0.2.1"),
+			           .times = 7 };
+
+		(void)snprintf(key, sizeof(key), "%s%d", i % 4 ? "K" : "MM", i % 4 ? i : 5);
+		x.key = slice_str(key);
+		EXPECT_OK(tally_add(f->t, &x, &f->e), &f->e);
+	}
+	tally_free(&f->t);
+	f->seen[0] = '\0';
+	EXPECT_OK(audit_each(f->a, 1, note_refused, f, &f->e), &f->e);
+	assert_string_equal(f->seen, "MM5 192.0.2.1 7 0;K1 192.0.2.1 7 0;MM5  1 168;  1 518;");
 }
 
 /* Whatever keys there are, memory is bounded. */
@@ -167,6 +212,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strangers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
 	int fd = mkstemp(clock_path);
