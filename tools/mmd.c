@@ -277,26 +277,45 @@ static void on_terminate(void *arg)
 	stop_fronts(m);
 }
 
+static enum rc open_front(struct mmd *m, struct err *e)
+{
+	return configure_front(m, NULL, NULL, e);
+}
+
+static enum rc use_api_certs(struct mmd *m, struct err *e)
+{
+	return http_front_certs(m->http, m->set.api.certs, m->set.api.cert_count, e);
+}
+
 /* New certificates, from the files that the configuration names. When they are no good, the old
  * ones stay, for the next change too. */
+static void reload_certs(struct mmd *m, const char *section,
+                         enum rc (*use)(struct mmd *m, struct err *e))
+{
+	struct certificates *c;
+	struct err e = { 0 };
+	enum rc rc = settings_read_certs(m->set.json, section, &c, &e);
+
+	if (rc == RC_OK) {
+		c = settings_use_certs(&m->set, section, c);
+		rc = use(m, &e);
+		if (rc != RC_OK)
+			c = settings_use_certs(&m->set, section, c);
+		certificates_free(&c);
+	}
+	if (rc == RC_OK)
+		log_info("reloaded the certificates of %s", section);
+	else
+		log_error("reload: %s", e.text);
+}
+
 static void on_reload(void *arg)
 {
 	struct mmd *m = arg;
-	struct certificates *c;
-	struct err e = { 0 };
 
-	if (settings_read_certs(m->set.json, "smtp", &c, &e) != RC_OK) {
-		log_error("reload: %s", e.text);
-		return;
-	}
-	c = settings_use_certs(&m->set, c);
-	if (configure_front(m, NULL, NULL, &e) == RC_OK) {
-		log_info("reloaded the certificate");
-	} else {
-		log_error("reload: %s", e.text);
-		c = settings_use_certs(&m->set, c);
-	}
-	certificates_free(&c);
+	reload_certs(m, "smtp", open_front);
+	if (m->http)
+		reload_certs(m, "api", use_api_certs);
 }
 
 static void stop_broken(void *arg)
@@ -467,11 +486,6 @@ static enum rc while_in_use(enum rc (*begin)(struct mmd *m, struct err *e), stru
 		rc = begin(m, e);
 	}
 	return rc;
-}
-
-static enum rc open_front(struct mmd *m, struct err *e)
-{
-	return configure_front(m, NULL, NULL, e);
 }
 
 static void share_requests(struct mmd *m)

@@ -82,13 +82,16 @@ enum rc settings_read_certs(const json_t *config, const char *section, struct ce
 	return rc;
 }
 
-struct certificates *settings_use_certs(struct settings *s, struct certificates *c)
+struct certificates *settings_use_certs(struct settings *s, const char *section,
+                                        struct certificates *c)
 {
-	struct certificates *old = s->certificates;
+	bool api = strcmp(section, "api") == 0;
+	struct certificates **at = api ? &s->api_certificates : &s->certificates;
+	struct certificates *old = *at;
 
-	s->certificates = c;
-	s->smtp.certs = c->at;
-	s->smtp.cert_count = c->count;
+	*at = c;
+	*(api ? &s->api.certs : &s->smtp.certs) = c->at;
+	*(api ? &s->api.cert_count : &s->smtp.cert_count) = c->count;
 	return old;
 }
 
@@ -197,7 +200,7 @@ static enum rc read_smtp(struct settings *s, struct err *e)
 	s->smtp.max_message = (uint64_t)message;
 	rc = settings_read_certs(s->json, "smtp", &c, e);
 	if (rc == RC_OK)
-		(void)settings_use_certs(s, c); /* the first ones */
+		(void)settings_use_certs(s, "smtp", c); /* the first ones */
 	return rc;
 }
 
@@ -256,6 +259,7 @@ static enum rc read_api(struct settings *s, struct err *e)
 		{ "link_seconds", MEMBER_NUMBER },
 	};
 	const json_t *api = json_object_get(s->json, "api");
+	struct certificates *c;
 	enum rc rc = check_members(api, "api.", known, COUNT(known), e);
 
 	if (rc == RC_OK)
@@ -265,11 +269,10 @@ static enum rc read_api(struct settings *s, struct err *e)
 	s->api.listen = json_string_value(json_object_get(api, "listen"));
 	s->api.max_connections = (unsigned)json_member_int(api, "max_connections", 0);
 	s->api.max_per_address = (unsigned)json_member_int(api, "max_per_address", 0);
-	rc = settings_read_certs(s->json, "api", &s->api_certificates, e);
+	rc = settings_read_certs(s->json, "api", &c, e);
 	if (rc != RC_OK)
 		return rc;
-	s->api.certs = s->api_certificates->at;
-	s->api.cert_count = s->api_certificates->count;
+	(void)settings_use_certs(s, "api", c); /* the first ones */
 	(void)snprintf(s->engine.api.hostname, sizeof(s->engine.api.hostname), "%s",
 	               s->smtp.hostname ? s->smtp.hostname : "localhost");
 	return read_links(s, api, e);

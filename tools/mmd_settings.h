@@ -46,8 +46,9 @@ void settings_free(struct settings *s);
 enum rc settings_read_certs(const json_t *config, const char *section, struct certificates **out,
 			    struct err *e) MUST_USE;
 void certificates_free(struct certificates **c);
-/* For SMTP from now on; returns those that were used until now. */
-struct certificates *settings_use_certs(struct settings *s, struct certificates *c);
+/* For that section from now on; returns those that were used until now. */
+struct certificates *settings_use_certs(struct settings *s, const char *section,
+					struct certificates *c);
 /* File i of a member that is one path or an array of them; NULL when there is none. */
 const char *settings_pem(const json_t *section, const char *member, size_t i);
 const char *settings_anchor(const struct settings *s); /* NULL: none */

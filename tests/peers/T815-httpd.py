@@ -258,6 +258,36 @@ def one_that_is_killed_comes_back():
     check(httpd() != old, 'it is the old one')
     equal(Line(api).call(key, HOST, 'ListArchives')[0], 200)
 
+def shown(tls):
+    """The certificate that a new connection is shown."""
+    line = Line(api, tls)
+    der = line.sock.getpeercert(True)
+    line.close()
+    return ssl.DER_cert_to_PEM_cert(der)
+
+def renewed_by_sighup(other, k, tls, path):
+    first, opened = open(path).read(), Line(api, tls)
+    other.tls() # another one in its place
+    second = open(path).read()
+    check(first != second, 'the same certificate again')
+    equal(shown(tls), first, 'before SIGHUP')
+    other.process.send_signal(signal.SIGHUP)
+    tls.load_verify_locations(path)
+    until(lambda: shown(tls) == second, 'the old certificate is shown')
+    equal(Line(api, tls).call(k, HOST, 'ListArchives')[0], 200)
+    equal(opened.call(k, HOST, 'ListArchives')[0], 200, 'on a connection that was open')
+    other.write(path, first) # it doesn't fit the key
+    other.process.send_signal(signal.SIGHUP)
+    until(lambda: other.tail(1 << 20).count('reload: ') == 2, 'a bad one is not complained of, by SMTP and API')
+    equal(shown(tls), second, 'after a bad one')
+
+def until(true, text):
+    for _ in range(200):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError(text)
+
 @test
 def by_tls_when_there_is_a_certificate():
     other = Site(config={'api': {'listen': '127.0.0.1:%d' % api}})
@@ -273,6 +303,7 @@ def by_tls_when_there_is_a_certificate():
     clear = Line(api)
     clear.send(request(k, HOST, 'ListArchives'))
     check(clear.file.read(12) != b'HTTP/1.1 200', 'answered in the clear')
+    renewed_by_sighup(other, k, tls, settings['smtp']['tls_cert'])
     other.stop()
 
 done()
