@@ -1,7 +1,6 @@
 #include "api/http_call.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "api/http_wire.h"
 #include "base/codec.h"
@@ -15,8 +14,10 @@
 #define FRAME_HEAD 5 /* the length and the kind */
 
 struct lane {
-	struct lane *next;
-	int fd;
+	struct lane *next; /* of the idle ones */
+	struct http_lanes *lanes;
+	struct conn *conn;
+	struct http_call *call; /* NULL: idle */
 };
 
 struct http_lanes {
@@ -37,8 +38,9 @@ struct http_call {
 	struct http_lanes *lanes;
 	const struct http_call_ops *ops;
 	void *arg;
-	struct conn *conn; /* NULL while it waits in line */
+	struct lane *lane; /* NULL while it waits in line */
 	bool link;
+	bool done; /* the lane is good for another one */
 	struct buf out;
 	size_t sent;
 	struct buf frame;  /* what came of a frame: its head, and the payload but for bytes */
@@ -73,6 +75,12 @@ struct http_lanes *http_lanes_new(struct loop *loop, void (*need)(void *arg), vo
 	return l;
 }
 
+static void lane_free(struct lane *i)
+{
+	conn_free(&i->conn);
+	free(i);
+}
+
 void http_lanes_free(struct http_lanes **at)
 {
 	struct http_lanes *l = *at;
@@ -84,8 +92,7 @@ void http_lanes_free(struct http_lanes **at)
 		struct lane *i = l->idle;
 
 		l->idle = i->next;
-		(void)close(i->fd);
-		free(i);
+		lane_free(i);
 	}
 	free(l);
 }
@@ -130,6 +137,7 @@ static bool take_frame(struct http_call *c, enum request_kind kind, struct slice
 			c->ops->row(c->arg, payload);
 		return true;
 	case REQUEST_DONE:
+		c->done = true;
 		c->ops->done(c->arg, payload);
 		return false;
 	case REQUEST_ERROR:
@@ -196,10 +204,11 @@ static bool advance(struct http_call *c)
 
 static size_t on_input(void *arg, struct slice bytes)
 {
-	struct http_call *c = arg;
+	struct lane *i = arg;
+	struct http_call *c = i->call;
 	size_t taken = 0;
 
-	while (taken < bytes.len) {
+	while (c && taken < bytes.len) {
 		struct slice rest = slice_from(bytes, taken);
 		bool freed = false;
 		size_t n;
@@ -225,39 +234,49 @@ static size_t on_input(void *arg, struct slice bytes)
 		if (!advance(c))
 			return bytes.len;
 	}
-	return taken;
+	return c ? taken : bytes.len;
 }
 
 static struct slice on_output(void *arg)
 {
-	struct http_call *c = arg;
+	const struct lane *i = arg;
 
-	return slice_from(buf_slice(&c->out), c->sent);
+	return i->call ? slice_from(buf_slice(&i->call->out), i->call->sent) : slice_of(NULL, 0);
 }
 
 static void on_sent(void *arg, size_t n)
 {
-	struct http_call *c = arg;
+	struct lane *i = arg;
 
-	c->sent += n;
+	i->call->sent += n;
 }
 
 static void on_closed(void *arg, const char *why)
 {
+	struct lane *i = arg;
+	struct http_lanes *l = i->lanes;
+	struct lane **at = &l->idle;
+
 	(void)why;
-	fail(arg, RC_AGAIN, "mmd can't be asked now");
+	if (i->call) {
+		fail(i->call, RC_AGAIN, "mmd can't be asked now");
+		return;
+	}
+	while (*at != i)
+		at = &(*at)->next;
+	*at = i->next;
+	l->idle_count--;
+	lane_free(i);
+	ask_for_lanes(l);
 }
 
-static void begin(struct http_call *c, int fd)
+static void begin(struct http_call *c, struct lane *i)
 {
-	static const struct conn_ops ops = {
-		.input = on_input, .output = on_output, .sent = on_sent, .closed = on_closed
-	};
-
 	c->lanes->working++;
 	c->lanes->links += c->link;
-	c->conn = conn_new(c->lanes->loop, fd, &ops, c);
-	conn_send(c->conn);
+	c->lane = i;
+	i->call = c;
+	conn_send(i->conn);
 }
 
 /* ---- the line ---- */
@@ -293,24 +312,32 @@ static void serve_line(struct http_lanes *l)
 
 	while (l->idle && (c = next_in_line(l)) != NULL) {
 		struct lane *i = l->idle;
-		int fd = i->fd;
 
 		l->idle = i->next;
 		l->idle_count--;
-		free(i);
 		leave_line(c);
-		begin(c, fd);
+		begin(c, i);
 	}
 	ask_for_lanes(l);
 }
 
+static void add_idle(struct lane *i)
+{
+	i->next = i->lanes->idle;
+	i->lanes->idle = i;
+	i->lanes->idle_count++;
+}
+
 void http_lanes_add(struct http_lanes *l, int fd)
 {
+	static const struct conn_ops ops = {
+		.input = on_input, .output = on_output, .sent = on_sent, .closed = on_closed
+	};
 	struct lane *i = mem_new(sizeof(*i));
 
-	*i = (struct lane) { .next = l->idle, .fd = fd };
-	l->idle = i;
-	l->idle_count++;
+	i->lanes = l;
+	i->conn = conn_new(l->loop, fd, &ops, i);
+	add_idle(i);
 	l->asked -= l->asked > 0;
 	serve_line(l);
 }
@@ -346,8 +373,8 @@ struct http_call *http_call_new(struct http_lanes *l, const struct http_question
 
 void http_call_resume(struct http_call *c)
 {
-	if (c->conn)
-		conn_resume(c->conn);
+	if (c->lane)
+		conn_resume(c->lane->conn);
 }
 
 void http_call_free(struct http_call **at)
@@ -361,8 +388,12 @@ void http_call_free(struct http_call **at)
 	l = c->lanes;
 	if (c->freed)
 		*c->freed = true;
-	if (c->conn) {
-		conn_free(&c->conn);
+	if (c->lane) {
+		c->lane->call = NULL;
+		if (c->done)
+			add_idle(c->lane);
+		else
+			lane_free(c->lane);
 		l->working--;
 		l->links -= c->link;
 	} else {

@@ -1,12 +1,12 @@
 /*
  * api/http_call.h - calls from mm-httpd to mmd
  *
- * What     A call takes a lane, a connection to mmd's request server that is good for one request
- *          (base/request.h), sends JSON text, and hears the answer. Lanes are asked for ahead, so
- *          that a call rarely waits for one; at most HTTP_WIRE_LANES are there at a time, and calls beyond
- *          that wait in line, also while mmd is at work on some that were given up. Of calls for links,
- *          which may take as long as their client likes, two are under way at a time: the others, and
- *          all of mmd's threads but two, are not held up by slow clients.
+ * What     A call takes a lane, a connection to mmd's request server (base/request.h), sends JSON text, and
+ *          hears the answer. Then the lane waits for the next call; one whose call was given up or failed
+ *          is closed. Lanes are asked for ahead, so that a call rarely waits for one; at most
+ *          HTTP_WIRE_LANES are there at a time, and calls beyond that wait in line, also while mmd is at
+ *          work on some that were given up. Of calls for links, which may take as long as their client
+ *          likes, two are under way at a time, so that slow ones hold up two of mmd's threads at most.
  * Owner    Who made a call frees it, whenever he likes, also in its callbacks; mmd then finds its
  *          asker gone.
  * Threads  The loop's.

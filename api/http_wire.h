@@ -1,8 +1,8 @@
 /*
  * api/http_wire.h - what mmd and mm-httpd tell each other over their channel
  *
- * Calls don't go this way: each has a connection of its own to mmd's request server (base/request.h),
- * whose end mmd makes and sends as a lane. mmd trusts nothing that comes back: a wrong length or an
+ * Calls don't go this way: they have connections to mmd's request server (base/request.h), whose ends mmd
+ * makes and sends as lanes: one call at a time each. mmd trusts nothing that comes back: a wrong length or an
  * unknown type ends the child.
  */
 #ifndef MM_API_HTTP_WIRE_H
@@ -19,7 +19,7 @@ enum http_wire_to_httpd {
 	HTTP_WIRE_CONFIG = 1,
 	HTTP_WIRE_KEYS,     /* JSON {"Keys":[{"Id","Secret","Principal"}]}: all that work from now on */
 	HTTP_WIRE_LISTENER, /* 1 descriptor */
-	HTTP_WIRE_LANE,     /* 1 descriptor: for one call */
+	HTTP_WIRE_LANE,     /* 1 descriptor */
 	HTTP_WIRE_MARK,     /* u64, to be sent back when all before it is done */
 	HTTP_WIRE_STOP,     /* no further connections; calls under way get their answer; exit 0 */
 };

@@ -32,6 +32,7 @@ struct request_writer {
 	struct buf gathered;
 	int64_t flushed_ms;
 	bool ended;
+	bool failed; /* by an 'E' */
 	bool broken; /* nobody reads; all further writes fail */
 	const struct request_reader *reader;
 	struct buf *result;
@@ -160,6 +161,7 @@ static enum rc put_frame(struct request_writer *w, enum request_kind kind, struc
 
 	MUST(!w->ended);
 	w->ended = kind == REQUEST_DONE || kind == REQUEST_ERROR;
+	w->failed = kind == REQUEST_ERROR;
 	if (w->broken)
 		return err_set(e, RC_IO, "the other side of the request has gone");
 	if (payload.len >= MAX_FRAME)
@@ -451,15 +453,21 @@ static void ask_free(struct ask *a)
 	free(a);
 }
 
-static void answer(struct ask *a)
+/* False when no further request can follow. */
+static bool answer(struct ask *a)
 {
 	struct request_server *s = a->server;
 	struct request_writer w = { .fd = a->fd, .flushed_ms = clock_mono_ms() };
 
+	if (peer_has_gone(a->fd))
+		return false;
 	buf_init(&w.gathered, (size_t)GATHER_BYTES * 4);
 	run_handler(s->handle, s->arg, &a->peer, slice_from(buf_slice(&a->in), FRAME_HEAD), &w);
 	buf_free(&w.gathered);
+	return a->peer.front && !w.broken && !w.failed;
 }
+
+static void on_request_bytes(void *arg, unsigned what);
 
 static struct ask *next_ask(struct request_server *s)
 {
@@ -479,15 +487,33 @@ static struct ask *next_ask(struct request_server *s)
 	return a;
 }
 
+/* On the loop's thread: the same connection's next one. */
+static void next_request(void *arg)
+{
+	struct ask *a = arg;
+	struct request_server *s = a->server;
+
+	MUST(pthread_mutex_lock(&s->lock) == 0);
+	s->bytes -= a->bytes;
+	a->bytes = 0;
+	MUST(pthread_mutex_unlock(&s->lock) == 0);
+	a->next = NULL;
+	buf_clear(&a->in);
+	if (a->in.room > SMALL)
+		buf_free(&a->in);
+	a->watch = loop_watch_new(s->loop, a->fd, LOOP_READ, on_request_bytes, a);
+}
+
 static void *work(void *arg)
 {
 	struct request_server *s = arg;
 	struct ask *a;
 
 	while ((a = next_ask(s))) {
-		if (!peer_has_gone(a->fd))
-			answer(a);
-		ask_free(a);
+		if (answer(a))
+			loop_post(s->loop, next_request, a);
+		else
+			ask_free(a);
 		MUST(pthread_mutex_lock(&s->lock) == 0);
 		s->running--;
 		MUST(pthread_mutex_unlock(&s->lock) == 0);
@@ -561,7 +587,7 @@ static void on_request_bytes(void *arg, unsigned what)
 	}
 	if (a->in.len < FRAME_HEAD + want)
 		return;
-	a->in.len = FRAME_HEAD + want; /* one request a connection; more is not ours to read */
+	a->in.len = FRAME_HEAD + want; /* one at a time; more is not ours to read */
 	enqueue(a);
 }
 

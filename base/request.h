@@ -89,9 +89,9 @@ struct request_server;
 enum rc request_server_new(struct request_server **out, struct loop *l, const char *path,
 			   unsigned threads, request_handle handle, void *arg,
 			   struct err *e) MUST_USE;
-/* Takes over one end of a socket pair, non-blocking: it brings one request when its holder has one, from a
- * peer that is `front`. Such connections have no deadline before the request and aren't counted among the
- * 64; who hands them out bounds them by the next function. */
+/* Takes over one end of a socket pair, non-blocking: it brings requests when its holder has some, one at a
+ * time, from a peer that is `front`; after a failure it is closed. Such connections have no deadline before
+ * a request and aren't counted among the 64; who hands them out bounds them by the next function. */
 void request_server_adopt(struct request_server *s, int fd);
 /* Whether fewer than `most` adopted connections are open. If not, again(arg) is called once on the loop's
  * thread, when the next of them ends: that is when the server is through with it, whatever its holder

@@ -451,6 +451,12 @@ static void test_adopted(void **state)
 
 	(void)state;
 	hand_out(&h);
+	for (int i = 0; i < 2; i++) { /* one after the other on the same */
+		put_request(h.ends[3], "odd", 3);
+		while (recv(h.ends[3], frame, sizeof(frame), 0) < 0)
+			clock_sleep_ms(1);
+		assert_memory_equal(frame, "\4\0\0\0Dodd", 8);
+	}
 	put_request(h.ends[0], "quiet", 5);
 	while (request_server_running(h.rig.server) < 1)
 		clock_sleep_ms(1);
