@@ -478,7 +478,6 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	*out = NULL;
 	en->dir = mem_string(opt->dir);
 	en->program = mem_string(opt->program);
-	en->opened_ms = clock_now_ms();
 	en->broken = opt->broken;
 	en->full = opt->full;
 	en->spool_min_free = opt->spool_min_free;
@@ -488,6 +487,7 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	MUST(pthread_mutex_init(&en->config_lock, NULL) == 0);
 	MUST(pthread_mutex_init(&en->importing, NULL) == 0);
 	rc = take_lock(en, e);
+	en->opened_ms = clock_now_ms();
 	if (rc == RC_OK)
 		rc = open_keys(en, opt, e);
 	if (rc == RC_OK)

@@ -75,7 +75,7 @@ struct engine {
 	struct tally     *tally;
 	struct import_line *import_line; /* api/op_import.c; with `importing` held */
 	struct jobs      *jobs; /* api/job_run.h; NULL where nobody runs any */
-	int64_t           opened_ms;
+	int64_t           opened_ms; /* the lock was taken: whoever had it does nothing after that */
 	uint64_t          damaged; /* records of the spool whose loss is recorded */
 	/* Called before a change of resources is committed: can the front work with it? It then holds what
 	 * it needs for it until `changed`. */

@@ -509,6 +509,7 @@ static enum rc start_api(struct mmd *m, struct err *e)
 	if (rc != RC_OK)
 		return rc;
 	m->set.api.link_secret = slice_str(secret);
+	m->set.api.began_ms = m->engine->opened_ms;
 	request_server_share(&m->calls, m->loop, -1, CALL_THREADS, NULL, control_handle, m->engine);
 	rc = while_in_use(open_api, m, e);
 	m->fronts += rc == RC_OK;
