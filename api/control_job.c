@@ -242,6 +242,25 @@ static enum rc get(struct control_call *c, const struct job *j, const struct arc
 	return RC_OK;
 }
 
+/* Of a job; the entry goes before what it tells of. */
+static enum rc account(struct control_call *c, const char *event, const struct job *j,
+                       const struct archive_info *a, json_t *detail, struct err *e)
+{
+	json_put_text(detail, "archive", slice_str(a->name));
+	json_put_int(detail, "archive_number", a->number);
+	json_put_text(detail, "job", slice_str(j->id));
+	return request_account(c->r, event, detail, e);
+}
+
+static enum rc account_rows(struct control_call *c, const struct job *j,
+                            const struct archive_info *a, struct err *e)
+{
+	json_t *detail = json_object();
+
+	json_put_int(detail, "rows", (int64_t)json_array_size(json_object_get(c->output, "Rows")));
+	return account(c, "results", j, a, detail, e);
+}
+
 static enum rc results(struct control_call *c, const struct job *j, const struct archive_info *a,
                        struct db *db, struct err *e)
 {
@@ -261,7 +280,7 @@ static enum rc results(struct control_call *c, const struct job *j, const struct
 	rc = job_rows(c->r->en, db, j, a, c->output, e);
 	if (rc == RC_LIMIT)
 		c->error = API_VALIDATION;
-	return rc;
+	return rc == RC_OK ? account_rows(c, j, a, e) : rc;
 }
 
 /* ---- list ---- */
@@ -354,17 +373,12 @@ static enum rc stop(struct control_call *c, const struct job *j, const struct ar
                     struct db *db, struct err *e)
 {
 	struct engine *en = c->r->en;
-	json_t *detail;
 	enum rc rc;
 
 	(void)db;
 	if (j->completed_ms)
 		return RC_OK;
-	detail = json_object();
-	json_put_text(detail, "archive", slice_str(a->name));
-	json_put_int(detail, "archive_number", a->number);
-	json_put_text(detail, "job", slice_str(j->id));
-	rc = request_account(c->r, "cancel", detail, e);
+	rc = account(c, "cancel", j, a, json_object(), e);
 	if (rc != RC_OK)
 		return rc;
 	(void)pthread_mutex_lock(&en->writing);

@@ -27,8 +27,11 @@ site.stop()
 now = int(time.time() * 1000)
 RANGE = (now - DAY, now + DAY)
 
+def entries_of(event):
+    return [e for e in map(json.loads, site.run('mm-audit', 'list', '--json').splitlines()) if e['event'] == event]
+
 def entries(event):
-    return [e['detail'] for e in map(json.loads, site.run('mm-audit', 'list', '--json').splitlines()) if e['event'] == event]
+    return [e['detail'] for e in entries_of(event)]
 
 def found(calls, **filters):
     return [r['ArchivedMessageId'].split('.')[1] for r in calls.search(corp, *RANGE, **filters)]
@@ -204,6 +207,21 @@ def a_message_is_described_linked_and_read():
         b = calls.answer('api-message', 'bob', archive='a-nowhere', id=ids[2])
         check('error' in json.loads(a) and a == b, a + b)
     equal([d['form'] for d in entries('read')[-4:]], ['envelope', 'content', 'content', 'raw'], 'accounted')
+
+@test
+def rows_that_are_shown_are_accounted():
+    """Each time, with who, which search, and how many; also none. What isn't shown isn't said to be."""
+    with Calls(site, open=True) as calls:
+        before = len(entries_of('results'))
+        made = []
+        for who, filters in (('ann', {'Include': [contains('SUBJECT', 'order')]}), (None, {'Include': [contains('SUBJECT', 'nothing')]})):
+            id = calls('StartArchiveSearch', 'ann', ArchiveId=corp, FromTimestamp=RANGE[0], ToTimestamp=RANGE[1], MaxResults=10, Filters=filters)['SearchId']
+            calls.until_ended('GetArchiveSearch', SearchId=id)
+            rows = calls('GetArchiveSearchResults', who, SearchId=id)['Rows']
+            made.append(('principal ann' if who else 'uid 0', 'corp', id, len(rows)))
+            calls.answer('GetArchiveSearchResults', 'bob', SearchId=id)
+    equal([m[3] for m in made], [2, 0])
+    equal([(e['who'],) + tuple(e['detail'][k] for k in ('archive', 'job', 'rows')) for e in entries_of('results')[before:]], made)
 
 @test
 def what_is_destroyed_is_gone_from_results():
