@@ -336,16 +336,3 @@ void control_refused(struct engine *en, struct slice why, struct slice key, stru
 	if (engine_account(en, "api_refused", "nobody", detail, &e) != RC_OK)
 		log_error("the audit log: %s", e.text);
 }
-
-enum rc control_link_secret(struct engine *en, char *out, size_t room, struct err *e)
-{
-	struct db *db;
-	enum rc rc;
-
-	MUST(room > LINK_SECRET);
-	rc = engine_reader(en, &db, e);
-	if (rc == RC_OK)
-		rc = link_secret(db, out, e);
-	engine_reader_end(en, &db);
-	return rc;
-}

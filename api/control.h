@@ -32,8 +32,6 @@ void control_handle(void *arg, const struct request_peer *peer, struct slice jso
 /* Somebody could not say who he is, `count` times. */
 void control_refused(struct engine *en, struct slice why, struct slice key, struct slice address,
 		     uint64_t count);
-/* What signs links to messages, for mm-httpd; `room` is 41 or more. */
-enum rc control_link_secret(struct engine *en, char *out, size_t room, struct err *e) MUST_USE;
 
 /* ---- for handlers ---- */
 

@@ -12,13 +12,12 @@
 
 /* ---- reading ---- */
 
-/* Where the file is put: the same link for as long as it is good. Without an address that it could
+/* Where the file is put: the same link until mmd is started again. Without an address that it could
  * lead to there is none, and the model wants a text. */
 static enum rc put_upload(struct control_call *c, json_t *job, struct err *e)
 {
-	char secret[LINK_SECRET + 1];
 	struct link l = { .url = control_url(c),
-		          .secret = secret,
+		          .secret = c->r->en->link_secret,
 		          .region = c->r->en->api.region,
 		          .principal = c->r->principal ? c->r->principal->name : "",
 		          .at_ms = json_member_int(job, "CreatedMs", 0),
@@ -28,8 +27,6 @@ static enum rc put_upload(struct control_call *c, json_t *job, struct err *e)
 
 	buf_init(&text, 8192);
 	if (l.url)
-		rc = control_link_secret(c->r->en, secret, sizeof(secret), e);
-	if (rc == RC_OK && l.url)
 		rc = link_make_upload(&l, json_member_text(job, "JobId"), &text, e);
 	if (rc == RC_OK)
 		json_put_text(job, "PreSignedUrl", buf_slice(&text));

@@ -19,6 +19,7 @@
 
 #include "api/account.h"
 #include "api/api_options.h"
+#include "api/link.h"
 #include "api/principal.h"
 #include "base/file.h"
 #include "base/loop.h"
@@ -64,6 +65,7 @@ struct engine {
 	struct spool     *spool;
 	struct pipeline  *pipeline;
 	uint8_t           control_key[KEY_BYTES];
+	char              link_secret[LINK_SECRET + 1];
 	bool              log_cut; /* the audit log has not what the control database says of it */
 	pthread_mutex_t   writing;
 	pthread_mutex_t   config_lock;
