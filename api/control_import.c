@@ -56,6 +56,7 @@ enum rc control_get_import(struct control_call *c, struct err *e)
 enum rc control_list_imports(struct control_call *c, struct err *e)
 {
 	int64_t size = json_member_int(c->input, "PageSize", PAGE);
+	char after[CURSOR_ROOM];
 	struct buf next;
 	json_t *list = NULL;
 	struct db *db;
@@ -63,15 +64,16 @@ enum rc control_list_imports(struct control_call *c, struct err *e)
 
 	buf_init(&next, 2048);
 	if (rc == RC_OK)
-		rc = import_job_list(db, control_text(c, "AddressListId"),
-		                     control_text(c, "NextToken"), (size_t)size, &list, &next, e);
+		rc = control_next(c, c->op->name, after, e);
+	if (rc == RC_OK)
+		rc = import_job_list(db, control_text(c, "AddressListId"), slice_str(after),
+		                     (size_t)size, &list, &next, e);
 	for (size_t i = 0; rc == RC_OK && i < json_array_size(list); i++)
 		rc = dress(c, json_array_get(list, i), e);
 	if (rc == RC_OK) {
 		c->output = json_object();
 		json_put(c->output, c->op->result, json_incref(list));
-		if (next.len)
-			json_put_text(c->output, "NextToken", buf_slice(&next));
+		control_put_next(c, c->op->name, buf_slice(&next));
 	}
 	json_decref(list);
 	engine_reader_end(c->r->en, &db);

@@ -118,11 +118,14 @@ static enum rc check_export(struct control_call *c, bool open, struct err *e)
 	return RC_OK;
 }
 
-/* One of a kind at a time, as the service has it; with `writing` held. */
-static enum rc check_running(struct control_call *c, enum job_kind kind, bool open, struct err *e)
+/* One of a kind at a time, as the service has it for a customer: here for who asks, so that nobody
+ * is told what others do. With `writing` held. */
+static enum rc check_running(struct control_call *c, enum job_kind kind, bool open,
+                             const struct job *j, struct err *e)
 {
 	uint64_t count = 0;
-	enum rc rc = open ? RC_OK : job_unended(c->r->en->control, kind, 0, &count, e);
+	enum rc rc =
+	        open ? RC_OK : job_unended_of(c->r->en->control, kind, j->principal, &count, e);
 
 	if (rc != RC_OK || count == 0)
 		return rc;
@@ -137,7 +140,7 @@ static enum rc add_job(struct control_call *c, enum job_kind kind, bool open, st
 	enum rc rc;
 
 	(void)pthread_mutex_lock(&en->writing);
-	rc = check_running(c, kind, open, e);
+	rc = check_running(c, kind, open, j, e);
 	if (rc == RC_OK)
 		rc = job_add(en->control, j, e);
 	(void)pthread_mutex_unlock(&en->writing);
@@ -312,35 +315,28 @@ static enum rc list_one(void *arg, const struct job *j, struct err *e)
 	return RC_OK;
 }
 
-static enum rc read_token(struct control_call *c, int64_t *below, struct err *e)
-{
-	struct slice token = json_member_text(c->input, "NextToken");
-	uint64_t number = 0;
-
-	*below = 0;
-	if (!token.at)
-		return RC_OK;
-	if (!slice_to_u64(token, &number) || number == 0 || number > INT64_MAX)
-		return fail(c, API_VALIDATION, e, "NextToken is not one of this list");
-	*below = (int64_t)number;
-	return RC_OK;
-}
-
 static enum rc list_jobs(struct control_call *c, enum job_kind kind, const struct archive_info *a,
                          struct err *e)
 {
 	struct listing l = { .kind = kind };
 	struct db *db = NULL;
-	char token[24];
-	int64_t below;
-	enum rc rc = read_token(c, &below, e);
+	char name[100];
+	char cursor[CURSOR_ROOM];
+	uint64_t below = 0;
+	enum rc rc;
 
+	(void)snprintf(name, sizeof(name), "%s %s", names[kind], a->id);
+	rc = control_next(c, name, cursor, e);
+	if (rc != RC_OK)
+		c->error = API_VALIDATION;
+	else if (cursor[0])
+		MUST(slice_to_u64(slice_str(cursor), &below));
 	l.size = (unsigned)json_member_int(c->input, "PageSize", PAGE);
 	l.list = json_array();
 	if (rc == RC_OK)
 		rc = engine_control(c->r->en, &db, e);
 	if (rc == RC_OK)
-		rc = job_list(db, kind, a->number, below, l.size + 1, list_one, &l, e);
+		rc = job_list(db, kind, a->number, (int64_t)below, l.size + 1, list_one, &l, e);
 	db_close(&db);
 	if (rc != RC_OK) {
 		json_decref(l.list);
@@ -348,9 +344,9 @@ static enum rc list_jobs(struct control_call *c, enum job_kind kind, const struc
 	}
 	c->output = json_object();
 	json_put(c->output, kind == JOB_SEARCH ? "Searches" : "Exports", l.list);
-	(void)snprintf(token, sizeof(token), "%lld", (long long)l.last);
+	(void)snprintf(cursor, sizeof(cursor), "%lld", (long long)l.last);
 	if (l.more)
-		json_put_text(c->output, "NextToken", slice_str(token));
+		control_put_next(c, name, slice_str(cursor));
 	return RC_OK;
 }
 

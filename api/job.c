@@ -169,13 +169,23 @@ enum rc job_next(struct db *control, enum job_kind kind, struct job *out, struct
 	return read_one(&s, out, e);
 }
 
+static enum rc take_count(struct stmt **s, uint64_t *count, struct err *e)
+{
+	enum rc rc = stmt_step(*s, e);
+
+	if (rc == RC_OK)
+		*count = (uint64_t)stmt_int(*s, 0);
+	stmt_free(s);
+	return rc;
+}
+
 enum rc job_unended(struct db *control, enum job_kind kind, uint32_t archive, uint64_t *count,
                     struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = db_prepare(control, &s,
-	                        "SELECT count(*) FROM job WHERE kind = ?1 AND completed_ms = 0"
-	                        " AND (?2 = 0 OR archive = ?2)",
+	                        "SELECT count(*) FROM job WHERE kind = ? AND completed_ms = 0"
+	                        " AND archive = ?",
 	                        e);
 
 	*count = 0;
@@ -183,11 +193,24 @@ enum rc job_unended(struct db *control, enum job_kind kind, uint32_t archive, ui
 		return rc;
 	stmt_bind_int(s, 1, kind);
 	stmt_bind_int(s, 2, archive);
-	rc = stmt_step(s, e);
-	if (rc == RC_OK)
-		*count = (uint64_t)stmt_int(s, 0);
-	stmt_free(&s);
-	return rc;
+	return take_count(&s, count, e);
+}
+
+enum rc job_unended_of(struct db *control, enum job_kind kind, const char *principal,
+                       uint64_t *count, struct err *e)
+{
+	struct stmt *s;
+	enum rc rc = db_prepare(control, &s,
+	                        "SELECT count(*) FROM job WHERE kind = ? AND completed_ms = 0"
+	                        " AND principal IS ?",
+	                        e);
+
+	*count = 0;
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(s, 1, kind);
+	stmt_bind_text(s, 2, slice_str(principal));
+	return take_count(&s, count, e);
 }
 
 enum rc job_list(struct db *control, enum job_kind kind, uint32_t archive, int64_t below,

@@ -59,9 +59,11 @@ enum rc job_get(struct db *control, enum job_kind kind, struct slice id, struct 
 /* The oldest that has not ended, for who runs them; RC_NOTFOUND: none. */
 enum rc job_next(struct db *control, enum job_kind kind, struct job *out, struct err *e) MUST_USE;
 void    job_free(struct job *j);
-/* How many of an archive (0: of all) have not ended. */
+/* How many have not ended: of an archive, or of a principal (NULL: of the owner of the directory). */
 enum rc job_unended(struct db *control, enum job_kind kind, uint32_t archive, uint64_t *count,
 		    struct err *e) MUST_USE;
+enum rc job_unended_of(struct db *control, enum job_kind kind, const char *principal,
+		       uint64_t *count, struct err *e) MUST_USE;
 /* Those of an archive, newest first, below that number (0: from the newest), until `each` fails. */
 enum rc job_list(struct db *control, enum job_kind kind, uint32_t archive, int64_t below,
 		 unsigned limit, enum rc (*each)(void *arg, const struct job *j, struct err *e),

@@ -124,7 +124,7 @@ def states_and_quotas_of_the_service():
 def lists_are_pages_newest_first():
     with Calls(site, open=True) as calls:
         made = [calls('StartArchiveSearch', ArchiveId=legal, FromTimestamp=1, ToTimestamp=2, MaxResults=1)['SearchId'] for _ in range(7)]
-        got, token, pages = [], {}, 0
+        got, token, pages, tokens = [], {}, 0, []
         while True:
             page = calls('ListArchiveSearches', ArchiveId=legal, PageSize=3, **token)
             got += [s['SearchId'] for s in page['Searches']]
@@ -132,11 +132,31 @@ def lists_are_pages_newest_first():
             if 'NextToken' not in page:
                 break
             token = {'NextToken': page['NextToken']}
+            tokens.append(page['NextToken'])
         equal((got, pages), (made[::-1], 3), 'pages')
+        # A token tells no number, not by its length either, and is one of its list alone.
+        equal([(len(t), t.isdigit()) for t in tokens], [(96, False)] * 2)
+        check(tokens[0] != calls('ListArchiveSearches', ArchiveId=legal, PageSize=3)['NextToken'], 'the same place twice can be told')
+        for operation, archive in (('ListArchiveSearches', corp), ('ListArchiveExports', legal)):
+            calls.refused(operation, 'ValidationException', 'NextToken', ArchiveId=archive, NextToken=tokens[0])
+        calls.refused('ListArchiveSearches', 'ValidationException', 'NextToken', ArchiveId=legal, NextToken=tokens[0][:-1] + ('0' if tokens[0][-1] != '0' else '1'))
         equal(calls('ListArchiveSearches', ArchiveId=legal, PageSize=7).get('NextToken'), None, 'a whole page is the last')
         calls.refused('ListArchiveSearches', 'ValidationException', 'NextToken', ArchiveId=legal, NextToken='x')
         equal(len(calls('ListArchiveSearches', ArchiveId=legal)['Searches']), 7)
         equal(calls('ListArchiveExports', ArchiveId=legal), {'Exports': []}, 'exports')
+        for id in made:
+            calls.until_ended('GetArchiveSearch', SearchId=id)
+
+@test
+def what_others_search_is_not_told():
+    """The quota of one at a time is each principal's."""
+    ask = {'FromTimestamp': 1, 'ToTimestamp': 2, 'MaxResults': 1}
+    with Calls(site, wait=True) as calls:
+        made = [calls('StartArchiveSearch', who, ArchiveId=archive, **ask)['SearchId'] for who, archive in (('ann', corp), ('bob', legal), (None, corp))]
+        for who, archive in (('ann', corp), ('bob', legal), (None, legal)):
+            calls.refused('StartArchiveSearch', 'ServiceQuotaExceededException', 'another search', who, ArchiveId=archive, **ask)
+        calls('StopArchiveSearch', 'bob', SearchId=made[1])
+        calls('StartArchiveSearch', 'bob', ArchiveId=legal, **ask)
 
 @test
 def foreign_and_missing_answers_are_equal():
@@ -211,9 +231,8 @@ def a_message_is_described_linked_and_read():
 @test
 def rows_that_are_shown_are_accounted():
     """Each time, with who, which search, and how many; also none. What isn't shown isn't said to be."""
+    before, made = len(entries_of('results')), []
     with Calls(site, open=True) as calls:
-        before = len(entries_of('results'))
-        made = []
         for who, filters in (('ann', {'Include': [contains('SUBJECT', 'order')]}), (None, {'Include': [contains('SUBJECT', 'nothing')]})):
             id = calls('StartArchiveSearch', 'ann', ArchiveId=corp, FromTimestamp=RANGE[0], ToTimestamp=RANGE[1], MaxResults=10, Filters=filters)['SearchId']
             calls.until_ended('GetArchiveSearch', SearchId=id)

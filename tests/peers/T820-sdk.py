@@ -303,6 +303,10 @@ def cursors_that_are_none():
         for command, more in [(c, {}) for c in list(LISTS) + ['ListIngressPoints', 'ListAddonInstances']] + [('ListMembersOfAddressList', {'AddressListId': members})]:
             for token in ('x', '-1', '1 ', '\u00e9', 'x' * 2048):
                 a.refuses('ValidationException', command, 'NextToken', NextToken=token, **more)
+        # What comes before may not be the asker's: the place in a list is no number that he could read, nor one of another list.
+        tokens = [a.call(command, PageSize=1)['NextToken'] for command in ('ListArchives', 'ListArchives', 'ListRelays')]
+        check(tokens[0] != tokens[1] and not any(t.isdigit() for t in tokens) and len(set(map(len, tokens))) == 1, tokens)
+        a.refuses('ValidationException', 'ListArchives', 'NextToken', NextToken=tokens[2])
 
 @test
 def tokens():
