@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define JOBS_KEPT      1000
+#define JOBS_KEPT_MOST 100000
+
 static bool all_in(struct slice s, const char *set)
 {
 	for (size_t i = 0; i < s.len; i++)
@@ -43,6 +46,7 @@ enum rc api_configure(struct api_options *out, const json_t *api, struct err *e)
 {
 	struct slice profile = json_member_text(api, "profile");
 	struct slice pool = json_member_text(api, "ingress_pool");
+	int64_t kept = json_member_int(api, "jobs_kept", JOBS_KEPT);
 	enum rc rc;
 
 	*out = (struct api_options) { .open = slice_equal(profile, slice_str("open")) };
@@ -52,10 +56,14 @@ enum rc api_configure(struct api_options *out, const json_t *api, struct err *e)
 		return err_set(e, RC_INVALID,
 		               "configuration: api.ingress_pool is ADDRESS:PORT-PORT, such as "
 		               "127.0.0.1:2600-2699");
-	rc = read_word(out->region, sizeof(out->region), 1,
-	               "abcdefghijklmnopqrstuvwxyz0123456789-", api, "region", "us-east-1", e);
+	if (kept < 1 || kept > JOBS_KEPT_MOST)
+		return err_set(e, RC_INVALID, "configuration: api.jobs_kept is 1 to %d",
+		               JOBS_KEPT_MOST);
+	out->jobs_kept = (unsigned)kept;
+	rc = read_word(out->region, sizeof(out->region), 1, "abcdefghijklmnopqrstuvwxyz0123456789-",
+	               api, "region", "us-east-1", e);
 	if (rc == RC_OK)
-		rc = read_word(out->account, sizeof(out->account), 12, "0123456789", api,
-		               "account", "000000000000", e);
+		rc = read_word(out->account, sizeof(out->account), 12, "0123456789", api, "account",
+		               "000000000000", e);
 	return rc;
 }

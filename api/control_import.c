@@ -108,7 +108,7 @@ static enum rc create(struct control_call *c, const json_t *parameters, char id[
 	rc = import_job_create(en->control, control_text(c, "AddressListId"),
 	                       control_text(c, "Name"),
 	                       slice_equal(type, slice_str("CSV")) ? IMPORT_CSV : IMPORT_JSON,
-	                       token.text.len ? &token : NULL, id, e);
+	                       token.text.len ? &token : NULL, en->api.jobs_kept, id, e);
 	(void)pthread_mutex_unlock(&en->writing);
 	return rc;
 }

@@ -119,30 +119,43 @@ static enum rc check_export(struct control_call *c, bool open, struct err *e)
 }
 
 /* One of a kind at a time, as the service has it for a customer: here for who asks, so that nobody
- * is told what others do. With `writing` held. */
-static enum rc check_running(struct control_call *c, enum job_kind kind, bool open,
-                             const struct job *j, struct err *e)
+ * is told what others do. `count` of his have not ended. */
+static enum rc check_count(struct control_call *c, enum job_kind kind, uint64_t count,
+                           struct err *e)
 {
-	uint64_t count = 0;
-	enum rc rc =
-	        open ? RC_OK : job_unended_of(c->r->en->control, kind, j->principal, &count, e);
+	const struct api_options *o = &c->r->en->api;
 
-	if (rc != RC_OK || count == 0)
-		return rc;
-	return fail(c, API_QUOTA, e,
-	            kind == JOB_SEARCH ? "another search is running" : "another export is running");
+	if (count < (o->open ? o->jobs_kept : 1))
+		return RC_OK;
+	c->error = API_QUOTA;
+	return o->open ? err_set(e, RC_LIMIT, "%" PRIu64 " of your %s have not ended", count,
+	                         kind == JOB_SEARCH ? "searches" : "exports")
+	               : err_set(e, RC_LIMIT, "another %s is running", names[kind]);
 }
 
-static enum rc add_job(struct control_call *c, enum job_kind kind, bool open, struct job *j,
-                       struct err *e)
+/* In a transaction: his oldest that ended make room. */
+static enum rc make_job(struct control_call *c, enum job_kind kind, struct job *j, struct err *e)
+{
+	struct db *control = c->r->en->control;
+	uint64_t count = 0;
+	enum rc rc = job_unended_of(control, kind, j->principal, &count, e);
+
+	if (rc == RC_OK)
+		rc = check_count(c, kind, count, e);
+	if (rc == RC_OK)
+		rc = job_keep(control, kind, j->principal, c->r->en->api.jobs_kept - count - 1, e);
+	return rc == RC_OK ? job_add(control, j, e) : rc;
+}
+
+static enum rc add_job(struct control_call *c, enum job_kind kind, struct job *j, struct err *e)
 {
 	struct engine *en = c->r->en;
 	enum rc rc;
 
 	(void)pthread_mutex_lock(&en->writing);
-	rc = check_running(c, kind, open, j, e);
+	rc = db_begin(en->control, e);
 	if (rc == RC_OK)
-		rc = job_add(en->control, j, e);
+		rc = db_end(en->control, make_job(c, kind, j, e), e);
 	(void)pthread_mutex_unlock(&en->writing);
 	return rc;
 }
@@ -164,7 +177,7 @@ static enum rc start_job(struct control_call *c, enum job_kind kind, const struc
 	j.principal = c->r->principal ? mem_string(c->r->principal->name) : NULL;
 	j.input = json_copy((json_t *)(uintptr_t)c->input);
 	(void)json_object_del(j.input, "ArchiveId");
-	rc = add_job(c, kind, open, &j, e);
+	rc = add_job(c, kind, &j, e);
 	if (rc == RC_OK) {
 		jobs_wake(c->r->en->jobs);
 		c->output = json_object();

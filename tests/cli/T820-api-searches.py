@@ -159,6 +159,27 @@ def what_others_search_is_not_told():
         calls('StartArchiveSearch', 'bob', ArchiveId=legal, **ask)
 
 @test
+def jobs_of_a_principal_are_bounded():
+    """His oldest that ended are forgotten, nobody else's; and as many may wait."""
+    ask = {'ArchiveId': legal, 'FromTimestamp': 1, 'ToTimestamp': 2, 'MaxResults': 1}
+    there = lambda calls, id, who=None: 'error' not in json.loads(calls.answer('GetArchiveSearch', who, SearchId=id))
+    def one(calls, who=None):
+        id = calls('StartArchiveSearch', who, **ask)['SearchId']
+        calls.until_ended('GetArchiveSearch', SearchId=id)
+        return id
+    with Calls(site, open=True, jobs_kept=3) as calls:
+        theirs = one(calls, 'bob')
+        made = [one(calls) for _ in range(6)]
+        equal([there(calls, id) for id in made], [False] * 3 + [True] * 3)
+        check(there(calls, theirs, 'bob'), 'of another principal')
+    with Calls(site, wait=True, open=True, jobs_kept=3) as calls:
+        for _ in range(3):
+            calls('StartArchiveSearch', **ask)
+        calls.refused('StartArchiveSearch', 'ServiceQuotaExceededException', '3 of your searches', **ask)
+        calls('StartArchiveSearch', 'bob', **ask)
+        check(not any(there(calls, id) for id in made), 'those that wait count')
+
+@test
 def foreign_and_missing_answers_are_equal():
     with Calls(site, open=True, url='http://127.0.0.1:8025') as calls:
         mine = calls('StartArchiveSearch', ArchiveId=corp, FromTimestamp=1, ToTimestamp=2, MaxResults=1)['SearchId']
