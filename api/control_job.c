@@ -1,6 +1,7 @@
 /* api/control_job.c - searches and exports: started, shown, listed, stopped */
 #include "api/control_job.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "api/job.h"
@@ -97,6 +98,17 @@ static enum rc check_filters(struct control_call *c, struct err *e)
 	return rc;
 }
 
+/* Beyond the model's bound, which the shape has but for the profile "open". */
+static enum rc check_results(struct control_call *c, struct err *e)
+{
+	unsigned most = c->r->en->api.search_results;
+
+	if (json_member_int(c->input, "MaxResults", 0) <= most)
+		return RC_OK;
+	c->error = API_VALIDATION;
+	return err_set(e, RC_INVALID, "MaxResults must be at most %u (api.search_results)", most);
+}
+
 static enum rc check_export(struct control_call *c, bool open, struct err *e)
 {
 	const json_t *s3 = json_member_object(
@@ -142,8 +154,10 @@ static enum rc make_job(struct control_call *c, enum job_kind kind, struct job *
 
 	if (rc == RC_OK)
 		rc = check_count(c, kind, count, e);
-	if (rc == RC_OK)
-		rc = job_keep(control, kind, j->principal, c->r->en->api.jobs_kept - count - 1, e);
+	if (rc != RC_OK)
+		return rc;
+	MUST(count < c->r->en->api.jobs_kept);
+	rc = job_keep(control, kind, j->principal, c->r->en->api.jobs_kept - count - 1, e);
 	return rc == RC_OK ? job_add(control, j, e) : rc;
 }
 
@@ -169,8 +183,8 @@ static enum rc start_job(struct control_call *c, enum job_kind kind, const struc
 
 	if (rc == RC_OK)
 		rc = check_filters(c, e);
-	if (rc == RC_OK && kind == JOB_EXPORT)
-		rc = check_export(c, open, e);
+	if (rc == RC_OK)
+		rc = kind == JOB_EXPORT ? check_export(c, open, e) : check_results(c, e);
 	if (rc != RC_OK)
 		return rc;
 	j.who = mem_string(c->r->who);

@@ -255,6 +255,7 @@ static enum rc read_api(struct settings *s, struct err *e)
 		{ "url", MEMBER_TEXT },
 		{ "link_seconds", MEMBER_NUMBER },
 		{ "jobs_kept", MEMBER_NUMBER },
+		{ "search_results", MEMBER_NUMBER },
 	};
 	const json_t *api = json_object_get(s->json, "api");
 	enum rc rc = check_members(api, "api.", known, COUNT(known), e);

@@ -399,6 +399,21 @@ def quotas_of_the_service():
         limited.refuses('ValidationException', 'UpdateTrafficPolicy', 'PolicyStatements', TrafficPolicyId=id, PolicyStatements=statements) # it lists no other
         id_open = api.call('CreateTrafficPolicy', **dict(policy, TrafficPolicyName=fresh(), PolicyStatements=statements))['TrafficPolicyId']
         equal(api.call('GetTrafficPolicy', TrafficPolicyId=id_open)['PolicyStatements'], statements)
+        for s in (site, aws): # by a file as well
+            path = os.path.join(s.root, 'more.json')
+            s.write(path, json.dumps({'TrafficPolicies': [dict(policy, TrafficPolicyName='by-a-file', PolicyStatements=statements)]}))
+            s.run('mmctl', 'apply', path, code=0 if s is site else None)
+            check(s is site or 'PolicyStatements' in s.stderr and 'length less than or equal to' in s.stderr, s.stderr)
+    ask = dict(FromTimestamp=at(1000), ToTimestamp=at(2000))
+    def ids(a):
+        return [x['ArchiveId'] for x in a.call('ListArchives')['Archives'] if x['ArchiveState'] == 'ACTIVE']
+    for n, bound in ((1001, None), (10000, None), (10001, 'api.search_results'), (2147483647, 'api.search_results')):
+        if bound:
+            api.refuses('ValidationException', 'StartArchiveSearch', bound, ArchiveId=ids(api)[0], MaxResults=n, **ask)
+        else:
+            id = api.call('StartArchiveSearch', ArchiveId=ids(api)[0], MaxResults=n, **ask)['SearchId']
+            equal(api.call('GetArchiveSearch', SearchId=id)['MaxResults'], n)
+        limited.refuses('ValidationException', 'StartArchiveSearch', 'less than or equal to 1000', ArchiveId=ids(limited)[0], MaxResults=n, **ask)
     archive = limited.call('ListArchives')['Archives'][-1]['ArchiveId']
     limited.call('UpdateArchive', ArchiveId=archive, Retention={'RetentionPeriod': 'ONE_YEAR'})
     limited.refuses('ServiceQuotaExceededException', 'UpdateArchive', 'Retention', ArchiveId=archive, Retention={'RetentionPeriod': 'TWO_YEARS'})
