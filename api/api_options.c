@@ -25,6 +25,18 @@ static enum rc read_word(char *out, size_t room, size_t least, const char *set, 
 	return RC_OK;
 }
 
+static enum rc read_number(unsigned *out, const json_t *api, const char *member, int64_t none,
+                           int64_t least, int64_t most, struct err *e)
+{
+	int64_t n = json_member_int(api, member, none);
+
+	*out = (unsigned)n;
+	return n >= least && n <= most
+	               ? RC_OK
+	               : err_set(e, RC_INVALID, "configuration: api.%s is %lld to %lld", member,
+	                         (long long)least, (long long)most);
+}
+
 /* "127.0.0.1:2600-2699" */
 static bool read_pool(struct api_options *o, struct slice text)
 {
@@ -52,10 +64,16 @@ enum rc api_configure(struct api_options *out, const json_t *api, struct err *e)
 		return err_set(e, RC_INVALID,
 		               "configuration: api.ingress_pool is ADDRESS:PORT-PORT, such as "
 		               "127.0.0.1:2600-2699");
-	rc = read_word(out->region, sizeof(out->region), 1,
-	               "abcdefghijklmnopqrstuvwxyz0123456789-", api, "region", "us-east-1", e);
+	rc = read_number(&out->jobs_kept, api, "jobs_kept", 1000, 1, 100000, e);
+	if (rc == RC_OK) /* what one answer can hold: api/job_rows.c */
+		rc = read_number(&out->search_results, api, "search_results", 10000, 1000, 80000,
+		                 e);
 	if (rc == RC_OK)
-		rc = read_word(out->account, sizeof(out->account), 12, "0123456789", api,
-		               "account", "000000000000", e);
+		rc = read_word(out->region, sizeof(out->region), 1,
+		               "abcdefghijklmnopqrstuvwxyz0123456789-", api, "region", "us-east-1",
+		               e);
+	if (rc == RC_OK)
+		rc = read_word(out->account, sizeof(out->account), 12, "0123456789", api, "account",
+		               "000000000000", e);
 	return rc;
 }

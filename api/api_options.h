@@ -12,6 +12,8 @@ struct api_options {
 	char account[13]; /* twelve digits: "000000000000" */
 	char hostname[256]; /* under which ingress points are told */
 	bool open;        /* profile "open": without the service's quotas and bounds */
+	unsigned search_results; /* of one search, with `open` */
+	unsigned jobs_kept; /* searches, exports of a principal; import jobs of an address list */
 	struct ip pool;   /* where ingress points that are made by the API listen; family 0: nowhere */
 	uint16_t pool_low;
 	uint16_t pool_high;

@@ -16,6 +16,7 @@
 #include "base/codec.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "store/crypt.h"
 
 static const struct handler {
 	const char *operation;
@@ -103,6 +104,50 @@ const char *control_url(const struct control_call *c)
 	if (opt->url)
 		return opt->url;
 	return origin ? origin : opt->home;
+}
+
+#define CURSOR_SEALED (8 + CRYPT_OVERHEAD)
+
+static void cursor_key(const struct control_call *c, uint8_t key[KEY_BYTES])
+{
+	crypt_derive(key, c->r->en->control_key, "mm NextToken");
+}
+
+void control_put_next(struct control_call *c, const char *list, struct slice cursor)
+{
+	uint8_t key[KEY_BYTES], plain[8], sealed[CURSOR_SEALED];
+	char text[2 * CURSOR_SEALED + 1];
+	uint64_t number = 0;
+
+	if (!cursor.len)
+		return;
+	MUST(slice_to_u64(cursor, &number));
+	cursor_key(c, key);
+	put_le64(plain, number);
+	crypt_seal(sealed, slice_of(plain, sizeof(plain)), slice_str(list), key);
+	hex_encode(text, sealed, sizeof(sealed));
+	json_put_text(c->output, "NextToken", slice_str(text));
+	crypt_wipe(key, sizeof(key));
+}
+
+enum rc control_next(const struct control_call *c, const char *list, char cursor[CURSOR_ROOM],
+                     struct err *e)
+{
+	struct slice text = control_text(c, "NextToken");
+	uint8_t key[KEY_BYTES], plain[8], sealed[CURSOR_SEALED];
+	bool good;
+
+	cursor[0] = 0;
+	if (!text.at)
+		return RC_OK;
+	cursor_key(c, key);
+	good = hex_decode(sealed, sizeof(sealed), text) &&
+	       crypt_open(plain, slice_of(sealed, sizeof(sealed)), slice_str(list), key) == RC_OK;
+	crypt_wipe(key, sizeof(key));
+	if (!good)
+		return err_set(e, RC_INVALID, "NextToken: not one of this list");
+	(void)snprintf(cursor, CURSOR_ROOM, "%llu", (unsigned long long)get_le64(plain));
+	return RC_OK;
 }
 
 enum rc control_archive(struct control_call *c, struct config *config,
@@ -376,17 +421,4 @@ size_t control_request_bytes(void *arg, const struct request_peer *peer)
 	(void)arg;
 	(void)peer;
 	return LIMIT_HTTP_BODY + 65536;
-}
-
-enum rc control_link_secret(struct engine *en, char *out, size_t room, struct err *e)
-{
-	struct db *db;
-	enum rc rc;
-
-	MUST(room > LINK_SECRET);
-	rc = engine_reader(en, &db, e);
-	if (rc == RC_OK)
-		rc = link_secret(db, out, e);
-	engine_reader_end(en, &db);
-	return rc;
 }

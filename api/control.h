@@ -32,8 +32,6 @@ void control_handle(void *arg, const struct request_peer *peer, struct slice jso
 
 /* Of one request that mm-httpd passes on: a body of HTTP and what it says beside it. */
 size_t control_request_bytes(void *arg, const struct request_peer *peer);
-/* What signs links to messages, for mm-httpd; `room` is 41 or more. */
-enum rc control_link_secret(struct engine *en, char *out, size_t room, struct err *e) MUST_USE;
 
 /* ---- for handlers ---- */
 
@@ -51,6 +49,13 @@ enum rc control_archive(struct control_call *c, struct config *config,
 /* Where links lead that an answer has: the configured address, else where this client found us, else the
  * listener; NULL: there is none of these. */
 const char *control_url(const struct control_call *c);
+/* NextToken of the list that is called so, for a cursor that is a number; none for an empty one. A cursor
+ * counts what isn't the asker's too, so it leaves sealed, and of one length. */
+#define CURSOR_ROOM 24
+void control_put_next(struct control_call *c, const char *list, struct slice cursor);
+/* The cursor of the input's; empty where it has none. RC_INVALID: it is no NextToken of that list. */
+enum rc control_next(const struct control_call *c, const char *list, char cursor[CURSOR_ROOM],
+		     struct err *e) MUST_USE;
 /* Milliseconds become what the model calls a timestamp; an absent time leaves the member out. */
 void control_put_time(json_t *o, const char *member, int64_t ms);
 

@@ -248,12 +248,10 @@ static size_t page_size(const struct control_call *c, size_t none)
 	return n > 0 ? (size_t)MIN_OF(n, (int64_t)MEMBER_PAGE) : none;
 }
 
-static void put_page(struct control_call *c, json_t *list, const struct buf *next)
+static void put_page(struct control_call *c, json_t *list)
 {
 	c->output = json_object();
 	json_put(c->output, c->op->result, list);
-	if (next->len)
-		json_put_text(c->output, "NextToken", buf_slice(next));
 }
 
 static bool shows_archive(void *arg, struct slice id)
@@ -261,11 +259,23 @@ static bool shows_archive(void *arg, struct slice id)
 	return sees(arg, RESOURCE_ARCHIVE, id);
 }
 
+static enum rc list_resources(struct control_call *c, struct db *db, json_t **list,
+                              struct buf *next, struct err *e)
+{
+	const struct resource_filter seen = { shows_archive, c };
+	enum resource_kind kind = kind_of(c->op);
+	char after[CURSOR_ROOM];
+	enum rc rc = control_next(c, c->op->name, after, e);
+
+	if (rc != RC_OK)
+		return rc;
+	return resources_list(db, kind, kind == RESOURCE_ARCHIVE ? &seen : NULL, slice_str(after),
+	                      page_size(c, PAGE), list, next, e);
+}
+
 /* Neither the items nor the cuts of the pages say anything of what the asker doesn't see. */
 enum rc control_list(struct control_call *c, struct err *e)
 {
-	enum resource_kind kind = kind_of(c->op);
-	const struct resource_filter seen = { shows_archive, c };
 	struct buf next;
 	struct db *db;
 	json_t *list = NULL;
@@ -273,13 +283,12 @@ enum rc control_list(struct control_call *c, struct err *e)
 
 	buf_init(&next, 2048);
 	if (rc == RC_OK)
-		rc = resources_list(db, kind, kind == RESOURCE_ARCHIVE ? &seen : NULL,
-		                    control_text(c, "NextToken"), page_size(c, PAGE), &list, &next,
-		                    e);
+		rc = list_resources(c, db, &list, &next, e);
 	if (rc == RC_OK) {
 		for (size_t i = 0; i < json_array_size(list); i++)
-			dress(c, db, kind, json_array_get(list, i));
-		put_page(c, list, &next);
+			dress(c, db, kind_of(c->op), json_array_get(list, i));
+		put_page(c, list);
+		control_put_next(c, c->op->name, buf_slice(&next));
 	}
 	engine_reader_end(c->r->en, &db);
 	buf_free(&next);
@@ -728,7 +737,9 @@ enum rc control_list_members(struct control_call *c, struct err *e)
 	if (rc == RC_OK) {
 		for (size_t i = 0; i < json_array_size(list); i++)
 			dress_member(json_array_get(list, i));
-		put_page(c, list, &next);
+		put_page(c, list);
+		if (next.len)
+			json_put_text(c->output, "NextToken", buf_slice(&next));
 	}
 	engine_reader_end(c->r->en, &db);
 	buf_free(&next);

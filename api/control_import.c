@@ -12,13 +12,12 @@
 
 /* ---- reading ---- */
 
-/* Where the file is put: the same link for as long as it is good. Without an address that it could
+/* Where the file is put: the same link until mmd is started again. Without an address that it could
  * lead to there is none, and the model wants a text. */
 static enum rc put_upload(struct control_call *c, json_t *job, struct err *e)
 {
-	char secret[LINK_SECRET + 1];
 	struct link l = { .url = control_url(c),
-		          .secret = secret,
+		          .secret = c->r->en->link_secret,
 		          .region = c->r->en->api.region,
 		          .principal = c->r->principal ? c->r->principal->name : "",
 		          .at_ms = json_member_int(job, "CreatedMs", 0),
@@ -28,8 +27,6 @@ static enum rc put_upload(struct control_call *c, json_t *job, struct err *e)
 
 	buf_init(&text, 8192);
 	if (l.url)
-		rc = control_link_secret(c->r->en, secret, sizeof(secret), e);
-	if (rc == RC_OK && l.url)
 		rc = link_make_upload(&l, json_member_text(job, "JobId"), &text, e);
 	if (rc == RC_OK)
 		json_put_text(job, "PreSignedUrl", buf_slice(&text));
@@ -59,6 +56,7 @@ enum rc control_get_import(struct control_call *c, struct err *e)
 enum rc control_list_imports(struct control_call *c, struct err *e)
 {
 	int64_t size = json_member_int(c->input, "PageSize", PAGE);
+	char after[CURSOR_ROOM];
 	struct buf next;
 	json_t *list = NULL;
 	struct db *db;
@@ -66,15 +64,16 @@ enum rc control_list_imports(struct control_call *c, struct err *e)
 
 	buf_init(&next, 2048);
 	if (rc == RC_OK)
-		rc = import_job_list(db, control_text(c, "AddressListId"),
-		                     control_text(c, "NextToken"), (size_t)size, &list, &next, e);
+		rc = control_next(c, c->op->name, after, e);
+	if (rc == RC_OK)
+		rc = import_job_list(db, control_text(c, "AddressListId"), slice_str(after),
+		                     (size_t)size, &list, &next, e);
 	for (size_t i = 0; rc == RC_OK && i < json_array_size(list); i++)
 		rc = dress(c, json_array_get(list, i), e);
 	if (rc == RC_OK) {
 		c->output = json_object();
 		json_put(c->output, c->op->result, json_incref(list));
-		if (next.len)
-			json_put_text(c->output, "NextToken", buf_slice(&next));
+		control_put_next(c, c->op->name, buf_slice(&next));
 	}
 	json_decref(list);
 	engine_reader_end(c->r->en, &db);
@@ -109,7 +108,7 @@ static enum rc create(struct control_call *c, const json_t *parameters, char id[
 	rc = import_job_create(en->control, control_text(c, "AddressListId"),
 	                       control_text(c, "Name"),
 	                       slice_equal(type, slice_str("CSV")) ? IMPORT_CSV : IMPORT_JSON,
-	                       token.text.len ? &token : NULL, id, e);
+	                       token.text.len ? &token : NULL, en->api.jobs_kept, id, e);
 	(void)pthread_mutex_unlock(&en->writing);
 	return rc;
 }

@@ -1,6 +1,7 @@
 /* api/control_job.c - searches and exports: started, shown, listed, stopped */
 #include "api/control_job.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "api/job.h"
@@ -97,6 +98,17 @@ static enum rc check_filters(struct control_call *c, struct err *e)
 	return rc;
 }
 
+/* Beyond the model's bound, which the shape has but for the profile "open". */
+static enum rc check_results(struct control_call *c, struct err *e)
+{
+	unsigned most = c->r->en->api.search_results;
+
+	if (json_member_int(c->input, "MaxResults", 0) <= most)
+		return RC_OK;
+	c->error = API_VALIDATION;
+	return err_set(e, RC_INVALID, "MaxResults must be at most %u (api.search_results)", most);
+}
+
 static enum rc check_export(struct control_call *c, bool open, struct err *e)
 {
 	const json_t *s3 = json_member_object(
@@ -118,28 +130,46 @@ static enum rc check_export(struct control_call *c, bool open, struct err *e)
 	return RC_OK;
 }
 
-/* One of a kind at a time, as the service has it; with `writing` held. */
-static enum rc check_running(struct control_call *c, enum job_kind kind, bool open, struct err *e)
+/* One of a kind at a time, as the service has it for a customer: here for who asks, so that nobody
+ * is told what others do. `count` of his have not ended. */
+static enum rc check_count(struct control_call *c, enum job_kind kind, uint64_t count,
+                           struct err *e)
 {
-	uint64_t count = 0;
-	enum rc rc = open ? RC_OK : job_unended(c->r->en->control, kind, 0, &count, e);
+	const struct api_options *o = &c->r->en->api;
 
-	if (rc != RC_OK || count == 0)
-		return rc;
-	return fail(c, API_QUOTA, e,
-	            kind == JOB_SEARCH ? "another search is running" : "another export is running");
+	if (count < (o->open ? o->jobs_kept : 1))
+		return RC_OK;
+	c->error = API_QUOTA;
+	return o->open ? err_set(e, RC_LIMIT, "%" PRIu64 " of your %s have not ended", count,
+	                         kind == JOB_SEARCH ? "searches" : "exports")
+	               : err_set(e, RC_LIMIT, "another %s is running", names[kind]);
 }
 
-static enum rc add_job(struct control_call *c, enum job_kind kind, bool open, struct job *j,
-                       struct err *e)
+/* In a transaction: his oldest that ended make room. */
+static enum rc make_job(struct control_call *c, enum job_kind kind, struct job *j, struct err *e)
+{
+	struct db *control = c->r->en->control;
+	uint64_t count = 0;
+	enum rc rc = job_unended_of(control, kind, j->principal, &count, e);
+
+	if (rc == RC_OK)
+		rc = check_count(c, kind, count, e);
+	if (rc != RC_OK)
+		return rc;
+	MUST(count < c->r->en->api.jobs_kept);
+	rc = job_keep(control, kind, j->principal, c->r->en->api.jobs_kept - count - 1, e);
+	return rc == RC_OK ? job_add(control, j, e) : rc;
+}
+
+static enum rc add_job(struct control_call *c, enum job_kind kind, struct job *j, struct err *e)
 {
 	struct engine *en = c->r->en;
 	enum rc rc;
 
 	(void)pthread_mutex_lock(&en->writing);
-	rc = check_running(c, kind, open, e);
+	rc = db_begin(en->control, e);
 	if (rc == RC_OK)
-		rc = job_add(en->control, j, e);
+		rc = db_end(en->control, make_job(c, kind, j, e), e);
 	(void)pthread_mutex_unlock(&en->writing);
 	return rc;
 }
@@ -153,15 +183,15 @@ static enum rc start_job(struct control_call *c, enum job_kind kind, const struc
 
 	if (rc == RC_OK)
 		rc = check_filters(c, e);
-	if (rc == RC_OK && kind == JOB_EXPORT)
-		rc = check_export(c, open, e);
+	if (rc == RC_OK)
+		rc = kind == JOB_EXPORT ? check_export(c, open, e) : check_results(c, e);
 	if (rc != RC_OK)
 		return rc;
 	j.who = mem_string(c->r->who);
 	j.principal = c->r->principal ? mem_string(c->r->principal->name) : NULL;
 	j.input = json_copy((json_t *)(uintptr_t)c->input);
 	(void)json_object_del(j.input, "ArchiveId");
-	rc = add_job(c, kind, open, &j, e);
+	rc = add_job(c, kind, &j, e);
 	if (rc == RC_OK) {
 		jobs_wake(c->r->en->jobs);
 		c->output = json_object();
@@ -242,6 +272,25 @@ static enum rc get(struct control_call *c, const struct job *j, const struct arc
 	return RC_OK;
 }
 
+/* Of a job; the entry goes before what it tells of. */
+static enum rc account(struct control_call *c, const char *event, const struct job *j,
+                       const struct archive_info *a, json_t *detail, struct err *e)
+{
+	json_put_text(detail, "archive", slice_str(a->name));
+	json_put_int(detail, "archive_number", a->number);
+	json_put_text(detail, "job", slice_str(j->id));
+	return request_account(c->r, event, detail, e);
+}
+
+static enum rc account_rows(struct control_call *c, const struct job *j,
+                            const struct archive_info *a, struct err *e)
+{
+	json_t *detail = json_object();
+
+	json_put_int(detail, "rows", (int64_t)json_array_size(json_object_get(c->output, "Rows")));
+	return account(c, "results", j, a, detail, e);
+}
+
 static enum rc results(struct control_call *c, const struct job *j, const struct archive_info *a,
                        struct db *db, struct err *e)
 {
@@ -261,7 +310,7 @@ static enum rc results(struct control_call *c, const struct job *j, const struct
 	rc = job_rows(c->r->en, db, j, a, c->output, e);
 	if (rc == RC_LIMIT)
 		c->error = API_VALIDATION;
-	return rc;
+	return rc == RC_OK ? account_rows(c, j, a, e) : rc;
 }
 
 /* ---- list ---- */
@@ -293,35 +342,28 @@ static enum rc list_one(void *arg, const struct job *j, struct err *e)
 	return RC_OK;
 }
 
-static enum rc read_token(struct control_call *c, int64_t *below, struct err *e)
-{
-	struct slice token = json_member_text(c->input, "NextToken");
-	uint64_t number = 0;
-
-	*below = 0;
-	if (!token.at)
-		return RC_OK;
-	if (!slice_to_u64(token, &number) || number == 0 || number > INT64_MAX)
-		return fail(c, API_VALIDATION, e, "NextToken is not one of this list");
-	*below = (int64_t)number;
-	return RC_OK;
-}
-
 static enum rc list_jobs(struct control_call *c, enum job_kind kind, const struct archive_info *a,
                          struct err *e)
 {
 	struct listing l = { .kind = kind };
 	struct db *db = NULL;
-	char token[24];
-	int64_t below;
-	enum rc rc = read_token(c, &below, e);
+	char name[100];
+	char cursor[CURSOR_ROOM];
+	uint64_t below = 0;
+	enum rc rc;
 
+	(void)snprintf(name, sizeof(name), "%s %s", names[kind], a->id);
+	rc = control_next(c, name, cursor, e);
+	if (rc != RC_OK)
+		c->error = API_VALIDATION;
+	else if (cursor[0])
+		MUST(slice_to_u64(slice_str(cursor), &below));
 	l.size = (unsigned)json_member_int(c->input, "PageSize", PAGE);
 	l.list = json_array();
 	if (rc == RC_OK)
 		rc = engine_control(c->r->en, &db, e);
 	if (rc == RC_OK)
-		rc = job_list(db, kind, a->number, below, l.size + 1, list_one, &l, e);
+		rc = job_list(db, kind, a->number, (int64_t)below, l.size + 1, list_one, &l, e);
 	db_close(&db);
 	if (rc != RC_OK) {
 		json_decref(l.list);
@@ -329,9 +371,9 @@ static enum rc list_jobs(struct control_call *c, enum job_kind kind, const struc
 	}
 	c->output = json_object();
 	json_put(c->output, kind == JOB_SEARCH ? "Searches" : "Exports", l.list);
-	(void)snprintf(token, sizeof(token), "%lld", (long long)l.last);
+	(void)snprintf(cursor, sizeof(cursor), "%lld", (long long)l.last);
 	if (l.more)
-		json_put_text(c->output, "NextToken", slice_str(token));
+		control_put_next(c, name, slice_str(cursor));
 	return RC_OK;
 }
 
@@ -354,17 +396,12 @@ static enum rc stop(struct control_call *c, const struct job *j, const struct ar
                     struct db *db, struct err *e)
 {
 	struct engine *en = c->r->en;
-	json_t *detail;
 	enum rc rc;
 
 	(void)db;
 	if (j->completed_ms)
 		return RC_OK;
-	detail = json_object();
-	json_put_text(detail, "archive", slice_str(a->name));
-	json_put_int(detail, "archive_number", a->number);
-	json_put_text(detail, "job", slice_str(j->id));
-	rc = request_account(c->r, "cancel", detail, e);
+	rc = account(c, "cancel", j, a, json_object(), e);
 	if (rc != RC_OK)
 		return rc;
 	(void)pthread_mutex_lock(&en->writing);

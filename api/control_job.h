@@ -6,7 +6,6 @@
  *          the role's class.
  * Archives One that the asker doesn't see is answered like one that isn't there, byte by byte; so is a
  *          search, an export, a message of it.
- * Pages    NextToken is the number of the last job shown.
  */
 #ifndef MM_API_CONTROL_JOB_H
 #define MM_API_CONTROL_JOB_H

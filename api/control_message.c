@@ -81,9 +81,8 @@ static enum rc account(struct request *r, const struct found_message *f, const c
 static enum rc put_link(struct control_call *c, const struct found_message *f, struct err *e)
 {
 	const struct job_options *opt = jobs_options(c->r->en->jobs);
-	char secret[LINK_SECRET + 1];
 	struct link l = { .url = control_url(c),
-		          .secret = secret,
+		          .secret = c->r->en->link_secret,
 		          .region = c->r->en->api.region,
 		          .archive = f->archive->id,
 		          .principal = c->r->principal ? c->r->principal->name : "",
@@ -95,10 +94,8 @@ static enum rc put_link(struct control_call *c, const struct found_message *f, s
 
 	if (!l.url)
 		return RC_OK;
-	rc = control_link_secret(c->r->en, secret, sizeof(secret), e);
 	buf_init(&text, 8192);
-	if (rc == RC_OK)
-		rc = link_make(&l, &text, e);
+	rc = link_make(&l, &text, e);
 	if (rc == RC_OK)
 		json_put_text(c->output, "MessageDownloadLink", buf_slice(&text));
 	buf_free(&text);
@@ -201,7 +198,7 @@ enum rc control_send_message(struct request *r, struct err *e)
 	if (rc == RC_OK)
 		rc = send_head(r, &f, e);
 	for (size_t at = 0; rc == RC_OK && at < f.raw.len; at += PIECE)
-		rc = request_bytes(r->w, slice_part(buf_slice(&f.raw), at, PIECE), e);
+		rc = request_piece(r, slice_part(buf_slice(&f.raw), at, PIECE), e);
 	found_free(&f);
 	return rc;
 }

@@ -88,8 +88,6 @@ static enum rc prepare_control(struct db *control, uint64_t *changes, struct err
 		rc = principals_prepare(control, e);
 	if (rc == RC_OK)
 		rc = job_prepare(control, e);
-	if (rc == RC_OK)
-		rc = link_prepare(control, e);
 	return rc;
 }
 
@@ -537,7 +535,6 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	*out = NULL;
 	en->dir = mem_string(opt->dir);
 	en->program = mem_string(opt->program);
-	en->opened_ms = clock_now_ms();
 	en->broken = opt->broken;
 	en->full = opt->full;
 	en->spool_min_free = opt->spool_min_free;
@@ -547,6 +544,8 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	MUST(pthread_mutex_init(&en->config_lock, NULL) == 0);
 	MUST(pthread_mutex_init(&en->importing, NULL) == 0);
 	rc = take_lock(en, e);
+	en->opened_ms = clock_now_ms();
+	link_draw(en->link_secret);
 	if (rc == RC_OK)
 		rc = open_keys(en, opt, e);
 	if (rc == RC_OK)
@@ -593,6 +592,7 @@ void engine_close(struct engine **enp)
 	db_close(&en->control);
 	keyring_close(&en->keys);
 	crypt_wipe(en->control_key, sizeof(en->control_key));
+	crypt_wipe(en->link_secret, sizeof(en->link_secret));
 	file_close(&en->lock);
 	(void)pthread_mutex_destroy(&en->writing);
 	(void)pthread_mutex_destroy(&en->config_lock);

@@ -19,6 +19,7 @@
 
 #include "api/account.h"
 #include "api/api_options.h"
+#include "api/link.h"
 #include "api/principal.h"
 #include "base/file.h"
 #include "base/loop.h"
@@ -65,6 +66,7 @@ struct engine {
 	struct pipeline  *pipeline;
 	uint8_t           control_key[KEY_BYTES];
 	_Atomic uint64_t  changes; /* of control.db that are on disk: db_count */
+	char              link_secret[LINK_SECRET + 1];
 	bool              log_cut; /* the audit log has not what the control database says of it */
 	pthread_mutex_t   writing;
 	pthread_mutex_t   config_lock;
@@ -76,7 +78,7 @@ struct engine {
 	struct tally     *tally;
 	struct import_line *import_line; /* api/op_import.c; with `importing` held */
 	struct jobs      *jobs; /* api/job_run.h; NULL where nobody runs any */
-	int64_t           opened_ms;
+	int64_t           opened_ms; /* the lock was taken: whoever had it does nothing after that */
 	uint64_t          damaged; /* records of the spool whose loss is recorded */
 	/* Called before a change of resources is committed: can the front work with it? It then holds what
 	 * it needs for it until `changed`. */

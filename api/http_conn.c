@@ -280,6 +280,15 @@ static const char *reason(unsigned status)
 	}
 }
 
+/* The whole answer was sent. */
+static void answered(struct http_conn *c)
+{
+	if (c->last)
+		finish(c);
+	else
+		next_request(c);
+}
+
 static enum rc write_head(struct http_conn *c, const struct http_answer *a)
 {
 	uint64_t bytes = a->bytes ? a->bytes : a->body.len;
@@ -338,12 +347,13 @@ void http_conn_end(struct http_conn *c, bool whole)
 	if (c->state == LAST_PART)
 		return;
 	c->state = LAST_PART;
-	if (whole && c->owed == 0) {
-		conn_send(c->conn);
-		return;
-	}
 	/* The peer sees that bytes are missing by the length that was announced. */
-	finish(c);
+	if (!whole || c->owed)
+		finish(c);
+	else if (c->out.len)
+		conn_send(c->conn);
+	else
+		answered(c); /* nothing is left that on_sent would tell of */
 }
 
 static struct slice on_output(void *arg)
@@ -366,10 +376,8 @@ static void on_sent(void *arg, size_t n)
 	c->sent = 0;
 	if (c->state == ANSWERING)
 		http_exchange_resume(c->exchange);
-	else if (c->state == LAST_PART && c->last)
-		finish(c);
 	else if (c->state == LAST_PART)
-		next_request(c);
+		answered(c);
 }
 
 /* ---- its life ---- */

@@ -54,9 +54,11 @@ static void answer(const struct http_exchange *x, unsigned status, const char *e
 		                 .more = more,
 		                 .body = body };
 
-	(void)snprintf(more, sizeof(more), "%s: %s\r\n%s", WIRE_REQUEST_ID, x->request_id,
+	/* A client that signs again behind its next second has another signature. */
+	(void)snprintf(more, sizeof(more), "%s: %s\r\n%s%s", WIRE_REQUEST_ID, x->request_id,
 	               x->protocol == WIRE_RPC_CBOR ? WIRE_PROTOCOL ": " WIRE_PROTOCOL_VALUE "\r\n"
-	                                            : "");
+	                                            : "",
+	               status == 429 ? "Retry-After: 1\r\n" : "");
 	http_conn_answer(x->conn, &a);
 }
 
@@ -277,10 +279,10 @@ static enum sigv4_verdict verify_link(struct http_exchange *x, const struct sigv
                                       struct err *e)
 {
 	const char *principal;
-	bool full;
+	const char *later;
 
 	return http_keys_verify(http_conn_site(x->conn)->keys, &x->claim, r, slice_of(NULL, 0),
-	                        false, clock_now_ms(), &principal, &full, e);
+	                        false, clock_now_ms(), &principal, &later, e);
 }
 
 struct http_exchange *http_exchange_new(struct http_conn *c, const struct http_head *head)
@@ -344,18 +346,18 @@ void http_exchange_run(struct http_exchange *x, const struct http_head *head, st
 	struct sigv4_request r = signed_part(head);
 	struct err e = { 0 };
 	const char *principal = NULL;
-	bool full = false;
+	const char *later;
 	bool once;
 	enum sigv4_verdict v;
 
 	x->operation = x->route == ROUTE_CALL ? find_operation(x, head) : NULL;
 	once = x->operation && x->operation->once; /* a file may be put again */
 	v = http_keys_verify(http_conn_site(x->conn)->keys, &x->claim, &r, body, once,
-	                     clock_now_ms(), &principal, &full, &e);
+	                     clock_now_ms(), &principal, &later, &e);
 	if (v != SIGV4_GOOD)
 		refuse(x, v, e.text);
-	else if (full)
-		answer_error(x, API_THROTTLING, "too many calls that may be made once; try later");
+	else if (later)
+		answer_error(x, API_THROTTLING, later);
 	else if (x->route != ROUTE_CALL)
 		call_link(x, head, body);
 	else if (!x->operation)

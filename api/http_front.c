@@ -9,6 +9,7 @@
 #include "api/http_wire.h"
 #include "base/channel.h"
 #include "base/child.h"
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/listen.h"
 #include "base/log.h"
@@ -37,6 +38,7 @@ struct http_front {
 	struct buf config;       /* the last HTTP_WIRE_CONFIG and HTTP_WIRE_KEYS */
 	struct buf keys;
 	char *link_secret;
+	int64_t began_ms; /* no mm-httpd before this one took a call after that time */
 	unsigned max_connections;
 	unsigned max_per_address;
 	unsigned lanes_wanted; /* asked for by this mm-httpd, not given */
@@ -61,17 +63,23 @@ static void to_child(struct http_front *f, unsigned type, struct slice body, con
 	child_kill(f->child);
 }
 
-static void send_mark(struct http_front *f)
+static void send_number(struct http_front *f, unsigned type, uint64_t number)
 {
 	uint8_t body[8] = { 0 };
 
-	put_le64(body, f->last_mark);
-	to_child(f, HTTP_WIRE_MARK, slice_of(body, sizeof(body)), NULL);
+	put_le64(body, number);
+	to_child(f, type, slice_of(body, sizeof(body)), NULL);
+}
+
+static void send_mark(struct http_front *f)
+{
+	send_number(f, HTTP_WIRE_MARK, f->last_mark);
 }
 
 static void send_everything(struct http_front *f)
 {
 	to_child(f, HTTP_WIRE_CONFIG, buf_slice(&f->config), NULL);
+	send_number(f, HTTP_WIRE_BEGAN, (uint64_t)f->began_ms);
 	to_child(f, HTTP_WIRE_KEYS, buf_slice(&f->keys), NULL);
 	to_child(f, HTTP_WIRE_LISTENER, slice_of(NULL, 0), &f->fd);
 	send_mark(f);
@@ -211,6 +219,7 @@ static void on_ended(void *arg, const char *how, int64_t again_ms)
 {
 	struct http_front *f = arg;
 
+	f->began_ms = clock_now_ms();
 	channel_free(&f->channel);
 	loop_timer_clear(f->killer);
 	if (again_ms < 0)
@@ -335,6 +344,7 @@ enum rc http_front_new(struct http_front **out, struct loop *l, struct request_s
 	f->fd = fd;
 	f->program = mem_string(opt->program ? opt->program : "mm-httpd");
 	f->link_secret = slice_string(opt->link_secret);
+	f->began_ms = opt->began_ms;
 	f->max_connections = opt->max_connections ? opt->max_connections : 256;
 	f->max_per_address = opt->max_per_address ? opt->max_per_address : 64;
 	buf_init(&f->config, HTTP_WIRE_CONFIG_MAX);

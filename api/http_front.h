@@ -26,6 +26,7 @@ struct http_front_options {
 	unsigned max_connections; /* 256 */
 	unsigned max_per_address; /* 64 */
 	struct slice link_secret; /* signs links to messages */
+	int64_t began_ms;         /* no mmd before this one answered a call after that time */
 	const char *program;      /* NULL: "mm-httpd" */
 };
 

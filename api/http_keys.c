@@ -7,7 +7,7 @@
 
 #include "base/sigv4_seen.h"
 
-#define SEEN_ROOM   65536 /* 5 MB: 100 calls a second for the ten minutes that one stays */
+#define SEEN_ROOM   (8 * ONCE_SHARE) /* 6 MB; a principal has two keys */
 #define SECRET_MAX  64
 #define REFUSED_MAX 16
 #define ID_MAX      LIMIT_SIGV4_KEY_ID
@@ -16,6 +16,7 @@ struct key {
 	char id[ID_MAX + 1];
 	char secret[SECRET_MAX + 1];
 	char *principal;
+	uint32_t owner; /* in `seen` */
 	struct sigv4_derived derived;
 };
 
@@ -33,6 +34,8 @@ struct http_keys {
 	struct key link;
 	char unknown[41]; /* the secret of every key that isn't known */
 	struct sigv4_seen *seen;
+	uint32_t owners; /* that were ever given out */
+	int64_t began_ms;
 	struct refused refused[REFUSED_MAX];
 	size_t refused_count;
 };
@@ -53,7 +56,7 @@ struct http_keys *http_keys_new(void)
 
 	random_secret(k->unknown);
 	random_secret(k->link.secret);
-	k->seen = sigv4_seen_new(SEEN_ROOM);
+	k->seen = sigv4_seen_new(SEEN_ROOM, ONCE_SHARE);
 	return k;
 }
 
@@ -92,8 +95,7 @@ static struct key *find(const struct http_keys *k, const char *id)
 	return k->count ? bsearch(&wanted, k->keys, k->count, sizeof(*k->keys), by_id) : NULL;
 }
 
-static enum rc read_key(const struct http_keys *k, const json_t *from, struct key *to,
-                        struct err *e)
+static enum rc read_key(struct http_keys *k, const json_t *from, struct key *to, struct err *e)
 {
 	struct slice id = json_member_text(from, "AccessKeyId");
 	struct slice secret = json_member_text(from, "SecretAccessKey");
@@ -105,6 +107,7 @@ static enum rc read_key(const struct http_keys *k, const json_t *from, struct ke
 	memcpy(to->secret, secret.at, secret.len);
 	to->principal = slice_string(json_member_text(from, "Principal"));
 	old = find(k, to->id);
+	to->owner = old ? old->owner : k->owners++;
 	if (old && strcmp(old->secret, to->secret) == 0)
 		to->derived = old->derived;
 	return RC_OK;
@@ -137,9 +140,54 @@ void http_keys_set_link(struct http_keys *k, struct slice secret)
 	memcpy(k->link.secret, secret.at, MIN_OF(secret.len, (size_t)SECRET_MAX));
 }
 
+void http_keys_set_began(struct http_keys *k, int64_t ms)
+{
+	k->began_ms = ms;
+}
+
+/* A time of signing has whole seconds: what is stamped with the second of the beginning may be from
+ * before it. */
+static bool is_from_before(const struct http_keys *k, const struct sigv4_claim *c)
+{
+	return c->at_ms < (k->began_ms + 999) / 1000 * 1000;
+}
+
+/* What may be used once; the signature is good. */
+static enum sigv4_verdict use_once(struct http_keys *k, const struct key *key,
+                                   const struct sigv4_claim *c, int64_t now_ms, const char **later,
+                                   struct err *e)
+{
+	if (c->presigned && c->until_ms - c->at_ms > ONCE_SECONDS * 1000) {
+		(void)err_set(
+		        e, RC_DENIED,
+		        "X-Amz-Expires: a presigned call of an operation whose signature counts "
+		        "once lives at most %d seconds",
+		        ONCE_SECONDS);
+		return SIGV4_OUTDATED;
+	}
+	if (is_from_before(k, c)) {
+		*later = "mm was started after this call was signed; sign it again";
+		return SIGV4_GOOD;
+	}
+	switch (sigv4_seen_add(k->seen, key->owner, c->signature, c->until_ms, now_ms)) {
+	case SIGV4_AGAIN:
+		(void)err_set(e, RC_DENIED, "this signature was used before; sign the call again");
+		return SIGV4_OUTDATED;
+	case SIGV4_SHARE:
+		*later = "too many calls under this key whose signatures count once; try later";
+		break;
+	case SIGV4_FULL:
+		*later = "too many calls whose signatures count once; try later";
+		break;
+	case SIGV4_FIRST:
+		break;
+	}
+	return SIGV4_GOOD;
+}
+
 enum sigv4_verdict http_keys_verify(struct http_keys *k, const struct sigv4_claim *c,
                                     const struct sigv4_request *r, struct slice body, bool once,
-                                    int64_t now_ms, const char **principal, bool *full,
+                                    int64_t now_ms, const char **principal, const char **later,
                                     struct err *e)
 {
 	bool link = c->use == SIGV4_LINK;
@@ -147,10 +195,9 @@ enum sigv4_verdict http_keys_verify(struct http_keys *k, const struct sigv4_clai
 	const char *secret = key ? key->secret : k->unknown;
 	char payload[SIGV4_HASH + 1];
 	enum sigv4_verdict v;
-	enum sigv4_turn turn;
 
 	*principal = NULL;
-	*full = false;
+	*later = NULL;
 	sigv4_hash(payload, body);
 	v = sigv4_verify(c, r, slice_str(payload), slice_str(secret), key ? &key->derived : NULL,
 	                 e);
@@ -162,14 +209,7 @@ enum sigv4_verdict http_keys_verify(struct http_keys *k, const struct sigv4_clai
 		return SIGV4_WRONG;
 	}
 	*principal = key->principal;
-	if (!once)
-		return SIGV4_GOOD;
-	turn = sigv4_seen_add(k->seen, c->signature, c->until_ms, now_ms);
-	*full = turn == SIGV4_FULL;
-	if (turn != SIGV4_AGAIN)
-		return SIGV4_GOOD;
-	(void)err_set(e, RC_DENIED, "this signature was used before; sign the call again");
-	return SIGV4_OUTDATED;
+	return once ? use_once(k, key, c, now_ms, later, e) : SIGV4_GOOD;
 }
 
 /* ---- who was refused ---- */

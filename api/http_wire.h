@@ -17,6 +17,7 @@ enum http_wire_to_httpd {
 	/* JSON {"certs":[{"chain","key"}], "link_secret", "max_connections", "max_per_address"}. Without
 	 * a certificate the listener speaks HTTP in the clear. */
 	HTTP_WIRE_CONFIG = 1,
+	HTTP_WIRE_BEGAN,    /* i64: whoever had the listener before took no call after that time */
 	HTTP_WIRE_KEYS,     /* JSON {"Keys":[{"Id","Secret","Principal"}]}: all that work from now on */
 	HTTP_WIRE_LISTENER, /* 1 descriptor */
 	HTTP_WIRE_LANE,     /* 1 descriptor */

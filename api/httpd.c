@@ -11,6 +11,7 @@
 #include "api/http_wire.h"
 #include "base/channel.h"
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/sandbox.h"
@@ -227,6 +228,13 @@ static void on_keys(struct httpd *d, struct slice body)
 	json_decref(j);
 }
 
+static void on_began(struct httpd *d, struct slice body)
+{
+	struct reader r = reader_over(body);
+
+	http_keys_set_began(d->site.keys, (int64_t)read_u64(&r));
+}
+
 /* --- the end --- */
 
 static void end_now(void *arg)
@@ -261,6 +269,8 @@ static void on_message(void *arg, unsigned type, struct slice body, int *fds, si
 
 	if (type == HTTP_WIRE_CONFIG) {
 		on_config(d, body);
+	} else if (type == HTTP_WIRE_BEGAN) {
+		on_began(d, body);
 	} else if (type == HTTP_WIRE_KEYS) {
 		on_keys(d, body);
 	} else if (type == HTTP_WIRE_LISTENER && nfds == 1 && !d->site.stopping) {

@@ -1,5 +1,6 @@
 #include "api/job.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -15,6 +16,7 @@ enum rc job_prepare(struct db *control, struct err *e)
 	        " principal TEXT, input TEXT NOT NULL, state INTEGER NOT NULL,"
 	        " submitted_ms INTEGER NOT NULL, completed_ms INTEGER NOT NULL, error TEXT) STRICT;"
 	        "CREATE INDEX IF NOT EXISTS job_archive ON job (kind, archive, number);"
+	        "CREATE INDEX IF NOT EXISTS job_principal ON job (kind, principal, number);"
 	        "CREATE TABLE IF NOT EXISTS job_hit ("
 	        " job INTEGER NOT NULL, place INTEGER NOT NULL, id BLOB NOT NULL, sha256 BLOB,"
 	        " bytes INTEGER, problem TEXT, PRIMARY KEY (job, place)) STRICT, WITHOUT ROWID;";
@@ -169,13 +171,23 @@ enum rc job_next(struct db *control, enum job_kind kind, struct job *out, struct
 	return read_one(&s, out, e);
 }
 
+static enum rc take_count(struct stmt **s, uint64_t *count, struct err *e)
+{
+	enum rc rc = stmt_step(*s, e);
+
+	if (rc == RC_OK)
+		*count = (uint64_t)stmt_int(*s, 0);
+	stmt_free(s);
+	return rc;
+}
+
 enum rc job_unended(struct db *control, enum job_kind kind, uint32_t archive, uint64_t *count,
                     struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = db_prepare(control, &s,
-	                        "SELECT count(*) FROM job WHERE kind = ?1 AND completed_ms = 0"
-	                        " AND (?2 = 0 OR archive = ?2)",
+	                        "SELECT count(*) FROM job WHERE kind = ? AND completed_ms = 0"
+	                        " AND archive = ?",
 	                        e);
 
 	*count = 0;
@@ -183,11 +195,24 @@ enum rc job_unended(struct db *control, enum job_kind kind, uint32_t archive, ui
 		return rc;
 	stmt_bind_int(s, 1, kind);
 	stmt_bind_int(s, 2, archive);
-	rc = stmt_step(s, e);
-	if (rc == RC_OK)
-		*count = (uint64_t)stmt_int(s, 0);
-	stmt_free(&s);
-	return rc;
+	return take_count(&s, count, e);
+}
+
+enum rc job_unended_of(struct db *control, enum job_kind kind, const char *principal,
+                       uint64_t *count, struct err *e)
+{
+	struct stmt *s;
+	enum rc rc = db_prepare(control, &s,
+	                        "SELECT count(*) FROM job WHERE kind = ? AND completed_ms = 0"
+	                        " AND principal IS ?",
+	                        e);
+
+	*count = 0;
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(s, 1, kind);
+	stmt_bind_text(s, 2, slice_str(principal));
+	return take_count(&s, count, e);
 }
 
 enum rc job_list(struct db *control, enum job_kind kind, uint32_t archive, int64_t below,
@@ -280,7 +305,12 @@ enum rc job_end(struct db *control, int64_t number, enum job_state state, const 
 	stmt_bind_text(s, 4, slice_str(error));
 	rc = stmt_run(s, e);
 	stmt_free(&s);
-	return rc;
+	if (rc != RC_OK)
+		return rc;
+	return run_on(control,
+	              "DELETE FROM job_hit WHERE job IN (SELECT number FROM job"
+	              " WHERE number = ? AND kind = 1 AND completed_ms > 0)",
+	              number, e);
 }
 
 /* ---- hits ---- */
@@ -396,25 +426,51 @@ enum rc job_progress(struct db *control, int64_t number, uint64_t *next, uint64_
 
 /* ---- the end ---- */
 
+/* Jobs with their hits; ?1, ?2 and ?3 of `which` are the three. */
+static enum rc drop(struct db *control, const char *which, int64_t first, const char *second,
+                    int64_t third, struct err *e)
+{
+	static const char *const from[][2] = { { "job_hit", "job" }, { "job", "number" } };
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < COUNT(from); i++) {
+		char sql[500];
+		struct stmt *s;
+
+		(void)snprintf(sql, sizeof(sql),
+		               "DELETE FROM %s WHERE %s IN (SELECT number FROM job WHERE %s)",
+		               from[i][0], from[i][1], which);
+		rc = db_prepare(control, &s, sql, e);
+		if (rc != RC_OK)
+			break;
+		stmt_bind_int(s, 1, first);
+		if (strstr(which, "?2"))
+			stmt_bind_text(s, 2, slice_str(second));
+		if (strstr(which, "?3"))
+			stmt_bind_int(s, 3, third);
+		rc = stmt_run(s, e);
+		stmt_free(&s);
+	}
+	return rc;
+}
+
 enum rc job_forget(struct db *control, uint32_t archive, struct err *e)
 {
-	enum rc rc = run_on(control,
-	                    "DELETE FROM job_hit WHERE job IN"
-	                    " (SELECT number FROM job WHERE archive = ?)",
-	                    archive, e);
-
-	return rc == RC_OK ? run_on(control, "DELETE FROM job WHERE archive = ?", archive, e) : rc;
+	return drop(control, "archive = ?1", archive, NULL, 0, e);
 }
 
 enum rc job_prune(struct db *control, int64_t before_ms, struct err *e)
 {
-	enum rc rc = run_on(control,
-	                    "DELETE FROM job_hit WHERE job IN (SELECT number FROM job"
-	                    " WHERE completed_ms > 0 AND completed_ms < ?)",
-	                    before_ms, e);
+	return drop(control, "completed_ms > 0 AND completed_ms < ?1", before_ms, NULL, 0, e);
+}
 
-	return rc == RC_OK ? run_on(control,
-	                            "DELETE FROM job WHERE completed_ms > 0 AND completed_ms < ?",
-	                            before_ms, e)
-	                   : rc;
+#define ENDED_OF "kind = ?1 AND principal IS ?2 AND completed_ms > 0"
+
+enum rc job_keep(struct db *control, enum job_kind kind, const char *principal, uint64_t keep,
+                 struct err *e)
+{
+	return drop(control,
+	            ENDED_OF " AND number <= (SELECT number FROM job WHERE " ENDED_OF
+	                     " ORDER BY number DESC LIMIT 1 OFFSET ?3)",
+	            kind, principal, (int64_t)keep, e);
 }

@@ -5,7 +5,8 @@
  *          messages, newest first. An export's hits also say what was written of each. No words and no
  *          rows of mail are kept: what is destroyed later is gone from results.
  * Life     QUEUED, then RUNNING (an export: PREPROCESSING, PROCESSING), then COMPLETED, FAILED or
- *          CANCELLED, which never change again. A job goes JOB_KEPT_MS after its end, or with its archive.
+ *          CANCELLED, which never change again. A job goes JOB_KEPT_MS after its end, with its archive, or
+ *          when its principal has made too many others; an export's hits go at its end.
  * Locks    Whoever writes holds the engine's `writing`, on the engine's connection. Who runs a job finds
  *          out by job_open whether somebody stopped it.
  * Threads  As the struct db.
@@ -59,9 +60,11 @@ enum rc job_get(struct db *control, enum job_kind kind, struct slice id, struct 
 /* The oldest that has not ended, for who runs them; RC_NOTFOUND: none. */
 enum rc job_next(struct db *control, enum job_kind kind, struct job *out, struct err *e) MUST_USE;
 void    job_free(struct job *j);
-/* How many of an archive (0: of all) have not ended. */
+/* How many have not ended: of an archive, or of a principal (NULL: of the owner of the directory). */
 enum rc job_unended(struct db *control, enum job_kind kind, uint32_t archive, uint64_t *count,
 		    struct err *e) MUST_USE;
+enum rc job_unended_of(struct db *control, enum job_kind kind, const char *principal,
+		       uint64_t *count, struct err *e) MUST_USE;
 /* Those of an archive, newest first, below that number (0: from the newest), until `each` fails. */
 enum rc job_list(struct db *control, enum job_kind kind, uint32_t archive, int64_t below,
 		 unsigned limit, enum rc (*each)(void *arg, const struct job *j, struct err *e),
@@ -72,7 +75,8 @@ enum rc job_open(struct db *control, int64_t number, bool *open, struct err *e) 
 /* To a state that isn't an end. Does nothing to a job that has ended. */
 enum rc job_set_state(struct db *control, int64_t number, enum job_state state,
 		      struct err *e) MUST_USE;
-/* To an end, with the text of a failure or NULL. Does nothing to a job that has ended. */
+/* To an end, with the text of a failure or NULL. Does nothing to a job that has ended. A kill in the middle
+ * leaves an export's hits until the job goes. */
 enum rc job_end(struct db *control, int64_t number, enum job_state state, const char *error,
 		struct err *e) MUST_USE;
 
@@ -98,9 +102,12 @@ enum rc job_each_hit(struct db *control, int64_t number, uint64_t from,
 enum rc job_progress(struct db *control, int64_t number, uint64_t *next, uint64_t *hits,
 		     struct err *e) MUST_USE;
 
-/* An archive's jobs go with it. */
+/* In the caller's transaction, all three. An archive's jobs go with it. */
 enum rc job_forget(struct db *control, uint32_t archive, struct err *e) MUST_USE;
 /* Removes jobs that ended before that time. */
 enum rc job_prune(struct db *control, int64_t before_ms, struct err *e) MUST_USE;
+/* Removes a principal's jobs that ended, but for the newest `keep` of them. */
+enum rc job_keep(struct db *control, enum job_kind kind, const char *principal, uint64_t keep,
+		 struct err *e) MUST_USE;
 
 #endif

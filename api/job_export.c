@@ -55,10 +55,14 @@ static enum rc put_plan(void *arg, struct db *control, struct err *e)
 	return rc == RC_OK ? job_set_state(control, p->number, JOB_RUNNING, e) : rc;
 }
 
-static enum rc account(struct export *x, struct slice query, uint64_t hits, struct err *e)
+/* An export may end on its way, by a failure or by somebody: what can have left is told beforehand.
+ */
+static enum rc account(struct export *x, struct slice query, uint64_t hits, size_t count,
+                       struct err *e)
 {
 	json_t *detail = job_detail(x->x, query, hits);
 
+	json_put_int(detail, "messages", (int64_t)count);
 	json_put(detail, "destination", json_of_slice(x->location));
 	return engine_account(x->x->en, "export", x->x->job->who, detail, e);
 }
@@ -80,7 +84,7 @@ static enum rc plan(struct export *x, struct err *e)
 	if (rc == RC_OK && p.count > QUOTA && !x->x->en->api.open)
 		rc = err_set(e, RC_LIMIT, "more than 250,000 messages: narrow the filters");
 	if (rc == RC_OK)
-		rc = account(x, buf_slice(&query), hits, e);
+		rc = account(x, buf_slice(&query), hits, p.count, e);
 	p.ids = ids;
 	if (rc == RC_OK)
 		rc = job_change(x->x, put_plan, &p, e);

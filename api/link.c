@@ -7,48 +7,13 @@
 #include "base/sigv4.h"
 #include "store/crypt.h"
 
-enum rc link_prepare(struct db *control, struct err *e)
+void link_draw(char out[LINK_SECRET + 1])
 {
 	uint8_t random[LINK_SECRET / 2];
-	char secret[LINK_SECRET + 1];
-	struct stmt *s;
-	enum rc rc =
-	        db_exec(control,
-	                "CREATE TABLE IF NOT EXISTS link_secret ("
-	                " one INTEGER PRIMARY KEY CHECK (one = 1), secret TEXT NOT NULL) STRICT",
-	                e);
 
-	if (rc == RC_OK)
-		rc = db_prepare(control, &s, "INSERT OR IGNORE INTO link_secret VALUES (1, ?)", e);
-	if (rc != RC_OK)
-		return rc;
 	crypt_random(random, sizeof(random));
-	hex_encode(secret, random, sizeof(random));
-	stmt_bind_text(s, 1, slice_str(secret));
-	rc = stmt_run(s, e);
-	stmt_free(&s);
-	crypt_wipe(secret, sizeof(secret));
-	return rc;
-}
-
-enum rc link_secret(struct db *control, char out[LINK_SECRET + 1], struct err *e)
-{
-	struct slice secret;
-	struct stmt *s;
-	enum rc rc = db_prepare(control, &s, "SELECT secret FROM link_secret", e);
-
-	if (rc != RC_OK)
-		return rc;
-	rc = stmt_step(s, e);
-	secret = rc == RC_OK ? stmt_text(s, 0) : slice_of(NULL, 0);
-	if (secret.len == LINK_SECRET) {
-		memcpy(out, secret.at, secret.len);
-		out[secret.len] = 0;
-	} else {
-		rc = err_set(e, RC_CORRUPT, "the secret of links");
-	}
-	stmt_free(&s);
-	return rc;
+	hex_encode(out, random, sizeof(random));
+	crypt_wipe(random, sizeof(random));
 }
 
 bool link_split(struct slice archived_id, struct slice *archive, struct message_id *id)

@@ -4,21 +4,19 @@
  * What     An ArchivedMessageId is ARCHIVEID.MESSAGEID: it names a message without more. A link is
  *          URL/message/ARCHIVEID/MESSAGEID?principal=NAME&X-Amz-..., signed as a presigned URL under the key
  *          HTTP_LINK_KEY. mm-httpd checks signature and life; who follows one has the rights that the
- *          principal then has.
- * On disk  docs/formats.md, "Secret of links"
+ *          principal then has. A link outlives no start of mmd, whose secret is another.
  * Threads  Any.
  */
 #ifndef MM_API_LINK_H
 #define MM_API_LINK_H
 
+#include "base/buf.h"
 #include "base/id.h"
-#include "store/db.h"
 
 #define LINK_SECRET 40 /* hex digits */
 
-/* Makes the table, and at the first start the secret. */
-enum rc link_prepare(struct db *control, struct err *e) MUST_USE;
-enum rc link_secret(struct db *control, char out[LINK_SECRET + 1], struct err *e) MUST_USE;
+/* A new secret: one for each life of an engine, kept in memory alone. */
+void link_draw(char out[LINK_SECRET + 1]);
 
 /* "a-...": up to the last dot; false where it is no ArchivedMessageId. */
 bool link_split(struct slice archived_id, struct slice *archive, struct message_id *id);

@@ -221,7 +221,9 @@ static json_t *describe_apply(const struct apply_result *a)
 enum rc op_apply(struct request *r, struct err *e)
 {
 	struct applying p = { .r = r };
-	struct apply_result a = { .before_commit = account_apply, .arg = &p };
+	struct apply_result a = { .before_commit = account_apply,
+		                  .arg = &p,
+		                  .open = r->en->api.open };
 	struct err ignored;
 	struct slice text;
 	enum rc rc = request_text(r, "text", &text, e);

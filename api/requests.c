@@ -152,6 +152,13 @@ enum rc request_row(struct request *r, json_t *row, struct err *e)
 	return rc;
 }
 
+enum rc request_piece(struct request *r, struct slice bytes, struct err *e)
+{
+	if (!still_may(r))
+		return err_set(e, RC_DENIED, "the rights of this principal have changed");
+	return request_bytes(r->w, bytes, e);
+}
+
 enum rc request_text(const struct request *r, const char *name, struct slice *out, struct err *e)
 {
 	*out = json_member_text(r->args, name);

@@ -54,6 +54,8 @@ bool request_sees(const struct request *r, const struct archive_info *a);
 bool request_sees_all(const struct request *r);
 /* Sends a row; takes the reference over. RC_DENIED when the principal lost its right meanwhile. */
 enum rc request_row(struct request *r, json_t *row, struct err *e) MUST_USE;
+/* The same of bytes. */
+enum rc request_piece(struct request *r, struct slice bytes, struct err *e) MUST_USE;
 /* A required string argument as a slice. */
 enum rc request_text(const struct request *r, const char *name, struct slice *out,
 		     struct err *e) MUST_USE;

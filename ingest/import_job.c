@@ -162,8 +162,46 @@ static enum rc forget_idle(struct db *control, int64_t now_ms, struct err *e)
 	                   : rc;
 }
 
+#define OPEN_STATES "('CREATED', 'PROCESSING')"
+#define ENDED_OF    "list = ?1 AND status NOT IN " OPEN_STATES
+
+/* The list's oldest jobs that have ended make room for one more. Their files went at their end. */
+static enum rc make_room(struct db *control, struct slice list, unsigned keep, struct err *e)
+{
+	int64_t open = 0;
+	struct stmt *s;
+	enum rc rc = db_prepare(
+	        control, &s,
+	        "SELECT count(*) FROM import_job WHERE list = ? AND status IN " OPEN_STATES, e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_text(s, 1, list.len ? list : slice_str(""));
+	rc = stmt_step(s, e);
+	if (rc == RC_OK)
+		open = stmt_int(s, 0);
+	stmt_free(&s);
+	if (rc == RC_OK && open >= IMPORT_JOB_OPEN)
+		rc = err_set(e, RC_LIMIT, "%d jobs of the address list have not ended",
+		             IMPORT_JOB_OPEN);
+	if (rc == RC_OK)
+		rc = db_prepare(control, &s,
+		                "DELETE FROM import_job WHERE " ENDED_OF " AND number <="
+		                " (SELECT number FROM import_job WHERE " ENDED_OF
+		                " ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+		                e);
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_text(s, 1, list.len ? list : slice_str(""));
+	stmt_bind_int(s, 2, (int64_t)MAX_OF(keep, (unsigned)IMPORT_JOB_OPEN) - open - 1);
+	rc = stmt_run(s, e);
+	stmt_free(&s);
+	return rc;
+}
+
 static enum rc create(struct db *control, struct slice list, struct slice name,
-                      enum import_format format, const struct token *token, char *id, struct err *e)
+                      enum import_format format, const struct token *token, unsigned keep, char *id,
+                      struct err *e)
 {
 	char known[TOKEN_ID_ROOM];
 	int64_t now_ms = clock_now_ms();
@@ -176,19 +214,21 @@ static enum rc create(struct db *control, struct slice list, struct slice name,
 	store_new_id(id, "job-");
 	rc = forget_idle(control, now_ms, e);
 	if (rc == RC_OK)
+		rc = make_room(control, list, keep, e);
+	if (rc == RC_OK)
 		rc = insert(control, list, name, format, id, e);
 	return rc == RC_OK && token ? tokens_keep(control, token, now_ms, slice_str(id), e) : rc;
 }
 
 enum rc import_job_create(struct db *control, struct slice list, struct slice name,
-                          enum import_format format, const struct token *token, char *id,
-                          struct err *e)
+                          enum import_format format, const struct token *token, unsigned keep,
+                          char *id, struct err *e)
 {
 	enum rc rc = db_begin(control, e);
 
 	if (rc != RC_OK)
 		return rc;
-	return db_end(control, create(control, list, name, format, token, id, e), e);
+	return db_end(control, create(control, list, name, format, token, keep, id, e), e);
 }
 
 /* ---- the file ---- */

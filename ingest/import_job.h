@@ -21,15 +21,17 @@
 #define IMPORT_JOB_CHUNK 65536     /* bytes of a row */
 #define IMPORT_JOB_STEP  1000      /* addresses */
 #define IMPORT_JOB_IDLE_DAYS 7     /* a job that isn't started by then fails */
+#define IMPORT_JOB_OPEN  10        /* of a list, that have not ended: each may hold a file */
 
 enum import_format { IMPORT_CSV, IMPORT_JSON };
 
 enum rc import_job_open(struct db *control, struct err *e) MUST_USE;
 /* `list` is the id of a list; RC_NOTFOUND. `token` as in apply_result, or NULL. `id` (RESOURCE_ID_ROOM)
- * is set: "job-" and 24 letters and digits. */
+ * is set: "job-" and 24 letters and digits. RC_LIMIT: IMPORT_JOB_OPEN of the list have not ended. The list's
+ * oldest that have ended go, so that no more than `keep` (IMPORT_JOB_OPEN at least) are there. */
 enum rc import_job_create(struct db *control, struct slice list, struct slice name,
-			  enum import_format format, const struct token *token, char *id,
-			  struct err *e) MUST_USE;
+			  enum import_format format, const struct token *token, unsigned keep,
+			  char *id, struct err *e) MUST_USE;
 /* The file begins anew (a PUT that is made again), and the next piece of it. RC_EXISTS: it was started.
  * RC_LIMIT past IMPORT_JOB_MOST. */
 enum rc import_job_clear(struct db *control, struct slice id, struct err *e) MUST_USE;

@@ -79,6 +79,7 @@ struct apply_result {
 	/* The configuration before: what didn't change is not compiled anew. NULL: there is none. */
 	struct config *base;
 	const struct resource_limits *limits; /* NULL: no quotas */
+	bool open; /* a file: without the quotas of items (ingest/shape.h) */
 	/* Of a create: kept with what it makes; one that is known gives the id of then, unchanged. NULL:
 	 * there is none. */
 	const struct token *token;

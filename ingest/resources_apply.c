@@ -8,6 +8,7 @@
 /* One file on its way into the database. */
 struct apply {
 	const json_t *file;
+	bool open; /* without the quotas of items */
 	struct err *e;
 };
 
@@ -44,7 +45,8 @@ static enum rc check_names(const struct apply *a, enum resource_kind kind)
 
 static enum rc check_file(const struct apply *a)
 {
-	enum rc rc = shape_check(&shape_apply_file, a->file, NULL, SHAPE_STRICT, a->e);
+	enum rc rc = shape_check(&shape_apply_file, a->file, NULL,
+	                         a->open ? SHAPE_OPEN : SHAPE_STRICT, a->e);
 
 	for (int k = 0; k < RESOURCE_KINDS && rc == RC_OK; k++)
 		rc = check_names(a, (enum resource_kind)k);
@@ -119,7 +121,7 @@ enum rc resources_apply(struct db *control, struct slice file_text, struct apply
 {
 	struct err mine = { 0 };
 	struct storing st = { .control = control, .result = result, .e = e ? e : &mine };
-	struct apply a = { .e = st.e };
+	struct apply a = { .open = result->open, .e = st.e };
 	json_t *file;
 	enum rc rc;
 

@@ -695,5 +695,6 @@ void apply_result_free(struct apply_result *result)
 		                          .arg = result->arg,
 		                          .base = result->base,
 		                          .limits = result->limits,
+		                          .open = result->open,
 		                          .token = result->token };
 }

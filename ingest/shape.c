@@ -270,9 +270,11 @@ static enum rc check_enum(const struct shape *shape, struct at at)
 
 static enum rc check_int(const struct shape *shape, struct at at)
 {
+	int64_t max = at.how & SHAPE_MORE && shape->max_more ? shape->max_more : shape->max;
+
 	if (!json_is_integer(at.value))
 		return shape_fault(at.e, at.path, "must be an integer");
-	return check_bounds(shape->min, shape->max, json_integer_value(at.value), "value", at);
+	return check_bounds(shape->min, max, json_integer_value(at.value), "value", at);
 }
 
 static enum rc check_kind(bool right, const char *text, struct at at)

@@ -34,7 +34,7 @@ enum shape_kind {
 enum shape_how {
 	SHAPE_STRICT = 0,
 	SHAPE_API = 1,  /* as the service does it */
-	SHAPE_MORE = 2, /* with values of enumerations that mm adds */
+	SHAPE_MORE = 2, /* with values of enumerations, and of numbers, that mm adds */
 	SHAPE_OPEN = 4, /* without quotas */
 };
 
@@ -61,6 +61,7 @@ struct shape {
 	/* Characters of a text, items of a list, the range of an integer. max 0: no upper bound. */
 	int64_t min;
 	int64_t max;
+	int64_t max_more;                   /* of an integer under SHAPE_MORE; 0: max holds */
 	int64_t quota;                      /* items of a list; 0: none */
 	const struct shape_member *members; /* ends with a NULL name */
 	const struct shape *item;

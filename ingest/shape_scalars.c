@@ -147,7 +147,10 @@ WHOLE(LambdaRetryTimeMinutes, 0, 2160);
 WHOLE(MaxMessageSizeBytes, 1, 0);
 WHOLE(PageSize, 1, 50);
 WHOLE(RelayServerPort, 1, 65535);
-WHOLE(SearchMaxResults, 0, 1000);
+const struct shape shape_SearchMaxResults = { .name = "SearchMaxResults",
+	                                      .kind = SHAPE_INT,
+	                                      .max = 1000,
+	                                      .max_more = INT32_MAX };
 WHOLE(RetentionDays, 1, 36500); /* ours */
 const struct shape shape_Boolean = { .name = "Boolean", .kind = SHAPE_BOOL };
 const struct shape shape_Double = { .name = "Double", .kind = SHAPE_DOUBLE };

@@ -5,6 +5,7 @@ EVENT(control_older, "the control database knew less than the log says of it: an
 EVENT(tick, "the daily entry that tells a quiet system from a jumped clock")
 EVENT(block, "a block of archived messages reached the disk")
 EVENT(search, "a query was answered")
+EVENT(results, "rows of a search of the control API were shown")
 EVENT(read, "a message was shown")
 EVENT(export, "messages were exported")
 EVENT(exported, "an export of the control API has written its last object")

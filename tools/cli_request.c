@@ -39,7 +39,9 @@ static enum rc open_engine(const struct cli *c, struct engine **en, struct err *
 	enum rc rc;
 
 	log_init(c->spec->program, LOG_WARN);
-	rc = engine_open(en, &opt, e);
+	rc = api_configure(&opt.api, NULL, e);
+	if (rc == RC_OK)
+		rc = engine_open(en, &opt, e);
 	if (rc == RC_AGAIN)
 		return err_in(e, "%s is in use, but no mmd answers yet; try again", c->data);
 	return rc;

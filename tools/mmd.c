@@ -510,15 +510,12 @@ static enum rc start_api(struct mmd *m, struct err *e)
 {
 	static const struct request_share share = { .bytes = control_request_bytes,
 		                                    .together = CALLS_TOGETHER };
-	char secret[64];
 	enum rc rc;
 
 	if (!m->set.api.listen)
 		return RC_OK;
-	rc = control_link_secret(m->engine, secret, sizeof(secret), e);
-	if (rc != RC_OK)
-		return rc;
-	m->set.api.link_secret = slice_str(secret);
+	m->set.api.link_secret = slice_str(m->engine->link_secret);
+	m->set.api.began_ms = m->engine->opened_ms;
 	request_server_share(&m->calls, m->loop, -1, CALL_THREADS, &share, control_handle,
 	                     m->engine);
 	rc = while_in_use(open_api, m, e);

@@ -257,6 +257,8 @@ static enum rc read_api(struct settings *s, struct err *e)
 		{ "max_per_address", MEMBER_NUMBER },
 		{ "url", MEMBER_TEXT },
 		{ "link_seconds", MEMBER_NUMBER },
+		{ "jobs_kept", MEMBER_NUMBER },
+		{ "search_results", MEMBER_NUMBER },
 	};
 	const json_t *api = json_object_get(s->json, "api");
 	struct certificates *c;

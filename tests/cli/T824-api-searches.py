@@ -27,8 +27,11 @@ site.stop()
 now = int(time.time() * 1000)
 RANGE = (now - DAY, now + DAY)
 
+def entries_of(event):
+    return [e for e in map(json.loads, site.run('mm-audit', 'list', '--json').splitlines()) if e['event'] == event]
+
 def entries(event):
-    return [e['detail'] for e in map(json.loads, site.run('mm-audit', 'list', '--json').splitlines()) if e['event'] == event]
+    return [e['detail'] for e in entries_of(event)]
 
 def found(calls, **filters):
     return [r['ArchivedMessageId'].split('.')[1] for r in calls.search(corp, *RANGE, **filters)]
@@ -121,7 +124,7 @@ def states_and_quotas_of_the_service():
 def lists_are_pages_newest_first():
     with Calls(site, open=True) as calls:
         made = [calls('StartArchiveSearch', ArchiveId=legal, FromTimestamp=1, ToTimestamp=2, MaxResults=1)['SearchId'] for _ in range(7)]
-        got, token, pages = [], {}, 0
+        got, token, pages, tokens = [], {}, 0, []
         while True:
             page = calls('ListArchiveSearches', ArchiveId=legal, PageSize=3, **token)
             got += [s['SearchId'] for s in page['Searches']]
@@ -129,11 +132,52 @@ def lists_are_pages_newest_first():
             if 'NextToken' not in page:
                 break
             token = {'NextToken': page['NextToken']}
+            tokens.append(page['NextToken'])
         equal((got, pages), (made[::-1], 3), 'pages')
+        # A token tells no number, not by its length either, and is one of its list alone.
+        equal([(len(t), t.isdigit()) for t in tokens], [(96, False)] * 2)
+        check(tokens[0] != calls('ListArchiveSearches', ArchiveId=legal, PageSize=3)['NextToken'], 'the same place twice can be told')
+        for operation, archive in (('ListArchiveSearches', corp), ('ListArchiveExports', legal)):
+            calls.refused(operation, 'ValidationException', 'NextToken', ArchiveId=archive, NextToken=tokens[0])
+        calls.refused('ListArchiveSearches', 'ValidationException', 'NextToken', ArchiveId=legal, NextToken=tokens[0][:-1] + ('0' if tokens[0][-1] != '0' else '1'))
         equal(calls('ListArchiveSearches', ArchiveId=legal, PageSize=7).get('NextToken'), None, 'a whole page is the last')
         calls.refused('ListArchiveSearches', 'ValidationException', 'NextToken', ArchiveId=legal, NextToken='x')
         equal(len(calls('ListArchiveSearches', ArchiveId=legal)['Searches']), 7)
         equal(calls('ListArchiveExports', ArchiveId=legal), {'Exports': []}, 'exports')
+        for id in made:
+            calls.until_ended('GetArchiveSearch', SearchId=id)
+
+@test
+def what_others_search_is_not_told():
+    """The quota of one at a time is each principal's."""
+    ask = {'FromTimestamp': 1, 'ToTimestamp': 2, 'MaxResults': 1}
+    with Calls(site, wait=True) as calls:
+        made = [calls('StartArchiveSearch', who, ArchiveId=archive, **ask)['SearchId'] for who, archive in (('ann', corp), ('bob', legal), (None, corp))]
+        for who, archive in (('ann', corp), ('bob', legal), (None, legal)):
+            calls.refused('StartArchiveSearch', 'ServiceQuotaExceededException', 'another search', who, ArchiveId=archive, **ask)
+        calls('StopArchiveSearch', 'bob', SearchId=made[1])
+        calls('StartArchiveSearch', 'bob', ArchiveId=legal, **ask)
+
+@test
+def jobs_of_a_principal_are_bounded():
+    """His oldest that ended are forgotten, nobody else's; and as many may wait."""
+    ask = {'ArchiveId': legal, 'FromTimestamp': 1, 'ToTimestamp': 2, 'MaxResults': 1}
+    there = lambda calls, id, who=None: 'error' not in json.loads(calls.answer('GetArchiveSearch', who, SearchId=id))
+    def one(calls, who=None):
+        id = calls('StartArchiveSearch', who, **ask)['SearchId']
+        calls.until_ended('GetArchiveSearch', SearchId=id)
+        return id
+    with Calls(site, open=True, jobs_kept=3) as calls:
+        theirs = one(calls, 'bob')
+        made = [one(calls) for _ in range(6)]
+        equal([there(calls, id) for id in made], [False] * 3 + [True] * 3)
+        check(there(calls, theirs, 'bob'), 'of another principal')
+    with Calls(site, wait=True, open=True, jobs_kept=3) as calls:
+        for _ in range(3):
+            calls('StartArchiveSearch', **ask)
+        calls.refused('StartArchiveSearch', 'ServiceQuotaExceededException', '3 of your searches', **ask)
+        calls('StartArchiveSearch', 'bob', **ask)
+        check(not any(there(calls, id) for id in made), 'those that wait count')
 
 @test
 def foreign_and_missing_answers_are_equal():
@@ -204,6 +248,20 @@ def a_message_is_described_linked_and_read():
         b = calls.answer('api-message', 'bob', archive='a-nowhere', id=ids[2])
         check('error' in json.loads(a) and a == b, a + b)
     equal([d['form'] for d in entries('read')[-4:]], ['envelope', 'content', 'content', 'raw'], 'accounted')
+
+@test
+def rows_that_are_shown_are_accounted():
+    """Each time, with who, which search, and how many; also none. What isn't shown isn't said to be."""
+    before, made = len(entries_of('results')), []
+    with Calls(site, open=True) as calls:
+        for who, filters in (('ann', {'Include': [contains('SUBJECT', 'order')]}), (None, {'Include': [contains('SUBJECT', 'nothing')]})):
+            id = calls('StartArchiveSearch', 'ann', ArchiveId=corp, FromTimestamp=RANGE[0], ToTimestamp=RANGE[1], MaxResults=10, Filters=filters)['SearchId']
+            calls.until_ended('GetArchiveSearch', SearchId=id)
+            rows = calls('GetArchiveSearchResults', who, SearchId=id)['Rows']
+            made.append(('principal ann' if who else 'uid 0', 'corp', id, len(rows)))
+            calls.answer('GetArchiveSearchResults', 'bob', SearchId=id)
+    equal([m[3] for m in made], [2, 0])
+    equal([(e['who'],) + tuple(e['detail'][k] for k in ('archive', 'job', 'rows')) for e in entries_of('results')[before:]], made)
 
 @test
 def what_is_destroyed_is_gone_from_results():

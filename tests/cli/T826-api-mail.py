@@ -72,6 +72,18 @@ def a_link_gives_the_bytes():
         check('%s.eml' % id in fields['content-disposition'], fields)
 
 @test
+def a_connection_goes_on_behind_a_link():
+    """Also where the last bytes had gone when the end was known."""
+    for id, data in zip(ids, sent):
+        part = urllib.parse.urlsplit(link_of(id))
+        line = Line(part.port)
+        for _ in range(4):
+            line.send(('GET %s?%s HTTP/1.1\r\nHost: %s\r\n\r\n' % (part.path, part.query, part.netloc)).encode())
+            status, _, body = line.answer()
+            equal((status, body == data), (200, True))
+        line.close()
+
+@test
 def a_link_that_was_changed_gives_nothing():
     link = link_of(ids[0])
     last = '0' if link[-1] != '0' else '1'
@@ -84,15 +96,50 @@ def a_link_that_was_changed_gives_nothing():
     equal(fetch(link)[0], 200, 'the link itself')
 
 @test
+def a_link_breaks_off_when_the_right_goes():
+    huge = mail('huge', '\r\n'.join(['x' * 900] * 9000), extra='MIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\n') # more than the kernel keeps
+    id = site.send(huge)
+    site.wait()
+    for right in ('corp', 'legal'): # it stays: the control
+        part = urllib.parse.urlsplit(link_of(id))
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        s.settimeout(60)
+        s.connect(('127.0.0.1', part.port))
+        s.sendall(('GET %s?%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' % (part.path, part.query, part.netloc)).encode())
+        got = [s.recv(65536)]
+        site.run('mmctl', 'principal', 'archives', 'ann.b', '--archive', right)
+        try:
+            while got[-1]:
+                got.append(s.recv(1 << 20))
+        except ConnectionResetError:
+            pass
+        s.close()
+        whole = b''.join(got).split(b'\r\n\r\n', 1)[1] == huge
+        equal(whole, right == 'corp', '%d bytes' % sum(map(len, got)))
+    site.run('mmctl', 'principal', 'archives', 'ann.b', '--archive', 'corp')
+
+@test
 def a_link_has_the_rights_of_who_got_it_and_its_life():
     link = link_of(ids[0])
     site.run('mmctl', 'principal', 'disable', 'ann.b')
     check(fetch(link)[0] != 200, 'a link of who may no longer')
     site.run('mmctl', 'principal', 'enable', 'ann.b')
     equal(fetch(link)[0], 200, 'enabled again')
+    site.run('mmctl', 'principal', 'archives', 'ann.b', '--archive', 'legal')
+    check(fetch(link)[0] in (400, 404), 'a link of who lost the archive')
+    site.run('mmctl', 'principal', 'archives', 'ann.b', '--archive', 'corp')
+    equal(fetch(link)[0], 200, 'given back')
+    gone = json.loads(site.run('mmctl', 'principal', 'create', 'gone', '--role', 'admin', '--json'))
+    theirs = link_of(ids[0], gone)
+    equal(fetch(theirs)[0], 200, 'the control')
+    site.run('mmctl', 'principal', 'delete', 'gone')
+    equal(fetch(theirs)[0], 403, 'a link of who was removed')
     site.stop()
     site.start()
-    equal(fetch(link)[0], 200, 'after a restart')
+    equal(fetch(link)[0], 403, 'a link from before a start')
+    link = link_of(ids[0])
+    equal(fetch(link)[0], 200, 'a new one')
     other = link_of(ids[1])
     site.run('mm-retention', 'erase', '--archive', 'corp', '--reason', 'test', '--yes', ids[1])
     status, _, body = fetch(other)
@@ -104,7 +151,7 @@ def a_link_has_the_rights_of_who_got_it_and_its_life():
 def what_was_read_is_accounted():
     reads = [e for e in map(json.loads, site.run('mm-audit', 'list', '--json').splitlines()) if e['event'] == 'read' and e['detail'].get('form') == 'raw']
     check(len(reads) >= 5, len(reads))
-    equal({(e['who'], e['detail']['archive']) for e in reads}, {('principal ann.b (link)', 'corp')})
+    equal({(e['who'], e['detail']['archive']) for e in reads}, {('principal %s (link)' % name, 'corp') for name in ('ann.b', 'gone')})
 
 site.stop()
 done()

@@ -64,6 +64,7 @@ static void add_shape(json_t *shapes, const struct shape *s)
 	put_if(one, "Kind", kinds[s->kind]);
 	put_number(one, "Min", s->min, whole ? s->min != INT32_MIN : s->max || s->min);
 	put_number(one, "Max", s->max, s->max && (!whole || s->max != INT32_MAX));
+	put_number(one, "MaxMore", s->max_more, s->max_more);
 	put_number(one, "Quota", s->quota, s->quota);
 	put_if(one, "Pattern", s->pattern);
 	put_if(one, "Values", s->values);

@@ -3,10 +3,10 @@
  *
  * Opens the data directory, runs its jobs, and answers a line of JSON
  * {"operation","input","principal"} (internal form: times are milliseconds) with {"output"} or
- * {"error","message"}. OPTIONS is JSON: open, url, link_seconds, s3 {url, region, path_style,
- * access_key, secret_key, part_bytes, tries, wait_ms}. Operation "api-message" takes the link's
- * parts as input and answers {"rows":[...],"bytes":BASE64}. With "wait" in OPTIONS nothing runs
- * until operation "run".
+ * {"error","message"}. OPTIONS is JSON: open, jobs_kept, url, link_seconds, s3 {url, region,
+ * path_style, access_key, secret_key, part_bytes, tries, wait_ms}. Operation "api-message" takes
+ * the link's parts as input and answers {"rows":[...],"bytes":BASE64}. With "wait" in OPTIONS
+ * nothing runs until operation "run".
  */
 #include <signal.h>
 #include <stdio.h>
@@ -214,6 +214,7 @@ int main(int argc, char **argv)
 	s = json_member_object(options, "s3");
 	MUST(api_configure(&eo.api, NULL, &e) == RC_OK);
 	eo.api.open = json_member_bool(options, "open", false);
+	eo.api.jobs_kept = (unsigned)json_member_int(options, "jobs_kept", eo.api.jobs_kept);
 	jo.url = text_of(options, "url");
 	jo.link_seconds = (unsigned)json_member_int(options, "link_seconds", 0);
 	if (s) {

@@ -92,7 +92,7 @@ static void run_check(struct state *s, const json_t *command, json_t *out)
 		if (v != SIGV4_GOOD)
 			verdict = sigv4_exception(v);
 		else if (json_member_bool(command, "once", false) &&
-		         sigv4_seen_add(s->seen, claim.signature, claim.until_ms,
+		         sigv4_seen_add(s->seen, 0, claim.signature, claim.until_ms,
 		                        json_member_int(command, "now", 0)) != SIGV4_FIRST)
 			verdict = "seen";
 		json_put_text(out, "verdict", slice_str(verdict));
@@ -198,7 +198,7 @@ static void run(struct state *s, const char *line)
 
 int main(void)
 {
-	struct state s = { .seen = sigv4_seen_new(1000) };
+	struct state s = { .seen = sigv4_seen_new(1000, 1000) };
 	char *line = NULL;
 	size_t room = 0;
 

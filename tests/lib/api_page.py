@@ -31,7 +31,7 @@ def kind(shapes, name):
         out.append('of ' + kind(shapes, s['Item']))
         return ' '.join(out) + (', all different' if s['Unique'] else '')
     if bounds(s):
-        out.append(bounds(s))
+        out.append(bounds(s) + (' (profile open: more)' if 'MaxMore' in s else ''))
     if s.get('Pattern'):
         out.append(s['Pattern'] if len(s['Pattern']) < 120 else 'of a pattern')
     if s['CheckedMore']:

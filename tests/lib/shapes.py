@@ -97,7 +97,7 @@ def inside_and_outside(shape):
     if kind == 'enum':
         return values(shape), ['NO_SUCH', '', values(shape)[0].lower()] + s.get('NotYet', '').split()
     if kind == 'integer':
-        return [n for n in (low, high) if n is not None] or [1], [n for n in (low is not None and low - 1, high is not None and high + 1) if n is not False]
+        return [n for n in (low, high) if n is not None] or [1], [n for n in (low is not None and low - 1, high is not None and 'MaxMore' not in s and high + 1) if n is not False]
     if kind == 'list':
         return [items(shape, n) for n in {low or 0, 1, high or 1}], [items(shape, n) for n in (low and low - 1, high and high + 1) if n is not None and n != low]
     if kind == 'union':

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """mm-httpd in front of mmd, by raw HTTP: requests one after the other and ahead of each other, what is refused and that the connection
 ends there, each wrong signature that we know of, clients that are slow, many or gone, TLS, and that it comes back when it is killed."""
-import os, re, sys, threading
+import itertools, os, re, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 from signed import *
@@ -287,6 +287,54 @@ def until(true, text):
             return
         time.sleep(0.05)
     raise AssertionError(text)
+
+calls_made = itertools.count(2)
+
+def started(at=None):
+    """Of a search's start that was signed then: status, Retry-After, exception."""
+    ask = json.dumps({'ArchiveId': 'a-' + '0' * 24, 'FromTimestamp': 1, 'ToTimestamp': 2 if at else next(calls_made), 'MaxResults': 1}).encode()
+    line = Line(api)
+    line.send(request(key, HOST, 'StartArchiveSearch', ask, when=at))
+    status, fields, body = line.answer()
+    line.close()
+    return status, fields.get('retry-after'), json.loads(body)['__type']
+
+@test
+def what_counts_once_and_was_signed_before_the_start():
+    """Whoever kept a call that was answered can't make it again behind a new start: of mm-httpd, or of mmd."""
+    now = lambda: datetime.datetime.now(datetime.timezone.utc)
+    def end_httpd():
+        old = httpd()
+        os.kill(old, signal.SIGKILL)
+        while httpd() in (None, old):
+            time.sleep(0.02)
+    def end_mmd():
+        site.stop()
+        site.start()
+    def answered(at=None):
+        while True: # while mm-httpd starts, its listener is there
+            try:
+                return started(at)
+            except (OSError, IndexError, ValueError):
+                time.sleep(0.02)
+    def signed_anew():
+        """When its second is over, a new signature is none of those."""
+        got = answered()
+        while got[0] == 429:
+            time.sleep(0.1)
+            got = answered()
+        equal(got, (404, None, 'ResourceNotFoundException'), 'signed anew')
+    for restart in (end_httpd, end_mmd):
+        signed_anew()
+        at = now() + datetime.timedelta(seconds=1) # none of those above
+        equal(started(at), (404, None, 'ResourceNotFoundException'))
+        equal(started(at), (403, None, 'InvalidSignatureException'), 'again')
+        time.sleep(1)
+        restart()
+        equal(answered(at), (429, '1', 'ThrottlingException'), restart.__name__)
+        signed_anew()
+        equal(answered(at), (429, '1', 'ThrottlingException'), 'the old one still')
+        equal(Line(api).call(key, HOST, 'ListArchives', when=at)[0], 200, 'what may be made again')
 
 @test
 def by_tls_when_there_is_a_certificate():

@@ -303,6 +303,10 @@ def cursors_that_are_none():
         for command, more in [(c, {}) for c in list(LISTS) + ['ListIngressPoints', 'ListAddonInstances']] + [('ListMembersOfAddressList', {'AddressListId': members})]:
             for token in ('x', '-1', '1 ', '\u00e9', 'x' * 2048):
                 a.refuses('ValidationException', command, 'NextToken', NextToken=token, **more)
+        # What comes before may not be the asker's: the place in a list is no number that he could read, nor one of another list.
+        tokens = [a.call(command, PageSize=1)['NextToken'] for command in ('ListArchives', 'ListArchives', 'ListRelays')]
+        check(tokens[0] != tokens[1] and not any(t.isdigit() for t in tokens) and len(set(map(len, tokens))) == 1, tokens)
+        a.refuses('ValidationException', 'ListArchives', 'NextToken', NextToken=tokens[2])
 
 @test
 def tokens():
@@ -395,6 +399,21 @@ def quotas_of_the_service():
         limited.refuses('ValidationException', 'UpdateTrafficPolicy', 'PolicyStatements', TrafficPolicyId=id, PolicyStatements=statements) # it lists no other
         id_open = api.call('CreateTrafficPolicy', **dict(policy, TrafficPolicyName=fresh(), PolicyStatements=statements))['TrafficPolicyId']
         equal(api.call('GetTrafficPolicy', TrafficPolicyId=id_open)['PolicyStatements'], statements)
+        for s in (site, aws): # by a file as well
+            path = os.path.join(s.root, 'more.json')
+            s.write(path, json.dumps({'TrafficPolicies': [dict(policy, TrafficPolicyName='by-a-file', PolicyStatements=statements)]}))
+            s.run('mmctl', 'apply', path, code=0 if s is site else None)
+            check(s is site or 'PolicyStatements' in s.stderr and 'length less than or equal to' in s.stderr, s.stderr)
+    ask = dict(FromTimestamp=at(1000), ToTimestamp=at(2000))
+    def ids(a):
+        return [x['ArchiveId'] for x in a.call('ListArchives')['Archives'] if x['ArchiveState'] == 'ACTIVE']
+    for n, bound in ((1001, None), (10000, None), (10001, 'api.search_results'), (2147483647, 'api.search_results')):
+        if bound:
+            api.refuses('ValidationException', 'StartArchiveSearch', bound, ArchiveId=ids(api)[0], MaxResults=n, **ask)
+        else:
+            id = api.call('StartArchiveSearch', ArchiveId=ids(api)[0], MaxResults=n, **ask)['SearchId']
+            equal(api.call('GetArchiveSearch', SearchId=id)['MaxResults'], n)
+        limited.refuses('ValidationException', 'StartArchiveSearch', 'less than or equal to 1000', ArchiveId=ids(limited)[0], MaxResults=n, **ask)
     archive = limited.call('ListArchives')['Archives'][-1]['ArchiveId']
     limited.call('UpdateArchive', ArchiveId=archive, Retention={'RetentionPeriod': 'ONE_YEAR'})
     limited.refuses('ServiceQuotaExceededException', 'UpdateArchive', 'Retention', ArchiveId=archive, Retention={'RetentionPeriod': 'TWO_YEARS'})
@@ -417,6 +436,20 @@ def what_stays_after_a_start():
     site.stop()
     site.start()
     equal(everything(), before)
+
+@test
+def a_call_that_counts_once_right_behind_a_start():
+    """The SDK signs it again by itself, whatever part of the second it is."""
+    span = dict(ArchiveId=make(api, 'CreateArchive', 'ArchiveId', ArchiveName=fresh()), FromTimestamp=at(1000), ToTimestamp=at(2000), MaxResults=1)
+    site.stop()
+    site.start()
+    for a in both:
+        try:
+            a.other(attempts=1).call('StartArchiveSearch', **span)
+        except Refused as e: # while it is the second of the start
+            equal((e.name, e.status), ('ThrottlingException', 429))
+            print('put off: ' + e.message)
+        make(a.other(attempts=3), 'StartArchiveSearch', 'SearchId', **span) # the SDK's own number
 
 site.stop()
 done()

@@ -25,8 +25,12 @@ ROLES = {'boss': 'admin', 'flow': 'operator', 'reader': 'auditor', 'all': 'audit
 line = Line(PORT)
 
 def ask(key, operation, input):
-    line.send(request(key, HOST, operation, json.dumps(input).encode()))
-    return line.answer()
+    while True:
+        line.send(request(key, HOST, operation, json.dumps(input).encode()))
+        answer = line.answer()
+        if answer[0] != 429: # in the second of the start
+            return answer
+        time.sleep(0.1)
 
 def make(operation, **input):
     status, _, body = ask(MAKER, operation, input)

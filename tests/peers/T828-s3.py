@@ -67,7 +67,7 @@ def all_bytes_with_metadata_and_parts():
         equal(calls('ListArchiveExports', ArchiveId=corp)['Exports'][0], {'ExportId': id, 'Status': got['Status']})
     check_export('case-7/a+b', id, ids, metadata=True)
     begun = entries('export')[-1]
-    equal((begun['job'], begun['hits'], begun['destination']), (id, len(ids), 's3://mail/case-7/a+b'))
+    equal((begun['job'], begun['hits'], begun['messages'], begun['destination']), (id, len(ids), len(ids), 's3://mail/case-7/a+b'))
 
 @test
 def a_filter_and_a_limit():
@@ -75,6 +75,8 @@ def a_filter_and_a_limit():
         id = start(calls, '', Filters={'Include': [contains('SUBJECT', 'number 7', 'number 3')]}, MaxResults=5)
         equal(calls.until_ended('GetArchiveExport', ExportId=id)['Status']['State'], 'COMPLETED')
     check_export('', id, [i for n, i in enumerate(ids) if str(n)[0] in '73' and n < 40][-5:])
+    begun = entries('export')[-1]
+    equal((begun['job'], begun['messages'], begun['hits'] > 5), (id, 5, True), 'what is to leave, of what was found')
 
 @test
 def what_fails_for_a_while_is_tried_again():

@@ -16,22 +16,22 @@ static const char *numbered(char out[SIGV4_HASH + 1], unsigned n)
 
 static void test_seen(void **state)
 {
-	struct sigv4_seen *s = sigv4_seen_new(3);
+	struct sigv4_seen *s = sigv4_seen_new(3, 4);
 	char hex[SIGV4_HASH + 1];
 
 	(void)state;
-	assert_int_equal(sigv4_seen_add(s, numbered(hex, 1), 100, 50), SIGV4_FIRST);
-	assert_int_equal(sigv4_seen_add(s, numbered(hex, 1), 100, 50), SIGV4_AGAIN);
-	assert_int_equal(sigv4_seen_add(s, numbered(hex, 1), 100, 99), SIGV4_AGAIN);
-	assert_int_equal(sigv4_seen_add(s, numbered(hex, 2), 200, 60), SIGV4_FIRST);
-	assert_int_equal(sigv4_seen_add(s, numbered(hex, 3), 300, 60), SIGV4_FIRST);
-	assert_int_equal(sigv4_seen_add(s, numbered(hex, 4), 300, 99), SIGV4_FULL);
-	assert_int_equal(sigv4_seen_add(s, numbered(hex, 2), 200, 99), SIGV4_AGAIN);
-	assert_int_equal(sigv4_seen_add(s, numbered(hex, 4), 300, 100),
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 1), 100, 50), SIGV4_FIRST);
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 1), 100, 50), SIGV4_AGAIN);
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 1), 100, 99), SIGV4_AGAIN);
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 2), 200, 60), SIGV4_FIRST);
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 3), 300, 60), SIGV4_FIRST);
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 4), 300, 99), SIGV4_FULL);
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 2), 200, 99), SIGV4_AGAIN);
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 4), 300, 100),
 	                 SIGV4_FIRST); /* 1 is over */
-	assert_int_equal(sigv4_seen_add(s, numbered(hex, 5), 300, 100), SIGV4_FULL);
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 5), 300, 100), SIGV4_FULL);
 	/* A clock that was set back: 1 has been forgotten, and isn't taken for new. */
-	assert_int_equal(sigv4_seen_add(s, numbered(hex, 1), 100, 50), SIGV4_AGAIN);
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 1), 100, 50), SIGV4_AGAIN);
 	assert_int_equal(sigv4_seen_count(s), 3);
 	sigv4_seen_free(&s);
 	assert_null(s);
@@ -43,7 +43,7 @@ static void test_seen_model(void **state)
 {
 	enum { ROOM = 50, STEPS = 4000, LIFE = 300 };
 	static int64_t until[STEPS];
-	struct sigv4_seen *s = sigv4_seen_new(ROOM);
+	struct sigv4_seen *s = sigv4_seen_new(ROOM, ROOM + 1);
 	char hex[SIGV4_HASH + 1];
 	size_t full = 0;
 
@@ -62,11 +62,35 @@ static void test_seen_model(void **state)
 			want = SIGV4_FULL;
 		full += want == SIGV4_FULL;
 		assert_int_equal(
-		        sigv4_seen_add(s, numbered(hex, n), now + LIFE / 3 + n % LIFE, now), want);
+		        sigv4_seen_add(s, 0, numbered(hex, n), now + LIFE / 3 + n % LIFE, now),
+		        want);
 		if (want == SIGV4_FIRST)
 			until[n] = now + LIFE / 3 + n % LIFE;
 	}
 	assert_true(full > 100 && full < STEPS - 100);
+	sigv4_seen_free(&s);
+}
+
+static void test_share(void **state)
+{
+	struct sigv4_seen *s = sigv4_seen_new(4, 2);
+	char hex[SIGV4_HASH + 1];
+
+	(void)state;
+	assert_int_equal(sigv4_seen_add(s, 7, numbered(hex, 1), 100, 50), SIGV4_FIRST);
+	assert_int_equal(sigv4_seen_add(s, 7, numbered(hex, 2), 200, 50), SIGV4_FIRST);
+	assert_int_equal(sigv4_seen_add(s, 7, numbered(hex, 3), 200, 50), SIGV4_SHARE);
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 3), 200, 50), SIGV4_FIRST);
+	assert_int_equal(sigv4_seen_add(s, 7, numbered(hex, 1), 100, 50), SIGV4_AGAIN);
+	/* Whoever says it is his: a signature counts once. */
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 1), 100, 50), SIGV4_AGAIN);
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 4), 200, 50), SIGV4_FIRST);
+	assert_int_equal(sigv4_seen_add(s, 1, numbered(hex, 5), 200, 50), SIGV4_FULL);
+	/* What expires is room for all, and of its owner's share. */
+	assert_int_equal(sigv4_seen_add(s, 0, numbered(hex, 5), 200, 100), SIGV4_SHARE);
+	assert_int_equal(sigv4_seen_add(s, 7, numbered(hex, 5), 200, 100), SIGV4_FIRST);
+	assert_int_equal(sigv4_seen_add(s, 7, numbered(hex, 6), 200, 100), SIGV4_SHARE);
+	assert_int_equal(sigv4_seen_count(s), 4);
 	sigv4_seen_free(&s);
 }
 
@@ -75,6 +99,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_seen),
 		cmocka_unit_test(test_seen_model),
+		cmocka_unit_test(test_share),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,8 @@ struct fixture {
 	struct err e;
 };
 
+#define KEEP 12
+
 static const uint8_t key[KEY_BYTES] = { 7 };
 
 static void reopen(struct fixture *f)
@@ -70,7 +72,7 @@ static int teardown(void **state)
 
 static void create(struct fixture *f, enum import_format format, struct slice file, size_t piece)
 {
-	EXPECT_OK(import_job_create(f->db, slice_str(f->list), slice_str("job"), format, NULL,
+	EXPECT_OK(import_job_create(f->db, slice_str(f->list), slice_str("job"), format, NULL, KEEP,
 	                            f->job, &f->e),
 	          &f->e);
 	for (size_t at = 0; at < file.len; at += piece)
@@ -287,7 +289,7 @@ static void test_life(void **state)
 	expect_job(f, "STOPPED", 0, 0, "");
 	assert_int_equal(import_job_start(f->db, slice_str("job-none"), &f->e), RC_NOTFOUND);
 	assert_int_equal(import_job_create(f->db, slice_str("al-none"), slice_str("n"), IMPORT_CSV,
-	                                   NULL, f->job, &f->e),
+	                                   NULL, KEEP, f->job, &f->e),
 	                 RC_NOTFOUND);
 }
 
@@ -359,16 +361,16 @@ static void test_list_and_token(void **state)
 
 	for (int i = 0; i < 3; i++)
 		create(f, IMPORT_CSV, slice_str("address\n"), 100);
-	EXPECT_OK(import_job_create(f->db, slice_str(f->list), slice_str("n"), IMPORT_CSV, &t,
+	EXPECT_OK(import_job_create(f->db, slice_str(f->list), slice_str("n"), IMPORT_CSV, &t, KEEP,
 	                            first, &f->e),
 	          &f->e);
-	EXPECT_OK(import_job_create(f->db, slice_str(f->list), slice_str("n"), IMPORT_CSV, &t,
+	EXPECT_OK(import_job_create(f->db, slice_str(f->list), slice_str("n"), IMPORT_CSV, &t, KEEP,
 	                            again, &f->e),
 	          &f->e);
 	assert_string_equal(first, again);
 	t.parameters = others;
 	assert_int_equal(import_job_create(f->db, slice_str(f->list), slice_str("m"), IMPORT_CSV,
-	                                   &t, again, &f->e),
+	                                   &t, KEEP, again, &f->e),
 	                 RC_EXISTS);
 	buf_init(&next, 100);
 	EXPECT_OK(import_job_list(f->db, slice_str(f->list), slice_str(""), 3, &page, &next, &f->e),
@@ -390,6 +392,54 @@ static void test_list_and_token(void **state)
 	json_decref(others);
 }
 
+static size_t listed(struct fixture *f)
+{
+	struct buf next;
+	json_t *page;
+	size_t n;
+
+	buf_init(&next, 100);
+	EXPECT_OK(import_job_list(f->db, slice_str(f->list), slice_str(""), 1000, &page, &next,
+	                          &f->e),
+	          &f->e);
+	n = json_array_size(page);
+	json_decref(page);
+	buf_free(&next);
+	return n;
+}
+
+/* A list has so many jobs; the oldest that ended go, none that waits does, and few may wait. */
+static void test_kept(void **state)
+{
+	struct fixture *f = *state;
+	char ended[RESOURCE_ID_ROOM];
+	char waiting[RESOURCE_ID_ROOM];
+	json_t *job;
+
+	create(f, IMPORT_CSV, slice_str("address\n"), 100);
+	(void)snprintf(waiting, sizeof(waiting), "%s", f->job);
+	for (int i = 0; i < KEEP - 1; i++) {
+		create(f, IMPORT_CSV, slice_str("address\n"), 100);
+		EXPECT_OK(import_job_stop(f->db, slice_str(f->job), &f->e), &f->e);
+		if (i == 0)
+			(void)snprintf(ended, sizeof(ended), "%s", f->job);
+	}
+	assert_int_equal(listed(f), KEEP);
+	EXPECT_OK(import_job_get(f->db, slice_str(ended), &job, &f->e), &f->e);
+	json_decref(job);
+	for (int i = 1; i < IMPORT_JOB_OPEN; i++) {
+		create(f, IMPORT_CSV, slice_str("address\n"), 100);
+		assert_int_equal(listed(f), KEEP);
+		assert_int_equal(import_job_get(f->db, slice_str(ended), &job, &f->e), RC_NOTFOUND);
+	}
+	assert_int_equal(import_job_create(f->db, slice_str(f->list), slice_str("n"), IMPORT_CSV,
+	                                   NULL, KEEP, f->job, &f->e),
+	                 RC_LIMIT);
+	EXPECT_OK(import_job_stop(f->db, slice_str(waiting), &f->e), &f->e);
+	create(f, IMPORT_CSV, slice_str("address\n"), 100);
+	assert_int_equal(listed(f), KEEP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +451,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list_and_token, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
