@@ -1,7 +1,7 @@
 /*
  * api/control_handlers.h - HANDLER(operation, function): what is built of api/model.h's table
  */
-HANDLER(CreateArchive, control_create_archive)
+HANDLER(CreateArchive, control_create)
 HANDLER(GetArchive, control_get)
 HANDLER(UpdateArchive, control_update)
 HANDLER(DeleteArchive, control_delete)
