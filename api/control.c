@@ -8,6 +8,7 @@
 #include "api/control_flow.h"
 #include "api/control_import.h"
 #include "api/control_job.h"
+#include "api/control_tool.h"
 #include "api/job_run.h"
 #include "api/link.h"
 #include "api/ops.h"

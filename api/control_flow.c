@@ -312,10 +312,11 @@ static enum rc account_change(void *arg, const struct apply_result *a, struct co
 {
 	struct change *x = arg;
 	struct request *r = x->c->r;
-	enum rc rc =
-	        r->en->prepare && config ? r->en->prepare(r->en->changed_arg, config, e) : RC_OK;
+	enum rc rc = config ? engine_check_keys(r->en, config, e) : RC_OK;
 	json_t *detail;
 
+	if (rc == RC_OK && r->en->prepare && config)
+		rc = r->en->prepare(r->en->changed_arg, config, e);
 	if (rc != RC_OK)
 		return rc;
 	x->prepared = r->en->prepare && config;
@@ -463,19 +464,6 @@ enum rc control_delete(struct control_call *c, struct err *e)
 		change_end(&x);
 	}
 	return rc == RC_NOTFOUND && kind_of(c->op) != RESOURCE_INGRESS_POINT ? RC_OK : rc;
-}
-
-/* ---- archives ---- */
-
-/* Keys are mm's own until key commands can be configured for them. */
-enum rc control_create_archive(struct control_call *c, struct err *e)
-{
-	struct slice key = control_text(c, "KmsKeyArn");
-
-	if (key.at)
-		return err_set(e, RC_INVALID, "KmsKeyArn: no key command is configured for %.*s",
-		               (int)MIN_OF(key.len, 200U), (const char *)key.at);
-	return control_create(c, e);
 }
 
 /* ---- ingress points ---- */

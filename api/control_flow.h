@@ -15,7 +15,6 @@ enum rc control_get(struct control_call *c, struct err *e) MUST_USE;
 enum rc control_update(struct control_call *c, struct err *e) MUST_USE;
 enum rc control_delete(struct control_call *c, struct err *e) MUST_USE;
 enum rc control_list(struct control_call *c, struct err *e) MUST_USE;
-enum rc control_create_archive(struct control_call *c, struct err *e) MUST_USE;
 /* Listens on the first free port of api.ingress_pool. */
 enum rc control_create_point(struct control_call *c, struct err *e) MUST_USE;
 enum rc control_update_point(struct control_call *c, struct err *e) MUST_USE;

@@ -1,7 +1,7 @@
 /*
  * api/control_handlers.h - HANDLER(operation, function): what is built of api/model.h's table
  */
-HANDLER(CreateArchive, control_create_archive)
+HANDLER(CreateArchive, control_create)
 HANDLER(GetArchive, control_get)
 HANDLER(UpdateArchive, control_update)
 HANDLER(DeleteArchive, control_delete)
@@ -61,3 +61,8 @@ HANDLER(ListArchiveExports, control_list_exports)
 HANDLER(StopArchiveExport, control_stop_export)
 HANDLER(GetArchiveMessage, control_get_message)
 HANDLER(GetArchiveMessageContent, control_get_message_content)
+HANDLER(MmApply, control_as_tool)
+HANDLER(MmDump, control_as_tool)
+HANDLER(MmShow, control_as_tool)
+HANDLER(MmStatus, control_as_tool)
+HANDLER(MmPasswd, control_as_tool)

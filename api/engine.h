@@ -36,7 +36,7 @@
 struct engine_options {
 	const char *dir;
 	const char *key_file; /* NULL: DIR.key */
-	const uint8_t *master; /* KEY_BYTES, read by the caller; NULL: read from key_file */
+	const struct key_file *keys; /* read by the caller; NULL: read from key_file */
 	const char *program;  /* "mmd", "mm-search": for the audit log */
 	struct index_options index;
 	struct store_options store;
@@ -57,6 +57,7 @@ struct engine {
 	char             *program;
 	struct file      *lock;
 	struct keyring   *keys;
+	struct key_file  *given; /* which further keys there are; itself without a key */
 	struct db        *control; /* the writers' connection: only with `writing` held */
 	struct audit     *audit;
 	struct store     *store;
@@ -119,6 +120,8 @@ enum rc engine_reload(struct engine *en, struct err *e) MUST_USE;
 /* The same of the principals. */
 struct principals *engine_principals(struct engine *en);
 enum rc engine_reload_principals(struct engine *en, struct err *e) MUST_USE;
+/* May `c` be adopted? RC_INVALID: a new archive wants a further key (KmsKeyArn) that there isn't. */
+enum rc engine_check_keys(struct engine *en, const struct config *c, struct err *e) MUST_USE;
 /* `c` is what a change of resources made (apply_result.made); takes its own reference. `writing` is held. */
 enum rc engine_adopt(struct engine *en, struct config *c, struct err *e) MUST_USE;
 /* A connection for one reader's thread. */

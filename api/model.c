@@ -477,6 +477,32 @@ OUTPUT(ListTagsForResource,
 
 /* ---- the table ---- */
 
+/* ---- ours: a text is JSON ---- */
+
+TEXT(Document, 0, 0);
+
+#define OUR_OUTPUT(op) OUTPUT(op, NEED(Text, Document))
+
+INPUT(MmApply,
+	NEED(Text, Document));
+OUR_OUTPUT(MmApply);
+
+EMPTY(MmDumpRequest);
+OUR_OUTPUT(MmDump);
+
+INPUT(MmShow,
+	MAY(Kind, Document),
+	MAY(Name, Document));
+OUR_OUTPUT(MmShow);
+
+EMPTY(MmStatusRequest);
+OUR_OUTPUT(MmStatus);
+
+INPUT(MmPasswd,
+	NEED(Name, Document),
+	NEED(Password, SmtpPassword));
+OUR_OUTPUT(MmPasswd);
+
 #define V (1u << API_VALIDATION)
 #define A (1u << API_ACCESS_DENIED)
 #define Q (1u << API_QUOTA)
@@ -562,6 +588,14 @@ const struct model_operation model_operations[MODEL_OPERATIONS] = {
 	OPERATION(ListTagsForResource, TAGS, READ_CONFIG, READONLY, V | N),
 };
 
+const struct model_operation model_ours[MODEL_OURS] = {
+	OPERATION(MmApply, GROUPS, CHANGE_FLOW, UNMARKED, V | A | Q | C | N | T, ONCE),
+	OPERATION(MmDump, GROUPS, READ_CONFIG, READONLY, V | A | T),
+	OPERATION(MmShow, GROUPS, READ_ARCHIVE, READONLY, V | A | N | T),
+	OPERATION(MmStatus, GROUPS, STATUS, READONLY, V | A | T),
+	OPERATION(MmPasswd, GROUPS, CHANGE_FLOW, UNMARKED, V | A | C | N | T, ONCE),
+};
+
 /* clang-format on */
 
 const struct model_operation *model_find(struct slice name)
@@ -569,6 +603,9 @@ const struct model_operation *model_find(struct slice name)
 	for (size_t i = 0; i < MODEL_OPERATIONS; i++)
 		if (slice_equal(name, slice_str(model_operations[i].name)))
 			return &model_operations[i];
+	for (size_t i = 0; i < MODEL_OURS; i++)
+		if (slice_equal(name, slice_str(model_ours[i].name)))
+			return &model_ours[i];
 	return NULL;
 }
 

@@ -1,8 +1,10 @@
 /*
- * api/model.h - the 60 operations of the control API
+ * api/model.h - the 60 operations of the control API, and those that mm adds for its own tool
  *
  * What     One table: name, shapes of input and output, who may, which exceptions it lists, how it pages.
  *          It drives routing, decoding, validation, authorisation, the answer, and docs/api.md.
+ * Ours     What mmctl --endpoint asks beside them, as requests on the socket would: resources as a file, all
+ *          or nothing. They are called and answered as the others are; no SDK knows them.
  * Shapes   of inputs and outputs are NAMERequest and NAMEResponse, in api/model.c; what they are made of
  *          is in ingest/shape_model.h.
  * Who      A class of api/access.h, which has the roles.
@@ -16,6 +18,7 @@
 #include "ingest/shape_model.h"
 
 #define MODEL_OPERATIONS 60
+#define MODEL_OURS       5
 #define MODEL_SERVICE    "MailManagerSvc"
 #define MODEL_NAMESPACE  "com.amazonaws.mailmanager"
 
@@ -47,8 +50,9 @@ struct model_operation {
 };
 
 extern const struct model_operation model_operations[MODEL_OPERATIONS];
+extern const struct model_operation model_ours[MODEL_OURS];
 
-/* NULL when there is none of that name (case matters). */
+/* Of both tables; NULL when there is none of that name (case matters). */
 const struct model_operation *model_find(struct slice name);
 /* Has it a ClientToken, so that the same call twice has one effect? */
 bool model_has_token(const struct model_operation *op);

@@ -197,6 +197,8 @@ static enum rc account_apply(void *arg, const struct apply_result *a, struct con
 	for (size_t i = 0; rc == RC_OK && i < a->count; i++)
 		if (a->changes[i].kind == RESOURCE_ARCHIVE && a->changes[i].what != APPLY_UNCHANGED)
 			rc = request_need(p->r, ACCESS_MANAGE_ARCHIVE, e);
+	if (rc == RC_OK && c)
+		rc = engine_check_keys(en, c, e);
 	if (rc == RC_OK && en->prepare && c)
 		rc = en->prepare(en->changed_arg, c, e);
 	if (rc != RC_OK)

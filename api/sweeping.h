@@ -19,8 +19,8 @@ struct sweeping {
 /* `run`: also finishes what was interrupted. sweeping_end is called also after a failure. */
 enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct err *e) MUST_USE;
 void sweeping_end(struct sweeping *s);
-/* After a sweep: archives that were deleted ARCHIVE_PENDING_DAYS ago and have no message left are no more.
- * The audit log says so first. */
+/* After a sweep: archives that were deleted ARCHIVE_PENDING_DAYS ago and have no message left are no more,
+ * and neither are their keys. The audit log says so first. */
 enum rc sweeping_end_archives(struct sweeping *s, const char *who, bool attended,
 			      struct err *e) MUST_USE;
 /* Adds "unfinished" to a result where something is. */

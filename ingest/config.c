@@ -117,6 +117,8 @@ static enum rc make_archive(const struct making *m, struct part *p, const json_t
 	(void)m;
 	a->id = p->id;
 	a->name = p->name;
+	if (json_object_get(json, "KmsKeyArn"))
+		a->kms = p->texts[0] = slice_string(json_member_text(json, "KmsKeyArn"));
 	a->number = (uint32_t)number;
 	a->pending_since_ms = json_member_int(json, "PendingSinceMs", 0);
 	a->pending = is_text(json_member_text(json, "ArchiveState"), "PENDING_DELETION");

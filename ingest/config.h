@@ -67,6 +67,7 @@ struct archive_info {
 	struct retention period;
 	bool pending; /* PENDING_DELETION: nothing goes in, nothing comes out */
 	int64_t pending_since_ms;
+	const char *kms; /* the ARN of the further key that it is under; NULL: none */
 };
 
 /* A resource of the snapshot that has this member, true, and besides it only id and Version is the

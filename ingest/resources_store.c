@@ -265,16 +265,25 @@ static enum rc settle_point(const struct storing *st, json_t *point, const json_
 }
 
 /* An archive that exists keeps its retention when the file doesn't say one: a forgotten line must
- * not shorten it. */
-static void settle_archive(json_t *archive, const json_t *before)
+ * not shorten it. What it is under was decided when its key was made. */
+static enum rc settle_archive(const struct storing *st, json_t *archive, const json_t *before,
+                              const struct shape_path *path)
 {
+	struct shape_path kms = { .up = path, .member = "KmsKeyArn" };
 	json_t *kept = json_object_get(before, "Retention");
+	json_t *under = json_object_get(before, "KmsKeyArn");
 
+	if (under)
+		put_default(archive, "KmsKeyArn", json_incref(under));
+	if (before && !json_equal(json_object_get(archive, "KmsKeyArn"), under) &&
+	    (under || json_object_get(archive, "KmsKeyArn")))
+		return shape_fault(st->e, &kms, "is fixed when an archive is made");
 	if (kept)
 		put_default(archive, "Retention", json_incref(kept));
 	else
 		put_default(archive, "Retention",
 		            json_pack("{s:s}", "RetentionPeriod", "SIX_MONTHS"));
+	return RC_OK;
 }
 
 /* Of the add-on that has this name, or this subscription. */
@@ -346,7 +355,7 @@ enum rc store_settle(const struct storing *st, enum resource_kind kind, json_t *
                      const json_t *before, const struct shape_path *path)
 {
 	if (kind == RESOURCE_ARCHIVE)
-		settle_archive(item, before);
+		return settle_archive(st, item, before, path);
 	return kind == RESOURCE_INGRESS_POINT ? settle_point(st, item, before, path) : RC_OK;
 }
 

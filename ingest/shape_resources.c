@@ -24,7 +24,7 @@ LIST(Addresses, Address, 0, ADDRESS_LIST_MOST);
 STRUCT(apply_archive,
 	NEED(ArchiveName, ArchiveNameString),
 	MAY(Retention, ArchiveRetention),
-	LATER(KmsKeyArn, KmsKeyArn, "keys are kept in the key ring under the master key"),
+	MAY(KmsKeyArn, KmsKeyArn),
 	MAY(Tags, TagList));
 
 STRUCT(apply_address_list,

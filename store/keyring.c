@@ -48,6 +48,11 @@ struct free_slot {
 struct secrets {
 	uint8_t wrap[KEY_BYTES];
 	uint8_t seal[KEY_BYTES];
+	struct outer {
+		uint8_t check[KEY_CHECK];
+		uint8_t wrap[KEY_BYTES]; /* of both keys: neither is enough */
+	} outer[KEY_OUTERS];
+	size_t outers;
 };
 
 struct keyring {
@@ -206,6 +211,7 @@ static struct keyring *keyring_new(const uint8_t master[KEY_BYTES])
 	/* Guarded pages; locking them is tried and may fail under a small RLIMIT_MEMLOCK. */
 	kr->secrets = sodium_malloc(sizeof(*kr->secrets));
 	MUST(kr->secrets);
+	kr->secrets->outers = 0;
 	crypt_derive(kr->secrets->wrap, master, "mm key ring wrap 1");
 	crypt_derive(kr->secrets->seal, master, "mm key ring seal 1");
 	kr->next_id = 1;
@@ -298,6 +304,62 @@ enum rc keyring_check(struct keyring *kr, const char *dir, keyring_problem probl
 	return rc;
 }
 
+/* --- further keys ------------------------------------------------------------------------------*/
+
+static const struct outer *find_outer(const struct keyring *kr, const uint8_t check[KEY_CHECK])
+{
+	for (size_t i = 0; i < kr->secrets->outers; i++)
+		if (sodium_memcmp(kr->secrets->outer[i].check, check, KEY_CHECK) == 0)
+			return &kr->secrets->outer[i];
+	return NULL;
+}
+
+void keyring_take_outer(struct keyring *kr, const uint8_t key[KEY_BYTES], uint8_t check[KEY_CHECK])
+{
+	uint8_t derived[KEY_BYTES];
+	struct outer *o;
+
+	crypt_derive(derived, key, "mm archive key check 1");
+	memcpy(check, derived, KEY_CHECK);
+	MUST(pthread_mutex_lock(&kr->lock) == 0);
+	if (!find_outer(kr, check)) {
+		MUST(kr->secrets->outers < KEY_OUTERS);
+		o = &kr->secrets->outer[kr->secrets->outers++];
+		memcpy(o->check, check, KEY_CHECK);
+		crypt_derive(derived, key, "mm archive key wrap 1");
+		MUST(crypto_generichash(o->wrap, KEY_BYTES, derived, KEY_BYTES, kr->secrets->wrap,
+		                        KEY_BYTES) == 0);
+	}
+	MUST(pthread_mutex_unlock(&kr->lock) == 0);
+	crypt_wipe(derived, sizeof(derived));
+}
+
+bool keyring_has_outer(struct keyring *kr, const struct key_info *k)
+{
+	bool has;
+
+	MUST(pthread_mutex_lock(&kr->lock) == 0);
+	has = sodium_is_zero(k->outer, KEY_CHECK) || find_outer(kr, k->outer);
+	MUST(pthread_mutex_unlock(&kr->lock) == 0);
+	return has;
+}
+
+/* What wraps a key that no other key of the ring does. */
+static enum rc wrap_of(const struct keyring *kr, const struct key_info *k, const uint8_t **wrap,
+                       struct err *e)
+{
+	const struct outer *o = find_outer(kr, k->outer);
+
+	*wrap = kr->secrets->wrap;
+	if (sodium_is_zero(k->outer, KEY_CHECK))
+		return RC_OK;
+	if (!o)
+		return err_set(e, RC_CRYPTO, "archive %u is under a further key, which isn't there",
+		               k->archive);
+	*wrap = o->wrap;
+	return RC_OK;
+}
+
 /* --- wrapping ----------------------------------------------------------------------------------*/
 
 static void bound_of(uint8_t out[BOUND_BYTES], const struct keyring *kr, uint32_t number,
@@ -330,11 +392,14 @@ static enum rc unwrap(struct keyring *kr, const struct kept *k, uint8_t key[KEY_
                       struct err *e)
 {
 	uint8_t outer[KEY_BYTES];
+	const uint8_t *wrap;
 	const struct kept *by;
 	enum rc rc;
 
-	if (!k->slot.wrapped_by)
-		return unwrap_by(kr, k, kr->secrets->wrap, key, e);
+	if (!k->slot.wrapped_by) {
+		rc = wrap_of(kr, &k->slot.info, &wrap, e);
+		return rc == RC_OK ? unwrap_by(kr, k, wrap, key, e) : rc;
+	}
 	by = find_live(kr, k->slot.wrapped_by);
 	if (!by && keyring_lost(kr))
 		return err_set(e, RC_CORRUPT, "the key of archive %u is lost",
@@ -342,7 +407,9 @@ static enum rc unwrap(struct keyring *kr, const struct kept *k, uint8_t key[KEY_
 	if (!by || by->slot.wrapped_by)
 		return err_set(e, RC_NOTFOUND, "the key of archive %u is destroyed",
 		               k->slot.info.archive);
-	rc = unwrap_by(kr, by, kr->secrets->wrap, outer, e);
+	rc = wrap_of(kr, &by->slot.info, &wrap, e);
+	if (rc == RC_OK)
+		rc = unwrap_by(kr, by, wrap, outer, e);
 	if (rc == RC_OK)
 		rc = unwrap_by(kr, k, outer, key, e);
 	crypt_wipe(outer, sizeof(outer));
@@ -355,15 +422,18 @@ static enum rc wrap_random(struct keyring *kr, uint32_t number, struct keyring_s
 	uint8_t bound[BOUND_BYTES];
 	uint8_t outer[KEY_BYTES];
 	uint8_t key[KEY_BYTES];
-	enum rc rc = RC_OK;
+	const uint8_t *wrap = outer;
+	enum rc rc;
 
 	if (s->wrapped_by)
 		rc = unwrap(kr, find_live(kr, s->wrapped_by), outer, e);
+	else
+		rc = wrap_of(kr, &s->info, &wrap, e);
 	if (rc == RC_OK) {
 		crypt_random(key, sizeof(key));
 		bound_of(bound, kr, number, s);
 		crypt_seal(s->wrapped, slice_of(key, sizeof(key)), slice_of(bound, sizeof(bound)),
-		           s->wrapped_by ? outer : kr->secrets->wrap);
+		           wrap);
 	}
 	crypt_wipe(key, sizeof(key));
 	crypt_wipe(outer, sizeof(outer));

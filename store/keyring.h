@@ -2,8 +2,9 @@
  * store/keyring.h - every key, wrapped, in two replicas
  *
  * What     The master key wraps archive, control, audit and spool keys; an archive's key wraps the
- *          keys of its lots and shards. Two files, keys.a and keys.b, hold one 512-byte slot a key,
- *          at the same number in both. A slot is overwritten in place and synced.
+ *          keys of its lots and shards. An archive's key may be under a further key from outside, too.
+ *          Two files, keys.a and keys.b, hold one 512-byte slot a key, at the same number in both. A
+ *          slot is overwritten in place and synced.
  * Why      A message past its retention is forgotten by destroying the key of its lot: one sector
  *          in each of two files, not a rewrite of data.
  * Lot      What expires together: (archive, day of receipt in UTC, class, generation). A destroyed
@@ -24,7 +25,9 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-#define KEY_BYTES 32
+#define KEY_BYTES  32
+#define KEY_CHECK  16
+#define KEY_OUTERS 32 /* further keys that a ring can be given */
 
 enum key_kind {
 	KEY_ARCHIVE = 1, /* wraps KEY_LOT and KEY_SHARD of `archive` */
@@ -48,6 +51,7 @@ struct key_info {
 	uint64_t       object;
 	int64_t        created_ms;
 	int64_t        destroyed_ms;
+	uint8_t        outer[KEY_CHECK]; /* KEY_ARCHIVE: of the further key that it is under; zero: none */
 };
 
 struct keyring;
@@ -59,6 +63,23 @@ enum rc master_key_create(const char *path, struct err *e) MUST_USE;
  * from the file that MM_PASSPHRASE_FILE names, else from the terminal; master_key_read reads it again. */
 enum rc master_key_create_passphrase(const char *path, struct err *e) MUST_USE;
 enum rc master_key_read(const char *path, uint8_t key[KEY_BYTES], struct err *e) MUST_USE;
+/* All that a key file gives: the master key, and what its lines "kms ARN COMMAND" print. */
+struct key_file {
+	uint8_t master[KEY_BYTES];
+	struct key_outer {
+		char *arn;
+		bool there; /* the command gave one */
+		uint8_t key[KEY_BYTES];
+		uint8_t check[KEY_CHECK];
+	} outer[KEY_OUTERS];
+	size_t outers;
+};
+/* As master_key_read. A further key that its command doesn't give is told in the log and left out. */
+enum rc key_file_read(const char *path, struct key_file *out, struct err *e) MUST_USE;
+const struct key_outer *key_file_outer(const struct key_file *f, struct slice arn); /* or NULL */
+void    key_file_copy(struct key_file *to, const struct key_file *from);
+void    key_file_wipe(struct key_file *f); /* the keys; ARNs, checks and what was there stay */
+void    key_file_free(struct key_file *f);
 /* The same key, written to another place (the recovery copy). */
 enum rc master_key_copy(const char *path, const uint8_t key[KEY_BYTES], struct err *e) MUST_USE;
 
@@ -66,6 +87,12 @@ enum rc keyring_create(const char *dir, const uint8_t master[KEY_BYTES], struct 
 enum rc keyring_open(struct keyring **out, const char *dir, const uint8_t master[KEY_BYTES],
 		     struct err *e) MUST_USE;
 void    keyring_close(struct keyring **kr); /* wipes what it knows */
+/* A further key, for archives that are under it: what says so in key_info.outer goes into `check`. At most
+ * KEY_OUTERS of them. */
+void    keyring_take_outer(struct keyring *kr, const uint8_t key[KEY_BYTES],
+			   uint8_t check[KEY_CHECK]);
+/* Can it be unwrapped, or does it take a further key that the ring wasn't given? */
+bool    keyring_has_outer(struct keyring *kr, const struct key_info *k);
 /* Slots repaired from the other replica since open. */
 unsigned keyring_repaired(const struct keyring *kr);
 /* Slots that are damaged in both replicas. */
@@ -80,7 +107,7 @@ typedef enum rc (*keyring_problem)(void *arg, const char *replica, uint32_t slot
 enum rc keyring_check(struct keyring *kr, const char *dir, keyring_problem problem, void *arg,
 		      struct err *e) MUST_USE;
 
-/* Makes a random key. `want` gives kind, archive, day, class, generation, object; *id is set. */
+/* Makes a random key. `want` gives kind, archive, day, class, generation, object, outer; *id is set. */
 enum rc keyring_add(struct keyring *kr, const struct key_info *want, uint64_t *id,
 		    struct err *e) MUST_USE;
 /* The live lot of (archive, day, class), made (next generation) where there is none. */
@@ -90,7 +117,8 @@ enum rc keyring_lot(struct keyring *kr, uint32_t archive, int32_t day, uint16_t 
  * when it may be one that was lost. */
 enum rc keyring_find(struct keyring *kr, enum key_kind kind, uint32_t archive, uint64_t object,
 		     uint64_t *id, struct err *e) MUST_USE;
-/* RC_NOTFOUND when the key is destroyed or never was. The caller wipes `key`. */
+/* RC_NOTFOUND when the key is destroyed or never was; RC_CRYPTO when it takes a further key that isn't there.
+ * The caller wipes `key`. */
 enum rc keyring_get(struct keyring *kr, uint64_t id, uint8_t key[KEY_BYTES],
 		    struct err *e) MUST_USE;
 /* RC_NOTFOUND when there is no such key; tombstones are found, so a lot that isn't was lost, or the ring

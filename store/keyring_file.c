@@ -10,6 +10,7 @@
 #define SLOT_MAGIC   UINT32_C(0x534b4d4d) /* "MMKS" */
 #define VERSION      1
 #define SUM_BYTES    32
+#define SLOT_OUTER   (72 + WRAPPED_BYTES)
 #define SLOT_SUM     (SLOT_BYTES - SUM_BYTES)
 #define HEADER_SUM   SLOT_SUM
 #define HEADER_CHECK (HEADER_SUM - SUM_BYTES)
@@ -120,6 +121,7 @@ static void slot_encode(uint8_t raw[SLOT_BYTES], uint32_t number, const struct k
 	put_le64(raw + 56, (uint64_t)k->destroyed_ms);
 	put_le64(raw + 64, s->wrapped_by);
 	memcpy(raw + 72, s->wrapped, WRAPPED_BYTES);
+	memcpy(raw + SLOT_OUTER, k->outer, KEY_CHECK);
 	slot_sum(raw + SLOT_SUM, raw, kf);
 }
 
@@ -160,6 +162,7 @@ static enum found slot_decode(struct keyring_slot *s, uint32_t number,
 	k->destroyed_ms = (int64_t)get_le64(raw + 56);
 	s->wrapped_by = get_le64(raw + 64);
 	memcpy(s->wrapped, raw + 72, WRAPPED_BYTES);
+	memcpy(k->outer, raw + SLOT_OUTER, KEY_CHECK);
 	return slot_is_sane(s) ? FOUND_GOOD : FOUND_BAD;
 }
 

@@ -15,7 +15,7 @@
 #include "store/crypt.h"
 
 #define FIRST_LINE     "mm-master-key 1"
-#define MASTER_FILE    4096 /* bytes of a master key file that are read */
+#define MASTER_FILE    16384 /* bytes of a master key file that are read */
 #define PASSPHRASE     1024
 #define CHECK_BYTES    16
 #define ARGON2_OPS_MAX 1000
@@ -360,15 +360,11 @@ static void warn_of_mode(const struct file *f)
 		         file_name(f), (unsigned)st.st_mode & 0777);
 }
 
-enum rc master_key_read(const char *path, uint8_t key[KEY_BYTES], struct err *e)
+static enum rc read_text(const char *path, uint8_t text[MASTER_FILE], size_t *got, struct err *e)
 {
-	uint8_t text[MASTER_FILE];
 	struct file *f;
-	size_t got;
-	enum rc rc;
+	enum rc rc = file_open(&f, path, FILE_READ, e);
 
-	crypt_init();
-	rc = file_open(&f, path, FILE_READ, e);
 	if (rc == RC_NOTFOUND)
 		return err_set(e, rc,
 		               "the master key %s is not there: put its copy back (mmctl init"
@@ -377,15 +373,126 @@ enum rc master_key_read(const char *path, uint8_t key[KEY_BYTES], struct err *e)
 	if (rc != RC_OK)
 		return rc;
 	warn_of_mode(f);
-	rc = file_read_some(f, text, sizeof(text), 0, &got, e);
+	rc = file_read_some(f, text, MASTER_FILE, 0, got, e);
 	file_close(&f);
-	if (rc != RC_OK)
-		return rc;
-	rc = by_text(slice_of(text, got), key, e);
-	crypt_wipe(text, sizeof(text));
+	return rc;
+}
+
+static enum rc read_master(const char *path, struct slice text, uint8_t key[KEY_BYTES],
+                           struct err *e)
+{
+	enum rc rc = by_text(text, key, e);
+
 	if (rc != RC_OK) {
 		crypt_wipe(key, KEY_BYTES);
 		(void)err_in(e, "%s", path);
 	}
 	return rc;
+}
+
+enum rc master_key_read(const char *path, uint8_t key[KEY_BYTES], struct err *e)
+{
+	uint8_t text[MASTER_FILE];
+	size_t got;
+	enum rc rc;
+
+	crypt_init();
+	rc = read_text(path, text, &got, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = read_master(path, slice_of(text, got), key, e);
+	crypt_wipe(text, sizeof(text));
+	return rc;
+}
+
+/* --- further keys ------------------------------------------------------------------------------*/
+
+/* "ARN COMMAND", behind "kms". What isn't given now may be given at the next start. */
+static enum rc take_outer(struct key_file *f, struct slice line, struct err *e)
+{
+	struct key_outer *o = &f->outer[f->outers];
+	struct slice command;
+	struct slice arn = slice_cut(line, ' ', &command);
+	struct err why = { 0 };
+
+	command = slice_trim(command);
+	if (arn.len == 0 || command.len == 0 || f->outers == KEY_OUTERS)
+		return err_set(e, RC_INVALID, "wants: kms ARN COMMAND, %d of them at most",
+		               KEY_OUTERS);
+	if (key_file_outer(f, arn))
+		return err_set(e, RC_INVALID, "%.*s is there twice", (int)arn.len,
+		               (const char *)arn.at);
+	*o = (struct key_outer) { .arn = slice_string(arn) };
+	f->outers++;
+	o->there = by_command(command, o->key, &why) == RC_OK;
+	if (!o->there)
+		log_error("%s: %s", o->arn, why.text);
+	return RC_OK;
+}
+
+/* From the third line on; what is no such line never meant anything. */
+static enum rc take_outers(struct key_file *f, struct slice text, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	(void)slice_cut(text, '\n', &text);
+	(void)slice_cut(text, '\n', &text);
+	while (rc == RC_OK && text.len) {
+		struct slice line = slice_trim(slice_cut(text, '\n', &text));
+		struct slice how = slice_cut(line, ' ', &line);
+
+		if (slice_equal(how, slice_str("kms")))
+			rc = take_outer(f, slice_trim(line), e);
+	}
+	return rc;
+}
+
+enum rc key_file_read(const char *path, struct key_file *out, struct err *e)
+{
+	uint8_t text[MASTER_FILE];
+	size_t got;
+	enum rc rc;
+
+	memset(out, 0, sizeof(*out));
+	crypt_init();
+	rc = read_text(path, text, &got, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = read_master(path, slice_of(text, got), out->master, e);
+	if (rc == RC_OK && take_outers(out, slice_of(text, got), e) != RC_OK)
+		rc = err_in(e, "%s", path);
+	crypt_wipe(text, sizeof(text));
+	if (rc != RC_OK)
+		key_file_free(out);
+	return rc;
+}
+
+const struct key_outer *key_file_outer(const struct key_file *f, struct slice arn)
+{
+	for (size_t i = 0; i < f->outers; i++)
+		if (slice_equal(arn, slice_str(f->outer[i].arn)))
+			return &f->outer[i];
+	return NULL;
+}
+
+void key_file_copy(struct key_file *to, const struct key_file *from)
+{
+	*to = *from;
+	for (size_t i = 0; i < to->outers; i++)
+		to->outer[i].arn = mem_string(from->outer[i].arn);
+}
+
+void key_file_wipe(struct key_file *f)
+{
+	crypt_wipe(f->master, sizeof(f->master));
+	for (size_t i = 0; i < f->outers; i++)
+		crypt_wipe(f->outer[i].key, sizeof(f->outer[i].key));
+}
+
+void key_file_free(struct key_file *f)
+{
+	key_file_wipe(f);
+	for (size_t i = 0; i < f->outers; i++)
+		free(f->outer[i].arn);
+	f->outers = 0;
 }

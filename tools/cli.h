@@ -14,6 +14,7 @@
 #include "base/request.h"
 
 struct engine;
+struct cli_answer;
 
 enum cli_exit { CLI_OK = 0, CLI_PARTLY = 1, CLI_USAGE = 2, CLI_NO_DATA = 3 };
 
@@ -63,6 +64,9 @@ struct cli {
 	struct engine         *engine;       /* opened here, because no mmd runs */
 	bool                   only_running; /* ask a running mmd, or fail */
 	bool                   no_data;      /* the directory or key could not be opened */
+	/* What cli_ask does instead, where it is set: takes the request over, sets a->result. */
+	enum rc (*elsewhere)(struct cli *c, json_t *request, struct cli_answer *a, struct err *e);
+	void *elsewhere_arg;
 };
 
 /* Parses, or prints help, version or what is wrong and ends the program (exit 0 or 2). An option of

@@ -106,6 +106,8 @@ enum rc cli_ask(struct cli *c, json_t *request, struct slice bytes, struct cli_a
 	struct buf result;
 	enum rc rc;
 
+	if (c->elsewhere && !bytes.len)
+		return c->elsewhere(c, request, a, e);
 	if (!c->data && !c->socket)
 		cli_usage(c, "which data directory? (--data DIR, or MM_DATA; or --socket PATH)");
 	buf_init(&text, LIMIT_REQUEST);

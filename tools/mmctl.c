@@ -11,12 +11,14 @@
 #include "base/limits.h"
 #include "tools/cli.h"
 #include "tools/mmctl_call.h"
+#include "tools/mmctl_endpoint.h"
 
 static const struct cli_option options[] = {
 	{ "recovery", "FILE", "write a copy of the master key there; keep it elsewhere", "init" },
 	{ "passphrase", NULL, "make the master key from a passphrase, which each start asks for",
 	  "init" },
-	{ "timeout", "S", "give up after S seconds (60)", "wait" },
+	{ "timeout", "S", "give up after S seconds (wait: 60; an answer over --endpoint: 300)",
+	  NULL },
 	{ "running", NULL, "of a running mmd only", "status" },
 	{ "archive", "NAME", "only this archive (principal: that an auditor has; again for more)",
 	  "reindex principal" },
@@ -26,6 +28,11 @@ static const struct cli_option options[] = {
 	{ "disposition", "WORD", "unmatched, dropped, no-action, failed, lost or erased", "list" },
 	{ "limit", "N", "at most N messages", "list" },
 	{ "password-file", "FILE", "read the password from FILE (or - for stdin)", "passwd" },
+	{ "endpoint", "URL", "ask the control API there; http or https (docs/man/mmctl.1.md)",
+	  NULL },
+	{ "credentials", "FILE", "its key, as principal create --json prints it", NULL },
+	{ "ca-file", "FILE", "PEM of who may sign its certificate, in place of the system's",
+	  NULL },
 };
 
 static const struct cli_command commands[] = {
@@ -586,12 +593,15 @@ static int (*const handlers[])(struct cli *c) = { cmd_init, cmd_apply,  cmd_show
 int main(int argc, char **argv)
 {
 	struct cli c;
+	struct endpoint *endpoint;
 	int status = CLI_USAGE;
 
 	MUST(COUNT(handlers) == COUNT(commands));
 	cli_parse(&c, &spec, argc, argv);
+	endpoint = endpoint_use(&c);
 	for (size_t i = 0; i < COUNT(commands); i++)
 		if (strcmp(c.command, commands[i].name) == 0)
 			status = handlers[i](&c);
+	endpoint_close(&endpoint);
 	return cli_end(&c, status);
 }

@@ -442,23 +442,23 @@ static enum rc confine(struct mmd *m, struct err *e)
 	return rc;
 }
 
-/* What the sandbox would not let it: the key may be asked for, or come from another program. */
-static enum rc read_master(struct mmd *m, uint8_t master[KEY_BYTES], struct err *e)
+/* What the sandbox would not let it: keys may be asked for, or come from other programs. */
+static enum rc read_keys(struct mmd *m, struct key_file *keys, struct err *e)
 {
 	char *path = engine_key_path(m->set.engine.dir, m->set.engine.key_file);
 	enum rc rc = engine_is_directory(m->set.engine.dir, e);
 
 	if (rc == RC_OK)
-		rc = master_key_read(path, master, e);
-	m->set.engine.master = master;
+		rc = key_file_read(path, keys, e);
+	m->set.engine.keys = keys;
 	free(path);
 	return rc;
 }
 
 static enum rc open_engine(struct mmd *m, struct err *e)
 {
-	uint8_t master[KEY_BYTES];
-	enum rc rc = read_master(m, master, e);
+	struct key_file keys = { .outers = 0 };
+	enum rc rc = read_keys(m, &keys, e);
 
 	if (rc == RC_OK && m->set.s3.url) /* who may not connect can't start who may */
 		rc = deliver_home_start(&m->set.jobs.s3, &m->set.s3, e);
@@ -466,8 +466,8 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 		rc = confine(m, e);
 	if (rc == RC_OK)
 		rc = engine_open(&m->engine, &m->set.engine, e);
-	crypt_wipe(master, sizeof(master));
-	m->set.engine.master = NULL;
+	key_file_free(&keys);
+	m->set.engine.keys = NULL;
 	if (rc == RC_AGAIN)
 		return err_in(e, "an mmd or a tool has %s open already", m->set.engine.dir);
 	return rc;

@@ -33,6 +33,16 @@ def days_later(site, days):
         site.advance(days=1)
         site.run('mmctl', 'status')
 
+def key_of(site, archive):
+    """Live keys of the archive itself, in both replicas: docs/formats.md, "Key ring"."""
+    count = 0
+    for name in 'keys.a', 'keys.b':
+        ring = open(os.path.join(site.data, name), 'rb').read()
+        for at in range(512, len(ring), 512):
+            state, kind = ring[at + 24:at + 26]
+            count += (state, kind, int.from_bytes(ring[at + 28:at + 32], 'little')) == (1, 1, archive)
+    return count
+
 @test
 def it_is_unreachable_at_once_and_destroyed_after_thirty_days():
     resources = dict(RESOURCES, Archives=[{"ArchiveName": n, "Retention": {"RetentionPeriod": "PERMANENT"}}
@@ -75,6 +85,7 @@ def it_is_unreachable_at_once_and_destroyed_after_thirty_days():
     equal(have, [], 'of its mail')
     equal(len(found(site.opened()[0], kept)[1]), 0, 'missing of the other one')
     equal([f for f in site.files() if '/seg/2/' in f or '/index/2/' in f], [], 'files of it')
+    equal([key_of(site, number) for number in (1, 2, 3)], [2, 0, 2], 'its key, and those of the others')
     site.close()
 
 @test

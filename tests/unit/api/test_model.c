@@ -1,3 +1,4 @@
+#include "api/control.h"
 #include "api/model.h"
 #include "base/pattern.h"
 #include "tests/unit/test.h"
@@ -17,6 +18,22 @@ static void test_find(void **state)
 	assert_null(model_find(slice_str("createArchive")));
 	assert_null(model_find(slice_str("CreateArchives")));
 	assert_null(model_find(slice_str("CreateArchiv")));
+}
+
+/* What mm adds: found by the same name everywhere, answered by a text, built; once where it
+ * changes. */
+static void test_ours(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < MODEL_OURS; i++) {
+		const struct model_operation *op = &model_ours[i];
+
+		EXPECT(op->name, begins(op->name, "Mm") && model_find(slice_str(op->name)) == op);
+		EXPECT(op->name, control_find(slice_str(op->name)) != NULL);
+		EXPECT(op->name, shape_member(op->output, "Text") != NULL);
+		EXPECT(op->name, op->once == (op->trait != MODEL_READONLY));
+		EXPECT(op->name, op->errors & 1u << API_ACCESS_DENIED);
+	}
 }
 
 /* Start, Stop, and whatever isn't marked, but for two that read. */
@@ -117,9 +134,10 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_find),     cmocka_unit_test(test_once),
-		cmocka_unit_test(test_pages),    cmocka_unit_test(test_classes),
-		cmocka_unit_test(test_patterns), cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_find),    cmocka_unit_test(test_ours),
+		cmocka_unit_test(test_once),    cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_classes), cmocka_unit_test(test_patterns),
+		cmocka_unit_test(test_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,8 +106,8 @@ static const struct {
 	{ "'ArchiveName':'corp',", "'ArchiveNam':'corp',",
 	  "Archives[0]: unknown member \"ArchiveNam\"" },
 	{ "'ArchiveName':'corp',", "'ArchiveName':'corp','KmsKeyArn':'x',",
-	  "Archives[0]: \"KmsKeyArn\" is not built yet; keys are kept in the key ring under the "
-	  "master key" },
+	  "Archives[0].KmsKeyArn: must match "
+	  "^arn:aws(|-cn|-us-gov|-eusc):kms:[a-z0-9-]{1,20}:[0-9]{12}:(key|alias)/.+$" },
 	{ "'ArchiveName':'corp',", "'ArchiveName':'corp','Tags':[{'Key':'a b','Value':''}],",
 	  "Archives[0].Tags[0].Key: must match ^[a-zA-Z0-9/_\\+=\\.:@\\-]+$" },
 	{ "{'Archives':", "{'Archive':", "unknown member \"Archive\"" },

@@ -514,10 +514,10 @@ static void write_text(const char *path, const char *text)
 #define PHRASE "mm-master-key 1\npassphrase "
 #define SALT   "00112233445566778899aabbccddeeff"
 
+static const char hex[] = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF";
+
 static void test_master_key_files(void **state)
 {
-	static const char hex[] =
-	        "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF";
 	static const struct {
 		const char *text;
 		enum rc rc;
@@ -613,6 +613,63 @@ static void test_master_key_files(void **state)
 	scratch_remove(&s);
 }
 
+/* Lines behind the second: what their commands print, what is no such line, what is wrong. */
+static void test_key_file(void **state)
+{
+	static const char text[] =
+	        "mm-master-key 1\nraw @\n\nkms a:1 echo @\n# kms a:2 echo @\n"
+	        "kms a:3 exit 1\nkms a:4 echo 00\nanything\nkms a:5  echo @ \r\n";
+	static const char *const bad[] = { "kms", "kms a:1", "kms a:1 ",
+		                           "kms a:1 true\nkms a:1 true" };
+	static const bool there[] = { true, false, false, true };
+	struct scratch s;
+	struct err e = { 0 };
+	struct key_file f;
+	struct key_file copy;
+	struct buf b;
+	char *path;
+
+	(void)state;
+	scratch_make(&s);
+	path = scratch_path(&s, "k");
+	buf_init(&b, 2000);
+	for (const char *c = text; *c; c++)
+		EXPECT_OK(*c == '@' ? buf_add_str(&b, hex) : buf_add_byte(&b, (uint8_t)*c), &e);
+	write_text(path, buf_text(&b));
+	EXPECT_OK(key_file_read(path, &f, &e), &e);
+	assert_int_equal(f.outers, COUNT(there));
+	for (size_t i = 0; i < COUNT(there); i++) {
+		assert_int_equal(f.outer[i].there, there[i]);
+		if (there[i])
+			assert_memory_equal(f.outer[i].key, f.master, KEY_BYTES);
+	}
+	assert_ptr_equal(key_file_outer(&f, slice_str("a:3")), &f.outer[1]);
+	assert_null(key_file_outer(&f, slice_str("a:2")));
+	key_file_copy(&copy, &f);
+	key_file_free(&f);
+	assert_true(sodium_is_zero(f.master, KEY_BYTES) &&
+	            sodium_is_zero(f.outer[0].key, KEY_BYTES));
+	assert_string_equal(key_file_outer(&copy, slice_str("a:5"))->arn, "a:5");
+	key_file_free(&copy);
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		buf_clear(&b);
+		EXPECT_OK(buf_addf(&b, "mm-master-key 1\nraw %s\n%s\n", hex, bad[i]), &e);
+		write_text(path, buf_text(&b));
+		EXPECT(bad[i], key_file_read(path, &f, &e) == RC_INVALID);
+		EXPECT(bad[i], f.outers == 0);
+		EXPECT(bad[i], master_key_read(path, f.master, &e) == RC_OK);
+	}
+	buf_clear(&b);
+	EXPECT_OK(buf_addf(&b, "mm-master-key 1\nraw %s\n", hex), &e);
+	for (int i = 0; i <= KEY_OUTERS; i++)
+		EXPECT_OK(buf_addf(&b, "kms a:%d :\n", i), &e);
+	write_text(path, buf_text(&b));
+	assert_int_equal(key_file_read(path, &f, &e), RC_INVALID);
+	buf_free(&b);
+	free(path);
+	scratch_remove(&s);
+}
+
 /* A file that could not be written whole is not left behind: it would stand in the way of the next.
  */
 static void test_master_key_fails(void **state)
@@ -699,23 +756,27 @@ static void test_senseless_slots(void **state)
 		enum rc rc;
 	} cases[] = {
 		{ "as it should be",
-		  { 900, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 },
+		  { 900, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0, { 0 } },
 		  9,
 		  0,
 		  RC_OK },
-		{ "free", { 900, 0, KEY_FREE, 0, 0, 0, 0, 0, 0, 0 }, 9, 0, RC_OK },
+		{ "free", { 900, 0, KEY_FREE, 0, 0, 0, 0, 0, 0, 0, { 0 } }, 9, 0, RC_OK },
 		{ "the last kind",
-		  { 900, KEY_AUDIT, KEY_DESTROYED, 0, 0, 0, 0, 0, 0, 0 },
+		  { 900, KEY_AUDIT, KEY_DESTROYED, 0, 0, 0, 0, 0, 0, 0, { 0 } },
 		  9,
 		  0,
 		  RC_OK },
-		{ "never written", { 900, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 0, 1, RC_OK },
-		{ "no id", { 0, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, 1, RC_OK },
-		{ "no kind", { 900, 0, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, 1, RC_OK },
-		{ "no such kind", { 900, 7, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 }, 9, 1, RC_OK },
-		{ "no such state", { 900, KEY_SPOOL, 3, 0, 0, 0, 0, 0, 0, 0 }, 9, 1, RC_OK },
+		{ "never written",
+		  { 900, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0, { 0 } },
+		  0,
+		  1,
+		  RC_OK },
+		{ "no id", { 0, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0, { 0 } }, 9, 1, RC_OK },
+		{ "no kind", { 900, 0, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0, { 0 } }, 9, 1, RC_OK },
+		{ "no such kind", { 900, 7, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0, { 0 } }, 9, 1, RC_OK },
+		{ "no such state", { 900, KEY_SPOOL, 3, 0, 0, 0, 0, 0, 0, 0, { 0 } }, 9, 1, RC_OK },
 		{ "a key of another slot",
-		  { 1, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0 },
+		  { 1, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0, { 0 } },
 		  9,
 		  0,
 		  RC_CORRUPT },
@@ -745,6 +806,81 @@ static void test_senseless_slots(void **state)
 		}
 		end(&f);
 	}
+}
+
+/* --- archives under a further key --------------------------------------------------------------*/
+
+/* What is under it opens with both keys, and with neither alone; all else opens without it. */
+static void test_outer(void **state)
+{
+	static const uint8_t outer[KEY_BYTES] = { 7 };
+	static const uint8_t wrong[KEY_BYTES] = { 8 };
+	struct key_info want = { .kind = KEY_ARCHIVE, .archive = 9 };
+	struct key_info lot = { .kind = KEY_LOT, .archive = 9, .day = 1, .generation = 1 };
+	struct key_info got;
+	struct fixture f;
+	struct forge g;
+	uint8_t check[KEY_CHECK];
+	uint8_t said[KEY_CHECK];
+	uint8_t wrong_check[KEY_CHECK];
+	static const uint8_t none[KEY_CHECK];
+	uint8_t first[2][KEY_BYTES];
+	uint8_t key[KEY_BYTES];
+	uint64_t id[2];
+
+	(void)state;
+	begin(&f);
+	memset(want.outer, 1, KEY_CHECK);
+	assert_int_equal(keyring_add(f.kr, &want, &id[0], &f.e), RC_CRYPTO);
+	keyring_take_outer(f.kr, outer, check);
+	assert_false(sodium_is_zero(check, KEY_CHECK));
+	memcpy(want.outer, check, KEY_CHECK);
+	EXPECT_OK(keyring_add(f.kr, &want, &id[0], &f.e), &f.e);
+	EXPECT_OK(keyring_add(f.kr, &lot, &id[1], &f.e), &f.e);
+	for (int i = 0; i < 2; i++)
+		EXPECT_OK(keyring_get(f.kr, id[i], first[i], &f.e), &f.e);
+
+	reopen(&f);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(keyring_get(f.kr, id[i], key, &f.e), RC_CRYPTO);
+		assert_non_null(strstr(f.e.text, "archive 9 is under a further key"));
+		assert_true(sodium_is_zero(key, sizeof(key)));
+	}
+	lot.day = 2;
+	assert_int_equal(keyring_add(f.kr, &lot, &id[1], &f.e), RC_CRYPTO);
+	EXPECT_OK(keyring_get(f.kr, f.archive, key, &f.e), &f.e);
+	EXPECT_OK(keyring_info(f.kr, id[0], &got, &f.e), &f.e);
+	assert_memory_equal(got.outer, check, KEY_CHECK);
+	assert_false(keyring_has_outer(f.kr, &got));
+	keyring_take_outer(f.kr, wrong, wrong_check);
+	assert_memory_not_equal(check, wrong_check, KEY_CHECK);
+	assert_false(keyring_has_outer(f.kr, &got));
+	assert_int_equal(keyring_get(f.kr, id[0], key, &f.e), RC_CRYPTO);
+	for (int i = 0; i < 2 * KEY_OUTERS; i++) /* each counts once */
+		keyring_take_outer(f.kr, outer, said);
+	assert_true(keyring_has_outer(f.kr, &got));
+	for (int i = 0; i < 2; i++) {
+		EXPECT_OK(keyring_get(f.kr, id[i], key, &f.e), &f.e);
+		assert_memory_equal(key, first[i], KEY_BYTES);
+	}
+
+	/* Whoever has the master key and says that no further one is needed, or that another one
+	 * is. */
+	for (int i = 0; i < 2; i++) {
+		memset(&g, 0, sizeof(g));
+		forge_begin(&f, &g);
+		assert_int_equal(g.slot[LOT_SLOT].info.id, id[0]);
+		memcpy(g.slot[LOT_SLOT].info.outer, i ? wrong_check : none, KEY_CHECK);
+		forge_write(&f, &g, LOT_SLOT);
+		keyring_files_close(&g.files);
+		reopen(&f);
+		keyring_take_outer(f.kr, wrong, said);
+		assert_int_equal(keyring_get(f.kr, id[0], key, &f.e), RC_CORRUPT);
+		assert_int_equal(keyring_get(f.kr, id[1], key, &f.e), RC_CORRUPT);
+	}
+	EXPECT_OK(keyring_destroy(f.kr, id, 2, &f.e), &f.e); /* that takes no key */
+	assert_int_equal(keyring_get(f.kr, id[0], key, &f.e), RC_NOTFOUND);
+	end(&f);
 }
 
 /* Keys whose wrap is damaged, though the slot's sum holds; and a wrap by what is no archive's key.
@@ -1371,6 +1507,8 @@ int main(void)
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_add_fails),
 		cmocka_unit_test(test_destroy_fails),
+		cmocka_unit_test(test_outer),
+		cmocka_unit_test(test_key_file),
 		cmocka_unit_test(test_open_fails),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_check),
