@@ -50,6 +50,7 @@ struct http_conn {
 	uint64_t out_bytes;  /* likewise */
 	struct loop_timer *timer;
 	bool last;
+	bool held; /* the connection keeps what came while a request was under way */
 };
 
 /* ---- room for bodies and answers ---- */
@@ -224,8 +225,10 @@ static size_t on_input(void *arg, struct slice bytes)
 	struct http_conn *c = arg;
 	bool first = c->in.len == 0;
 
-	if (c->state != READING_HEAD && c->state != READING_BODY)
+	if (c->state != READING_HEAD && c->state != READING_BODY) {
+		c->held = true;
 		return 0;
+	}
 	if (buf_add(&c->in, bytes) != RC_OK) {
 		refuse(c, 413, "the request is too large");
 		return bytes.len;
@@ -234,6 +237,15 @@ static size_t on_input(void *arg, struct slice bytes)
 		loop_timer_set(c->timer, HEAD_MS);
 	read_on(c);
 	return bytes.len;
+}
+
+/* What came in the meantime is shown again, in a round of its own: here it could be in a callback
+ * of the connection. */
+static void set_reading_timer(struct http_conn *c)
+{
+	int64_t ms = c->in.len ? HEAD_MS : IDLE_MS;
+
+	loop_timer_set(c->timer, c->held ? 0 : ms);
 }
 
 static void next_request(struct http_conn *c)
@@ -251,7 +263,7 @@ static void next_request(struct http_conn *c)
 		buf_free(&c->in); /* it keeps its limit, not its room */
 	http_head_init(&c->head, LIMIT_HTTP_BODY);
 	c->state = READING_HEAD;
-	loop_timer_set(c->timer, c->in.len ? HEAD_MS : IDLE_MS);
+	set_reading_timer(c);
 	if (c->in.len)
 		read_on(c);
 }
@@ -403,7 +415,11 @@ static void on_timer(void *arg)
 	struct http_conn *c = arg;
 	bool answering = c->state == ANSWERING || c->state == LAST_PART;
 
-	if (c->state == WAITING) {
+	if (c->held && c->state == READING_HEAD) {
+		c->held = false;
+		set_reading_timer(c);
+		conn_resume(c->conn);
+	} else if (c->state == WAITING) {
 		http_exchange_free(&c->exchange);
 		refuse(c, 503, "the answer takes too long");
 	} else if (c->state == READING_BODY || (c->state == READING_HEAD && c->in.len)) {

@@ -240,8 +240,11 @@ def a_long_answer_to_a_client_that_waits():
     for _ in range(2):
         line.send(request(key, HOST, 'ListAddonSubscriptions'))
         time.sleep(0.5)
+        line.send(request(key, HOST, 'ListArchives')) # while the answer is under way
+        time.sleep(0.1)
         status, _, body = line.answer()
         equal((status, [s['AddonName'] == n for s, n in zip(json.loads(body)['AddonSubscriptions'], names)]), (200, [True] * len(names)))
+        equal(line.answer()[0], 200, 'the one that came meanwhile')
     equal(httpd(), old, 'it ended')
 
 @test
