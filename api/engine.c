@@ -1,5 +1,6 @@
 #include "api/engine.h"
 
+#include "api/engine_keys.h"
 #include "api/job.h"
 #include "api/link.h"
 #include "api/requests.h"
@@ -216,42 +217,12 @@ static enum rc take_lock(struct engine *en, struct err *e)
 	return rc;
 }
 
-/* The ring keeps what it needs; of the file stays whose keys there are. */
-static void give_outers(struct engine *en)
-{
-	for (size_t i = 0; i < en->given->outers; i++) {
-		struct key_outer *o = &en->given->outer[i];
-
-		if (o->there)
-			keyring_take_outer(en->keys, o->key, o->check);
-	}
-	key_file_wipe(en->given);
-}
-
-static enum rc read_keys(struct engine *en, const struct engine_options *opt, struct err *e)
-{
-	char *path = engine_key_path(en->dir, opt->key_file);
-	enum rc rc = RC_OK;
-
-	if (!opt->keys)
-		rc = key_file_read(path, en->given, e);
-	else
-		key_file_copy(en->given, opt->keys);
-	free(path);
-	return rc;
-}
-
 static enum rc open_keys(struct engine *en, const struct engine_options *opt, struct err *e)
 {
-	enum rc rc;
+	enum rc rc = engine_keys_open(en, opt, e);
 
-	en->given = mem_new(sizeof(*en->given));
-	rc = read_keys(en, opt, e);
-	if (rc == RC_OK)
-		rc = keyring_open(&en->keys, en->dir, en->given->master, e);
 	if (rc != RC_OK)
 		return rc;
-	give_outers(en);
 	if (keyring_repaired(en->keys))
 		log_warn("%u damaged slots of the key ring were repaired from the other replica",
 		         keyring_repaired(en->keys));
@@ -299,58 +270,6 @@ void engine_reader_end(struct engine *en, struct db **db)
 	db_close(db);
 }
 
-struct locked {
-	struct engine *en;
-	const json_t *archives;
-	struct err *e;
-};
-
-/* What an archive is called, by its number. */
-static enum rc say_locked(const struct locked *l, const struct key_info *k)
-{
-	for (size_t i = 0; i < json_array_size(l->archives); i++) {
-		const json_t *a = json_array_get(l->archives, i);
-		struct slice arn = json_member_text(a, "KmsKeyArn");
-		const struct key_outer *o = key_file_outer(l->en->given, arn);
-
-		if (json_member_int(a, "ArchiveNumber", 0) != (int64_t)k->archive)
-			continue;
-		return err_set(l->e, RC_CRYPTO,
-		               "archive %s is under the key %.*s, %s: nothing is opened without "
-		               "it (docs/formats.md, \"Master key\")",
-		               json_string_value(json_object_get(a, "ArchiveName")),
-		               (int)MIN_OF(arn.len, 200U), (const char *)arn.at,
-		               !o          ? "which the key file has no kms line for"
-		               : !o->there ? "which its command in the key file doesn't give"
-		                           : "and its command in the key file gives another one");
-	}
-	return err_set(l->e, RC_CRYPTO, "archive %u is under a key that the key file doesn't give",
-	               k->archive);
-}
-
-static enum rc check_unlocked(void *arg, const struct key_info *k)
-{
-	const struct locked *l = arg;
-
-	if (k->kind != KEY_ARCHIVE || keyring_has_outer(l->en->keys, k))
-		return RC_OK;
-	return say_locked(l, k);
-}
-
-/* Mail that is accepted must find its archive: without the key of one nothing starts. */
-static enum rc check_outers(struct engine *en, struct err *e)
-{
-	json_t *all = NULL;
-	struct locked l = { .en = en, .e = e };
-	enum rc rc = resources_show(en->control, "Archives", NULL, &all, e);
-
-	l.archives = json_member_array(all, "Archives");
-	if (rc == RC_OK)
-		rc = keyring_each(en->keys, check_unlocked, &l);
-	json_decref(all);
-	return rc;
-}
-
 /* The log knows more of the control database than this one has: told loudly, and mm goes on with
  * what there is. Mail is in the store, and what it says is found. */
 static enum rc check_changes(struct engine *en, uint64_t changes, struct err *e)
@@ -380,7 +299,7 @@ static enum rc open_control_and_log(struct engine *en, struct err *e)
 	if (rc == RC_OK)
 		rc = prepare_control(en->control, &changes, e);
 	if (rc == RC_OK)
-		rc = check_outers(en, e);
+		rc = engine_keys_check(en, e);
 	if (rc == RC_OK)
 		rc = audit_open(&en->audit, en->dir, en->keys, e);
 	if (rc != RC_OK)
@@ -718,65 +637,10 @@ enum rc engine_reload_principals(struct engine *en, struct err *e)
 	return RC_OK;
 }
 
-/* The key that the archive shall be under. RC_INVALID: there is none such. */
-static enum rc outer_of(const struct engine *en, const struct archive_info *a,
-                        const struct key_outer **out, struct err *e)
-{
-	*out = a->kms ? key_file_outer(en->given, slice_str(a->kms)) : NULL;
-	if (!a->kms || (*out && (*out)->there))
-		return RC_OK;
-	return err_set(e, RC_INVALID, "KmsKeyArn: no key command is configured for %.200s%s",
-	               a->kms, *out ? ", or it has failed when mm started" : "");
-}
-
-static enum rc find_archive_key(struct engine *en, const struct archive_info *a, struct err *e)
-{
-	uint64_t id;
-
-	return keyring_find(en->keys, KEY_ARCHIVE, a->number, 0, &id, e);
-}
-
-enum rc engine_check_keys(struct engine *en, const struct config *c, struct err *e)
-{
-	const struct key_outer *outer;
-	enum rc rc = RC_OK;
-
-	for (size_t i = 0; rc == RC_OK && i < config_archive_count(c); i++) {
-		const struct archive_info *a = config_archive_at(c, i);
-
-		if (a->kms && find_archive_key(en, a, NULL) == RC_NOTFOUND)
-			rc = outer_of(en, a, &outer, e);
-	}
-	return rc;
-}
-
-/* An archive has its key before anything can be put into it. */
-static enum rc ensure_archive_keys(struct engine *en, const struct config *c, struct err *e)
-{
-	enum rc rc = RC_OK;
-
-	for (size_t i = 0; rc == RC_OK && i < config_archive_count(c); i++) {
-		const struct archive_info *a = config_archive_at(c, i);
-		struct key_info want = { .kind = KEY_ARCHIVE, .archive = a->number };
-		const struct key_outer *outer = NULL;
-		uint64_t id;
-
-		rc = find_archive_key(en, a, e);
-		if (rc != RC_NOTFOUND)
-			continue;
-		rc = outer_of(en, a, &outer, e);
-		if (outer)
-			memcpy(want.outer, outer->check, KEY_CHECK);
-		if (rc == RC_OK)
-			rc = keyring_add(en->keys, &want, &id, e);
-	}
-	return rc;
-}
-
 enum rc engine_adopt(struct engine *en, struct config *c, struct err *e)
 {
 	struct config *old;
-	enum rc rc = ensure_archive_keys(en, c, e);
+	enum rc rc = engine_keys_ensure(en, c, e);
 
 	if (rc != RC_OK)
 		return rc;

@@ -154,16 +154,28 @@ def each_wrong_signature():
     line.close()
     equal(len(lists()), len(before) + 1, 'the control: nothing is wrong')
 
+def unused(line, operation, body):
+    """A request that isn't put off for being signed in the second of the start, and its status."""
+    for _ in range(30):
+        same = request(key, HOST, operation, body)
+        line.send(same)
+        status = line.answer()[0]
+        if status != 429:
+            break
+        time.sleep(0.1)
+    return same, status
+
 @test
 def the_same_request_again():
     archive = Line(api).call(key, HOST, 'ListArchives')[1]['Archives'][0]['ArchiveId']
     for operation, body, second in (
             ('ListArchives', b'{}', 200),
             ('StartArchiveSearch', json.dumps({'ArchiveId': archive, 'FromTimestamp': 1, 'ToTimestamp': 2, 'MaxResults': 1}).encode(), 403)):
-        same, line = request(key, HOST, operation, body), Line(api)
-        for want in (200, second):
-            line.send(same)
-            equal(line.answer()[0], want, operation)
+        line = Line(api)
+        same, first = unused(line, operation, body)
+        equal(first, 200, operation)
+        line.send(same)
+        equal(line.answer()[0], second, operation)
         line.close()
 
 @test
