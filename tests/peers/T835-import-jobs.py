@@ -93,7 +93,7 @@ def stopped_and_refused():
     api.refuses('ResourceNotFoundException', 'GetAddressListImportJob', JobId='job-missing')
     api.refuses('ResourceNotFoundException', 'CreateAddressListImportJob', AddressListId='al-missing', Name='x', ImportDataFormat={'ImportDataType': 'CSV'})
     fresh = create('fresh', 'CSV')
-    for url in (fresh['PreSignedUrl'].replace(fresh['JobId'], job['JobId']), fresh['PreSignedUrl'][:-1] + '0', fresh['PreSignedUrl'].split('?')[0]):
+    for url in (fresh['PreSignedUrl'].replace(fresh['JobId'], job['JobId']), fresh['PreSignedUrl'][:-1] + ('1' if fresh['PreSignedUrl'].endswith('0') else '0'), fresh['PreSignedUrl'].split('?')[0]):
         equal(put(url, b'address\nx@y.example\n'), 403, url)
     equal(put(fresh['PreSignedUrl'], None, 'GET'), 404, 'another method')
     auditor = Api(site, port, role='auditor', archives=['corp'], lines=api.lines)
