@@ -194,12 +194,12 @@ enum rc request_flush(struct request_writer *w, struct err *e)
 	return w->fd >= 0 && w->gathered.len ? send_gathered(w, e) : RC_OK;
 }
 
+/* It has closed its socket: one that will only send no more still reads the answer. */
 static bool peer_has_gone(int fd)
 {
-	uint8_t byte;
-	ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	struct pollfd p = { .fd = fd };
 
-	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
 bool request_gone(struct request_writer *w)
