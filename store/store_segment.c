@@ -767,34 +767,34 @@ static void keep_known(struct segment *s, const struct segment *known)
 
 /* Blocks that were bad when the segment was closed may have been put back from a backup since. The
  * directory doesn't say what is in them, so all are looked at again, once in a process; where all
- * are right now it is written anew. */
-static enum rc look_again(struct store *st, struct segment *s, struct err *e)
+ * are right now it is written anew. What can't be looked at is as the directory says. */
+static void look_again(struct store *st, struct segment *s)
 {
 	struct segment known = *s;
+	struct err e = { 0 };
 	enum rc rc;
 
-	s->looked = true;
+	known.looked = true;
 	s->blocks = NULL;
 	s->entries = NULL;
-	rc = segment_scan(st, s, true, e);
+	rc = segment_scan(st, s, true, &e);
 	if (rc == RC_OK)
 		keep_known(s, &known);
+	else
+		log_warn("%s: what was damaged can't be looked at again: %s", s->path, e.text);
 	if (rc != RC_OK || s->f.messages == known.f.messages) {
 		drop_directory(s);
 		*s = known;
-		s->looked = rc == RC_OK;
-		if (rc != RC_OK)
-			drop_directory(s);
-		return rc;
+		return;
 	}
 	log_info("%s: %llu messages in blocks that were damaged are there again", s->path,
 	         (unsigned long long)(s->f.messages - known.f.messages));
+	s->looked = true;
 	s->anew = !has_bad_block(s);
 	free(s->filter);
 	s->filter = NULL;
 	free(known.blocks);
 	free(known.entries);
-	return RC_OK;
 }
 
 enum rc segment_load(struct store *st, struct segment *s, struct err *e)
@@ -810,7 +810,7 @@ enum rc segment_load(struct store *st, struct segment *s, struct err *e)
 		return rc;
 	rc = read_directory(s, e);
 	if (rc == RC_OK && !s->looked && (has_bad_block(s) || has_block_behind(s)))
-		rc = look_again(st, s, e);
+		look_again(st, s);
 	if (rc == RC_OK && s->index) /* more than the directory has */
 		return RC_OK;
 	if (rc == RC_OK) {

@@ -728,6 +728,46 @@ static void test_damage_that_is_put_back(void **state)
 	put_back_later(2, 3);
 }
 
+static off_t worn[2]; /* where the disk reads no more: from, to */
+
+static bool is_worn(unsigned call, int fd, size_t bytes, off_t at)
+{
+	(void)fd;
+	errno = EIO;
+	return call == FAULT_READ && at < worn[1] && at + (off_t)bytes > worn[0];
+}
+
+/* Where a block is damaged and the disk can't read another, the rest is there all the same. */
+static void test_damage_beside_what_cannot_be_read(void **state)
+{
+	struct fixture f;
+	struct names l;
+	size_t at[3];
+	uint64_t lots[3];
+	uint64_t seed = scratch_seed();
+
+	(void)state;
+	three_blocks(&f, &l, at, lots);
+	flip(l.paths[0], at[1] + 72 + 300);
+	reopen(&f);
+	for (int i = 0; i < 2; i++) { /* the second sync closes it */
+		add(&f, 1, today(), 3000, &seed);
+		sync_store(&f);
+	}
+	reopen(&f);
+	worn[0] = (off_t)at[2] + 72 + 300;
+	worn[1] = worn[0] + 1;
+	fault_watch_at = is_worn;
+	assert_int_equal(count_right(&f, lots[0]), 3);
+	assert_int_equal(count_right(&f, lots[1]), 0);
+	assert_int_equal(count_right(&f, lots[2]), 0);
+	fault_watch_at = NULL;
+	assert_int_equal(count_right(&f, lots[2]), 3);
+	assert_int_equal(walk(&f, 1).messages, f.n - 3);
+	names_free(&l);
+	end(&f);
+}
+
 /* All that a footer says is in the blocks too: a damaged one costs nothing, is told, and is written
  * anew by the next sync. One that a power failure tore is no damage. */
 static void test_damaged_footer(void **state)
@@ -1749,6 +1789,7 @@ int main(void)
 		cmocka_unit_test(test_damage_is_told),
 		cmocka_unit_test(test_forget_beside_a_lost_header),
 		cmocka_unit_test(test_damage_that_is_put_back),
+		cmocka_unit_test(test_damage_beside_what_cannot_be_read),
 		cmocka_unit_test(test_damaged_footer),
 		cmocka_unit_test(test_moved_files),
 		cmocka_unit_test(test_swapped_blocks),
