@@ -1,21 +1,26 @@
 /* Where the master key comes from: docs/formats.md, "Master key". */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <sodium.h>
 #include <spawn.h>
 #include <stdlib.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "store/crypt.h"
 
 #define FIRST_LINE     "mm-master-key 1"
-#define MASTER_FILE    16384 /* bytes of a master key file that are read */
+#define MASTER_FILE    16384 /* bytes of a master key file */
+#define COMMAND_S      60
 #define PASSPHRASE     1024
 #define CHECK_BYTES    16
 #define ARGON2_OPS_MAX 1000
@@ -23,16 +28,26 @@
 
 extern char **environ;
 
-static enum rc sync_parent(const char *path, struct err *e)
+struct key_text {
+	uint8_t at[MASTER_FILE + 1];
+	size_t len;
+	struct err commands; /* why those in it aren't run */
+};
+
+static char *parent_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char *dir;
-	enum rc rc;
 
 	if (!slash)
-		return dir_sync(".", e);
-	dir = slice_string(slice_of(path, slash == path ? 1 : (size_t)(slash - path)));
-	rc = dir_sync(dir, e);
+		return mem_string(".");
+	return slice_string(slice_of(path, slash == path ? 1 : (size_t)(slash - path)));
+}
+
+static enum rc sync_parent(const char *path, struct err *e)
+{
+	char *dir = parent_of(path);
+	enum rc rc = dir_sync(dir, e);
+
 	free(dir);
 	return rc;
 }
@@ -242,16 +257,40 @@ static enum rc by_passphrase(struct slice text, uint8_t key[KEY_BYTES], struct e
 	return RC_OK;
 }
 
+/* Until there is something to be had of it, or the command's time is over. */
+static enum rc wait_for(int fd, int64_t until_ms, struct err *e)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	for (;;) {
+		int64_t left = until_ms - clock_mono_ms();
+		int n = left > 0 ? poll(&p, 1, (int)MIN_OF(left, (int64_t)1000)) : 0;
+
+		if (n > 0)
+			return RC_OK;
+		if (n < 0 && errno != EINTR)
+			return err_sys(e, "wait for the master key command");
+		if (left <= 0)
+			return err_set(e, RC_CRYPTO,
+			               "the master key command took longer than %d seconds",
+			               COMMAND_S);
+	}
+}
+
 /* Reads until the end; what is past the room is dropped and makes the key invalid. */
-static enum rc drain(int fd, char *out, size_t room, size_t *got, struct err *e)
+static enum rc drain(int fd, int64_t until_ms, char *out, size_t room, size_t *got, struct err *e)
 {
 	char more[256];
 
 	*got = 0;
 	for (;;) {
 		size_t left = room - *got;
-		ssize_t n = left ? read(fd, out + *got, left) : read(fd, more, sizeof(more));
+		enum rc rc = wait_for(fd, until_ms, e);
+		ssize_t n;
 
+		if (rc != RC_OK)
+			return rc;
+		n = left ? read(fd, out + *got, left) : read(fd, more, sizeof(more));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -261,6 +300,17 @@ static enum rc drain(int fd, char *out, size_t room, size_t *got, struct err *e)
 		if (left)
 			*got += (size_t)n;
 	}
+}
+
+static enum rc wait_end(pid_t pid, int64_t until_ms, struct err *e)
+{
+	int fd = pidfd_open(pid, 0);
+	enum rc rc =
+	        fd < 0 ? err_sys(e, "wait for the master key command") : wait_for(fd, until_ms, e);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return rc;
 }
 
 static enum rc reap(pid_t pid, struct err *e)
@@ -278,48 +328,78 @@ static enum rc reap(pid_t pid, struct err *e)
 	return RC_OK;
 }
 
-static enum rc run_command(const char *command, char *out, size_t room, size_t *got, struct err *e)
+/* A command that may ask at the terminal has to stay in the group that the terminal listens to; all
+ * others get one, so that what they started ends with them. */
+static bool has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return fd >= 0;
+}
+
+static enum rc spawn_shell(const char *command, int out, bool own_group, pid_t *pid, struct err *e)
 {
 	char shell[] = "sh";
 	char flag[] = "-c";
 	char *text = mem_string(command);
 	char *argv[] = { shell, flag, text, NULL };
 	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	int failed;
+
+	MUST(posix_spawn_file_actions_init(&actions) == 0 && posix_spawnattr_init(&attr) == 0);
+	MUST(posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO) == 0);
+	if (own_group)
+		MUST(posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP) == 0);
+	failed = posix_spawn(pid, "/bin/sh", &actions, &attr, argv, environ);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	(void)posix_spawnattr_destroy(&attr);
+	free(text);
+	errno = failed;
+	return failed ? err_sys(e, "start the master key command") : RC_OK;
+}
+
+static enum rc run_command(const char *command, char *out, size_t room, size_t *got, struct err *e)
+{
+	int64_t until_ms = clock_mono_ms() + COMMAND_S * 1000;
+	bool own_group = !has_terminal();
 	int ends[2];
 	pid_t pid;
-	int failed;
 	enum rc rc;
 
-	if (pipe2(ends, O_CLOEXEC) < 0) {
-		free(text);
+	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(e, "pipe");
-	}
-	MUST(posix_spawn_file_actions_init(&actions) == 0);
-	MUST(posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO) == 0);
-	failed = posix_spawn(&pid, "/bin/sh", &actions, NULL, argv, environ);
-	(void)posix_spawn_file_actions_destroy(&actions);
+	rc = spawn_shell(command, ends[1], own_group, &pid, e);
 	(void)close(ends[1]);
-	free(text);
-	if (failed) {
+	if (rc != RC_OK) {
 		(void)close(ends[0]);
-		errno = failed;
-		return err_sys(e, "start the master key command");
+		return rc;
 	}
-	rc = drain(ends[0], out, room, got, e);
+	rc = drain(ends[0], until_ms, out, room, got, e);
 	(void)close(ends[0]);
 	if (rc == RC_OK)
+		rc = wait_end(pid, until_ms, e);
+	if (rc == RC_OK)
 		return reap(pid, e);
+	(void)kill(own_group ? -pid : pid, SIGKILL);
 	(void)reap(pid, NULL);
 	return rc;
 }
 
-static enum rc by_command(struct slice text, uint8_t key[KEY_BYTES], struct err *e)
+static enum rc by_command(const struct key_text *t, struct slice text, uint8_t key[KEY_BYTES],
+                          struct err *e)
 {
 	char out[256];
-	char *command = slice_string(text);
+	char *command;
 	size_t got = 0;
-	enum rc rc = run_command(command, out, sizeof(out), &got, e);
+	enum rc rc;
 
+	if (t->commands.code != RC_OK)
+		return err_set(e, t->commands.code, "%s", t->commands.text);
+	command = slice_string(text);
+	rc = run_command(command, out, sizeof(out), &got, e);
 	free(command);
 	if (rc == RC_OK && !hex_decode(key, KEY_BYTES, slice_trim(slice_of(out, got))))
 		rc = err_set(e, RC_CRYPTO, "the master key command did not print 64 hex digits");
@@ -327,8 +407,9 @@ static enum rc by_command(struct slice text, uint8_t key[KEY_BYTES], struct err 
 	return rc;
 }
 
-static enum rc by_text(struct slice text, uint8_t key[KEY_BYTES], struct err *e)
+static enum rc by_text(const struct key_text *t, uint8_t key[KEY_BYTES], struct err *e)
 {
+	struct slice text = slice_of(t->at, t->len);
 	struct slice first = slice_trim(slice_cut(text, '\n', &text));
 	struct slice rest;
 	struct slice line;
@@ -347,7 +428,7 @@ static enum rc by_text(struct slice text, uint8_t key[KEY_BYTES], struct err *e)
 	if (slice_equal(how, slice_str("passphrase")))
 		return by_passphrase(line, key, e);
 	if (slice_equal(how, slice_str("command")) && line.len)
-		return by_command(line, key, e);
+		return by_command(t, line, key, e);
 	return err_set(e, RC_INVALID, "line 2 is none of raw, passphrase, command");
 }
 
@@ -360,7 +441,30 @@ static void warn_of_mode(const struct file *f)
 		         file_name(f), (unsigned)st.st_mode & 0777);
 }
 
-static enum rc read_text(const char *path, uint8_t text[MASTER_FILE], size_t *got, struct err *e)
+static bool of_root_alone(const struct stat *st)
+{
+	return st->st_uid == 0 && !(st->st_mode & 022);
+}
+
+/* Who can write a file whose commands root runs is root. In a sticky folder nobody but its owner
+ * can put another in a file's place. */
+static void judge_commands(const struct file *f, const char *path, struct err *why)
+{
+	char *dir = parent_of(path);
+	struct stat st;
+
+	if (geteuid() == 0 &&
+	    (fstat(file_fd(f), &st) < 0 || !of_root_alone(&st) || stat(dir, &st) < 0 ||
+	     (!of_root_alone(&st) && !(st.st_uid == 0 && (st.st_mode & S_ISVTX)))))
+		(void)err_set(
+		        why, RC_DENIED,
+		        "root runs the commands of a key file only where it and its folder "
+		        "are root's and nobody else can write them: chown root and chmod go-w "
+		        "both, or be the user that mmd runs as");
+	free(dir);
+}
+
+static enum rc read_text(const char *path, struct key_text *t, struct err *e)
 {
 	struct file *f;
 	enum rc rc = file_open(&f, path, FILE_READ, e);
@@ -373,15 +477,19 @@ static enum rc read_text(const char *path, uint8_t text[MASTER_FILE], size_t *go
 	if (rc != RC_OK)
 		return rc;
 	warn_of_mode(f);
-	rc = file_read_some(f, text, MASTER_FILE, 0, got, e);
+	t->commands.code = RC_OK;
+	judge_commands(f, path, &t->commands);
+	rc = file_read_some(f, t->at, sizeof(t->at), 0, &t->len, e);
 	file_close(&f);
+	if (rc == RC_OK && t->len > MASTER_FILE)
+		rc = err_set(e, RC_INVALID, "%s: is longer than %d bytes", path, MASTER_FILE);
 	return rc;
 }
 
-static enum rc read_master(const char *path, struct slice text, uint8_t key[KEY_BYTES],
+static enum rc read_master(const char *path, const struct key_text *t, uint8_t key[KEY_BYTES],
                            struct err *e)
 {
-	enum rc rc = by_text(text, key, e);
+	enum rc rc = by_text(t, key, e);
 
 	if (rc != RC_OK) {
 		crypt_wipe(key, KEY_BYTES);
@@ -392,23 +500,22 @@ static enum rc read_master(const char *path, struct slice text, uint8_t key[KEY_
 
 enum rc master_key_read(const char *path, uint8_t key[KEY_BYTES], struct err *e)
 {
-	uint8_t text[MASTER_FILE];
-	size_t got;
+	struct key_text t;
 	enum rc rc;
 
 	crypt_init();
-	rc = read_text(path, text, &got, e);
-	if (rc != RC_OK)
-		return rc;
-	rc = read_master(path, slice_of(text, got), key, e);
-	crypt_wipe(text, sizeof(text));
+	rc = read_text(path, &t, e);
+	if (rc == RC_OK)
+		rc = read_master(path, &t, key, e);
+	crypt_wipe(t.at, sizeof(t.at));
 	return rc;
 }
 
 /* --- further keys ------------------------------------------------------------------------------*/
 
 /* "ARN COMMAND", behind "kms". What isn't given now may be given at the next start. */
-static enum rc take_outer(struct key_file *f, struct slice line, struct err *e)
+static enum rc take_outer(struct key_file *f, const struct key_text *t, struct slice line,
+                          struct err *e)
 {
 	struct key_outer *o = &f->outer[f->outers];
 	struct slice command;
@@ -424,15 +531,16 @@ static enum rc take_outer(struct key_file *f, struct slice line, struct err *e)
 		               (const char *)arn.at);
 	*o = (struct key_outer) { .arn = slice_string(arn) };
 	f->outers++;
-	o->there = by_command(command, o->key, &why) == RC_OK;
+	o->there = by_command(t, command, o->key, &why) == RC_OK;
 	if (!o->there)
 		log_error("%s: %s", o->arn, why.text);
 	return RC_OK;
 }
 
 /* From the third line on; what is no such line never meant anything. */
-static enum rc take_outers(struct key_file *f, struct slice text, struct err *e)
+static enum rc take_outers(struct key_file *f, const struct key_text *t, struct err *e)
 {
+	struct slice text = slice_of(t->at, t->len);
 	enum rc rc = RC_OK;
 
 	(void)slice_cut(text, '\n', &text);
@@ -442,26 +550,24 @@ static enum rc take_outers(struct key_file *f, struct slice text, struct err *e)
 		struct slice how = slice_cut(line, ' ', &line);
 
 		if (slice_equal(how, slice_str("kms")))
-			rc = take_outer(f, slice_trim(line), e);
+			rc = take_outer(f, t, slice_trim(line), e);
 	}
 	return rc;
 }
 
 enum rc key_file_read(const char *path, struct key_file *out, struct err *e)
 {
-	uint8_t text[MASTER_FILE];
-	size_t got;
+	struct key_text t;
 	enum rc rc;
 
 	memset(out, 0, sizeof(*out));
 	crypt_init();
-	rc = read_text(path, text, &got, e);
-	if (rc != RC_OK)
-		return rc;
-	rc = read_master(path, slice_of(text, got), out->master, e);
-	if (rc == RC_OK && take_outers(out, slice_of(text, got), e) != RC_OK)
+	rc = read_text(path, &t, e);
+	if (rc == RC_OK)
+		rc = read_master(path, &t, out->master, e);
+	if (rc == RC_OK && take_outers(out, &t, e) != RC_OK)
 		rc = err_in(e, "%s", path);
-	crypt_wipe(text, sizeof(text));
+	crypt_wipe(t.at, sizeof(t.at));
 	if (rc != RC_OK)
 		key_file_free(out);
 	return rc;

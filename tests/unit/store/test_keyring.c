@@ -1,6 +1,7 @@
 #include "tests/unit/test.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sodium.h>
 
 #include "base/log.h"
@@ -667,6 +668,134 @@ static void test_key_file(void **state)
 	assert_int_equal(key_file_read(path, &f, &e), RC_INVALID);
 	buf_free(&b);
 	free(path);
+	scratch_remove(&s);
+}
+
+/* Where others could have written its commands root runs none of them; the key itself it reads. */
+static void test_commands_of_others(void **state)
+{
+	static const struct {
+		const char *name;
+		mode_t file, folder;
+		uid_t file_owner, folder_owner;
+		bool run;
+	} cases[] = {
+		{ "root's", 0600, 0755, 0, 0, true },
+		{ "sticky", 0644, 01777, 0, 0, true },
+		{ "another's file", 0600, 0755, 1, 0, false },
+		{ "the group's file", 0660, 0755, 0, 0, false },
+		{ "everybody's file", 0602, 0755, 0, 0, false },
+		{ "another's file in a sticky folder", 0600, 01777, 1, 0, false },
+		{ "another's folder", 0600, 0755, 0, 1, false },
+		{ "another's sticky folder", 0600, 01777, 0, 1, false },
+		{ "the group's folder", 0600, 0770, 0, 0, false },
+		{ "everybody's folder", 0600, 0777, 0, 0, false },
+	};
+	struct scratch s;
+	struct err e = { 0 };
+	struct key_file f;
+	struct buf kinds[2]; /* a command for the master key; one for another */
+	char *dir;
+	char *path;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	scratch_make(&s);
+	dir = scratch_path(&s, "d");
+	path = scratch_path(&s, "d/k");
+	assert_int_equal(mkdir(dir, 0700), 0);
+	for (size_t k = 0; k < 2; k++)
+		buf_init(&kinds[k], 1000);
+	EXPECT_OK(buf_addf(&kinds[0], "mm-master-key 1\ncommand echo %s\n", hex), &e);
+	EXPECT_OK(buf_addf(&kinds[1], "mm-master-key 1\nraw %s\nkms a:1 echo %s\n", hex, hex), &e);
+	for (size_t i = 0; i < 2 * COUNT(cases); i++) {
+		size_t c = i / 2;
+		bool run = cases[c].run;
+
+		write_text(path, buf_text(&kinds[i % 2]));
+		assert_int_equal(chmod(path, cases[c].file), 0);
+		assert_int_equal(chown(path, cases[c].file_owner, 0), 0);
+		assert_int_equal(chmod(dir, cases[c].folder), 0);
+		assert_int_equal(chown(dir, cases[c].folder_owner, 0), 0);
+		EXPECT(cases[c].name,
+		       key_file_read(path, &f, &e) == (run || i % 2 ? RC_OK : RC_DENIED));
+		EXPECT(cases[c].name, run || i % 2 || strstr(e.text, "chown root"));
+		EXPECT(cases[c].name, i % 2 == 0 || f.outer[0].there == run);
+		key_file_free(&f);
+	}
+	for (size_t k = 0; k < 2; k++)
+		buf_free(&kinds[k]);
+	free(path);
+	free(dir);
+	scratch_remove(&s);
+}
+
+/* One byte more than is read could have been the end of a command. */
+static void test_long_key_file(void **state)
+{
+	struct scratch s;
+	struct err e = { 0 };
+	uint8_t key[KEY_BYTES];
+	struct buf b;
+	char *path;
+
+	(void)state;
+	scratch_make(&s);
+	path = scratch_path(&s, "k");
+	buf_init(&b, 20000);
+	EXPECT_OK(buf_addf(&b, "mm-master-key 1\nraw %s\n", hex), &e);
+	while (b.len < 16384)
+		EXPECT_OK(buf_add_byte(&b, '#'), &e);
+	write_text(path, buf_text(&b));
+	EXPECT_OK(master_key_read(path, key, &e), &e);
+	EXPECT_OK(buf_add_byte(&b, '#'), &e);
+	write_text(path, buf_text(&b));
+	assert_int_equal(master_key_read(path, key, &e), RC_INVALID);
+	assert_non_null(strstr(e.text, "longer than 16384"));
+	buf_free(&b);
+	free(path);
+	scratch_remove(&s);
+}
+
+static void *a_minute_passes(void *started)
+{
+	while (access(started, F_OK) != 0)
+		(void)usleep(1000);
+	fault_later(60001);
+	return NULL;
+}
+
+/* One that doesn't end, and one that ended its output only: not waited for longer than a minute. */
+static void test_command_that_hangs(void **state)
+{
+	static const char *const hangs[] = { "sleep 1000 | cat", "exec >&-; sleep 1000" };
+	struct scratch s;
+	struct err e = { 0 };
+	uint8_t key[KEY_BYTES];
+	char *path;
+	char *started;
+
+	(void)state;
+	scratch_make(&s);
+	path = scratch_path(&s, "k");
+	started = scratch_path(&s, "started");
+	for (size_t i = 0; i < COUNT(hangs); i++) {
+		char text[400];
+		pthread_t clock;
+
+		(void)snprintf(text, sizeof(text), "mm-master-key 1\ncommand : >%s; %s\n", started,
+		               hangs[i]);
+		write_text(path, text);
+		assert_int_equal(pthread_create(&clock, NULL, a_minute_passes, started), 0);
+		EXPECT(hangs[i], master_key_read(path, key, &e) == RC_CRYPTO);
+		EXPECT(hangs[i], strstr(e.text, "longer than 60 seconds"));
+		assert_int_equal(pthread_join(clock, NULL), 0);
+		fault_later(0);
+		assert_int_equal(unlink(started), 0);
+	}
+	free(path);
+	free(started);
 	scratch_remove(&s);
 }
 
@@ -1509,6 +1638,9 @@ int main(void)
 		cmocka_unit_test(test_destroy_fails),
 		cmocka_unit_test(test_outer),
 		cmocka_unit_test(test_key_file),
+		cmocka_unit_test(test_commands_of_others),
+		cmocka_unit_test(test_long_key_file),
+		cmocka_unit_test(test_command_that_hangs),
 		cmocka_unit_test(test_open_fails),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_check),
