@@ -331,11 +331,19 @@ static void take_url(const struct cli *c, struct http_site *site)
 static enum rc take_ca(const struct cli *c, struct http_site *site, struct err *e)
 {
 	const char *path = cli_get(c, "ca-file");
+	enum rc rc;
 
 	buf_init(&site->ca, CA_FILE);
 	if (path && !site->tls)
 		cli_usage(c, "--ca-file is for an endpoint with https");
-	return path ? file_read_all(path, &site->ca, e) : RC_OK;
+	if (!path)
+		return RC_OK;
+	rc = file_read_all(path, &site->ca, e);
+	/* None at all would mean the system's. */
+	if (rc == RC_OK &&
+	    slice_find(buf_slice(&site->ca), slice_str("CERTIFICATE-----")) == SIZE_MAX)
+		rc = err_set(e, RC_INVALID, "%s: no certificate is in it (PEM)", path);
+	return rc;
 }
 
 static void check_options(const struct cli *c)

@@ -131,7 +131,9 @@ def by_tls():
     says(mmctl('dump', url=https, code=3), 'certificate')
     says(mmctl('dump', '--ca-file', mine('foreign.crt'), url=https, code=3), 'certificate')
     says(mmctl('dump', '--ca-file', mine('ca.crt'), url='https://127.0.0.1:%d' % port, code=3), '127.0.0.1')
-    mmctl('dump', '--ca-file', mine('ca.key'), url=https, code=3)
+    site.write(mine('ca.empty'), '')
+    for name in ('ca.empty', 'ca.key'):
+        says(mmctl('dump', '--ca-file', mine(name), url=https, code=2), name + ': no certificate')
     mmctl('dump', '--ca-file', mine('ca.absent'), url=https, code=1)
     mmctl('dump', url='http://localhost:%d' % port, code=1)
     site.stop()
