@@ -1,5 +1,6 @@
 #include "tools/mmctl_endpoint.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -315,6 +316,38 @@ static void check_command(const struct cli *c)
 	          c->command);
 }
 
+/* 127.0.0.0/8, ::1, localhost: it doesn't leave this machine. */
+static bool is_loopback(struct slice host)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+	bool six = host.len > 2 && host.at[0] == '[';
+	char *text = slice_string(six ? slice_part(host, 1, host.len - 2) : host);
+	uint8_t address[16];
+	bool yes = slice_equal_nocase(host, slice_str("localhost"));
+
+	if (six)
+		yes = inet_pton(AF_INET6, text, address) == 1 && memcmp(address, one, 16) == 0;
+	else if (inet_pton(AF_INET, text, address) == 1)
+		yes = address[0] == 127;
+	free(text);
+	return yes;
+}
+
+/* Passwords and resources go by it. */
+static void check_secrecy(const struct cli *c, const struct http_site *site, struct slice host)
+{
+	static const char *const commands[] = { "apply", "call", "dump", "passwd" };
+
+	if (site->tls || is_loopback(host))
+		return;
+	for (size_t i = 0; i < COUNT(commands); i++)
+		if (strcmp(c->command, commands[i]) == 0)
+			cli_usage(c,
+			          "%s by http to another machine could be read on the way: use "
+			          "https://%.*s (api.tls_cert of mmd's configuration)",
+			          c->command, (int)host.len, (const char *)host.at);
+}
+
 static void take_url(const struct cli *c, struct http_site *site)
 {
 	const char *url = cli_get(c, "endpoint");
@@ -323,6 +356,7 @@ static void take_url(const struct cli *c, struct http_site *site)
 
 	if (!deliver_url(slice_str(url), &site->tls, &host, &port))
 		cli_usage(c, "--endpoint %s: wants http://HOST:PORT or https://HOST:PORT", url);
+	check_secrecy(c, site, host);
 	(void)snprintf(site->host, sizeof(site->host),
 	               port == (site->tls ? 443 : 80) ? "%.*s" : "%.*s:%u", (int)host.len,
 	               (const char *)host.at, port);

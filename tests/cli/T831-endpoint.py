@@ -99,6 +99,18 @@ def what_needs_the_socket():
     says(mmctl('apply', mine('large'), code=1), 'over the socket')
 
 @test
+def nothing_secret_in_clear():
+    free = free_port()
+    secret = (('apply', mine('boss')), ('call', 'ListRelays'), ('dump',), ('passwd', 'x', '--password-file', mine('boss')))
+    for host in ('mm.invalid', '192.0.2.1', '[::2]', '[::ffff:192.0.2.1]', '127.0.0.1.mm.invalid', '127.1', 'localhost.mm.invalid', '0.0.0.0', '[::]'):
+        for args in secret:
+            says(mmctl(*args, url='http://%s:%d' % (host, free), code=2), args[0] + ' by http', 'use https://' + host + ' ')
+    for host in ('127.0.0.1', '127.9.9.9', '[::1]', '[0:0::1]', 'localhost', 'LOCALHOST'):
+        for args in secret[1:3]: # asked, and nobody is there
+            says(mmctl(*args, url='http://%s:%d' % (host, free), code=3), 'http://' + host)
+    mmctl('status', url='http://mm.invalid', code=3)
+
+@test
 def clocks_that_differ():
     site.write(mine('later'), '600000')
     early = keyed(MM_TEST_CLOCK=mine('later'))
@@ -199,7 +211,7 @@ def a_server_that_is_not_mm():
     says(mmctl('dump', url=Server(lambda s, line: s.give(line, b'220 smtp.example ESMTP\r\n'), greet=True).url, code=1), 'HTTP/0.9')
     says(mmctl('dump', url=Server(lambda s, line: None).url, code=1), 'may be done, or not')
     says(mmctl('dump', url='http://127.0.0.1:%d' % free_port(), code=3), 'mmctl: http://127.0.0.1:')
-    says(mmctl('dump', url='http://no-such-host.invalid', code=3), 'no-such-host')
+    says(mmctl('dump', url='https://no-such-host.invalid', code=3), 'no-such-host')
 
 @test
 def one_that_answers_junk():
