@@ -54,10 +54,12 @@ enum rc child_path(const char *program, char *out, size_t room, struct err *e)
 	slash = strrchr(self, '/');
 	if (slash)
 		slash[1] = '\0';
-	if (!slash || snprintf(out, room, "%s%s", self, program) >= (int)room ||
-	    (access(out, X_OK) != 0 &&
-	     snprintf(out, room, "%s" MM_LIBEXEC "/%s", self, program) >= (int)room))
+	if (!slash || snprintf(out, room, "%s" MM_LIBEXEC "/%s", self, program) >= (int)room)
 		return err_set(e, RC_LIMIT, "%s: the path is too long", program);
+	/* Not installed: the build tree. What lies beside an installed one is an older release's.
+	 */
+	if (access(out, X_OK) != 0)
+		(void)snprintf(out, room, "%s%s", self, program);
 	return RC_OK;
 }
 

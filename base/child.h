@@ -1,9 +1,9 @@
 /*
  * base/child.h - the programs that mmd starts, restarts and stops
  *
- * What     Starts a program that lies beside this one (/proc/self/exe), as in the build tree, else in
- *          MM_LIBEXEC beside it, as installed (../libexec/mm: CMakeLists.txt); a name with a '/' is
- *          taken as it is. It gets given descriptors at given numbers, stderr, /dev/null as stdin
+ * What     Starts a program that lies in MM_LIBEXEC beside this one (/proc/self/exe), as installed
+ *          (../libexec/mm: CMakeLists.txt), else beside it, as in the build tree; a name with a '/'
+ *          is taken as it is. It gets given descriptors at given numbers, stderr, /dev/null as stdin
  *          and stdout, and nothing else open; signals at their defaults; few variables.
  *          It is watched by a pidfd. When it ends it is started again, after 100 ms, then twice that
  *          each time up to 10 s; 30 s of life set the wait back to 100 ms.

@@ -40,6 +40,7 @@ def it_installs():
 @test
 def the_main_job_is_done_from_there():
     os.environ['MM_BIN'] = os.path.join(place, 'bin')
+    old = [shutil.copy('/bin/false', os.path.join(place, 'bin', name)) for name in STARTED_BY_MMD] # of a release that put them there
     site = Site(config={'api': {'listen': '127.0.0.1:%d' % free_port()}}).start()
     site.send(mail('installed', 'a lantern'))
     site.wait()
@@ -49,6 +50,8 @@ def the_main_job_is_done_from_there():
     equal(started, {os.path.join(place, 'libexec', 'mm', name) for name in STARTED_BY_MMD - {'mm-deliver'}})
     site.stop()
     equal(site.count('lantern'), 1, 'without mmd')
+    for path in old:
+        os.unlink(path)
 
 def unreadable(page):
     """What man, mandoc and whatis have against a page."""
