@@ -329,7 +329,8 @@ static enum rc seal(struct pipeline *p, struct err *e)
 		return RC_OK;
 	}
 	(void)err_in(e, "seal a shard");
-	backoff_failed(&p->seal_backoff, clock_mono_ms(), index_room(p->parts.index));
+	backoff_failed(&p->seal_backoff, clock_mono_ms(), index_room(p->parts.index),
+	               e->sys == ENOSPC);
 	p->seal_failure = *e;
 	return rc;
 }
