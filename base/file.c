@@ -49,7 +49,7 @@ static int open_retry(const char *path, int flags)
 
 /* Whose what is made beneath `dir` is; no length where that is who makes it. */
 static struct {
-	char dir[PATH_MAX];
+	char dir[PATH_MAX + 1]; /* its real place and a '/', which ends it */
 	size_t len;
 	uid_t uid;
 	gid_t gid;
@@ -60,47 +60,50 @@ enum rc dir_keep_owner(const char *dir, struct err *e)
 	struct stat st;
 
 	heir.len = 0;
-	if (stat(dir, &st) != 0)
+	if (!realpath(dir, heir.dir) || stat(heir.dir, &st) != 0)
 		return err_sys(e, "look at %s", dir);
 	if (geteuid() != 0 || st.st_uid == 0)
 		return RC_OK;
 	heir.uid = st.st_uid;
 	heir.gid = st.st_gid;
-	heir.len = (size_t)snprintf(heir.dir, sizeof(heir.dir), "%s/", dir);
-	return heir.len < sizeof(heir.dir) ? RC_OK
-	                                   : err_set(e, RC_LIMIT, "%s: the path is too long", dir);
+	heir.len = strlen(heir.dir);
+	heir.dir[heir.len++] = '/';
+	return RC_OK;
 }
 
-static bool has_heir(const char *path)
+/* For what was made just now. The owner may have led it elsewhere by a link in place of a folder,
+ * so where it really is counts. A confined mmd may give nothing away: it stays root's. */
+static bool give_to_heir(int fd)
 {
-	return heir.len && strncmp(path, heir.dir, heir.len) == 0;
-}
+	char link[32], at[PATH_MAX];
+	ssize_t n;
 
-/* Only what was made by this very open is given away: the owner could have put a link there. */
-static int open_for_heir(const char *path)
-{
-	int fd = open_retry(path, O_RDWR | O_CREAT | O_EXCL);
-	int was;
-
-	if (fd < 0 || fchown(fd, heir.uid, heir.gid) == 0)
-		return fd;
-	was = errno;
-	(void)unlink(path);
-	(void)close(fd);
-	errno = was;
-	return -1;
+	if (!heir.len)
+		return true;
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, at, sizeof(at));
+	if (n < (ssize_t)heir.len || memcmp(at, heir.dir, heir.len) != 0)
+		return true;
+	return fchown(fd, heir.uid, heir.gid) == 0 || errno == EPERM;
 }
 
 enum rc file_open(struct file **out, const char *path, enum file_mode mode, struct err *e)
 {
-	bool gives = mode >= FILE_CREATE && has_heir(path);
-	int fd = gives ? open_for_heir(path) : open_retry(path, flags_of(mode));
+	bool makes = mode == FILE_CREATE || (mode == FILE_APPEND && heir.len);
+	int fd = open_retry(path, flags_of(makes ? FILE_CREATE : mode));
 
-	if (fd < 0 && gives && mode == FILE_APPEND && errno == EEXIST)
-		fd = open_retry(path, flags_of(FILE_WRITE));
 	*out = NULL;
+	if (fd < 0 && makes && mode == FILE_APPEND && errno == EEXIST) {
+		makes = false;
+		fd = open_retry(path, flags_of(FILE_WRITE));
+	}
 	if (fd < 0)
 		return err_sys(e, "open %s", path);
+	if (makes && !give_to_heir(fd)) {
+		(void)err_sys(e, "owner of %s", path);
+		(void)close(fd);
+		return RC_IO;
+	}
 	*out = file_adopt(fd, path);
 	return RC_OK;
 }
@@ -355,19 +358,19 @@ enum rc file_lock(struct file *f, struct err *e)
 
 enum rc dir_make(const char *path, struct err *e)
 {
-	int fd, bad;
+	enum rc rc = RC_OK;
+	int fd;
 
 	if (mkdir(path, 0700) != 0)
 		return errno == EEXIST ? RC_OK : err_sys(e, "make folder %s", path);
-	if (!has_heir(path))
+	if (!heir.len)
 		return RC_OK;
 	fd = open_retry(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-	bad = fd < 0 || fchown(fd, heir.uid, heir.gid) != 0;
-	if (bad)
-		(void)err_sys(e, "owner of %s", path);
+	if (fd < 0 || !give_to_heir(fd))
+		rc = err_sys(e, "owner of %s", path);
 	if (fd >= 0)
 		(void)close(fd);
-	return bad ? RC_IO : RC_OK;
+	return rc;
 }
 
 enum rc dir_sync(const char *path, struct err *e)

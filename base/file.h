@@ -35,7 +35,8 @@ enum file_mode {
 
 enum rc file_open(struct file **out, const char *path, enum file_mode mode, struct err *e) MUST_USE;
 /* For root: what this process makes beneath `dir` from now on belongs to who owns `dir`, so that a tool
- * leaves nothing there that another user's mmd can't open. One `dir` a process, before its threads. */
+ * leaves nothing there that another user's mmd can't open. What a link in `dir` leads elsewhere, and
+ * what a sandbox doesn't let it give, stays root's. One `dir` a process, before its threads. */
 enum rc dir_keep_owner(const char *dir, struct err *e) MUST_USE;
 /* Takes over a descriptor, as one that came over a socket; `name` is for messages. */
 struct file *file_adopt(int fd, const char *name);

@@ -98,22 +98,43 @@ def a_directory_of_another_user_is_3():
     equal((p.returncode, 'Permission denied' in p.stderr), (3, True), p.stderr)
     site.stop()
 
-@test
-def what_root_makes_belongs_to_the_owner():
-    """A tool that root ran left files that the mmd of another user couldn't open at its next start."""
+def give_to_nobody():
     if os.getuid() != 0:
         raise Skip('needs root')
     for at, _, names in os.walk(site.root):
         for name in ['.'] + names:
-            os.chown(os.path.join(at, name), 65534, 65534)
-    site.write(os.path.join(site.root, 'one.eml'), 'Subject: lantern\n\ntext\n')
-    site.run('mm-import', '--archive', 'corp', os.path.join(site.root, 'one.eml'))
-    site.run('mmctl', 'seal')
-    site.run('mmctl', 'reindex')
-    site.run('mm-export', '--archive', 'corp', '--to', os.path.join(site.root, 'case'), '')
-    paths = [os.path.join(at, name) for at, dirs, names in os.walk(site.data) for name in dirs + names]
-    equal([p for p in paths if os.lstat(p).st_uid != 65534], [], 'of root')
-    equal(os.stat(os.path.join(site.root, 'case')).st_uid, 0, 'an export belongs to who makes it')
+            os.chown(os.path.join(at, name), 65534, 65534, follow_symlinks=False)
+
+@test
+def root_runs_mmd_in_the_directory_of_another_user():
+    """Confined, it may give nothing away: what it makes stays root's."""
+    give_to_nobody()
+    for n in range(2):
+        site.start()
+        site.send(mail('turn%d' % n))
+        site.stop()
+    site.start()
+    site.wait()
+    equal([site.count('subject:turn%d' % n) for n in range(2)], [1, 1])
+    site.stop()
+
+@test
+def what_root_makes_belongs_to_the_owner():
+    """A tool that root ran left files that the mmd of another user couldn't open at its next start; also where the directory is named by
+    another way than its real one, as SQLite names it."""
+    give_to_nobody()
+    os.chdir(site.root)
+    eml = os.path.join(site.root, 'one.eml')
+    for data in site.data, 'data', 'data/', './data', site.data + '/':
+        env = dict(site.env, MM_DATA=data, MM_KEY_FILE=site.data + '.key')
+        site.write(eml, 'Subject: lantern\nMessage-ID: <%s>\n\ntext %s\n' % (data, data))
+        for args in (('mm-import', '--archive', 'corp', eml), ('mmctl', 'seal'), ('mmctl', 'reindex'),
+                     ('mm-export', '--archive', 'corp', '--to', os.path.join(site.root, 'case'), '')):
+            site.run(*args, env=env)
+            paths = [os.path.join(at, name) for at, dirs, names in os.walk(site.data) for name in dirs + names]
+            equal([p for p in paths if os.lstat(p).st_uid != 65534], [], 'of root, by %s with %s' % (args[:2], data))
+        equal(os.stat(os.path.join(site.root, 'case')).st_uid, 0, 'an export belongs to who makes it')
+        shutil.rmtree(os.path.join(site.root, 'case'))
     p = subprocess.Popen(['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', os.path.join(site.bin, 'mmd'), '--config',
                           site.config], env=site.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     line = p.stdout.readline()

@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -310,43 +311,71 @@ static uid_t owner_of(const char *path)
 	return st.st_uid;
 }
 
+static void make_file(const char *path, enum file_mode mode)
+{
+	struct err e = { 0 };
+	struct file *file;
+
+	EXPECT_OK(file_open(&file, path, mode, &e), &e);
+	file_close(&file);
+}
+
+static void make_three(const char *folder, uid_t owner)
+{
+	static const char *const names[] = { "one", "two", "folder" };
+	char *at[COUNT(names)];
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < COUNT(names); i++)
+		at[i] = path_join(folder, names[i]);
+	make_file(at[0], FILE_CREATE);
+	make_file(at[1], FILE_APPEND);
+	EXPECT_OK(dir_make(at[2], &e), &e);
+	for (size_t i = 0; i < COUNT(names); i++) {
+		assert_int_equal(owner_of(at[i]), owner);
+		assert_int_equal(remove(at[i]), 0);
+		free(at[i]);
+	}
+}
+
 /* As a tool that root runs on the directory of an mmd of another user. */
 static void test_what_root_makes(void **state)
 {
-	static const char *const names[] = { "one", "two", "folder", "link" };
+	static const char *const ways[] = { "data", "data/", "./data", "other" };
 	struct fixture *f = *state;
 	struct file *file;
 	struct err e = { 0 };
-	char *at[COUNT(names)];
+	char *back = realpath(".", NULL);
 
 	if (geteuid() != 0)
 		skip();
-	for (size_t i = 0; i < COUNT(names); i++)
-		at[i] = path_join(f->dir, names[i]);
-	assert_int_equal(chown(f->dir, 65534, 65534), 0);
-	EXPECT_OK(dir_keep_owner(f->dir, &e), &e);
-	EXPECT_OK(file_open(&file, at[0], FILE_CREATE, &e), &e);
-	file_close(&file);
-	EXPECT_OK(file_open(&file, at[1], FILE_APPEND, &e), &e);
-	file_close(&file);
-	EXPECT_OK(dir_make(at[2], &e), &e);
-	for (size_t i = 0; i < 3; i++)
-		assert_int_equal(owner_of(at[i]), 65534);
+	assert_int_equal(chdir(f->dir), 0);
+	EXPECT_OK(dir_make("data", &e), &e);
+	EXPECT_OK(dir_make("database", &e), &e);
+	assert_int_equal(chown("data", 65534, 65534), 0);
+	assert_int_equal(symlink("data", "other"), 0);
+	assert_int_equal(symlink("..", "data/out"), 0);
+	for (size_t i = 0; i < COUNT(ways); i++) {
+		EXPECT_OK(dir_keep_owner(ways[i], &e), &e);
+		for (size_t k = 0; k < COUNT(ways); k++)
+			make_three(ways[k], 65534);
+		/* Elsewhere nothing is given away, nor where the owner led it. */
+		make_three("database", 0);
+		make_three("data/out", 0);
+	}
 	/* What was there already stays whose it is, also behind a link. */
-	assert_int_equal(chown(at[1], 0, 0), 0);
-	assert_int_equal(symlink(at[1], at[3]), 0);
-	EXPECT_OK(file_open(&file, at[3], FILE_APPEND, &e), &e);
-	file_close(&file);
-	assert_int_equal(file_open(&file, at[3], FILE_CREATE, &e), RC_EXISTS);
-	assert_int_equal(owner_of(at[1]), 0);
-	/* Elsewhere nothing is given away, nor where the owner is root. */
+	make_file("was", FILE_CREATE);
+	assert_int_equal(symlink("../was", "data/link"), 0);
+	make_file("data/link", FILE_APPEND);
+	assert_int_equal(file_open(&file, "data/link", FILE_CREATE, &e), RC_EXISTS);
+	assert_int_equal(owner_of("was"), 0);
+	/* Nor where the owner is root. */
 	EXPECT_OK(dir_keep_owner("/", &e), &e);
-	EXPECT_OK(file_remove(at[0], &e), &e);
-	EXPECT_OK(file_open(&file, at[0], FILE_CREATE, &e), &e);
-	file_close(&file);
-	assert_int_equal(owner_of(at[0]), 0);
-	for (size_t i = 0; i < COUNT(names); i++)
-		free(at[i]);
+	make_three("data", 0);
+	assert_int_equal(remove("data/link"), 0);
+	assert_int_equal(remove("data/out"), 0);
+	assert_int_equal(chdir(back), 0);
+	free(back);
 }
 
 int main(void)
