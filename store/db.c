@@ -245,12 +245,9 @@ enum rc db_remove(const char *path, struct err *e)
 	static const char *const tails[] = { "", "-wal", "-shm", "-journal" };
 	char full[PATH_MAX];
 	char name[PATH_MAX];
-	sqlite3_vfs *v;
 	enum rc rc = RC_OK;
 
-	vfs_init();
-	v = sqlite3_vfs_find(VFS_CRYPT);
-	if (v->xFullPathname(v, path, PATH_MAX, full) == SQLITE_OK)
+	if (vfs_full_path(path, full))
 		node_forget(full);
 	for (unsigned i = 0; rc == RC_OK && i < COUNT(tails); i++) {
 		if ((size_t)snprintf(name, sizeof(name), "%s%s", path, tails[i]) >= sizeof(name))

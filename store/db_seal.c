@@ -109,11 +109,9 @@ enum rc db_seal(struct db *from, const char *path, const uint8_t key[KEY_BYTES],
 	char fresh[PATH_MAX];
 	char full[PATH_MAX];
 	uint8_t copy_key[KEY_BYTES];
-	sqlite3_vfs *v = sqlite3_vfs_find(VFS_CRYPT);
 	enum rc rc;
 
-	MUST(v);
-	if (v->xFullPathname(v, path, PATH_MAX, full) != SQLITE_OK ||
+	if (!vfs_full_path(path, full) ||
 	    (size_t)snprintf(copy, sizeof(copy), "%s.tmp", full) >= sizeof(copy) ||
 	    (size_t)snprintf(fresh, sizeof(fresh), "%s.new", full) >= sizeof(fresh))
 		return err_set(e, RC_INVALID, "%s: not a path that can be sealed to", path);
@@ -164,7 +162,6 @@ static enum rc check_pages(struct node *n, struct err *e)
 enum rc db_check(const char *path, const uint8_t key[KEY_BYTES], bool sealed, struct err *e)
 {
 	char full[PATH_MAX];
-	sqlite3_vfs *v;
 	struct node *n;
 	struct db *db;
 	enum rc rc;
@@ -172,8 +169,7 @@ enum rc db_check(const char *path, const uint8_t key[KEY_BYTES], bool sealed, st
 	vfs_init();
 	if (sealed)
 		return check_sealed(path, key, e);
-	v = sqlite3_vfs_find(VFS_CRYPT);
-	if (v->xFullPathname(v, path, PATH_MAX, full) != SQLITE_OK)
+	if (!vfs_full_path(path, full))
 		return err_set(e, RC_INVALID, "%s: no such path", path);
 	rc = db_open(&db, path, key, DB_WRITE, e);
 	if (rc != RC_OK)

@@ -128,3 +128,14 @@ void vfs_init(void)
 
 	MUST(pthread_once(&once, init_once) == 0);
 }
+
+bool vfs_full_path(const char *path, char full[PATH_MAX])
+{
+	sqlite3_vfs *v;
+
+	vfs_init();
+	v = sqlite3_vfs_find(VFS_CRYPT);
+	MUST(v);
+	/* The higher bits say that a link was followed. */
+	return (v->xFullPathname(v, path, PATH_MAX, full) & 0xff) == SQLITE_OK;
+}

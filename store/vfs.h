@@ -15,6 +15,7 @@
 #ifndef MM_STORE_VFS_H
 #define MM_STORE_VFS_H
 
+#include <limits.h>
 #include <sqlite3.h>
 
 #include "base/file.h"
@@ -128,6 +129,8 @@ void  node_shm_unmap(struct node *n, struct node_user *u);
 
 /* Once a process: libsodium, SQLite's own settings, both file layers. */
 void vfs_init(void);
+/* As the file layers know it: absolute, behind all links. */
+bool vfs_full_path(const char *path, char full[PATH_MAX]) MUST_USE;
 /* The registry of keys: a number that stands for the key until it is dropped. */
 int64_t vfs_key_add(const uint8_t key[KEY_BYTES]);
 bool    vfs_key_get(int64_t number, uint8_t key[KEY_BYTES]);

@@ -141,4 +141,18 @@ def what_root_makes_belongs_to_the_owner():
     p.terminate()
     equal((line, p.wait(60)), (b'ready\n', 0), p.stderr.read())
 
+@test
+def a_link_leads_to_the_directory():
+    """SQLite says of a path with a link that it has one; that passed for a failure, and nothing was sealed."""
+    link, eml = os.path.join(site.root, 'link'), os.path.join(site.root, 'one.eml')
+    os.symlink('data', link)
+    env = dict(site.env, MM_DATA=link, MM_KEY_FILE=site.data + '.key')
+    site.write(eml, 'Subject: by a link\n\ntext\n')
+    site.run('mm-import', '--archive', 'corp', eml, env=env)
+    site.run('mmctl', 'verify', env=env)
+    site.run('mmctl', 'seal', env=env)
+    site.run('mmctl', 'verify', env=env)
+    paths = [os.path.join(at, name) for at, dirs, names in os.walk(site.data) for name in dirs + names]
+    equal([p for p in paths if os.lstat(p).st_uid != os.stat(site.data).st_uid], [], 'of another owner')
+
 done()
