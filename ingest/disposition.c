@@ -20,44 +20,50 @@ bool disposition_parse(struct slice word, enum disposition_kind *kind)
 	return false;
 }
 
-static enum rc add_policy(struct db *control, struct err *e)
+/* A table of before it was kept which policy let a message in. */
+static enum rc add_column(struct db *control, const char *name, const char *add, struct err *e)
 {
 	struct stmt *st;
-	enum rc rc = db_prepare(
-	        control, &st,
-	        "SELECT 1 FROM pragma_table_info('disposition') WHERE name = 'policy_version'", e);
+	enum rc rc = db_prepare(control, &st,
+	                        "SELECT 1 FROM pragma_table_info('disposition') WHERE name = ?", e);
 
 	if (rc != RC_OK)
 		return rc;
+	stmt_bind_text(st, 1, slice_str(name));
 	rc = stmt_step(st, e);
 	stmt_free(&st);
-	if (rc != RC_NOTFOUND)
-		return rc;
-	return db_exec(
-	        control,
-	        "ALTER TABLE disposition ADD COLUMN policy TEXT NOT NULL DEFAULT '';"
-	        "ALTER TABLE disposition ADD COLUMN policy_version INTEGER NOT NULL DEFAULT 0",
-	        e);
+	return rc == RC_NOTFOUND ? db_exec(control, add, e) : rc;
 }
 
 enum rc disposition_prepare(struct db *control, struct err *e)
 {
-	enum rc rc =
-	        db_exec(control,
-	                "CREATE TABLE IF NOT EXISTS disposition ("
-	                " id BLOB PRIMARY KEY, received INTEGER NOT NULL, kind INTEGER NOT NULL,"
-	                " rule_set TEXT, version INTEGER, rule INTEGER, rule_name TEXT, text TEXT)"
-	                " STRICT, WITHOUT ROWID;",
-	                e);
+	enum rc rc = db_begin(control, e);
 
-	return rc == RC_OK ? add_policy(control, e) : rc;
+	if (rc != RC_OK)
+		return rc;
+	rc = db_exec(control,
+	             "CREATE TABLE IF NOT EXISTS disposition ("
+	             " id BLOB PRIMARY KEY, received INTEGER NOT NULL, kind INTEGER NOT NULL,"
+	             " rule_set TEXT, version INTEGER, rule INTEGER, rule_name TEXT, text TEXT)"
+	             " STRICT, WITHOUT ROWID;",
+	             e);
+	if (rc == RC_OK)
+		rc = add_column(
+		        control, "policy",
+		        "ALTER TABLE disposition ADD COLUMN policy TEXT NOT NULL DEFAULT ''", e);
+	if (rc == RC_OK)
+		rc = add_column(control, "policy_version",
+		                "ALTER TABLE disposition ADD COLUMN"
+		                " policy_version INTEGER NOT NULL DEFAULT 0",
+		                e);
+	return db_end(control, rc, e);
 }
 
 enum rc disposition_put(struct db *control, const struct disposition *d, struct err *e)
 {
 	struct stmt *st;
-	enum rc rc = db_prepare(
-	        control, &st, "INSERT OR IGNORE INTO disposition VALUES(?,?,?,?,?,?,?,?,?,?)", e);
+	enum rc rc = db_prepare(control, &st,
+	                        "INSERT OR IGNORE INTO disposition VALUES(?,?,?,?,?,?,?,?,?,?)", e);
 
 	if (rc != RC_OK)
 		return rc;

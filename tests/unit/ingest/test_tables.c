@@ -176,32 +176,39 @@ static void test_dispositions(void **state)
 	assert_int_equal(counts[DISPOSITION_UNMATCHED], 0);
 }
 
-/* A table of before policies were recorded. */
+/* A table of before policies were recorded, and one whose upgrade was cut off half-way. */
 static void test_dispositions_of_before(void **state)
 {
+	static const char *const half[] = {
+		"", "ALTER TABLE disposition ADD COLUMN policy TEXT NOT NULL DEFAULT ''"
+	};
 	struct tables *t = *state;
 	struct disposition d = about(2, DISPOSITION_DROPPED);
 	struct disposition got;
 
-	EXPECT_OK(
-	        db_exec(t->control,
-	                "DROP TABLE disposition; CREATE TABLE disposition ("
-	                " id BLOB PRIMARY KEY, received INTEGER NOT NULL, kind INTEGER NOT NULL,"
-	                " rule_set TEXT, version INTEGER, rule INTEGER, rule_name TEXT, text TEXT)"
-	                " STRICT, WITHOUT ROWID;"
-	                "INSERT INTO disposition VALUES(x'01000000000000000000000000000000', 7, 1,"
-	                " 'mail', 3, 0, 'r', 'why')",
-	                &t->e),
-	        &t->e);
-	for (int i = 0; i < 2; i++)
-		EXPECT_OK(disposition_prepare(t->control, &t->e), &t->e);
-	EXPECT_OK(disposition_put(t->control, &d, &t->e), &t->e);
-	EXPECT_OK(disposition_get(t->control, &d.id, &got, &t->e), &t->e);
-	assert_int_equal(got.policy_version, 12);
-	EXPECT_OK(disposition_get(t->control, &(struct message_id) { { 1 } }, &got, &t->e), &t->e);
-	assert_string_equal(got.policy, "");
-	assert_int_equal(got.policy_version, 0);
-	assert_string_equal(got.text, "why");
+	for (size_t h = 0; h < COUNT(half); h++) {
+		EXPECT_OK(db_exec(t->control,
+		                  "DROP TABLE disposition; CREATE TABLE disposition ("
+		                  " id BLOB PRIMARY KEY, received INTEGER NOT NULL,"
+		                  " kind INTEGER NOT NULL, rule_set TEXT, version INTEGER,"
+		                  " rule INTEGER, rule_name TEXT, text TEXT) STRICT, WITHOUT ROWID;"
+		                  "INSERT INTO disposition VALUES("
+		                  " x'01000000000000000000000000000000', 7, 1, 'mail', 3, 0, 'r',"
+		                  " 'why')",
+		                  &t->e),
+		          &t->e);
+		EXPECT_OK(db_exec(t->control, half[h], &t->e), &t->e);
+		for (int i = 0; i < 2; i++)
+			EXPECT_OK(disposition_prepare(t->control, &t->e), &t->e);
+		EXPECT_OK(disposition_put(t->control, &d, &t->e), &t->e);
+		EXPECT_OK(disposition_get(t->control, &d.id, &got, &t->e), &t->e);
+		assert_int_equal(got.policy_version, 12);
+		EXPECT_OK(disposition_get(t->control, &(struct message_id) { { 1 } }, &got, &t->e),
+		          &t->e);
+		assert_string_equal(got.policy, "");
+		assert_int_equal(got.policy_version, 0);
+		assert_string_equal(got.text, "why");
+	}
 }
 
 static void test_ledger(void **state)
