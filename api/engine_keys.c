@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "ingest/resources.h"
 
 /* The ring keeps what it needs; of the file stays whose keys there are. */
@@ -120,10 +121,32 @@ enum rc engine_check_keys(struct engine *en, const struct config *c, struct err 
 	for (size_t i = 0; rc == RC_OK && i < config_archive_count(c); i++) {
 		const struct archive_info *a = config_archive_at(c, i);
 
-		if (a->kms && find_archive_key(en, a, NULL) == RC_NOTFOUND)
+		rc = find_archive_key(en, a, e);
+		if (rc == RC_NOTFOUND)
 			rc = outer_of(en, a, &outer, e);
 	}
 	return rc;
+}
+
+/* RC_EXISTS: the ring knows a key of it. */
+static enum rc is_of(void *arg, const struct key_info *k)
+{
+	const uint32_t *number = arg;
+
+	return k->archive == *number ? RC_EXISTS : RC_OK;
+}
+
+/* RC_NOTFOUND: it has none yet. What was made while a slot of the ring is lost, and nothing was
+ * ever under a key of it, loses nothing by a new one: who can't start can't repair. */
+static enum rc find_or_never(struct engine *en, const struct archive_info *a, struct err *e)
+{
+	uint32_t number = a->number;
+	enum rc rc = find_archive_key(en, a, e);
+
+	if (rc != RC_CORRUPT || keyring_each(en->keys, is_of, &number) != RC_OK)
+		return rc;
+	log_warn("archive %s has no key, and nothing is in it: it gets one", a->name);
+	return RC_NOTFOUND;
 }
 
 enum rc engine_keys_ensure(struct engine *en, const struct config *c, struct err *e)
@@ -136,7 +159,7 @@ enum rc engine_keys_ensure(struct engine *en, const struct config *c, struct err
 		const struct key_outer *outer = NULL;
 		uint64_t id;
 
-		rc = find_archive_key(en, a, e);
+		rc = find_or_never(en, a, e);
 		if (rc != RC_NOTFOUND)
 			continue;
 		rc = outer_of(en, a, &outer, e);

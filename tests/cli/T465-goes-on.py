@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""What is lost, half done or put back keeps mm from starting no longer than it must: a lost slot of the key ring, the key of an archive
+that is no more, damage in the audit log, an older control database. The control of each is what is refused, and what is still told."""
+import os, shutil, sys
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from mm import *
+
+SLOT, LIVE, ARCHIVE, LOT = 512, 1, 1, 2 # docs/formats.md, "Key ring"
+RINGS = ('keys.a', 'keys.b')
+
+def path_of(site, name):
+    return os.path.join(site.data, name)
+
+def slots(site, kind, archive):
+    """Live keys of the archive."""
+    ring = open(path_of(site, 'keys.a'), 'rb').read()
+    return [at for at in range(SLOT, len(ring), SLOT)
+            if (ring[at + 24], ring[at + 25], int.from_bytes(ring[at + 28:at + 32], 'little')) == (LIVE, kind, archive)]
+
+def patch(path, at, new):
+    """Returns what was there."""
+    with open(path, 'r+b') as f:
+        f.seek(at)
+        old = f.read(len(new))
+        f.seek(at)
+        f.write(new)
+    return old
+
+def lose(site, at):
+    """The slot goes in both replicas; returns what it was."""
+    return [patch(path_of(site, name), at, bytes(SLOT - 1) + b'x') for name in RINGS][0]
+
+def change(site, *args):
+    p = subprocess.run([os.path.join(site.bin, 'change'), '--data', site.data, '--key-file', site.data + '.key'] + list(args),
+                       env=site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    check(p.returncode == 0, p.stderr.decode())
+
+def apply(site, code=0, **what):
+    path = os.path.join(site.root, 'change.json')
+    site.write(path, json.dumps(what))
+    return site.run('mmctl', 'apply', path, code=code)
+
+def archives(site):
+    return {a['ArchiveName']: a['ArchiveNumber'] for a in json.loads(site.run('mmctl', 'show', 'archives', '--json'))['Archives']}
+
+def with_mail():
+    site = Site().start()
+    site.send(mail('first', 'lantern'))
+    site.wait()
+    return site
+
+@test
+def an_archive_while_a_slot_of_the_key_ring_is_lost():
+    site = with_mail()
+    site.stop()
+    lose(site, slots(site, LOT, 1)[0])
+    site.start()
+    before = archives(site)
+    apply(site, code=1, Archives=[{'ArchiveName': 'new'}])
+    check('damaged in both replicas' in site.stderr, site.stderr)
+    equal(archives(site), before, 'it was made')
+    site.stop()
+    change(site, 'create', 'archive', json.dumps({'ArchiveName': 'half'})) # the row, without a key
+    equal(slots(site, ARCHIVE, 4), [], 'its key')
+    site.start()
+    equal((len(slots(site, ARCHIVE, 4)), site.count('', 'half')), (1, 0), 'it has one')
+    site.stop()
+    lose(site, slots(site, ARCHIVE, 1)[0])
+    site.run('mmd', '--config', site.config, code=3)
+    check('damaged in both replicas' in site.stderr, 'the control: one that has lots: ' + site.stderr)
+    site.close()
+
+done()
