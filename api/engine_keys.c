@@ -44,6 +44,20 @@ enum rc engine_keys_open(struct engine *en, const struct engine_options *opt, st
 	return rc;
 }
 
+/* RC_EXISTS: a lot of it lives. */
+static enum rc is_its_lot(void *arg, const struct key_info *k)
+{
+	const uint32_t *number = arg;
+
+	return k->kind == KEY_LOT && k->state == KEY_LIVE && k->archive == *number ? RC_EXISTS
+	                                                                           : RC_OK;
+}
+
+bool engine_has_lots(struct engine *en, uint32_t archive)
+{
+	return keyring_each(en->keys, is_its_lot, &archive) != RC_OK;
+}
+
 struct locked {
 	struct engine *en;
 	const json_t *archives;
@@ -73,11 +87,24 @@ static enum rc say_locked(const struct locked *l, const struct key_info *k)
 	               k->archive);
 }
 
+static bool is_known(const struct locked *l, uint32_t archive)
+{
+	for (size_t i = 0; i < json_array_size(l->archives); i++)
+		if (json_member_int(json_array_get(l->archives, i), "ArchiveNumber", 0) ==
+		    (int64_t)archive)
+			return true;
+	return false;
+}
+
+/* The key of an archive that is no more waits for the next sweep, which needs no other one for it.
+ */
 static enum rc check_unlocked(void *arg, const struct key_info *k)
 {
 	const struct locked *l = arg;
 
 	if (k->kind != KEY_ARCHIVE || keyring_has_outer(l->en->keys, k))
+		return RC_OK;
+	if (!is_known(l, k->archive) && !engine_has_lots(l->en, k->archive))
 		return RC_OK;
 	return say_locked(l, k);
 }

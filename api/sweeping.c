@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "api/engine_keys.h"
 #include "api/job.h"
 #include "api/requests.h"
 #include "base/clock.h"
@@ -77,20 +78,6 @@ enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct e
 	return rc;
 }
 
-/* RC_EXISTS: a lot of it lives. */
-static enum rc is_its_lot(void *arg, const struct key_info *k)
-{
-	const uint32_t *number = arg;
-
-	return k->kind == KEY_LOT && k->state == KEY_LIVE && k->archive == *number ? RC_EXISTS
-	                                                                           : RC_OK;
-}
-
-static bool has_lots(struct engine *en, uint32_t archive)
-{
-	return keyring_each(en->keys, is_its_lot, &archive) != RC_OK;
-}
-
 /* The key of an archive that isn't there and has no lots opens nothing. */
 static enum rc drop_key(void *arg, const struct key_info *k)
 {
@@ -98,7 +85,7 @@ static enum rc drop_key(void *arg, const struct key_info *k)
 	struct err e = { 0 };
 
 	if (k->kind != KEY_ARCHIVE || k->state != KEY_LIVE ||
-	    config_archive_by_number(en->config, k->archive) || has_lots(en, k->archive))
+	    config_archive_by_number(en->config, k->archive) || engine_has_lots(en, k->archive))
 		return RC_OK;
 	if (keyring_destroy(en->keys, &k->id, 1, &e) != RC_OK) /* the next sweep does it */
 		log_error("the key of archive %u, which is destroyed: %s", k->archive, e.text);
@@ -155,7 +142,7 @@ enum rc sweeping_end_archives(struct sweeping *s, const char *who, bool attended
 		const struct archive_info *a = config_archive_at(s->config, i);
 		int64_t end_ms = archive_end_ms(a);
 
-		if (end_ms && end_ms <= now_ms && !has_lots(s->en, a->number))
+		if (end_ms && end_ms <= now_ms && !engine_has_lots(s->en, a->number))
 			rc = end_archive(s, a, who, e);
 	}
 	/* By the configuration as it is now: `writing` is held. What is lost may be a lot of it. */

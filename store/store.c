@@ -194,7 +194,7 @@ static enum rc take_archive(void *arg, const char *name, struct err *e)
 	rc = archive_keys(l.st, l.a, e);
 	if (rc != RC_OK && !l.a->dead) {
 		archive_free(l.a);
-		return rc;
+		return rc == RC_CRYPTO ? RC_OK : rc; /* no more, or the engine wouldn't open */
 	}
 	push_archive(l.st, l.a);
 	return dir_list(l.a->dir, take_segment, &l, e);

@@ -70,4 +70,42 @@ def an_archive_while_a_slot_of_the_key_ring_is_lost():
     check('damaged in both replicas' in site.stderr, 'the control: one that has lots: ' + site.stderr)
     site.close()
 
+@test
+def the_key_of_an_archive_that_is_no_more():
+    """An archive that ends while a slot is lost leaves its key in the ring, as a kill just before it is destroyed does."""
+    arn = 'arn:aws:kms:eu-west-1:000000000000:key/one'
+    site = Site()
+    key_file = site.data + '.key'
+    master = open(key_file).read()
+    given = os.path.join(site.root, 'kms-key')
+    site.write(given, 'ab' * 32)
+    site.write(key_file, master + 'kms %s cat %s\n' % (arn, given))
+    site.start()
+    apply(site, Archives=[{'ArchiveName': 'sealed', 'KmsKeyArn': arn}], RuleSets=[{'RuleSetName': 'all', 'Rules': [
+        {'Name': 'keep', 'Conditions': [], 'Actions': [{'Archive': {'TargetArchive': a}} for a in ('sealed', 'legal')]}]}])
+    site.send(mail('first', 'lantern'))
+    site.wait()
+    apply(site, RuleSets=DEFAULT['RuleSets'])
+    site.stop()
+    at = slots(site, LOT, 3)[0]
+    change(site, 'delete', 'archive', 'sealed')
+    was = lose(site, at)
+    site.write(key_file, master)
+    site.run('mmd', '--config', site.config, code=3)
+    check('archive sealed is under the key' in site.stderr, 'the control: it is there still: ' + site.stderr)
+    site.write(key_file, master + 'kms %s cat %s\n' % (arn, given))
+    site.advance(days=31)
+    site.run('mm-retention', 'run')
+    check('sealed' not in archives(site), 'it is there')
+    equal((len(slots(site, ARCHIVE, 4)), slots(site, LOT, 4)), (1, []), 'its keys')
+    site.write(key_file, master)
+    site.start()
+    site.stop()
+    for name in RINGS:
+        patch(path_of(site, name), at, was)
+    site.run('mm-retention', 'run')
+    equal(slots(site, ARCHIVE, 4), [], 'its key goes with the next sweep')
+    equal(site.count('lantern', 'legal'), 1, 'the lot that was put back')
+    site.close()
+
 done()
