@@ -271,12 +271,16 @@ void engine_reader_end(struct engine *en, struct db **db)
 }
 
 /* The log knows more of the control database than this one has: told loudly, and mm goes on with
- * what there is. Mail is in the store, and what it says is found. */
+ * what there is. A damaged log knows nothing of it; verify tells that. */
 static enum rc check_changes(struct engine *en, uint64_t changes, struct err *e)
 {
 	uint64_t known;
 	enum rc rc = anchor_changes(en->audit, &known, e);
 
+	if (rc == RC_CORRUPT) {
+		log_error("%s: it can't say whether control.db is an older copy", e->text);
+		return RC_OK;
+	}
 	if (rc != RC_OK || changes >= known)
 		return rc;
 	log_error("control.db is an older copy: it has %llu changes, the audit log knows of %llu."
@@ -412,13 +416,18 @@ static void take_pending(void *arg, const struct store_block *b)
 	block_list_add(p->blocks, b);
 }
 
-/* Blocks that reached the disk just before a crash, and their audit entries didn't. */
+/* Blocks that reached the disk just before a crash, and their audit entries didn't. Which they are
+ * a damaged log can't say: that is left to a start with a whole one. */
 static enum rc account_pending(struct engine *en, struct err *e)
 {
 	struct pending p;
 	enum rc rc = audited_load(&p.known, en->audit, e);
 	enum rc accounted;
 
+	if (rc == RC_CORRUPT) {
+		log_error("%s: what a crash kept out of the log can't be entered", e->text);
+		return RC_OK;
+	}
 	if (rc != RC_OK)
 		return rc;
 	p.blocks = block_list_new();

@@ -108,4 +108,29 @@ def the_key_of_an_archive_that_is_no_more():
     equal(site.count('lantern', 'legal'), 1, 'the lot that was put back')
     site.close()
 
+@test
+def damage_in_an_older_file_of_the_audit_log():
+    site = with_mail()
+    site.stop()
+    first, second = (path_of(site, 'audit/0000000%d.log' % n) for n in (1, 2))
+    half = os.path.getsize(first) // 2
+    with open(first, 'ab') as f:
+        f.write(b'torn')
+    equal(site.verify()['problems'], 0, 'the control')
+    was = patch(first, half, b'damage')
+    for cut in (False, True):
+        if cut:
+            os.truncate(second, 128) # its header: the log's end is in the damaged file
+        site.start()
+        check('audit file 00000001: the chain breaks' in site.tail(), site.tail())
+        site.send(mail('second', 'lantern'))
+        site.wait()
+        equal(site.count('lantern'), 3 if cut else 2, 'found')
+        site.run('mmctl', 'verify', code=1)
+        site.stop()
+    patch(first, half, was)
+    said = site.run('mmctl', 'verify', code=1)
+    check('was cut or replaced' in said and 'not what the audit log recorded' not in said, 'its entry comes with a whole log: ' + said)
+    site.close()
+
 done()
