@@ -284,8 +284,9 @@ static enum rc check_changes(struct engine *en, uint64_t changes, struct err *e)
 	if (rc != RC_OK || changes >= known)
 		return rc;
 	log_error("control.db is an older copy: it has %llu changes, the audit log knows of %llu."
-	          " Resources, dispositions and the import ledger are as they were then, and"
-	          " nothing is swept unattended",
+	          " Resources, principals and their access keys, SMTP passwords, dispositions and"
+	          " the import ledger are as they were then; the mail of an archive that it doesn't"
+	          " know is kept, but not found; and nothing is swept unattended",
 	          (unsigned long long)changes, (unsigned long long)known);
 	rc = engine_account(
 	        en, "control_older", en->program,
@@ -311,7 +312,8 @@ static enum rc open_control_and_log(struct engine *en, struct err *e)
 	atomic_store(&en->changes, changes);
 	db_count(en->control, &en->changes);
 	audit_witness(en->audit, &en->changes);
-	return check_changes(en, changes, e);
+	rc = check_changes(en, changes, e);
+	return rc == RC_OK ? engine_keys_number(en, e) : rc;
 }
 
 static enum rc open_data(struct engine *en, const struct engine_options *opt, struct err *e)

@@ -121,7 +121,7 @@ enum rc engine_reload(struct engine *en, struct err *e) MUST_USE;
 struct principals *engine_principals(struct engine *en);
 enum rc engine_reload_principals(struct engine *en, struct err *e) MUST_USE;
 /* May `c` be adopted? RC_INVALID: a new archive wants a further key (KmsKeyArn) that there isn't. RC_CORRUPT:
- * the ring can't say whether it has a key, for a slot is lost. */
+ * the ring can't say whether it has a key, for a slot is lost, or has one for a new one. */
 enum rc engine_check_keys(struct engine *en, const struct config *c, struct err *e) MUST_USE;
 /* `c` is what a change of resources made (apply_result.made); takes its own reference. `writing` is held. */
 enum rc engine_adopt(struct engine *en, struct config *c, struct err *e) MUST_USE;

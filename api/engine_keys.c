@@ -140,6 +140,35 @@ static enum rc find_archive_key(struct engine *en, const struct archive_info *a,
 	return keyring_find(en->keys, KEY_ARCHIVE, a->number, 0, &id, e);
 }
 
+/* RC_EXISTS: the key is one of that archive's, or was. */
+static enum rc is_of(void *arg, const struct key_info *k)
+{
+	const uint32_t *number = arg;
+
+	return k->archive == *number ? RC_EXISTS : RC_OK;
+}
+
+static bool ring_knows(struct engine *en, uint32_t archive)
+{
+	return keyring_each(en->keys, is_of, &archive) != RC_OK;
+}
+
+static enum rc take_highest(void *arg, const struct key_info *k)
+{
+	uint32_t *highest = arg;
+
+	*highest = MAX_OF(*highest, k->archive);
+	return RC_OK;
+}
+
+enum rc engine_keys_number(struct engine *en, struct err *e)
+{
+	uint32_t highest = 0;
+
+	(void)keyring_each(en->keys, take_highest, &highest);
+	return resources_keep_numbers(en->control, highest, e);
+}
+
 enum rc engine_check_keys(struct engine *en, const struct config *c, struct err *e)
 {
 	const struct key_outer *outer;
@@ -149,28 +178,25 @@ enum rc engine_check_keys(struct engine *en, const struct config *c, struct err 
 		const struct archive_info *a = config_archive_at(c, i);
 
 		rc = find_archive_key(en, a, e);
+		if (!config_archive_by_number(en->config, a->number) && ring_knows(en, a->number))
+			rc = err_set(
+			        e, RC_CORRUPT,
+			        "the number %u of the new archive %s is taken: the key ring has a"
+			        " key of an archive %u that control.db doesn't know",
+			        a->number, a->name, a->number);
 		if (rc == RC_NOTFOUND)
 			rc = outer_of(en, a, &outer, e);
 	}
 	return rc;
 }
 
-/* RC_EXISTS: the ring knows a key of it. */
-static enum rc is_of(void *arg, const struct key_info *k)
-{
-	const uint32_t *number = arg;
-
-	return k->archive == *number ? RC_EXISTS : RC_OK;
-}
-
 /* RC_NOTFOUND: it has none yet. What was made while a slot of the ring is lost, and nothing was
  * ever under a key of it, loses nothing by a new one: who can't start can't repair. */
 static enum rc find_or_never(struct engine *en, const struct archive_info *a, struct err *e)
 {
-	uint32_t number = a->number;
 	enum rc rc = find_archive_key(en, a, e);
 
-	if (rc != RC_CORRUPT || keyring_each(en->keys, is_of, &number) != RC_OK)
+	if (rc != RC_CORRUPT || ring_knows(en, a->number))
 		return rc;
 	log_warn("archive %s has no key, and nothing is in it: it gets one", a->name);
 	return RC_NOTFOUND;

@@ -17,6 +17,8 @@ enum rc engine_keys_open(struct engine *en, const struct engine_options *opt, st
 /* RC_CRYPTO, and which archive it is: one is under a key that isn't there. Mail that is accepted must find its
  * archive, so nothing starts then. One that is no more and has no lots wants no key. Reads en->control. */
 enum rc engine_keys_check(struct engine *en, struct err *e) MUST_USE;
+/* Archive numbers that the ring has a key or a tombstone of are given to no new archive. */
+enum rc engine_keys_number(struct engine *en, struct err *e) MUST_USE;
 /* An archive has its key before anything can be put into it. RC_INVALID as engine_check_keys. */
 enum rc engine_keys_ensure(struct engine *en, const struct config *c, struct err *e) MUST_USE;
 /* Does a lot of that archive live? */

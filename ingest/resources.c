@@ -149,6 +149,30 @@ static enum rc archive_number(struct db *control, struct slice id, int64_t *numb
 	return rc;
 }
 
+enum rc resources_keep_numbers(struct db *control, uint32_t highest, struct err *e)
+{
+	struct stmt *s;
+	int64_t known;
+	enum rc rc =
+	        db_int(control, "SELECT seq FROM sqlite_sequence WHERE name = 'archive_number'", -1,
+	               &known, e);
+
+	if (rc != RC_OK || known >= (int64_t)highest)
+		return rc;
+	rc = db_prepare(
+	        control, &s,
+	        known < 0 ? "INSERT INTO sqlite_sequence (name, seq)"
+	                    " VALUES ('archive_number', ?)"
+	                  : "UPDATE sqlite_sequence SET seq = ? WHERE name = 'archive_number'",
+	        e);
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(s, 1, highest);
+	rc = stmt_run(s, e);
+	stmt_free(&s);
+	return rc;
+}
+
 enum rc resource_frame(struct db *control, enum resource_kind kind, struct slice id,
                        int64_t version, struct slice stored, json_t **out, struct err *e)
 {

@@ -96,6 +96,9 @@ struct apply_result {
 /* Makes the tables where they are absent. */
 enum rc resources_open(struct db *control, struct err *e) MUST_USE;
 
+/* No new archive gets `highest` or a lower number: an older copy of the database may have forgotten them. */
+enum rc resources_keep_numbers(struct db *control, uint32_t highest, struct err *e) MUST_USE;
+
 /* Creates or updates by name, all or nothing, deletes nothing; the same file twice changes nothing. */
 enum rc resources_apply(struct db *control, struct slice file_text, struct apply_result *result,
 			struct err *e) MUST_USE;

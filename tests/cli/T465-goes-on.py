@@ -133,4 +133,42 @@ def damage_in_an_older_file_of_the_audit_log():
     check('was cut or replaced' in said and 'not what the audit log recorded' not in said, 'its entry comes with a whole log: ' + said)
     site.close()
 
+def copy_of(site):
+    return {n: open(path_of(site, n), 'rb').read() for n in ('control.db', 'control.db-wal') if os.path.exists(path_of(site, n))}
+
+def put_back(site, copy):
+    for name in ('control.db', 'control.db-wal', 'control.db-shm'):
+        if os.path.exists(path_of(site, name)):
+            os.remove(path_of(site, name))
+    for name, content in copy.items():
+        with open(path_of(site, name), 'wb') as f:
+            f.write(content)
+
+@test
+def an_older_control_database_gives_no_number_twice():
+    site = with_mail()
+    site.stop()
+    older = copy_of(site)
+    site.start()
+    apply(site, Archives=[{'ArchiveName': 'later'}], RuleSets=[{'RuleSetName': 'all', 'Rules': [
+        {'Name': 'keep', 'Conditions': [], 'Actions': [{'Archive': {'TargetArchive': 'later'}}]}]}])
+    site.send(mail('second', 'lantern'))
+    site.wait()
+    equal((archives(site)['later'], site.count('lantern', 'later')), (4, 1), 'the archive that will be forgotten')
+    site.stop()
+    newer = copy_of(site)
+    put_back(site, older)
+    site.start()
+    check('control.db is an older copy' in site.tail() and 'nothing is swept unattended' in site.tail(), site.tail())
+    check('later' not in archives(site), archives(site))
+    apply(site, Archives=[{'ArchiveName': 'new'}])
+    equal((archives(site)['new'], site.count('', 'new'), site.count('lantern')), (5, 0, 1), 'the new one, and what was there before')
+    site.stop()
+    put_back(site, newer)
+    site.start()
+    equal(site.count('lantern', 'later'), 1, 'its mail with the database that knows it')
+    apply(site, Archives=[{'ArchiveName': 'newer'}])
+    equal(archives(site)['newer'], 6, 'number')
+    site.close()
+
 done()
