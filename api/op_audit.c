@@ -49,9 +49,9 @@ static bool is_one_of(const char *word, const char *const *words, size_t count)
 /* For who may not read mail: no words of queries, no ids. A new reference, or NULL. */
 static json_t *detail_of_flow(const struct audit_entry *entry)
 {
-	static const char *const flow[] = { "apply",  "passwd",        "request",
-		                            "denied", "reindex",       "verify",
-		                            "seal",   "purge_refused", "control_older" };
+	static const char *const flow[] = { "apply",         "passwd",  "request", "denied",
+		                            "reindex",       "verify",  "seal",    "purge_refused",
+		                            "control_older", "attended" };
 
 	return is_one_of(entry->event, flow, COUNT(flow)) ? json_incref(entry->detail) : NULL;
 }

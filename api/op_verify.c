@@ -225,20 +225,39 @@ static enum rc check_control(struct verify *v, struct err *e)
 	return rc;
 }
 
-static enum rc tell_older(void *arg, const struct audit_entry *entry, struct err *e)
+/* What no person has taken note of since. */
+static enum rc note_older(void *arg, const struct audit_entry *entry, struct err *e)
 {
+	json_t *found = arg;
 	char when[25];
+	char text[200];
 
+	(void)e;
+	if (strcmp(entry->event, "attended") == 0)
+		(void)json_array_clear(found);
 	if (strcmp(entry->event, "control_older") != 0)
 		return RC_OK;
 	time_format(when, entry->when_ms);
-	return problem(
-	        arg, "control.db", e,
+	(void)snprintf(
+	        text, sizeof(text),
 	        "an older copy was put back before %s (audit entry %llu): it had %lld changes, not"
 	        " %lld",
 	        when, (unsigned long long)entry->number,
 	        (long long)json_member_int(entry->detail, "changes", 0),
 	        (long long)json_member_int(entry->detail, "known", 0));
+	json_push(found, json_string(text));
+	return RC_OK;
+}
+
+static enum rc check_older(struct verify *v, struct err *e)
+{
+	json_t *found = json_array();
+	enum rc rc = audit_each(v->r->en->audit, 1, note_older, found, e);
+
+	for (size_t i = 0; rc == RC_OK && i < json_array_size(found); i++)
+		rc = problem(v, "control.db", e, "%s", json_string_value(json_array_get(found, i)));
+	json_decref(found);
+	return rc;
 }
 
 /* Log, key ring and control database: what all archives share. */
@@ -250,7 +269,7 @@ static enum rc verify_shared(struct verify *v, struct err *e)
 	if (rc == RC_OK)
 		rc = anchor_check(v->r->en->control, v->r->en->audit, e);
 	if (rc == RC_OK)
-		rc = audit_each(v->r->en->audit, 1, tell_older, v, e);
+		rc = check_older(v, e);
 	if (rc == RC_CORRUPT)
 		rc = problem(v, "audit log", e, "%s", e->text);
 	if (rc == RC_OK)

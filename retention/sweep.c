@@ -505,11 +505,22 @@ static enum rc run_empty(const struct sweep *s, const struct sweep_plan *plan, b
 	return rc == RC_DENIED ? RC_OK : err_set(e, rc, "%s", why.text);
 }
 
+/* Into the log first: there it lasts when another copy of the control database is put back. */
+static enum rc enter_attended(const struct sweep *s, const struct sweep_plan *plan, const char *who,
+                              struct err *e)
+{
+	enum rc rc = audit_add(s->audit, "attended", who, json_pack("{s:s}", "plan", plan->id), e);
+
+	if (rc == RC_OK)
+		rc = audit_sync(s->audit, e);
+	return rc == RC_OK ? clockguard_attended(s->control, e) : rc;
+}
+
 enum rc sweep_run(const struct sweep *s, const struct sweep_plan *plan, const char *who,
                   bool attended, struct sweep_report *report, struct err *e)
 {
 	int64_t now_ms = clock_now_ms();
-	enum rc rc = attended ? clockguard_attended(s->control, e) : RC_OK;
+	enum rc rc = attended ? enter_attended(s, plan, who, e) : RC_OK;
 
 	*report = (struct sweep_report) { 0 };
 	if (rc != RC_OK)

@@ -171,4 +171,27 @@ def an_older_control_database_gives_no_number_twice():
     equal(archives(site)['newer'], 6, 'number')
     site.close()
 
+@test
+def verify_tells_an_older_database_until_a_person_has_looked():
+    site = with_mail()
+    told = lambda: [o['problem'] for o in map(json.loads, site.run('mmctl', 'verify', '--json', code=None).splitlines())
+                    if o.get('where') == 'control.db']
+    for n in (1, 2):
+        site.stop()
+        older = copy_of(site)
+        site.start()
+        apply(site, Archives=[{'ArchiveName': 'later%d' % n}])
+        site.stop()
+        put_back(site, older)
+        equal(len(told()), 1, 'an older copy')
+        site.run('mm-retention', 'run', '--unattended')
+        site.run('mm-retention', 'plan')
+        check('an older copy was put back' in told()[0], 'told still')
+        site.run('mm-retention', 'run')
+        equal(told(), [], 'a person has run a sweep')
+        equal(len(site.run('mm-audit', 'list', '--event', 'attended', '--json').splitlines()), n, 'entries')
+        site.start()
+    site.verify()
+    site.close()
+
 done()

@@ -342,7 +342,7 @@ static void test_recovery(void **state)
 	yard_copy(&y);
 	EXPECT_OK(sweep_recover(&y.sweep, &report, &y.e), &y.e);
 	assert_int_equal(yard_audited(&y, "purge_intent"), 0);
-	fault_arm(FAULT_AUDIT, 2, EIO, false); /* the intent's sync */
+	fault_arm(FAULT_AUDIT, 4, EIO, false); /* the intent's sync */
 	assert_int_equal(sweep_now(&y, true, &report), RC_IO);
 	assert_true(fault_disarm());
 	assert_int_equal(yard_number(&y, "SELECT count(*) FROM sweep_lot"), 2);
@@ -418,7 +418,7 @@ static void test_recovery_fails(void **state)
 		enum rc rc;
 
 		yard_copy(&y);
-		fault_arm(FAULT_AUDIT, 2, EIO, false);
+		fault_arm(FAULT_AUDIT, 4, EIO, false);
 		assert_int_equal(sweep_now(&y, true, &report), RC_IO);
 		fault_arm(FAULT_PART, n, EIO, false);
 		rc = sweep_recover(&y.sweep, &report, &y.e);
