@@ -2,6 +2,18 @@
 
 #include <stdlib.h>
 
+/* What jansson gets no memory for would be told like text that is no JSON, or be a member too few.
+ */
+static void *get_memory(size_t bytes)
+{
+	return mem_resize(NULL, bytes);
+}
+
+static void __attribute__((constructor)) let_jansson_abort(void)
+{
+	json_set_alloc_funcs(get_memory, free);
+}
+
 enum rc json_read(json_t **out, struct slice text, struct err *e)
 {
 	json_error_t where;

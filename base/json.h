@@ -8,6 +8,7 @@
  *          json_t and live as long as it.
  * Fails    RC_INVALID for bad text, with line and column; RC_LIMIT past the buffer's limit. Running
  *          out of memory while building a value ends the process (base/compiler.h).
+ * Memory   jansson that gets none ends the process, as mem_new does: nothing is an error because of it.
  * Threads  jansson's reference counts are atomic; a value that nobody changes may be read by many.
  */
 #ifndef MM_BASE_JSON_H

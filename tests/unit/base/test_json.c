@@ -10,6 +10,18 @@ static json_t *read_ok(const char *text)
 	return out;
 }
 
+/* Mail was given up whose envelope there was no memory to read: T650 found it. */
+static void test_memory_is_ours(void **state)
+{
+	json_malloc_t get;
+	json_free_t give;
+
+	(void)state;
+	json_get_alloc_funcs(&get, &give);
+	assert_true(get != malloc);
+	json_decref(read_ok("[\"text\"]"));
+}
+
 static void test_refused(void **state)
 {
 	static const struct {
@@ -170,9 +182,10 @@ static void test_slices(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_depth),
-		cmocka_unit_test(test_members), cmocka_unit_test(test_write),
-		cmocka_unit_test(test_limit),   cmocka_unit_test(test_slices),
+		cmocka_unit_test(test_memory_is_ours), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_depth),          cmocka_unit_test(test_members),
+		cmocka_unit_test(test_write),          cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_slices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
