@@ -179,13 +179,15 @@ static void begin_request(struct http_conn *c)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	bool whole = c->in.len >= request_bytes(c);
+	struct http_exchange *x;
 
 	c->state = WAITING;
 	/* When it is refused here, a body that comes yet would be taken for a request. */
 	c->last = !whole;
-	c->exchange = http_exchange_new(c, &c->head);
-	if (!c->exchange)
+	x = http_exchange_new(c, &c->head);
+	if (!x)
 		return;
+	c->exchange = x;
 	if (!take_room(c)) {
 		http_exchange_free(&c->exchange);
 		refuse(c, 503, "too many requests with large bodies; try again");
@@ -356,22 +358,24 @@ size_t http_conn_more(struct http_conn *c, struct slice bytes)
 
 void http_conn_end(struct http_conn *c, bool whole)
 {
-	if (c->state == LAST_PART)
+	if (c->state != ANSWERING)
 		return;
 	c->state = LAST_PART;
 	/* The peer sees that bytes are missing by the length that was announced. */
 	if (!whole || c->owed)
 		finish(c);
-	else if (c->out.len)
-		conn_send(c->conn);
 	else
-		answered(c); /* nothing is left that on_sent would tell of */
+		conn_send(c->conn);
 }
 
+/* The next request begins in a callback of the connection only: what answers it is sent behind
+ * that, not inside. */
 static struct slice on_output(void *arg)
 {
 	struct http_conn *c = arg;
 
+	if (c->state == LAST_PART && !c->out.len)
+		answered(c); /* nothing was left that on_sent would tell of */
 	return slice_from(buf_slice(&c->out), c->sent);
 }
 

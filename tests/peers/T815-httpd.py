@@ -5,6 +5,7 @@ import itertools, os, re, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 from signed import *
+from calls import archive_ids
 from faults import child_of
 
 api = free_port()
@@ -49,6 +50,38 @@ def calls_one_after_the_other():
         status = line.answer()[0]
         equal(line.answer()[0] if status == 100 else status, 200)
         line.close()
+
+def link():
+    """A request for a message's text."""
+    message = '%s.%s' % (archive_ids(site)['corp'], LINKED)
+    url = Line(api).call(key, HOST, 'GetArchiveMessage', json.dumps({'ArchivedMessageId': message}).encode())[1]['MessageDownloadLink']
+    return ('GET %s HTTP/1.1\r\nHost: %s\r\n\r\n' % (url.split(HOST)[1], HOST)).encode()
+
+LINKED = site.send(mail('linked'))
+site.wait()
+
+@test
+def what_is_sent_ahead_behind_a_link():
+    """The second is refused at its head. A call waits while there is something wrong with the third."""
+    old, get, missing = httpd(), link(), ('GET /x HTTP/1.1\r\nHost: %s\r\n\r\n' % HOST).encode()
+    call = request(key, HOST, 'ListArchives', b'{ }  ')
+    line = Line(api)
+    line.send(get + missing + call[:-5])
+    equal([line.answer()[0] for _ in range(2)], [200, 404])
+    line.send(call[-5:])
+    equal(line.answer()[0], 200, 'its body came later')
+    for last in (get, get * 2, missing + get):
+        line.send(get + missing + last)
+        equal([line.answer()[0] for _ in range(2)], [200, 404])
+        for _ in range(last.count(b'GET')):
+            line.answer()
+    for _ in range(20):
+        line = Line(api)
+        line.send(get + missing + get)
+        line.answer()
+        line.close() # while the third is under way
+    equal(Line(api).call(key, HOST, 'ListArchives')[0], 200)
+    equal(httpd(), old, 'it ended')
 
 @test
 def what_is_refused():
