@@ -17,10 +17,11 @@
 #define CALL_MS      120000 /* mmd has been silent for so long */
 #define LINGER_MS    2000
 #define SLOW_RATE    65536     /* bytes of a body or an answer in a second, at least */
-#define BODIES_MAX   134217728 /* 128 MiB */
+#define SMALL        65536     /* a body or an answer that there is always room for */
+#define BODIES_MAX   134217728 /* 128 MiB of all longer bodies */
+#define CALLS_MAX    33554432  /* of them, of calls from one network */
 #define OUT_MOST     262144    /* of an answer that comes in parts */
-#define OUT_SMALL    65536     /* an answer that there is always room for */
-#define OUTS_MAX     134217728 /* 128 MiB of all longer ones */
+#define OUTS_MAX     134217728 /* 128 MiB of all longer answers */
 
 enum http_state {
 	READING_HEAD,
@@ -55,25 +56,50 @@ struct http_conn {
 
 /* ---- room for bodies and answers ---- */
 
-/* What all bodies that are being read may take together. */
+static bool same_network(const struct ip *a, const struct ip *b)
+{
+	return a->family == b->family && memcmp(a->b, b->b, a->family == 6 ? 8 : 4) == 0;
+}
+
+/* A call's signature is judged when its body is there, a link's before: what nobody has to sign for
+ * may not shut out others. */
+static bool is_call(const struct http_conn *c)
+{
+	return c->head.method == HTTP_POST;
+}
+
+static uint64_t calls_from(const struct http_conn *asker)
+{
+	uint64_t bytes = 0;
+
+	for (const struct http_conn *c = asker->site->connections; c; c = c->next)
+		if (is_call(c) && same_network(&c->from, &asker->from))
+			bytes += c->body_bytes;
+	return bytes;
+}
+
+/* What all long bodies that are being read may take together. */
 static bool take_room(struct http_conn *c)
 {
-	if (c->site->body_bytes + c->head.body_bytes > BODIES_MAX)
+	uint64_t bytes = c->head.body_bytes > SMALL ? c->head.body_bytes : 0;
+
+	if (c->site->body_bytes + bytes > BODIES_MAX ||
+	    (bytes && is_call(c) && calls_from(c) + bytes > CALLS_MAX))
 		return false;
-	c->body_bytes = c->head.body_bytes;
-	c->site->body_bytes += c->body_bytes;
+	c->body_bytes = bytes;
+	c->site->body_bytes += bytes;
 	return true;
 }
 
 /* An answer waits in memory until its reader took it, at his pace. */
 bool http_conn_has_room(const struct http_conn *c, size_t bytes)
 {
-	return bytes <= OUT_SMALL || (bytes <= OUTS_MAX && c->site->out_bytes <= OUTS_MAX - bytes);
+	return bytes <= SMALL || (bytes <= OUTS_MAX && c->site->out_bytes <= OUTS_MAX - bytes);
 }
 
 static void take_out_room(struct http_conn *c, size_t bytes)
 {
-	c->out_bytes = bytes > OUT_SMALL ? bytes : 0;
+	c->out_bytes = bytes > SMALL ? bytes : 0;
 	c->site->out_bytes += c->out_bytes;
 }
 
@@ -108,11 +134,6 @@ static void conn_end(struct http_conn *c)
 	buf_free(&c->in);
 	buf_free(&c->out);
 	free(c);
-}
-
-static bool same_network(const struct ip *a, const struct ip *b)
-{
-	return a->family == b->family && memcmp(a->b, b->b, a->family == 6 ? 8 : 4) == 0;
 }
 
 unsigned http_conns_from(const struct http_site *s, const struct ip *from)
@@ -257,7 +278,7 @@ static void next_request(struct http_conn *c)
 
 	http_exchange_free(&c->exchange);
 	give_room(c);
-	if (c->out.room > OUT_SMALL)
+	if (c->out.room > SMALL)
 		buf_free(&c->out);
 	memmove(c->in.at, ahead.at, ahead.len);
 	c->in.len = ahead.len;

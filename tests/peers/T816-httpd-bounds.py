@@ -154,6 +154,29 @@ def long_answers_have_a_bound_together():
     good('ListAddonSubscriptions', PageSize=50) # there is room again
 
 @test
+def bodies_that_nobody_signed_for_shut_out_nobody():
+    """Heads only: each could have 2 MiB of body, and together all the room there is."""
+    head = request(dict(key, SecretAccessKey='x' * 40), HOST, 'ListArchives', b'').replace(b'Content-Length: 0', b'Content-Length: %d' % (2 << 20))
+    lines = []
+    for _ in range(64):
+        sock = socket.create_connection(('127.0.0.1', api), timeout=60, source_address=('127.0.0.2', 0))
+        sock.sendall(head)
+        lines.append(sock)
+    long_one = b'{"Unknown":"' + b'x' * 1000000 + b'"}'
+    line = Line(api)
+    equal(line.call(key, HOST, 'ListArchives', long_one)[0], 200, 'from another address')
+    refused = []
+    while len(refused) < 48 and select.select([s for s in lines if s not in refused], [], [], 5)[0]:
+        refused = [s for s in lines if select.select([s], [], [], 0)[0]]
+    check(all(s.recv(12) == b'HTTP/1.1 503' for s in refused), 'something else')
+    equal(len(refused), 48, 'a quarter of 128 MiB has room for 16')
+    [s.close() for s in refused]
+    sock = socket.create_connection(('127.0.0.1', api), timeout=60, source_address=('127.0.0.2', 0))
+    sock.sendall(request(key, HOST, 'ListArchives', b'{"Unknown":"' + b'x' * 60000 + b'"}'))
+    equal(sock.recv(12), b'HTTP/1.1 200', 'a short one from there')
+    [s.close() for s in lines + [sock]]
+
+@test
 def who_reads_too_slowly_has_the_rest_no_more():
     slowest.thread.join(90)
     check(not slowest.thread.is_alive(), 'it is served on')
