@@ -534,13 +534,19 @@ static void enqueue(struct ask *a)
 	MUST(pthread_mutex_unlock(&s->lock) == 0);
 }
 
+/* On the loop, which waits for nobody: who has no room for a line in his socket isn't told. */
 static void refuse(struct ask *a, const struct err *why)
 {
-	struct request_writer w = { .fd = a->fd, .flushed_ms = clock_mono_ms() };
+	uint8_t head[FRAME_HEAD + 1] = { [FRAME_HEAD] = REQUEST_ERROR };
+	struct buf frame;
 
-	buf_init(&w.gathered, (size_t)GATHER_BYTES * 4);
-	request_fail(&w, why);
-	buf_free(&w.gathered);
+	buf_init(&frame, LIMIT_REQUEST);
+	if (buf_add(&frame, slice_of(head, sizeof(head))) == RC_OK &&
+	    error_text(&frame, why) == RC_OK) {
+		put_le32(frame.at, (uint32_t)(frame.len - FRAME_HEAD));
+		(void)send(a->fd, frame.at, frame.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	buf_free(&frame);
 	ask_free(a);
 }
 

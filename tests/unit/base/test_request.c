@@ -2,6 +2,7 @@
 #include "base/request.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -373,7 +374,8 @@ static void test_places(void **state)
 
 struct handed {
 	struct rig rig;
-	int ends[HANDED]; /* the holder's */
+	int ends[HANDED];  /* the holder's */
+	int given[HANDED]; /* the server's */
 	unsigned most;
 	bool room;
 	atomic_int again;
@@ -438,6 +440,7 @@ static void hand_out(struct handed *h)
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
 		request_server_adopt(h->rig.server, ends[0]);
 		h->ends[i] = ends[1];
+		h->given[i] = ends[0];
 	}
 	assert_int_equal(pthread_create(&h->rig.thread, NULL, run_loop, h->rig.loop), 0);
 }
@@ -488,12 +491,54 @@ static void test_adopted(void **state)
 	loop_free(&h.rig.loop);
 }
 
+static atomic_int waits;
+
+/* Stands in front of the C library's: nothing in this program but a writer waits by it. */
+int poll(struct pollfd *p, nfds_t n, int ms)
+{
+	const struct timespec for_long = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+
+	atomic_fetch_add(&waits, 1);
+	return ppoll(p, n, ms < 0 ? NULL : &for_long, NULL);
+}
+
+/* Who doesn't read is refused without a word, and the loop goes on. */
+static void test_refused_while_full(void **state)
+{
+	struct handed h = { .most = 0 };
+	int before = atomic_load(&waits);
+	uint8_t bytes[4096] = { 0 };
+	ssize_t n;
+
+	(void)state;
+	hand_out(&h);
+	while (send(h.given[0], bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	put_request(h.ends[0], "", UINT32_MAX);
+	while (!room_below(&h, HANDED)) /* it ended */
+		;
+	assert_int_equal(atomic_load(&waits), before);
+	while ((n = recv(h.ends[0], bytes, sizeof(bytes), 0)) > 0)
+		;
+	assert_true(n == 0 || errno == ECONNRESET);
+	for (size_t i = 0; i < HANDED; i++)
+		close(h.ends[i]);
+	loop_stop(h.rig.loop);
+	assert_int_equal(pthread_join(h.rig.thread, NULL), 0);
+	request_server_free(&h.rig.server);
+	loop_free(&h.rig.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answers), cmocka_unit_test(test_socket),
-		cmocka_unit_test(test_end),     cmocka_unit_test(test_share),
-		cmocka_unit_test(test_places),  cmocka_unit_test(test_adopted),
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_socket),
+		cmocka_unit_test(test_end),
+		cmocka_unit_test(test_share),
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_adopted),
+		cmocka_unit_test(test_refused_while_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
