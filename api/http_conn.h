@@ -1,14 +1,15 @@
 /*
  * api/http_conn.h - one connection of mm-httpd: requests one after the other, and their answers
  *
- * What     Reads heads (api/http_head.h) and bodies, has each request handled
- * (api/http_exchange.h), and writes the answer; then the next. Requests that were sent ahead wait
- * until it is their turn. Limits   A head within 10 s of its first byte, a body at 64 KiB/s or
- * more, 60 s without a request; an answer taken within 10 s and at 64 KiB/s or more from there on,
- * never 30 s without a byte. Memory   Bodies and answers up to 64 KiB always have room; longer ones
- * have 128 MiB each together, of which calls from one address (IPv6: its /64) have a quarter: their
- * signature can't be judged before the body is there. Owner    The connection frees itself when it
- * ends, and takes itself off the list that it was put on. Threads  The loop's.
+ * What     Reads heads (api/http_head.h) and bodies, has each request handled (api/http_exchange.h), and
+ *          writes the answer; then the next. Requests that were sent ahead wait until it is their turn.
+ * Limits   A head within 10 s of its first byte, a body at 64 KiB/s or more, 60 s without a request; an
+ *          answer taken within 10 s and at 64 KiB/s or more from there on, never 30 s without a byte.
+ * Memory   Bodies and answers up to 64 KiB always have room; longer ones have 128 MiB each together, of
+ *          which calls from one address (IPv6: its /64) have a quarter: their signature can't be judged
+ *          before the body is there.
+ * Owner    The connection frees itself when it ends, and takes itself off the list that it was put on.
+ * Threads  The loop's.
  */
 #ifndef MM_API_HTTP_CONN_H
 #define MM_API_HTTP_CONN_H
@@ -27,7 +28,7 @@ struct http_site {
 	unsigned count;
 	uint64_t body_bytes; /* of long bodies that are being read or answered */
 	uint64_t out_bytes;  /* of long answers that their readers haven't taken */
-	bool stopping;       /* each answer is the last of its connection */
+	bool stopping; /* each answer is the last of its connection */
 };
 
 void http_conn_start(struct http_site *s, int fd, const struct ip *from);
