@@ -196,6 +196,17 @@ static void run_request(struct http_conn *c)
 	http_exchange_run(c->exchange, &c->head, slice_from(all, c->head.head_bytes));
 }
 
+/* What came in the meantime is shown again, in a round of its own: here it could be in a callback
+ * of the connection. */
+static void set_reading_timer(struct http_conn *c)
+{
+	int64_t ms = c->in.len ? HEAD_MS : IDLE_MS;
+
+	if (c->state == READING_BODY)
+		ms += (int64_t)(c->head.body_bytes * 1000 / SLOW_RATE);
+	loop_timer_set(c->timer, c->held ? 0 : ms);
+}
+
 static void begin_request(struct http_conn *c)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -220,7 +231,7 @@ static void begin_request(struct http_conn *c)
 		return;
 	}
 	c->state = READING_BODY;
-	loop_timer_set(c->timer, HEAD_MS + (int64_t)(c->head.body_bytes * 1000 / SLOW_RATE));
+	set_reading_timer(c);
 	if (c->head.wants_100 && buf_add(&c->out, slice_str(go_on)) != RC_OK)
 		finish(c);
 }
@@ -260,15 +271,6 @@ static size_t on_input(void *arg, struct slice bytes)
 		loop_timer_set(c->timer, HEAD_MS);
 	read_on(c);
 	return bytes.len;
-}
-
-/* What came in the meantime is shown again, in a round of its own: here it could be in a callback
- * of the connection. */
-static void set_reading_timer(struct http_conn *c)
-{
-	int64_t ms = c->in.len ? HEAD_MS : IDLE_MS;
-
-	loop_timer_set(c->timer, c->held ? 0 : ms);
 }
 
 static void next_request(struct http_conn *c)
@@ -440,7 +442,7 @@ static void on_timer(void *arg)
 	struct http_conn *c = arg;
 	bool answering = c->state == ANSWERING || c->state == LAST_PART;
 
-	if (c->held && c->state == READING_HEAD) {
+	if (c->held && (c->state == READING_HEAD || c->state == READING_BODY)) {
 		c->held = false;
 		set_reading_timer(c);
 		conn_resume(c->conn);
@@ -458,9 +460,11 @@ static void on_timer(void *arg)
 
 void http_conn_start(struct http_site *s, int fd, const struct ip *from)
 {
-	static const struct conn_ops ops = {
-		.input = on_input, .output = on_output, .sent = on_sent, .closed = on_closed
-	};
+	static const struct conn_ops ops = { .input = on_input,
+		                             .output = on_output,
+		                             .sent = on_sent,
+		                             .closed = on_closed,
+		                             .hangup_ends = true };
 	struct http_conn *c = mem_new(sizeof(*c));
 
 	c->site = s;

@@ -228,6 +228,8 @@ static void run_open(struct conn *c)
 		}
 		read_batch(c);
 	}
+	if (c->state == OPEN && c->held && c->hangup && c->ops->hangup_ends)
+		end(c, NULL);
 }
 
 static void run_handshake(struct conn *c)

@@ -38,6 +38,8 @@ struct conn_ops {
 	/* The peer has gone, or conn_finish is through. Nothing comes after this; conn_free is still
 	 * to be called. `why` is for the log; NULL for an ordinary end. */
 	void (*closed)(void *arg, const char *why);
+	/* The peer's end of sending ends it at once also while input is kept, which is then lost. */
+	bool hangup_ends;
 };
 
 /* Takes over the descriptor, which is non-blocking (accept4 with SOCK_NONBLOCK) and has TCP_NODELAY

@@ -290,6 +290,12 @@ def a_long_answer_to_a_client_that_waits():
         status, _, body = line.answer()
         equal((status, [s['AddonName'] == n for s, n in zip(json.loads(body)['AddonSubscriptions'], names)]), (200, [True] * len(names)))
         equal(line.answer()[0], 200, 'the one that came meanwhile')
+    half = request(key, HOST, 'ListArchives')
+    line.send(request(key, HOST, 'ListAddonSubscriptions') + half[:-1])
+    time.sleep(0.5)
+    line.send(half[-1:]) # while the answer before it is under way
+    time.sleep(0.1)
+    equal([line.answer()[0] for _ in range(2)], [200] * 2, 'whose body came meanwhile')
     equal(httpd(), old, 'it ended')
 
 @test

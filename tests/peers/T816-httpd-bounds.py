@@ -101,6 +101,8 @@ def calls_that_were_given_up_are_dropped():
                 line.send(request(key, HOST, 'CreateAddonSubscription', b'{"AddonName":"gone %d-%d"}' % (i, n)))
             time.sleep(0.3)
             most = max(most, descriptors(site.process.pid))
+            [line.send(b'P') for line in lines[::2]] # a further request, which nobody reads yet
+            time.sleep(0.1)
             [line.close() for line in lines]
     finally:
         [os.kill(w, signal.SIGCONT) for w in workers]

@@ -94,7 +94,9 @@ static void on_closed(void *arg, const char *why)
 	loop_stop(x->loop);
 }
 
-static const struct conn_ops echo_ops = { on_input, on_output, on_sent, on_secured, on_closed };
+static const struct conn_ops echo_ops = {
+	on_input, on_output, on_sent, on_secured, on_closed, false
+};
 
 /* Returns the client's end, blocking, with a time limit. */
 static int echo_start(struct echo *x)
