@@ -227,7 +227,7 @@ static enum rc run_handler(struct control_call *c, struct err *e)
 	/* It found nothing to change. */
 	if (rc == RC_OK && c->op->trait != MODEL_READONLY && !c->r->accounted)
 		rc = count(c->r, c->op->name, API_ERRORS, e);
-	return rc;
+	return rc == RC_OK ? request_allowed(c->r, e) : rc;
 }
 
 static void answer_call(struct control_call *c, enum rc rc, const struct err *e)

@@ -42,7 +42,6 @@ static bool same_access(const struct access *a, const struct access *b)
 	return true;
 }
 
-/* A change of principals holds for requests that are under way. */
 static bool still_may(struct request *r)
 {
 	struct principals *now;
@@ -134,6 +133,12 @@ enum rc request_account(struct request *r, const char *event, json_t *detail, st
 	return rc;
 }
 
+enum rc request_allowed(struct request *r, struct err *e)
+{
+	return still_may(r) ? RC_OK
+	                    : err_set(e, RC_DENIED, "the rights of this principal have changed");
+}
+
 enum rc request_row(struct request *r, json_t *row, struct err *e)
 {
 	struct buf line;
@@ -144,9 +149,9 @@ enum rc request_row(struct request *r, json_t *row, struct err *e)
 	json_decref(row);
 	if (rc != RC_OK)
 		rc = err_set(e, rc, "a row is too long");
-	else if (!still_may(r))
-		rc = err_set(e, RC_DENIED, "the rights of this principal have changed");
 	else
+		rc = request_allowed(r, e);
+	if (rc == RC_OK)
 		rc = request_json(r->w, buf_slice(&line), e);
 	buf_free(&line);
 	return rc;
@@ -154,9 +159,9 @@ enum rc request_row(struct request *r, json_t *row, struct err *e)
 
 enum rc request_piece(struct request *r, struct slice bytes, struct err *e)
 {
-	if (!still_may(r))
-		return err_set(e, RC_DENIED, "the rights of this principal have changed");
-	return request_bytes(r->w, bytes, e);
+	enum rc rc = request_allowed(r, e);
+
+	return rc == RC_OK ? request_bytes(r->w, bytes, e) : rc;
 }
 
 enum rc request_text(const struct request *r, const char *name, struct slice *out, struct err *e)

@@ -52,7 +52,10 @@ enum rc request_need(struct request *r, enum access_class class, struct err *e) 
 bool request_sees(const struct request *r, const struct archive_info *a);
 /* Is there nothing that it may not see? */
 bool request_sees_all(const struct request *r);
-/* Sends a row; takes the reference over. RC_DENIED when the principal lost its right meanwhile. */
+/* A change of principals holds for requests that are under way: RC_DENIED, and counted as refused, when
+ * the principal lost its right meanwhile. */
+enum rc request_allowed(struct request *r, struct err *e) MUST_USE;
+/* Sends a row; takes the reference over. First request_allowed. */
 enum rc request_row(struct request *r, json_t *row, struct err *e) MUST_USE;
 /* The same of bytes. */
 enum rc request_piece(struct request *r, struct slice bytes, struct err *e) MUST_USE;

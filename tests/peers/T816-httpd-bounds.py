@@ -114,6 +114,32 @@ def calls_that_were_given_up_are_dropped():
     check(40 <= most - before < 80, 'mmd held %d descriptors more' % (most - before))
 
 @test
+def who_may_no_more_gets_no_answer():
+    """A change waits for the pipeline, what disables a principal for that change, and the principal's calls behind it."""
+    other = json.loads(site.run('mmctl', 'principal', 'create', 'other', '--role', 'operator', '--json'))
+    workers, first, lines = children_of(site.process.pid, 'mm-parse'), Line(api), [Line(api) for _ in range(4)]
+    disable = threading.Thread(target=site.run, args=('mmctl', 'principal', 'disable', 'other'))
+    [os.kill(w, signal.SIGSTOP) for w in workers]
+    try:
+        site.send(mail('it holds the pipeline'))
+        time.sleep(0.5)
+        first.send(request(key, HOST, 'CreateAddonSubscription', b'{"AddonName":"first"}'))
+        time.sleep(0.5)
+        disable.start()
+        time.sleep(0.5)
+        for i, line in enumerate(lines):
+            line.send(request(other, HOST, 'CreateAddonSubscription', b'{"AddonName":"by other %d"}' % i))
+        time.sleep(0.5)
+    finally:
+        [os.kill(w, signal.SIGCONT) for w in workers]
+    disable.join()
+    equal(first.answer()[0], 200)
+    answers = [line.answer() for line in lines]
+    check(any(b'AccessDeniedException' in body for _, _, body in answers), answers)
+    [line.close() for line in lines + [first]]
+    site.wait()
+
+@test
 def slow_readers_of_links_hold_up_nobody_else():
     """With all threads of mmd among them a call would be answered when they were cut off."""
     readers = [Reader(wait=False) for _ in range(6)]
