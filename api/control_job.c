@@ -307,7 +307,7 @@ static enum rc results(struct control_call *c, const struct job *j, const struct
 		            j->state == JOB_FAILED ? "the search failed: it has no results"
 		                                   : "the search was stopped: it has no results");
 	c->output = json_object();
-	rc = job_rows(c->r->en, db, j, a, c->output, e);
+	rc = job_rows(c->r, db, j, a, c->output, e);
 	if (rc == RC_LIMIT)
 		c->error = API_VALIDATION;
 	return rc == RC_OK ? account_rows(c, j, a, e) : rc;

@@ -1,6 +1,8 @@
 #include "api/http_call.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #include "api/http_wire.h"
 #include "base/codec.h"
@@ -9,15 +11,22 @@
 #include "base/limits.h"
 #include "base/request.h"
 
-#define AHEAD      4 /* lanes that wait for calls */
-#define LINKS      2 /* calls for links that are under way */
-#define FRAME_HEAD 5 /* the length and the kind */
+#define AHEAD      4                       /* lanes that wait for calls */
+#define LINKS      2                       /* calls for links that are under way */
+#define SHARE      (HTTP_WIRE_THREADS / 2) /* of a principal's, likewise */
+#define FRAME_HEAD 5                       /* the length and the kind */
 
 struct lane {
-	struct lane *next; /* of the idle ones */
+	struct lane *next; /* of the idle ones, or of the others */
 	struct http_lanes *lanes;
+	int fd; /* the connection's */
 	struct conn *conn;
-	struct http_call *call; /* NULL: idle */
+	struct http_call
+	        *call; /* NULL: idle, or mmd is not yet through with one that was given up */
+	bool busy;
+	bool closed;
+	bool link; /* of what it has been used for last */
+	char *who;
 };
 
 struct http_lanes {
@@ -25,10 +34,11 @@ struct http_lanes {
 	void (*need)(void *arg);
 	void *arg;
 	struct lane *idle;
+	struct lane *busy;
 	unsigned idle_count;
 	unsigned asked;          /* for, and not come yet */
-	unsigned working;        /* under a call */
-	unsigned links;          /* under one for a link */
+	unsigned working;        /* busy ones */
+	unsigned links;          /* of them, for a link */
 	struct http_call *first; /* in line */
 	struct http_call **last;
 };
@@ -39,6 +49,7 @@ struct http_call {
 	const struct http_call_ops *ops;
 	void *arg;
 	struct lane *lane; /* NULL while it waits in line */
+	char *who;         /* NULL: nobody, or its lane has it */
 	bool link;
 	bool done; /* the lane is good for another one */
 	struct buf out;
@@ -50,14 +61,27 @@ struct http_call {
 
 /* ---- lanes ---- */
 
+static unsigned under_way(const struct http_lanes *l, const char *who)
+{
+	unsigned n = 0;
+
+	for (const struct lane *i = l->busy; i; i = i->next)
+		n += i->who && strcmp(i->who, who) == 0;
+	return n;
+}
+
+static bool may_begin(const struct http_lanes *l, const struct http_call *c)
+{
+	return (!c->link || l->links < LINKS) && (!c->who || under_way(l, c->who) < SHARE);
+}
+
 /* As many as are needed now, and a few ahead. */
 static void ask_for_lanes(struct http_lanes *l)
 {
-	unsigned links = l->links;
 	unsigned waiting = 0;
 
 	for (const struct http_call *c = l->first; c; c = c->next)
-		waiting += !c->link || links++ < LINKS;
+		waiting += may_begin(l, c);
 	while (l->asked + l->idle_count < waiting + AHEAD &&
 	       l->asked + l->idle_count + l->working < HTTP_WIRE_LANES) {
 		l->asked++;
@@ -78,7 +102,63 @@ struct http_lanes *http_lanes_new(struct loop *loop, void (*need)(void *arg), vo
 static void lane_free(struct lane *i)
 {
 	conn_free(&i->conn);
+	free(i->who);
 	free(i);
+}
+
+static void free_all(struct lane *i)
+{
+	while (i) {
+		struct lane *next = i->next;
+
+		lane_free(i);
+		i = next;
+	}
+}
+
+static void add_idle(struct lane *i)
+{
+	i->next = i->lanes->idle;
+	i->lanes->idle = i;
+	i->lanes->idle_count++;
+}
+
+static void add_busy(struct lane *i, struct http_call *c)
+{
+	struct http_lanes *l = i->lanes;
+
+	i->call = c;
+	i->link = c->link;
+	i->who = c->who;
+	c->who = NULL;
+	i->busy = true;
+	i->next = l->busy;
+	l->busy = i;
+	l->working++;
+	l->links += i->link;
+}
+
+static void take_from(struct lane **at, const struct lane *i)
+{
+	while (*at != i)
+		at = &(*at)->next;
+	*at = i->next;
+}
+
+static void take_idle(struct lane *i)
+{
+	take_from(&i->lanes->idle, i);
+	i->lanes->idle_count--;
+}
+
+static void take_busy(struct lane *i)
+{
+	take_from(&i->lanes->busy, i);
+	i->busy = false;
+	i->lanes->working--;
+	i->lanes->links -= i->link;
+	free(i->who);
+	i->who = NULL;
 }
 
 void http_lanes_free(struct http_lanes **at)
@@ -88,12 +168,8 @@ void http_lanes_free(struct http_lanes **at)
 	if (!l)
 		return;
 	*at = NULL;
-	while (l->idle) {
-		struct lane *i = l->idle;
-
-		l->idle = i->next;
-		lane_free(i);
-	}
+	free_all(l->idle);
+	free_all(l->busy);
 	free(l);
 }
 
@@ -251,34 +327,6 @@ static void on_sent(void *arg, size_t n)
 	i->call->sent += n;
 }
 
-static void on_closed(void *arg, const char *why)
-{
-	struct lane *i = arg;
-	struct http_lanes *l = i->lanes;
-	struct lane **at = &l->idle;
-
-	(void)why;
-	if (i->call) {
-		fail(i->call, RC_AGAIN, "mmd can't be asked now");
-		return;
-	}
-	while (*at != i)
-		at = &(*at)->next;
-	*at = i->next;
-	l->idle_count--;
-	lane_free(i);
-	ask_for_lanes(l);
-}
-
-static void begin(struct http_call *c, struct lane *i)
-{
-	c->lanes->working++;
-	c->lanes->links += c->link;
-	c->lane = i;
-	i->call = c;
-	conn_send(i->conn);
-}
-
 /* ---- the line ---- */
 
 static void leave_line(struct http_call *c)
@@ -300,7 +348,7 @@ static struct http_call *next_in_line(const struct http_lanes *l)
 {
 	struct http_call *c = l->first;
 
-	while (c && c->link && l->links >= LINKS)
+	while (c && !may_begin(l, c))
 		c = c->next;
 	return c;
 }
@@ -313,19 +361,55 @@ static void serve_line(struct http_lanes *l)
 	while (l->idle && (c = next_in_line(l)) != NULL) {
 		struct lane *i = l->idle;
 
-		l->idle = i->next;
-		l->idle_count--;
+		take_idle(i);
 		leave_line(c);
-		begin(c, i);
+		c->lane = i;
+		add_busy(i, c);
+		conn_send(i->conn);
 	}
 	ask_for_lanes(l);
 }
 
-static void add_idle(struct lane *i)
+static void on_closed(void *arg, const char *why)
 {
-	i->next = i->lanes->idle;
-	i->lanes->idle = i;
-	i->lanes->idle_count++;
+	struct lane *i = arg;
+	struct http_lanes *l = i->lanes;
+
+	(void)why;
+	i->closed = true;
+	if (i->call) {
+		fail(i->call, RC_AGAIN, "mmd can't be asked now");
+		return;
+	}
+	if (i->busy)
+		take_busy(i);
+	else
+		take_idle(i);
+	lane_free(i);
+	serve_line(l);
+}
+
+/* mmd's thread sees by the end of input that its asker has gone, at its leisure; what it writes
+ * until then is dropped. */
+static void give_up(struct lane *i)
+{
+	(void)shutdown(i->fd, SHUT_WR);
+	conn_resume(i->conn);
+}
+
+/* Its call is over. */
+static void leave_lane(struct lane *i, bool done)
+{
+	i->call = NULL;
+	if (!done && !i->closed) {
+		give_up(i);
+		return;
+	}
+	take_busy(i);
+	if (done)
+		add_idle(i);
+	else
+		lane_free(i);
 }
 
 void http_lanes_add(struct http_lanes *l, int fd)
@@ -336,6 +420,7 @@ void http_lanes_add(struct http_lanes *l, int fd)
 	struct lane *i = mem_new(sizeof(*i));
 
 	i->lanes = l;
+	i->fd = fd;
 	i->conn = conn_new(l->loop, fd, &ops, i);
 	add_idle(i);
 	l->asked -= l->asked > 0;
@@ -362,6 +447,7 @@ struct http_call *http_call_new(struct http_lanes *l, const struct http_question
 	struct http_call *c = mem_new(sizeof(*c));
 
 	*c = (struct http_call) { .lanes = l, .ops = ops, .arg = arg, .link = q->link };
+	c->who = q->who ? mem_string(q->who) : NULL;
 	buf_init(&c->out, (size_t)LIMIT_REQUEST);
 	buf_init(&c->frame, (size_t)LIMIT_REQUEST + FRAME_HEAD);
 	MUST(write_question(&c->out, q) == RC_OK); /* bodies of HTTP are far shorter */
@@ -388,17 +474,11 @@ void http_call_free(struct http_call **at)
 	l = c->lanes;
 	if (c->freed)
 		*c->freed = true;
-	if (c->lane) {
-		c->lane->call = NULL;
-		if (c->done)
-			add_idle(c->lane);
-		else
-			lane_free(c->lane);
-		l->working--;
-		l->links -= c->link;
-	} else {
+	if (c->lane)
+		leave_lane(c->lane, c->done);
+	else
 		leave_line(c);
-	}
+	free(c->who);
 	buf_free(&c->out);
 	buf_free(&c->frame);
 	free(c);

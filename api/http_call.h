@@ -3,10 +3,10 @@
  *
  * What     A call takes a lane, a connection to mmd's request server (base/request.h), sends JSON text, and
  *          hears the answer. Then the lane waits for the next call; one whose call was given up or failed
- *          is closed. Lanes are asked for ahead, so that a call rarely waits for one; at most
- *          HTTP_WIRE_LANES are there at a time, and calls beyond that wait in line, also while mmd is at
- *          work on some that were given up. Of calls for links, which may take as long as their client
- *          likes, two are under way at a time, so that slow ones hold up two of mmd's threads at most.
+ *          is closed, and counts until mmd is through with it. Lanes are asked for ahead, so that a call
+ *          rarely waits for one; at most HTTP_WIRE_LANES are there at a time, and calls beyond that wait in
+ *          line. So do those of a principal beyond half of mmd's threads, that he can't hold up others, and
+ *          those for links, which may take as long as their client likes, beyond two.
  * Owner    Who made a call frees it, whenever he likes, also in its callbacks; mmd then finds its
  *          asker gone.
  * Threads  The loop's.
@@ -42,6 +42,7 @@ void http_lanes_add(struct http_lanes *l, int fd);
 struct http_question {
 	struct slice text;
 	struct slice bytes; /* behind it; may be empty */
+	const char *who; /* the principal; NULL for a link, and for mm-httpd's own */
 	bool link;
 };
 

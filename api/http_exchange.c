@@ -163,12 +163,12 @@ static size_t on_bytes(void *arg, struct slice bytes)
 
 /* ---- the call to mmd ---- */
 
-static void call(struct http_exchange *x, json_t *request, struct slice bytes)
+static void call(struct http_exchange *x, const char *who, json_t *request, struct slice bytes)
 {
 	static const struct http_call_ops ops = {
 		.row = on_row, .bytes = on_bytes, .done = on_done, .failed = on_failed
 	};
-	struct http_question q = { .bytes = bytes, .link = x->route != ROUTE_CALL };
+	struct http_question q = { .bytes = bytes, .who = who, .link = !who };
 	char from[IP_TEXT];
 	struct buf text;
 
@@ -210,7 +210,7 @@ static void call_operation(struct http_exchange *x, const char *principal,
 	json_put_text(request, "key", slice_str(x->claim.key_id));
 	json_put_text(request, "operation", slice_str(x->operation->name));
 	json_put(request, "input", input);
-	call(x, request, slice_of(NULL, 0));
+	call(x, principal, request, slice_of(NULL, 0));
 }
 
 /* What the signed path says: ".../A/B". */
@@ -228,7 +228,7 @@ static void call_link(struct http_exchange *x, const struct http_head *head, str
 	json_put(request, "query", json_of_slice(head->query));
 	if (x->route == ROUTE_MESSAGE)
 		json_put(request, "id", json_of_slice(second));
-	call(x, request, body);
+	call(x, NULL, request, body);
 }
 
 /* ---- what is asked, and by whom ---- */

@@ -11,6 +11,7 @@
 #define HTTP_WIRE_FD         3 /* the channel, in mm-httpd */
 #define HTTP_WIRE_CONFIG_MAX 16777216
 #define HTTP_WIRE_NEWS_MAX   4096 /* bodies of what mm-httpd sends */
+#define HTTP_WIRE_THREADS    6    /* of mmd, which calls run on */
 #define HTTP_WIRE_LANES      64   /* that are open in mmd, and as many that are asked for */
 
 enum http_wire_to_httpd {

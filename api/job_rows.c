@@ -11,6 +11,7 @@
 #define TEXT_MOST    16384
 
 struct rows {
+	struct request *asked;
 	struct engine *en;
 	struct db *db;
 	const struct archive_info *archive;
@@ -69,10 +70,12 @@ static enum rc flush(struct rows *r, struct err *e)
 	struct match_tree *t = match_tree_new();
 	struct match *any = match_new(t, MATCH_OR);
 	struct index_view *view = NULL;
-	enum rc rc = RC_OK;
+	enum rc rc = request_allowed(r->asked, e);
 
+	if (rc == RC_OK && request_gone(r->asked->w))
+		rc = err_set(e, RC_AGAIN, "who asked has gone");
 	add_ids(r, t, any);
-	if (r->count)
+	if (rc == RC_OK && r->count)
 		rc = index_view_open(&view, r->en->index, r->archive->number,
 		                     id_received_ms(&r->ids[r->count - 1]),
 		                     id_received_ms(&r->ids[0]) + 1, e);
@@ -93,7 +96,7 @@ static enum rc take(void *arg, uint64_t place, const struct job_hit *hit, struct
 	return r->count == AT_ONCE ? flush(r, e) : RC_OK;
 }
 
-enum rc job_rows(struct engine *en, struct db *db, const struct job *j,
+enum rc job_rows(struct request *asked, struct db *db, const struct job *j,
                  const struct archive_info *a, json_t *out, struct err *e)
 {
 	struct rows *r = mem_new(sizeof(*r));
@@ -101,7 +104,8 @@ enum rc job_rows(struct engine *en, struct db *db, const struct job *j,
 	uint64_t hits;
 	enum rc rc = job_progress(db, j->number, &next, &hits, e);
 
-	r->en = en;
+	r->asked = asked;
+	r->en = asked->en;
 	r->db = db;
 	r->archive = a;
 	r->list = json_array();

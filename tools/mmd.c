@@ -11,6 +11,7 @@
 
 #include "api/control.h"
 #include "api/http_front.h"
+#include "api/http_wire.h"
 #include "api/import_run.h"
 #include "api/requests.h"
 #include "api/schedule.h"
@@ -27,7 +28,6 @@
 #include "tools/mmd_settings.h"
 
 #define REQUEST_THREADS 8
-#define CALL_THREADS    6 /* for the control API */
 #define CALLS_TOGETHER  ((size_t)128 << 20)
 #define SHARED_PER_USER 4 /* of as many threads for those who come by the shared socket */
 #define ERRAND_WAIT_S   20
@@ -516,7 +516,7 @@ static enum rc start_api(struct mmd *m, struct err *e)
 		return RC_OK;
 	m->set.api.link_secret = slice_str(m->engine->link_secret);
 	m->set.api.began_ms = m->engine->opened_ms;
-	request_server_share(&m->calls, m->loop, -1, CALL_THREADS, &share, control_handle,
+	request_server_share(&m->calls, m->loop, -1, HTTP_WIRE_THREADS, &share, control_handle,
 	                     m->engine);
 	rc = while_in_use(open_api, m, e);
 	m->fronts += rc == RC_OK;

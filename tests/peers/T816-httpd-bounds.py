@@ -89,6 +89,7 @@ slowest.thread.start() # what becomes of it is seen at the end
 @test
 def calls_that_were_given_up_are_dropped():
     """Changes wait for the pipeline, which waits for its workers; who hangs up meanwhile has no place in mmd for long."""
+    keys = [json.loads(site.run('mmctl', 'principal', 'create', 'of%d' % i, '--role', 'operator', '--json')) for i in range(16)]
     workers, before = children_of(site.process.pid, 'mm-parse'), descriptors(site.process.pid)
     most = 0
     [os.kill(w, signal.SIGSTOP) for w in workers]
@@ -98,7 +99,7 @@ def calls_that_were_given_up_are_dropped():
         for i in range(5):
             lines = [Line(api) for _ in range(50)]
             for n, line in enumerate(lines):
-                line.send(request(key, HOST, 'CreateAddonSubscription', b'{"AddonName":"gone %d-%d"}' % (i, n)))
+                line.send(request(keys[n % 16], HOST, 'CreateAddonSubscription', b'{"AddonName":"gone %d-%d"}' % (i, n)))
             time.sleep(0.3)
             most = max(most, descriptors(site.process.pid))
             [line.send(b'P') for line in lines[::2]] # a further request, which nobody reads yet
@@ -112,6 +113,28 @@ def calls_that_were_given_up_are_dropped():
     print('   %d of 250 were under way, mmd held up to %d descriptors more' % (len(made), most - before))
     check(len(made) <= 12, 'they were carried out: %d' % len(made))
     check(40 <= most - before < 80, 'mmd held %d descriptors more' % (most - before))
+
+@test
+def one_principal_leaves_threads_to_others():
+    """Also with calls that he gave up: they wait for the pipeline, and so does mmd's thread of each."""
+    other = json.loads(site.run('mmctl', 'principal', 'create', 'patient', '--role', 'admin', '--json'))
+    workers, lines = children_of(site.process.pid, 'mm-parse'), [Line(api) for _ in range(24)]
+    [os.kill(w, signal.SIGSTOP) for w in workers]
+    try:
+        site.send(mail('it holds the pipeline'))
+        time.sleep(0.5)
+        for i, line in enumerate(lines):
+            line.send(request(key, HOST, 'CreateAddonSubscription', b'{"AddonName":"many %d"}' % i))
+            time.sleep(0.1)
+            if i % 2:
+                line.close()
+        line = Line(api, timeout=20)
+        equal(line.call(other, HOST, 'ListArchives')[0], 200, 'beside them')
+    finally:
+        [os.kill(w, signal.SIGCONT) for w in workers]
+    equal([line.answer()[0] for line in lines[::2]], [200] * 12)
+    [line.close() for line in lines[::2]]
+    site.wait()
 
 @test
 def who_may_no_more_gets_no_answer():
