@@ -160,8 +160,10 @@ enum rc job_next(struct db *control, enum job_kind kind, struct job *out, struct
 {
 	struct stmt *s;
 	enum rc rc = db_prepare(control, &s,
-	                        "SELECT " COLUMNS " FROM job WHERE kind = ? AND completed_ms = 0"
-	                        " ORDER BY number LIMIT 1",
+	                        "SELECT " COLUMNS " FROM job AS j"
+	                        " WHERE kind = ?1 AND completed_ms = 0"
+	                        " ORDER BY state = 0, (SELECT max(completed_ms) FROM job"
+	                        " WHERE kind = ?1 AND principal IS j.principal), number LIMIT 1",
 	                        e);
 
 	*out = (struct job) { .number = 0 };

@@ -57,7 +57,8 @@ enum rc job_add(struct db *control, struct job *j, struct err *e) MUST_USE;
 /* RC_NOTFOUND. To be freed by job_free. */
 enum rc job_get(struct db *control, enum job_kind kind, struct slice id, struct job *out,
 		struct err *e) MUST_USE;
-/* The oldest that has not ended, for who runs them; RC_NOTFOUND: none. */
+/* For who runs them, of those that have not ended: one that has begun, else the oldest of the principal
+ * who has waited longest since one of his ended. RC_NOTFOUND: none. */
 enum rc job_next(struct db *control, enum job_kind kind, struct job *out, struct err *e) MUST_USE;
 void    job_free(struct job *j);
 /* How many have not ended: of an archive, or of a principal (NULL: of the owner of the directory). */

@@ -189,6 +189,45 @@ static void test_end(void **state)
 	assert_int_equal(hits_of(f, ended), 0);
 }
 
+static void expect_next(struct fixture *f, int64_t number)
+{
+	struct job j;
+
+	EXPECT_OK(job_next(f->db, JOB_SEARCH, &j, &f->e), &f->e);
+	assert_int_equal(j.number, number);
+	job_free(&j);
+}
+
+/* Many of one principal don't hold up those of others; what has begun goes on. */
+static void test_turns(void **state)
+{
+	struct fixture *f = *state;
+	int64_t ann[3];
+	int64_t bob, owner;
+
+	(void)add_ended(f, JOB_EXPORT, 1, "bob", 0);
+	for (size_t i = 0; i < COUNT(ann); i++)
+		ann[i] = add(f, JOB_SEARCH, 1, "ann", 0);
+	bob = add(f, JOB_SEARCH, 1, "bob", 0);
+	owner = add(f, JOB_SEARCH, 1, NULL, 0);
+	expect_next(f, ann[0]);
+	EXPECT_OK(job_end(f->db, ann[0], JOB_COMPLETED, NULL, &f->e), &f->e);
+	expect_next(f, bob);
+	clock_sleep_ms(2);
+	EXPECT_OK(job_end(f->db, bob, JOB_FAILED, "why", &f->e), &f->e);
+	expect_next(f, owner);
+	EXPECT_OK(job_set_state(f->db, ann[1], JOB_RUNNING, &f->e), &f->e);
+	expect_next(f, ann[1]);
+	EXPECT_OK(job_set_state(f->db, ann[1], JOB_QUEUED, &f->e), &f->e);
+	clock_sleep_ms(2);
+	EXPECT_OK(job_end(f->db, owner, JOB_CANCELLED, NULL, &f->e), &f->e);
+	bob = add(f, JOB_SEARCH, 1, "bob", 0);
+	expect_next(f, ann[1]);
+	clock_sleep_ms(2);
+	EXPECT_OK(job_end(f->db, ann[1], JOB_COMPLETED, NULL, &f->e), &f->e);
+	expect_next(f, bob);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +236,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unended, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_turns, setup, teardown),
 	};
 
 	crypt_init();
