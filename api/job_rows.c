@@ -72,7 +72,7 @@ static enum rc flush(struct rows *r, struct err *e)
 	struct index_view *view = NULL;
 	enum rc rc = request_allowed(r->asked, e);
 
-	if (rc == RC_OK && request_gone(r->asked->w))
+	if (rc == RC_OK && r->asked->w && request_gone(r->asked->w))
 		rc = err_set(e, RC_AGAIN, "who asked has gone");
 	add_ids(r, t, any);
 	if (rc == RC_OK && r->count)

@@ -31,7 +31,7 @@ struct request {
 	int64_t                known;      /* the generation that `access` was last compared with */
 	bool                   accounted;  /* it has its entry */
 	bool                   refused;    /* for want of a right */
-	struct request_writer *w;
+	struct request_writer *w;      /* NULL: a call whose result alone is wanted */
 	json_t                *result; /* the handler's answer; {} when it leaves it NULL */
 };
 
