@@ -29,6 +29,7 @@
 /* Where an answer goes: a socket (fd >= 0) or the reader in this process. */
 struct request_writer {
 	int fd;
+	bool front; /* who will send no more has given up */
 	struct buf gathered;
 	int64_t flushed_ms;
 	bool ended;
@@ -194,18 +195,19 @@ enum rc request_flush(struct request_writer *w, struct err *e)
 	return w->fd >= 0 && w->gathered.len ? send_gathered(w, e) : RC_OK;
 }
 
-/* It has closed its socket: one that will only send no more still reads the answer. */
-static bool peer_has_gone(int fd)
+/* Others than fronts may send no more and still read the answer: they have gone when the socket is
+ * closed. */
+static bool peer_has_gone(const struct request_writer *w)
 {
-	struct pollfd p = { .fd = fd };
+	struct pollfd p = { .fd = w->fd, .events = w->front ? POLLRDHUP : 0 };
 
-	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+	return poll(&p, 1, 0) > 0 && p.revents;
 }
 
 bool request_gone(struct request_writer *w)
 {
 	if (!w->broken && w->fd >= 0)
-		w->broken = peer_has_gone(w->fd);
+		w->broken = peer_has_gone(w);
 	return w->broken;
 }
 
@@ -457,9 +459,11 @@ static void ask_free(struct ask *a)
 static bool answer(struct ask *a)
 {
 	struct request_server *s = a->server;
-	struct request_writer w = { .fd = a->fd, .flushed_ms = clock_mono_ms() };
+	struct request_writer w = { .fd = a->fd,
+		                    .front = a->peer.front,
+		                    .flushed_ms = clock_mono_ms() };
 
-	if (peer_has_gone(a->fd))
+	if (peer_has_gone(&w))
 		return false;
 	buf_init(&w.gathered, (size_t)GATHER_BYTES * 4);
 	run_handler(s->handle, s->arg, &a->peer, slice_from(buf_slice(&a->in), FRAME_HEAD), &w);

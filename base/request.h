@@ -16,7 +16,8 @@
  * Limits   Requests up to LIMIT_REQUEST, to be sent within 30 s; 64 connections; answers' frames up
  *          to LIMIT_REQUEST; a client that doesn't read for 30 s is cut off.
  * Fails    When the client has gone, every write fails (RC_IO) and the handler stops; one that has gone
- *          before a thread comes to its request is dropped.
+ *          before a thread comes to its request is dropped. A front has gone when it ends its side of
+ *          an adopted connection, any other client when it has closed the socket.
  * Threads  The server accepts and reads on the loop's thread and calls `handle` on threads of its
  *          own. A writer is used by one thread.
  */
