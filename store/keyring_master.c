@@ -269,10 +269,10 @@ static enum rc wait_for(int fd, int64_t until_ms, struct err *e)
 		if (n > 0)
 			return RC_OK;
 		if (n < 0 && errno != EINTR)
-			return err_sys(e, "wait for the master key command");
+			return err_sys(e, "wait for the key file's command");
 		if (left <= 0)
 			return err_set(e, RC_CRYPTO,
-			               "the master key command took longer than %d seconds",
+			               "the key file's command took longer than %d seconds",
 			               COMMAND_S);
 	}
 }
@@ -294,7 +294,7 @@ static enum rc drain(int fd, int64_t until_ms, char *out, size_t room, size_t *g
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_sys(e, "read the master key command's output");
+			return err_sys(e, "read the output of the key file's command");
 		if (n == 0)
 			return RC_OK;
 		if (left)
@@ -306,7 +306,7 @@ static enum rc wait_end(pid_t pid, int64_t until_ms, struct err *e)
 {
 	int fd = pidfd_open(pid, 0);
 	enum rc rc =
-	        fd < 0 ? err_sys(e, "wait for the master key command") : wait_for(fd, until_ms, e);
+	        fd < 0 ? err_sys(e, "wait for the key file's command") : wait_for(fd, until_ms, e);
 
 	if (fd >= 0)
 		(void)close(fd);
@@ -322,9 +322,9 @@ static enum rc reap(pid_t pid, struct err *e)
 		got = waitpid(pid, &status, 0);
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
-		return err_sys(e, "wait for the master key command");
+		return err_sys(e, "wait for the key file's command");
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return err_set(e, RC_CRYPTO, "the master key command failed (status %d)", status);
+		return err_set(e, RC_CRYPTO, "the key file's command failed (status %d)", status);
 	return RC_OK;
 }
 
@@ -358,7 +358,7 @@ static enum rc spawn_shell(const char *command, int out, bool own_group, pid_t *
 	(void)posix_spawnattr_destroy(&attr);
 	free(text);
 	errno = failed;
-	return failed ? err_sys(e, "start the master key command") : RC_OK;
+	return failed ? err_sys(e, "start the key file's command") : RC_OK;
 }
 
 static enum rc run_command(const char *command, char *out, size_t room, size_t *got, struct err *e)
@@ -402,7 +402,7 @@ static enum rc by_command(const struct key_text *t, struct slice text, uint8_t k
 	rc = run_command(command, out, sizeof(out), &got, e);
 	free(command);
 	if (rc == RC_OK && !hex_decode(key, KEY_BYTES, slice_trim(slice_of(out, got))))
-		rc = err_set(e, RC_CRYPTO, "the master key command did not print 64 hex digits");
+		rc = err_set(e, RC_CRYPTO, "the key file's command did not print 64 hex digits");
 	crypt_wipe(out, sizeof(out));
 	return rc;
 }

@@ -154,7 +154,7 @@ void *__wrap_mem_resize(void *old, size_t bytes)
 	return p;
 }
 
-static int64_t ahead_ms;
+static _Atomic int64_t ahead_ms;
 
 void fault_later(int64_t ms)
 {
