@@ -6,6 +6,8 @@
 
 #include "api/http_exchange.h"
 #include "api/http_head.h"
+#include "base/clock.h"
+#include "base/codec.h"
 #include "base/conn.h"
 
 #define HANDSHAKE_MS 10000
@@ -326,6 +328,23 @@ static void answered(struct http_conn *c)
 		next_request(c);
 }
 
+/* RFC 9110 section 5.6.7; SDKs whose clock is wrong go by it. */
+static enum rc write_date(struct buf *out)
+{
+	static const char days[] = "Sun Mon Tue Wed Thu Fri Sat";
+	static const char months[] = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
+	int64_t now = clock_now_ms() / 1000;
+	int64_t day = now / 86400;
+	unsigned second = (unsigned)(now % 86400);
+	int64_t year;
+	unsigned month, monthday;
+
+	civil_from_days(day, &year, &month, &monthday);
+	return buf_addf(out, "Date: %.3s, %02u %.3s %04lld %02u:%02u:%02u GMT\r\n",
+	                days + (day + 4) % 7 * 4, monthday, months + (size_t)(month - 1) * 4,
+	                (long long)year, second / 3600, second / 60 % 60, second % 60);
+}
+
 static enum rc write_head(struct http_conn *c, const struct http_answer *a)
 {
 	uint64_t bytes = a->bytes ? a->bytes : a->body.len;
@@ -335,6 +354,8 @@ static enum rc write_head(struct http_conn *c, const struct http_answer *a)
 	                      a->status, reason(a->status), a->type, (unsigned long long)bytes,
 	                      a->more ? a->more : "", c->last ? "Connection: close\r\n" : "");
 
+	if (rc == RC_OK)
+		rc = write_date(&c->out);
 	if (rc == RC_OK && a->error)
 		rc = buf_addf(&c->out, "x-amzn-errortype: %s\r\n", a->error);
 	return rc == RC_OK ? buf_addf(&c->out, "\r\n") : rc;

@@ -336,16 +336,11 @@ static bool is_loopback(struct slice host)
 /* Passwords and resources go by it. */
 static void check_secrecy(const struct cli *c, const struct http_site *site, struct slice host)
 {
-	static const char *const commands[] = { "apply", "call", "dump", "passwd" };
-
-	if (site->tls || is_loopback(host))
-		return;
-	for (size_t i = 0; i < COUNT(commands); i++)
-		if (strcmp(c->command, commands[i]) == 0)
-			cli_usage(c,
-			          "%s by http to another machine could be read on the way: use "
-			          "https://%.*s (api.tls_cert of mmd's configuration)",
-			          c->command, (int)host.len, (const char *)host.at);
+	if (!site->tls && !is_loopback(host))
+		cli_usage(c,
+		          "%s by http to another machine could be read on the way: use "
+		          "https://%.*s (api.tls_cert of mmd's configuration)",
+		          c->command, (int)host.len, (const char *)host.at);
 }
 
 static void take_url(const struct cli *c, struct http_site *site)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """mm-httpd in front of mmd, by raw HTTP: requests one after the other and ahead of each other, what is refused and that the connection
 ends there, each wrong signature that we know of, clients that are slow, many or gone, TLS, and that it comes back when it is killed."""
-import itertools, os, re, sys, threading
+import email.utils, itertools, os, re, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 from signed import *
@@ -197,6 +197,17 @@ def unused(line, operation, body):
             break
         time.sleep(0.1)
     return same, status
+
+@test
+def an_answer_is_dated():
+    line = Line(api)
+    for what in (request(key, HOST, 'ListArchives'), b'GET /x HTTP/1.1\r\nHost: %s\r\n\r\n' % HOST.encode()):
+        line.send(what)
+        dated = line.answer()[1]['date']
+        at = email.utils.parsedate_to_datetime(dated)
+        equal(email.utils.format_datetime(at, usegmt=True), dated, 'its form, and its day of the week')
+        check(abs((datetime.datetime.now(datetime.timezone.utc) - at).total_seconds()) < 3600, dated)
+    line.close()
 
 @test
 def the_same_request_again():
