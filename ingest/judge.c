@@ -301,13 +301,6 @@ static void explain_failure(const struct config *c, const struct rule_action *a,
 		               a->archive_ref);
 }
 
-static bool archive_open(const void *arg, uint32_t number)
-{
-	const struct archive_info *a = config_archive_by_number(arg, number);
-
-	return a && !a->pending;
-}
-
 static bool settle(const struct config *c, const struct rule_set *rs, const struct rule_outcome *o,
                    const struct tally *t, struct disposition *d)
 {
@@ -337,7 +330,7 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
                               struct err *e)
 {
 	struct rule_facts facts = { .bytes = m->raw.len,
-		                    .archive_open = archive_open,
+		                    .archive_open = config_archive_open,
 		                    .archive_arg = c };
 	struct rule_outcome outcome;
 	struct tally t = { 0 };
@@ -376,7 +369,7 @@ enum rc judge_message(struct judge *j, const struct config *c, const struct judg
 	(void)snprintf(d->policy, sizeof(d->policy), "%.*s", (int)m->mail->policy.len,
 	               (const char *)m->mail->policy.at);
 	if (m->mail->import) {
-		if (!archive_open(c, m->mail->archive)) {
+		if (!config_archive_open(c, m->mail->archive)) {
 			*record = true;
 			d->kind = DISPOSITION_FAILED;
 			copy_name(
