@@ -173,6 +173,9 @@ struct rule_step {
 	bool unless;   /* the condition stands in Unless */
 	int condition; /* its index; -1: the rule as a whole */
 	bool held;
+	/* What was compared of the message was told ahead of an earlier step of this condition, and isn't again: a
+	 * hostile message has many readings, and a rule set asks for each recipient. */
+	bool again;
 };
 
 /* One thing that a condition looked at; all of them come ahead of the condition's step. */

@@ -28,6 +28,7 @@ struct run {
 	struct rule_outcome *out;
 	struct outcome_memory *memory;
 	uint8_t *cache;   /* enum known of each condition, for what no recipient changes */
+	uint8_t *told;    /* of each condition: was what it compared of the message told? NULL: nobody listens */
 	uint8_t *added;   /* for each recipient a bit for each AddHeader action that it had */
 	size_t added_row; /* bytes of a row */
 	struct index_list matched;
@@ -388,54 +389,59 @@ static void tell_readings(const struct run *r, const struct rule_condition *c, s
 	struct telling t = { r, c };
 	struct reader_of all = { see_all, &t };
 
-	if (!r->trace || !r->trace->compared)
+	if (!r->told)
 		return;
-	if (c->about == ABOUT_RECIPIENT)
+	if (c->about == ABOUT_RECIPIENT) {
 		(void)see_all(&t, "recipient", r->out->recipients[recipient].address);
-	(void)message_readings(c, r->facts, &all);
+		return;
+	}
+	if (!r->told[c->slot]) {
+		(void)message_readings(c, r->facts, &all);
+		tell_fact(r, c, hit);
+	}
 	if (c->about == ABOUT_HEADER)
 		(void)added_readings(r, c, recipient, &all);
-	tell_fact(r, c, hit);
 }
 
-static void tell(const struct run *r, unsigned rule, size_t recipient, bool unless, int condition,
-                 bool held)
-{
-	struct rule_step step = { .rule = rule,
-		                  .rule_name = r->rs->rules[rule].name,
-		                  .recipient = r->out->recipients[recipient].address,
-		                  .unless = unless,
-		                  .condition = condition,
-		                  .held = held };
-
-	if (r->trace)
-		r->trace->step(r->trace->arg, &step);
-}
-
-static bool condition_holds(struct run *r, const struct rule_condition *c, size_t recipient)
+/* Judges one, and tells of it. */
+static bool condition_holds(struct run *r, struct rule_step *step, const struct rule_condition *c,
+                            size_t recipient)
 {
 	enum known hit = condition_hits(r, c, recipient);
 
+	step->held = hit != SILENT && (hit == HIT) != c->negated;
+	if (!r->trace)
+		return step->held;
+	step->again = r->told && r->told[c->slot];
 	tell_readings(r, c, recipient, hit);
-	return hit != SILENT && (hit == HIT) != c->negated;
+	if (r->told && c->about != ABOUT_RECIPIENT)
+		r->told[c->slot] = 1;
+	r->trace->step(r->trace->arg, step);
+	return step->held;
 }
 
 static bool rule_applies(struct run *r, unsigned number, size_t recipient)
 {
 	const struct rule *rule = &r->rs->rules[number];
+	struct rule_step step = { .rule = number,
+		                  .rule_name = rule->name,
+		                  .recipient = r->out->recipients[recipient].address };
 	bool applies = true;
 
 	for (size_t i = 0; i < rule->conditions.count && applies; i++) {
-		applies = condition_holds(r, &rule->conditions.at[i], recipient);
-		tell(r, number, recipient, false, (int)i, applies);
+		step.condition = (int)i;
+		applies = condition_holds(r, &step, &rule->conditions.at[i], recipient);
 	}
+	step.unless = true;
 	for (size_t i = 0; i < rule->unless.count && applies; i++) {
-		bool held = condition_holds(r, &rule->unless.at[i], recipient);
-
-		tell(r, number, recipient, true, (int)i, held);
-		applies = !held;
+		step.condition = (int)i;
+		applies = !condition_holds(r, &step, &rule->unless.at[i], recipient);
 	}
-	tell(r, number, recipient, false, -1, applies);
+	step.unless = step.again = false;
+	step.condition = -1;
+	step.held = applies;
+	if (r->trace)
+		r->trace->step(r->trace->arg, &step);
 	return applies;
 }
 
@@ -695,6 +701,9 @@ enum rc rules_run(const struct rule_set *rs, const struct rule_facts *facts,
 		         .added_row = (rs->action_count + 7) / 8 };
 	enum rc rc = RC_OK;
 
+	if (trace && trace->compared)
+		r.told = mem_new(rs->condition_count + 1);
+
 	*out = (struct rule_outcome) { .unmatched = true,
 		                       .envelope_count = count,
 		                       .memory = r.memory };
@@ -705,6 +714,7 @@ enum rc rules_run(const struct rule_set *rs, const struct rule_facts *facts,
 	if (rc == RC_OK)
 		finish(&r);
 	free(r.cache);
+	free(r.told);
 	free(r.added);
 	free(r.matched.at);
 	if (rc != RC_OK)
