@@ -3,10 +3,11 @@
  *
  * What     mmd's side of mm-scan. The pipeline asks for a message, for all add-on instances that its rule set speaks of,
  *          and takes results when they are there, in any order: an object for the receipt's "addons". Nothing here
- *          waits: a message's bytes are copied into shared memory that is sealed, and a thread of its own does the rest.
- * Home     mm-scan is started before mmd confines itself, for mmd may connect to nothing, and makes a child when the
- *          thread asks for one. A child that dies is made again; what it had is asked once more, one message at a
- *          time, so that one that it dies of costs no other its verdict.
+ *          waits: a message's bytes are copied, and a thread of its own does the rest. mm-scan gets them in sealed memory.
+ * Home     mm-scan is started before mmd confines itself, for mmd may connect to nothing (base/home.h). The thread has it
+ *          make the child that speaks to scanners, and for each scan a connection, which that child gets from mmd with the
+ *          message. A child that dies, or doesn't listen any more, is made again; what it had is asked once more, one message at
+ *          a time, so that one that it dies of costs no other its verdict.
  * Lanes    Each scanner has a line and at most `at_once` of it under way. From when it is asked for, in line or not, a scan has
  *          the scanner's deadline.
  * Trouble  Each way a scan can fail gives PROCESSING_FAILED, and the rules decide what then: no message is lost or stays for it.
@@ -15,7 +16,7 @@
  *          broken   (hung up, nonsense, an error of its own) it isn't tried again: it may be the message that breaks it.
  *          late     it is dropped.
  *          An error is logged once for each such outage, and a line at its end.
- * Owner    The addons outlive the home and the scans; the home outlives the scans.
+ * Owner    Addons and home outlive the scans.
  * Threads  scans_ask, scans_take, scans_forget: one (the pipeline's). scans_status: any. `woken` comes from the thread of
  *          scans, with no lock held.
  */
@@ -23,17 +24,13 @@
 #define MM_INGEST_SCANS_H
 
 #include "base/cidr.h"
+#include "base/home.h"
 #include "ingest/addons.h"
 
-struct scan_home;
-
-/* `config` is the configuration's section, read by addons_read before. Nothing is kept. `program` NULL: "mm-scan".
- * Before mmd confines itself. */
-enum rc scan_home_start(struct scan_home **out, const json_t *config, const char *program,
-			struct err *e) MUST_USE;
-void    scan_home_stop(struct scan_home **h); /* waits for it; NULL is fine */
-/* A new child; *fd is the channel to it, the caller's. RC_IO: the home has ended. */
-enum rc scan_home_child(struct scan_home *h, int *fd, struct err *e) MUST_USE;
+/* Before mmd confines itself. `config` is the configuration's section, read by addons_read before; it isn't kept. `program`
+ * NULL: "mm-scan". home_stop ends it. */
+enum rc scans_home(struct home **out, const json_t *config, const char *program,
+		   struct err *e) MUST_USE;
 
 /* What scanners are told of the envelope. All live for the call. */
 struct scan_facts {
@@ -54,7 +51,7 @@ struct scan_instance {
 struct scans;
 
 /* `home` NULL: no scanner is configured, and each scan fails. */
-enum rc scans_new(struct scans **out, struct scan_home *home, const struct addons *addons,
+enum rc scans_new(struct scans **out, struct home *home, const struct addons *addons,
 		  void (*woken)(void *arg), void *arg, struct err *e) MUST_USE;
 void scans_free(struct scans **s); /* gives up what is under way; NULL is fine */
 

@@ -1,17 +1,16 @@
 #include "ingest/scan/serve.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/channel.h"
+#include "base/home.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "ingest/ca_file.h"
@@ -27,15 +26,15 @@ struct scan {
 	const struct addon *addon;
 	json_t *facts;
 	struct slice message;
-	int fd; /* of clamd's; -1 */
+	int line; /* to who connects; -1: that is done */
+	int fd;   /* of clamd's; -1 */
 	struct clamd clamd;
 	struct scan_http *http;
 };
 
 struct child {
 	const struct addons *addons;
-	int fd;   /* mmd */
-	int line; /* the home */
+	int fd; /* mmd */
 	struct scan *scans;
 	size_t count;
 	CURLM *multi;
@@ -80,6 +79,8 @@ static void drop(struct child *c, struct scan *s)
 		clamd_free(&s->clamd);
 		(void)close(s->fd);
 	}
+	if (s->line >= 0)
+		(void)close(s->line);
 	if (s->message.len)
 		(void)munmap((void *)(uintptr_t)s->message.at, s->message.len);
 	json_decref(s->facts);
@@ -139,18 +140,10 @@ static bool map_message(struct scan *s, int fd)
 	return true;
 }
 
-static void call_home(struct child *c, const struct scan *s)
+/* Takes both descriptors over. */
+static void on_ask(struct child *c, const json_t *o, int fds[2])
 {
-	const struct scan_call call = { .number = s->number,
-		                        .addon = (uint32_t)(s->addon - c->addons->at) };
-
-	if (send(c->line, &call, sizeof(call), MSG_NOSIGNAL) != (ssize_t)sizeof(call))
-		end("its home has gone");
-}
-
-static void on_ask(struct child *c, const json_t *o, int fd)
-{
-	int64_t place = json_member_int(o, "addon", -1);
+	int64_t place = json_member_int(o, "scanner", -1);
 	struct scan *s;
 
 	if (place < 0 || place >= (int64_t)c->addons->count || c->count >= MOST)
@@ -160,13 +153,25 @@ static void on_ask(struct child *c, const json_t *o, int fd)
 	s->addon = &c->addons->at[place];
 	s->facts = json_incref(json_member_object(o, "facts"));
 	s->fd = -1;
+	s->line = fds[1];
 	s->next = c->scans;
 	c->scans = s;
 	c->count++;
-	if (map_message(s, fd))
-		call_home(c, s);
-	else
+	if (!map_message(s, fds[0]))
 		refuse(c, s, SCAN_BROKEN, "the message can't be mapped");
+	(void)close(fds[0]);
+	fds[0] = fds[1] = -1;
+}
+
+static void on_drop(struct child *c, const json_t *o)
+{
+	struct scan *s = find(c, (uint64_t)json_member_int(o, "n", 0));
+	struct err e;
+
+	if (s)
+		drop(c, s);
+	if (channel_put(c->fd, SCAN_DROPPED, slice_of(NULL, 0), NULL, 0, &e) != RC_OK)
+		end(NULL);
 }
 
 static void hear_mmd(struct child *c)
@@ -177,47 +182,24 @@ static void hear_mmd(struct child *c)
 	struct buf body;
 	struct err e;
 	json_t *o;
-	struct scan *s;
 
 	buf_init(&body, SCAN_TEXT);
 	if (channel_get(c->fd, &type, &body, fds, &nfds, &e) != RC_OK)
 		end(NULL);
 	if (json_read(&o, buf_slice(&body), &e) != RC_OK)
 		end("mmd says nonsense");
-	if (type == SCAN_ASK && nfds == 1) {
-		on_ask(c, o, fds[0]);
-	} else if (type == SCAN_DROP) {
-		s = find(c, (uint64_t)json_member_int(o, "n", 0));
-		if (s)
-			drop(c, s);
-	}
+	if (type == SCAN_ASK && nfds == 2)
+		on_ask(c, o, fds);
+	else if (type == SCAN_DROP)
+		on_drop(c, o);
 	for (size_t i = 0; i < nfds; i++)
-		(void)close(fds[i]);
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
 	json_decref(o);
 	buf_free(&body);
 }
 
-/* ---- from the home ---- */
-
-static ssize_t get_line(int line, struct scan_line *out, int *fd)
-{
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = { out, sizeof(*out) };
-	struct msghdr m = { .msg_iov = &iov,
-		            .msg_iovlen = 1,
-		            .msg_control = control.room,
-		            .msg_controllen = sizeof(control.room) };
-	ssize_t n = recvmsg(line, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-
-	*fd = -1;
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(c), sizeof(int));
-	return n;
-}
+/* ---- from who connects ---- */
 
 static void begin(struct child *c, struct scan *s, int fd)
 {
@@ -232,27 +214,24 @@ static void begin(struct child *c, struct scan *s, int fd)
 		end("libcurl doesn't take a scan");
 }
 
-static void hear_home(struct child *c)
+static void hear_connector(struct child *c, struct scan *s)
 {
-	struct scan_line answer;
-	int fd;
-	ssize_t n = get_line(c->line, &answer, &fd);
-	struct scan *s;
+	int fds[CHANNEL_FDS];
+	size_t nfds = 0;
+	unsigned type = 0;
+	struct buf body;
+	struct err e;
+	enum rc rc;
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n != (ssize_t)sizeof(answer))
-		end("its home has gone");
-	s = find(c, answer.number);
-	if (!s || (fd < 0 && answer.error == 0)) { /* it was dropped meanwhile */
-		if (fd >= 0)
-			(void)close(fd);
-		return;
-	}
-	if (fd >= 0)
-		begin(c, s, fd);
+	buf_init(&body, SCAN_LINE);
+	rc = channel_get(s->line, &type, &body, fds, &nfds, &e);
+	(void)close(s->line);
+	s->line = -1;
+	if (rc == RC_OK && type == SCAN_CONNECTED && nfds == 1)
+		begin(c, s, fds[0]);
 	else
-		refuse(c, s, SCAN_AWAY, strerror(answer.error));
+		refuse(c, s, SCAN_AWAY, rc == RC_OK ? buf_text(&body) : "no connection in time");
+	buf_free(&body);
 }
 
 /* ---- from scanners ---- */
@@ -278,14 +257,17 @@ static void hear_http(struct child *c)
 	}
 }
 
-static void hear_clamd(struct child *c, int fd)
+/* A descriptor of a scan's: clamd's, or of who connects. */
+static void hear_scan(struct child *c, int fd)
 {
 	struct scan_answer a;
 	struct scan *s = c->scans;
 
-	while (s && s->fd != fd)
+	while (s && s->fd != fd && s->line != fd)
 		s = s->next;
-	if (s && clamd_go(&s->clamd, &a))
+	if (s && s->line == fd)
+		hear_connector(c, s);
+	else if (s && clamd_go(&s->clamd, &a))
 		finish(c, s, &a);
 }
 
@@ -293,24 +275,26 @@ static void hear_clamd(struct child *c, int fd)
 
 static size_t fill(const struct child *c, struct curl_waitfd *fds)
 {
-	size_t n = 2;
+	size_t n = 1;
 
 	fds[0] = (struct curl_waitfd) { c->fd, CURL_WAIT_POLLIN, 0 };
-	fds[1] = (struct curl_waitfd) { c->line, CURL_WAIT_POLLIN, 0 };
 	for (const struct scan *s = c->scans; s; s = s->next) {
 		bool out = s->fd >= 0 && (clamd_waits(&s->clamd) & POLLOUT) != 0;
+		int fd = s->line >= 0 ? s->line : s->fd;
 
-		if (s->fd >= 0)
+		if (fd >= 0) /* others are libcurl's */
 			fds[n++] = (struct curl_waitfd) {
-				s->fd, (short)(CURL_WAIT_POLLIN | (out ? CURL_WAIT_POLLOUT : 0)), 0
+				fd, (short)(CURL_WAIT_POLLIN | (out ? CURL_WAIT_POLLOUT : 0)), 0
 			};
 	}
 	return n;
 }
 
+/* A descriptor that is new in a round can't have the number of one that is still to be heard: those
+ * are open. */
 static void serve(struct child *c)
 {
-	static struct curl_waitfd fds[MOST + 2];
+	static struct curl_waitfd fds[MOST + 1];
 
 	for (;;) {
 		size_t n = fill(c, fds);
@@ -318,20 +302,18 @@ static void serve(struct child *c)
 
 		if (curl_multi_poll(c->multi, fds, (unsigned)n, WAIT_MS, NULL) != CURLM_OK)
 			end("libcurl doesn't wait");
-		for (size_t i = 2; i < n; i++)
+		for (size_t i = 1; i < n; i++)
 			if (fds[i].revents)
-				hear_clamd(c, fds[i].fd);
+				hear_scan(c, fds[i].fd);
 		if (curl_multi_perform(c->multi, &running) != CURLM_OK)
 			end("libcurl doesn't work");
 		hear_http(c);
-		if (fds[1].revents)
-			hear_home(c);
 		if (fds[0].revents)
 			hear_mmd(c);
 	}
 }
 
-/* No socket is made in it, and none connected: all come from the home. */
+/* No socket is made in it, and none connected: they come from who connects. */
 static enum rc confine(struct err *e)
 {
 	static const int calls[] = {
@@ -355,13 +337,15 @@ static bool wants_tls(const struct addons *a)
 	return false;
 }
 
-void scan_child_run(const struct addons *addons, int fd, int line)
+void scan_child_run(const struct addons *addons, int fd, int leash)
 {
-	struct child c = { .addons = addons, .fd = fd, .line = line };
+	struct child c = { .addons = addons, .fd = fd };
 	struct err e = { 0 };
 	enum rc rc = RC_OK;
 
 	buf_init(&c.ca, CA_FILE_MOST);
+	if (!home_put_on(leash))
+		return;
 	if (wants_tls(addons))
 		rc = ca_file_read(&c.ca, &e);
 	c.multi = curl_multi_init();
@@ -374,5 +358,4 @@ void scan_child_run(const struct addons *addons, int fd, int line)
 	if (rc != RC_OK)
 		end(e.text);
 	serve(&c);
-	end(NULL);
 }

@@ -1,12 +1,11 @@
 /*
- * ingest/scan/serve.h - mm-scan: its home, and the child that speaks to scanners
+ * ingest/scan/serve.h - mm-scan: its home, who connects, and who speaks to scanners
  *
- * What     The home has the configured places and mmd's channel. It makes a child when mmd asks, and for each scan a
- *          connection, in a process of its own that looks the name up, connects, hands the descriptor to the child and ends:
- *          so neither waits for a slow name or a slow host. The child is confined before its first message: it can make no
- *          socket and connect to nothing, and gets connections by an add-on's number alone. It keeps nothing.
- * Trust    The home reads from the child numbers of a fixed length, and no byte from outside.
- * Bounds   128 processes that connect at a time, 30 seconds each; what the child holds is what mmd lets it have under way.
+ * What     The home (base/home.h) has the configured places. A connection is made in a child of its own, which looks the
+ *          name up, connects, hands the descriptor on and ends: nobody waits for a slow name or host. The child
+ *          that gets it speaks to the scanner. It is confined before its first message: it can make no socket and
+ *          connect to nothing, and opens no file. It keeps nothing.
+ * Trust    Neither the home nor who connects reads a byte of a scanner's.
  */
 #ifndef MM_INGEST_SCAN_SERVE_H
 #define MM_INGEST_SCAN_SERVE_H
@@ -18,7 +17,7 @@ int scan_home_main(void);
 
 /* ---- for ingest/scan alone ---- */
 
-/* In a process of its own: serves mmd at `fd`, gets connections at `line`, and doesn't return. */
-void scan_child_run(const struct addons *addons, int fd, int line) __attribute__((noreturn));
+/* In a child of the home: serves mmd at `fd` until it goes. */
+void scan_child_run(const struct addons *addons, int fd, int leash);
 
 #endif
