@@ -11,6 +11,8 @@
 #define VOIDS 2
 #define NAMES 10 /* of an mx; of the client's, for ptr and %{p} */
 
+#define AHEAD 3 /* levels of includes that are looked into for what to ask */
+
 #define LOCAL_BYTES 256 /* more than SMTP lets through */
 #define HELO_BYTES  255
 
@@ -504,85 +506,90 @@ static enum step explain(struct check *c, const struct frame *f)
 
 /* --- what will be asked later is asked now, so that its answers come together --- */
 
+/* Level by level, so that what is asked stays the same from round to round, and of a record that keeps to the
+ * limit no term is asked about that isn't in it. Of one that goes beyond, twice as many at most. */
 struct ahead {
-	unsigned terms;   /* that may still be looked at: the limit, in the order of evaluation */
-	unsigned unknown; /* answers that may still lack: if all are void, no more were asked than one by one */
+	unsigned terms; /* that may still be looked at */
+	unsigned voids; /* that may still be, or turn out to be, void: as many as one by one */
 };
 
-static void ask_ahead(struct check *c, struct frame *f, struct ahead *left);
-
-static void ask_address(struct check *c, enum dns_type type, struct slice name, struct ahead *left)
+/* Is the answer there, and not empty? */
+static bool ask_early(struct check *c, enum dns_type type, struct slice name, struct ahead *left,
+                      struct dns_answer *d)
 {
-	struct dns_answer d;
-
-	if (left->unknown > 0 && ask(c, type, name, &d) != RC_OK)
-		left->unknown--;
+	if (left->voids == 0)
+		return false;
+	if (ask(c, type, name, d) == RC_OK && d->status == DNS_RECORDS)
+		return true;
+	left->voids--;
+	return false;
 }
 
 static void ask_hosts(struct check *c, struct slice name, struct ahead *left)
 {
 	struct dns_answer mx;
 
-	if (left->unknown == 0)
-		return;
-	if (ask(c, DNS_MX, name, &mx) != RC_OK)
-		left->unknown--;
-	else if (mx.count <= NAMES && !all_there(c, &mx))
-		left->unknown--;
+	if (ask_early(c, DNS_MX, name, left, &mx) && mx.count <= NAMES && !all_there(c, &mx))
+		left->voids--;
 }
 
-static void ask_one(struct check *c, const struct frame *f, const struct spf_mechanism *m,
-                    struct ahead *left)
-{
-	char bytes[SPF_NAME];
-	struct frame inner;
-	struct slice name;
-
-	if (m->kind == SPF_PTR || spf_has_macro(m->domain) ||
-	    target(c, f, m->domain, false, bytes, &name) != STEP_NO)
-		return;
-	if (m->kind == SPF_INCLUDE) {
-		frame_set(&inner, name);
-		ask_ahead(c, &inner, left);
-	} else if (m->kind == SPF_MX) {
-		ask_hosts(c, name, left);
-	} else {
-		ask_address(c, m->kind == SPF_A ? address_type(c) : DNS_A, name, left);
-	}
-}
-
-/* False: what follows isn't reached. */
-static bool ask_terms(struct check *c, const struct frame *f, struct ahead *left)
-{
-	struct slice rest = f->record.terms;
-	struct spf_mechanism m;
-
-	while (spf_record_next(&rest, &m)) {
-		if (m.kind == SPF_ALL || in_network(c, &m))
-			return false;
-		if (!spf_asks(m.kind))
-			continue;
-		if (left->terms == 0)
-			return false;
-		left->terms--;
-		ask_one(c, f, &m, left);
-	}
-	return true;
-}
+static void ask_level(struct check *c, struct frame *f, unsigned depth, struct ahead *left);
 
 /* Terms with macros are left out: what they ask may tell their owner something. */
-static void ask_ahead(struct check *c, struct frame *f, struct ahead *left)
+static void ask_one(struct check *c, const struct frame *f, const struct spf_mechanism *m,
+                    unsigned depth, struct ahead *left)
 {
-	while (read_record(c, f) == STEP_NO && ask_terms(c, f, left)) {
-		char bytes[SPF_NAME];
-		struct slice name;
+	enum dns_type type = m->kind == SPF_A ? address_type(c) : DNS_A;
+	char bytes[SPF_NAME];
+	struct frame inner;
+	struct dns_answer d;
+	struct slice name;
 
-		if (f->record.redirect.len == 0 || spf_has_macro(f->record.redirect) ||
-		    left->terms == 0)
+	left->terms -= depth == 0;
+	if (m->kind == SPF_PTR || spf_has_macro(m->domain))
+		return;
+	(void)target(c, f, m->domain, false, bytes, &name);
+	if (m->kind == SPF_INCLUDE) {
+		frame_set(&inner, name);
+		if (depth == 0)
+			(void)ask(c, DNS_TXT, name, &d);
+		else
+			ask_level(c, &inner, depth - 1, left);
+	} else if (depth == 0 && m->kind == SPF_MX) {
+		ask_hosts(c, name, left);
+	} else if (depth == 0) {
+		(void)ask_early(c, type, name, left, &d);
+	}
+}
+
+/* The terms that are `depth` includes or redirects below this record. */
+static void ask_level(struct check *c, struct frame *f, unsigned depth, struct ahead *left)
+{
+	struct spf_mechanism m;
+	struct slice rest;
+
+	if (read_record(c, f) != STEP_NO)
+		return;
+	rest = f->record.terms;
+	while (spf_record_next(&rest, &m)) {
+		if (m.kind == SPF_ALL || in_network(c, &m) || left->terms == 0)
 			return;
-		left->terms--;
-		(void)target(c, f, f->record.redirect, false, bytes, &name);
-		frame_set(f, name);
+		if (spf_asks(m.kind))
+			ask_one(c, f, &m, depth, left);
+	}
+	m = (struct spf_mechanism) { .kind = SPF_INCLUDE, .domain = f->record.redirect };
+	if (m.domain.len && left->terms > 0)
+		ask_one(c, f, &m, depth, left);
+}
+
+static void ask_ahead(struct check *c, struct slice domain)
+{
+	struct ahead left = { TERMS, VOIDS + 1 };
+	struct frame f;
+
+	for (unsigned depth = 0; depth < AHEAD; depth++) {
+		frame_set(&f, domain);
+		ask_level(c, &f, depth, &left);
 	}
 }
 
@@ -652,8 +659,7 @@ static enum step run(struct check *c, struct frame *f)
 	s = evaluate(c, f);
 	if (s == STEP_END)
 		return explain(c, f);
-	frame_set(f, domain);
-	ask_ahead(c, f, &(struct ahead) { TERMS, VOIDS + 1 - c->voids });
+	ask_ahead(c, domain);
 	return s;
 }
 
