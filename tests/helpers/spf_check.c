@@ -3,8 +3,8 @@
  *
  * spf_check ADDR@PORT       sends every lookup to that server
  *
- * Each line on stdin is a question in JSON, {"client", "mail_from", "helo", "receiver"}, answered by one line of
- * JSON: "result", "explanation", "why", "domain", and the "rounds" of lookups.
+ * Each line on stdin is a question in JSON, {"client", "mail_from", "helo", "receiver"}, answered
+ * by one line of JSON: "result", "explanation", "why", "domain", and the "rounds" of lookups.
  *
  * spf_check bench COUNT     prints how many ns a check takes when all answers are there
  */
@@ -74,7 +74,8 @@ static void answer(struct run *r, const char *line)
 
 /* What large senders publish: two includes, one of them with an include of its own. */
 static const char usual[] =
-        "shop.example TXT v=spf1 include:_spf.a.example include:_spf.b.example ip4:192.0.2.0/24 -all\n"
+        "shop.example TXT v=spf1 include:_spf.a.example include:_spf.b.example ip4:192.0.2.0/24 "
+        "-all\n"
         "shop.example TXT a-verification=0123456789abcdef0123456789abcdef\n"
         "_spf.a.example TXT v=spf1 ip4:203.0.113.0/24 ip4:198.51.100.0/24 ip6:2001:db8:1::/36 "
         "ip6:2001:db8:2::/36 ip6:2001:db8:3::/36 ip4:203.0.113.64/26 ~all\n"
