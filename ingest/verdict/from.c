@@ -1,73 +1,27 @@
 #include "ingest/verdict/from.h"
 
-#include <idn2.h>
 #include <stdlib.h>
 
 #include "ingest/verdict/cfws.h"
+#include "ingest/verdict/idn.h"
 #include "ingest/verdict/tags.h"
 
-#define NAME  256
-#define SHOWN 1024 /* a domain as it stands, perhaps in UTF-8 */
+#define NAME 256
+
+struct domain {
+	uint8_t text[IDN_SHOWN];
+	size_t len;
+};
 
 /* ---- domains ---- */
 
-static bool is_ascii(const char *s)
-{
-	for (; *s; s++)
-		if (*s & 0x80)
-			return false;
-	return true;
-}
-
-/* A name of DNS in A-labels. */
-static bool to_ascii(char out[NAME], const char *shown)
-{
-	char *made = NULL;
-	bool good;
-
-	if (is_ascii(shown)) {
-		good = strlen(shown) < NAME;
-		if (good)
-			memcpy(out, shown, strlen(shown) + 1);
-	} else {
-		good = idn2_to_ascii_8z(shown, &made, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) ==
-			       IDN2_OK &&
-		       strlen(made) < NAME;
-		if (good)
-			memcpy(out, made, strlen(made) + 1);
-		idn2_free(made);
-	}
-	for (char *c = out; good && *c; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c | 0x20);
-	return good;
-}
-
-static bool is_name(const char *s)
-{
-	size_t label = 0;
-
-	if (strlen(s) > 253)
-		return false;
-	for (; *s; s++) {
-		bool plain = (*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '-' || *s == '_';
-
-		if (*s == '.' ? label == 0 : !plain)
-			return false;
-		label = *s == '.' ? 0 : label + 1;
-		if (label > 63)
-			return false;
-	}
-	return label > 0;
-}
-
 /* False: that is no domain. One that is there already is fine, and so is one too many. */
-static bool add(struct from *f, const char *shown)
+static bool add(struct from *f, struct slice shown)
 {
 	char name[NAME];
 	char *at;
 
-	if (!to_ascii(name, shown) || !is_name(name))
+	if (!idn_to_ascii(name, shown))
 		return false;
 	for (size_t i = 0; i < f->count; i++)
 		if (slice_equal(f->domains[i], slice_str(name)))
@@ -133,8 +87,8 @@ static bool take_words(struct slice *s, bool *some)
 	}
 }
 
-/* Atoms with single dots between them, comments and blanks around each; the atoms into `out`. */
-static bool take_domain(struct slice *s, char out[SHOWN])
+/* Atoms with single dots between them, comments and blanks around each. */
+static bool take_domain(struct slice *s, struct domain *out)
 {
 	size_t len = 0;
 
@@ -144,36 +98,36 @@ static bool take_domain(struct slice *s, char out[SHOWN])
 		if (!cfws_skip(s))
 			return false;
 		n = atom_length(*s);
-		if (n == 0 || len + n + 2 > SHOWN)
+		if (n == 0 || len + n + 1 > sizeof(out->text))
 			return false;
-		memcpy(out + len, s->at, n);
+		memcpy(out->text + len, s->at, n);
 		len += n;
 		*s = slice_from(*s, n);
 		if (!cfws_skip(s))
 			return false;
 		if (!cfws_byte(s, '.'))
 			break;
-		out[len++] = '.';
+		out->text[len++] = '.';
 	}
-	out[len] = 0;
+	out->len = len;
 	return true;
 }
 
 /* Behind "local@". */
 static bool take_rest(struct slice *s, struct from *f)
 {
-	char domain[SHOWN];
+	struct domain d;
 
-	return take_domain(s, domain) && add(f, domain);
+	return take_domain(s, &d) && add(f, slice_of(d.text, d.len));
 }
 
 /* "@a,@b:" in front of an address (RFC 5322 section 4.4). */
 static bool take_route(struct slice *s)
 {
-	char hop[SHOWN];
+	struct domain hop;
 
 	for (;;) {
-		if (!cfws_byte(s, '@') || !take_domain(s, hop))
+		if (!cfws_byte(s, '@') || !take_domain(s, &hop))
 			return false;
 		if (cfws_byte(s, ':'))
 			return true;
@@ -245,60 +199,64 @@ static bool is_shown(uint8_t c)
 	       ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
 }
 
-/* Every name behind an "@". */
-static void read_all(struct slice s, struct from *f)
+/* Every name behind an "@", blanks and comments between them or not. False: one has none. */
+static bool read_all(struct slice s, struct from *f)
 {
+	bool good = true;
 	size_t at;
 
 	while ((at = slice_find_byte(s, '@')) != SIZE_MAX) {
-		char domain[SHOWN];
 		size_t n = 0;
 
 		s = slice_from(s, at + 1);
-		while (s.len && fws_is(s.at[0]))
-			s = slice_from(s, 1);
-		while (n < s.len && n + 1 < SHOWN && is_shown(s.at[n])) {
-			domain[n] = (char)s.at[n];
+		/* What has no end is looked for once. */
+		if (good && !cfws_skip(&s))
+			good = false;
+		while (n < s.len && is_shown(s.at[n]))
 			n++;
-		}
-		while (n && domain[n - 1] == '.')
+		at = n;
+		while (n && s.at[n - 1] == '.')
 			n--;
-		domain[n] = 0;
-		if (n)
-			(void)add(f, domain);
+		if (!add(f, slice_part(s, 0, n)))
+			good = false;
+		s = slice_from(s, at);
 	}
+	return good;
 }
 
 /* ---- fields ---- */
 
+enum reading { WHOLE, CARELESS, UNREADABLE };
+
 /* Blanks and folds at its end are of no address. */
-static bool read_field(struct slice value, struct from *f)
+static enum reading read_field(struct slice value, struct from *f)
 {
 	struct from whole = { .names = mem_array(FROM_DOMAINS, NAME) };
 	bool good = read_list(slice_trim(value), &whole) && whole.count > 0;
 
 	for (size_t i = 0; good && i < whole.count; i++)
-		(void)add(f, (const char *)whole.domains[i].at);
+		(void)add(f, whole.domains[i]);
 	free(whole.names);
-	if (!good)
-		read_all(value, f);
-	return good;
+	if (good)
+		return WHOLE;
+	return read_all(value, f) ? CARELESS : UNREADABLE;
 }
 
 void from_read(struct from *out, const struct raw_message *m)
 {
 	size_t fields = 0;
-	bool good = true;
+	enum reading worst = WHOLE;
+	enum reading how;
 
 	*out = (struct from) { .names = mem_array(FROM_DOMAINS, NAME) };
 	for (size_t i = 0; i < m->count; i++) {
 		if (!raw_named(&m->fields[i], "from"))
 			continue;
 		fields++;
-		if (!read_field(m->fields[i].value, out))
-			good = false;
+		how = read_field(m->fields[i].value, out);
+		worst = MAX_OF(worst, how);
 	}
-	out->odd = fields != 1 || (!good && out->count != 1);
+	out->odd = fields != 1 || worst == UNREADABLE || (worst == CARELESS && out->count != 1);
 }
 
 void from_free(struct from *f)
