@@ -11,7 +11,6 @@
 #include "base/loop.h"
 
 #define CLASS_IN     1
-#define DNS_PORT     53
 #define READY_NAME   "ready.mm.invalid."
 #define ESCAPED      (4 * 256)
 #define ANCHOR_BYTES (1 << 20)
@@ -314,32 +313,6 @@ void resolver_count(const struct resolver *r, struct resolver_totals *out)
 }
 
 /* ---- beginning and end ---- */
-
-bool resolver_server(struct slice text, struct ip *ip, uint16_t *port)
-{
-	struct slice number;
-	struct slice address = slice_cut(text, '@', &number);
-	uint64_t n = DNS_PORT;
-
-	if (address.len < text.len && (!slice_to_u64(number, &n) || n < 1 || n > 65535))
-		return false;
-	*port = (uint16_t)n;
-	return ip_parse(ip, address);
-}
-
-size_t resolver_ports(const struct resolver_options *o, uint16_t out[RESOLVER_STUBS + 1])
-{
-	struct ip ip;
-	size_t n = 1;
-
-	out[0] = DNS_PORT;
-	if (o->forward)
-		(void)resolver_server(slice_str(o->forward), &ip, &out[0]);
-	for (size_t i = 0; i < o->stub_count; i++)
-		if (resolver_server(slice_str(o->stubs[i].server), &ip, &out[n]))
-			n++;
-	return n;
-}
 
 struct option {
 	const char *name;

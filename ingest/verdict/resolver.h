@@ -19,10 +19,13 @@
 #ifndef MM_INGEST_VERDICT_RESOLVER_H
 #define MM_INGEST_VERDICT_RESOLVER_H
 
+#include "base/json.h"
 #include "base/loop.h"
 #include "ingest/verdict/answers.h"
 
-#define RESOLVER_STUBS 16
+#define RESOLVER_STUBS           16
+#define RESOLVER_DEADLINE_S      10
+#define RESOLVER_DEADLINE_MOST_S 300
 
 struct resolver_stub {
 	const char *zone;   /* "lab" */
@@ -61,6 +64,11 @@ void resolver_cancel(struct resolver_ask **ask);
 size_t resolver_ports(const struct resolver_options *o, uint16_t out[RESOLVER_STUBS + 1]);
 /* "ADDR@PORT" or "ADDR" (port 53). */
 bool resolver_server(struct slice text, struct ip *ip, uint16_t *port);
+
+/* The configuration's section dns (docs/man/mmd.8.md): strings stay its own. RC_INVALID: it can't be taken. */
+enum rc resolver_options_read(struct resolver_options *o, const json_t *dns, struct err *e) MUST_USE;
+/* How long a message waits for its verdict. */
+enum rc resolver_deadline(const json_t *dns, int64_t *ms, struct err *e) MUST_USE;
 
 /* An answer of DNS to a question, as resolver_ask takes it: `packet` is hostile. The records are in *records, to
  * be freed by resolver_records_free; what can't be taken gives DNS_FAILED. */
