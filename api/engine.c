@@ -552,6 +552,7 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	en->broken = opt->broken;
 	en->full = opt->full;
 	en->judged = opt->judged;
+	en->scans = opt->scans;
 	en->spool_min_free = opt->spool_min_free;
 	en->api = opt->api;
 	en->broken_arg = opt->broken_arg;

@@ -45,6 +45,7 @@ struct engine_options {
 	uint64_t    spool_min_free; /* less room than this on the disk: no new mail; 0: see engine_room */
 	unsigned    parse_workers; /* 0: one a processor */
 	struct api_options api;
+	struct scans *scans; /* ingest/scans.h; outlives the engine; NULL: nobody asks scanners */
 	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
 	void (*broken)(void *arg);
 	/* The pipeline waits for room on the disk, or no longer does; on its thread. */
@@ -80,6 +81,7 @@ struct engine {
 	struct principals *principals;
 	struct tally     *tally;
 	struct import_line *import_line; /* api/op_import.c; with `importing` held */
+	struct scans     *scans; /* from engine_options */
 	struct jobs      *jobs; /* api/job_run.h; NULL where nobody runs any */
 	int64_t           opened_ms; /* the lock was taken: whoever had it does nothing after that */
 	uint64_t          damaged; /* records of the spool whose loss is recorded */

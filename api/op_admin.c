@@ -7,6 +7,7 @@
 #include "base/codec.h"
 #include "ingest/disposition.h"
 #include "ingest/resources.h"
+#include "ingest/scans.h"
 #include "retention/erase.h"
 #include "store/crypt.h"
 
@@ -114,6 +115,16 @@ static void put_audit(struct engine *en, json_t *o)
 	json_put_text(o, "audit_time", slice_str(when));
 }
 
+/* Scanners that are configured, by add-on. */
+static void put_scans(struct request *r)
+{
+	json_t *addons = r->en->scans ? scans_status(r->en->scans) : NULL;
+
+	if (json_object_size(addons))
+		json_put(r->result, "addons", json_incref(addons));
+	json_decref(addons);
+}
+
 /* What belongs to no archive: the spool, mail that was not archived, what fails. */
 static enum rc put_flow(struct request *r, struct db *db, struct err *e)
 {
@@ -124,6 +135,7 @@ static enum rc put_flow(struct request *r, struct db *db, struct err *e)
 		put_count(r->result, "pid", (uint64_t)getpid());
 	if (failure)
 		json_put_text(r->result, "failure", slice_str(failure->text));
+	put_scans(r);
 	return rc;
 }
 

@@ -26,6 +26,7 @@
 #include "base/cidr.h"
 #include "base/home.h"
 #include "ingest/addons.h"
+#include "ingest/mail.h"
 
 /* Before mmd confines itself. `config` is the configuration's section, read by addons_read before; it isn't kept. `program`
  * NULL: "mm-scan". home_stop ends it. */
@@ -59,6 +60,9 @@ void scans_free(struct scans **s); /* gives up what is under way; NULL is fine *
  * (mm-verdict asks it); without any that is left the result comes, too, and is empty. */
 uint64_t scans_ask(struct scans *s, const struct scan_instance *instances, size_t count,
 		   struct slice raw, const struct scan_facts *facts);
+/* The same with the facts of a message's envelope. */
+uint64_t scans_ask_mail(struct scans *s, const struct scan_instance *instances, size_t count,
+			const struct mail *m, struct slice raw);
 /* False: none is there now. *addons: {"<instance id>":{...}}, a new reference. */
 bool scans_take(struct scans *s, uint64_t *number, json_t **addons);
 /* Gives up all that was asked: their results don't come. */

@@ -23,6 +23,7 @@
 #include "base/tls.h"
 #include "ingest/front.h"
 #include "ingest/resources.h"
+#include "ingest/scans.h"
 #include "store/crypt.h"
 #include "tools/cli.h"
 #include "tools/mmd_settings.h"
@@ -45,6 +46,8 @@ struct mmd {
 	struct request_server *requests;
 	struct request_server *shared; /* on the socket that is configured */
 	struct schedule *schedule;
+	struct home *scan_home; /* NULL: no scanner is configured */
+	struct scans *scans;
 	struct http_front *http;      /* NULL: no API is configured */
 	struct request_server *calls; /* its */
 	unsigned fronts;              /* that have not stopped yet */
@@ -521,6 +524,34 @@ static enum rc confine(struct mmd *m, struct err *e)
 	return rc;
 }
 
+/* On the thread of scans: the loop's has the engine. */
+static void on_scanned(void *arg)
+{
+	struct mmd *m = arg;
+
+	loop_post(m->loop, on_durable, m);
+}
+
+static enum rc start_scans(struct mmd *m, struct err *e)
+{
+	enum rc rc = scans_new(&m->scans, m->scan_home, &m->set.addons, on_scanned, m, e);
+
+	m->set.engine.scans = m->scans;
+	return rc;
+}
+
+/* Those who may connect, started by who can't do it later. */
+static enum rc start_homes(struct mmd *m, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (m->set.s3.url)
+		rc = deliver_home_start(&m->set.jobs.s3, &m->set.s3, e);
+	if (rc == RC_OK && addons_scan(&m->set.addons))
+		rc = scans_home(&m->scan_home, json_object_get(m->set.json, "addons"), NULL, e);
+	return rc;
+}
+
 /* What the sandbox would not let it: keys may be asked for, or come from other programs. */
 static enum rc read_keys(struct mmd *m, struct key_file *keys, struct err *e)
 {
@@ -539,10 +570,12 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 	struct key_file keys = { .outers = 0 };
 	enum rc rc = read_keys(m, &keys, e);
 
-	if (rc == RC_OK && m->set.s3.url) /* who may not connect can't start who may */
-		rc = deliver_home_start(&m->set.jobs.s3, &m->set.s3, e);
+	if (rc == RC_OK)
+		rc = start_homes(m, e);
 	if (rc == RC_OK)
 		rc = confine(m, e);
+	if (rc == RC_OK)
+		rc = start_scans(m, e);
 	if (rc == RC_OK)
 		rc = engine_open(&m->engine, &m->set.engine, e);
 	key_file_free(&keys);
@@ -658,6 +691,8 @@ static void stop(struct mmd *m)
 	if (m->engine && pipeline_drain(m->engine->pipeline, m->full ? 0 : DRAIN_MS, &e) != RC_OK)
 		log_warn("%s; they are archived at the next start", e.text);
 	engine_close(&m->engine);
+	scans_free(&m->scans);
+	home_stop(&m->scan_home);
 }
 
 static int run(struct mmd *m, struct err *e)

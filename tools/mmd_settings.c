@@ -347,6 +347,14 @@ static enum rc read_endpoints(struct settings *s, struct err *e)
 	return rc == RC_OK && s3 ? read_s3(s, s3, e) : rc;
 }
 
+/* Who judges mail for which add-on; what isn't there is never connected to. */
+static enum rc read_addons(struct settings *s, struct err *e)
+{
+	enum rc rc = addons_read(&s->addons, json_object_get(s->json, "addons"), e);
+
+	return rc == RC_OK ? rc : err_in(e, "configuration");
+}
+
 /* The socket for those who can't reach the directory; bound now, since the sandbox lets mmd do
  * nothing outside its own places. */
 static enum rc read_socket(struct settings *s, struct err *e)
@@ -378,6 +386,7 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 		{ "parse", MEMBER_OBJECT }, { "retention", MEMBER_OBJECT },
 		{ "audit", MEMBER_OBJECT }, { "socket", MEMBER_OBJECT },
 		{ "api", MEMBER_OBJECT },   { "endpoints", MEMBER_OBJECT },
+		{ "addons", MEMBER_OBJECT },
 	};
 	static const struct member retention[] = { { "schedule", MEMBER_TEXT } };
 	static const struct member audit[] = { { "anchor", MEMBER_TEXT } };
@@ -417,6 +426,8 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 		rc = read_api(s, e);
 	if (rc == RC_OK)
 		rc = read_endpoints(s, e);
+	if (rc == RC_OK)
+		rc = read_addons(s, e);
 	return rc == RC_OK ? read_socket(s, e) : rc;
 }
 
@@ -428,6 +439,7 @@ void settings_free(struct settings *s)
 	if (s->s3_secret.at)
 		crypt_wipe(s->s3_secret.at, s->s3_secret.room);
 	buf_free(&s->s3_secret);
+	addons_free(&s->addons);
 	certificates_free(&s->certificates);
 	certificates_free(&s->api_certificates);
 }
