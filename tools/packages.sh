@@ -19,6 +19,9 @@ TEST_PACKAGES="$TEST_PACKAGES nsd python3-yaml"
 # Signs what the suites of DMARC send (tests/peers/T520-dmarc-suites.py).
 TEST_PACKAGES="$TEST_PACKAGES python3-dkim"
 
+# Scanners that stand for add-ons (tests/peers/T530-clamd.py, T532-rspamd.py).
+TEST_PACKAGES="$TEST_PACKAGES clamav-daemon rspamd"
+
 # The AWS SDK and other signers (tests/peers/npm). Node's own packages bring npm along, and exclude Debian's.
 command -v npm >/dev/null 2>&1 || TEST_PACKAGES="$TEST_PACKAGES nodejs npm"
 
