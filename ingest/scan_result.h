@@ -6,8 +6,8 @@
  *          of mm-scan, which hears them: both are read here, and what is kept is made anew. The receipt of
  *          a message has them as "addons":{"<instance id>":{...}}; docs/scanners.md names the fields.
  * Texts    Printable ASCII; what isn't becomes '?'. Numbers become texts, for rules compare those.
- * Names    Of fields: letters, digits, '_' and blanks, as a ResultField may have. They are found without case, blanks and '_':
- *          "is passed", "is_passed" and "isPassed" are one field.
+ * Names    Of fields: letters, digits, '_' and blanks, as a ResultField may have. They are found without case,
+ *          blanks and '_': "is passed", "is_passed" and "isPassed" are one field.
  * Threads  Pure functions.
  */
 #ifndef MM_INGEST_SCAN_RESULT_H

@@ -1,10 +1,11 @@
 /*
  * ingest/scan_wire.h - what mmd and the children of mm-scan's home tell each other
  *
- * The home (base/home.h) makes two kinds of child. The task {} is the one that speaks to scanners; it says READY, gets an
- * ASK for each scan, which is answered by one SAID, and a DROP for one that isn't waited for any more, which is answered by
- * a DROPPED. The task {"connect":N} connects to the scanner N, says CONNECTED or AWAY on its channel, and ends: mmd gives
- * its end of that channel to the first one with the ASK. So that one never says where to connect to.
+ * The home (base/home.h) makes two kinds of child. The task {} is the one that speaks to scanners; it says
+ * READY, gets an ASK for each scan, which is answered by one SAID, and a DROP for one that isn't waited for any
+ * more, which is answered by a DROPPED. The task {"connect":N} connects to the scanner N, says CONNECTED or NOBODY
+ * on its channel, and ends: mmd gives its end of that channel to the first one with the ASK. So that one never
+ * says where to connect to.
  */
 #ifndef MM_INGEST_SCAN_WIRE_H
 #define MM_INGEST_SCAN_WIRE_H
@@ -15,8 +16,8 @@
 #define SCAN_LINE 256    /* longest frame of who connects */
 
 enum scan_to_child {
-	/* JSON {"n","scanner":its place in the configuration,"facts":{...}}, 2 descriptors: the message, sealed, and the
-	 * channel of who connects */
+	/* JSON {"n","scanner":its place in the configuration,"facts":{...}}, 2 descriptors: the message,
+	 * sealed, and the channel of who connects */
 	SCAN_ASK = 16,
 	SCAN_DROP, /* JSON {"n"} */
 };

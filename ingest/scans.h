@@ -1,24 +1,29 @@
 /*
  * ingest/scans.h - messages judged by scanners, asked by the pipeline
  *
- * What     mmd's side of mm-scan. The pipeline asks for a message, for all add-on instances that its rule set speaks of,
- *          and takes results when they are there, in any order: an object for the receipt's "addons". Nothing here
- *          waits: a message's bytes are copied, and a thread of its own does the rest. mm-scan gets them in sealed memory.
- * Home     mm-scan is started before mmd confines itself, for mmd may connect to nothing (base/home.h). The thread has it
- *          make the child that speaks to scanners, and for each scan a connection, which that child gets from mmd with the
- *          message. A child that dies, or doesn't listen any more, is made again; what it had is asked once more, one message at
- *          a time, so that one that it dies of costs no other its verdict.
- * Lanes    Each scanner has a line and at most `at_once` of it under way. From when it is asked for, in line or not, a scan has
- *          the scanner's deadline.
- * Trouble  Each way a scan can fail gives PROCESSING_FAILED, and the rules decide what then: no message is lost or stays for it.
- *          away     (no connection) it waits in line for the scanner to come back, until its deadline. When a scanner has been away
- *                   for longer than that, scans fail at once, but for one a second that tries it.
- *          broken   (hung up, nonsense, an error of its own) it isn't tried again: it may be the message that breaks it.
+ * What     mmd's side of mm-scan. The pipeline asks for a message, for all add-on instances that its rule set
+ *          speaks of, and takes results when they are there, in any order: an object for the receipt's "addons".
+ *          Nothing here waits: a message's bytes are copied, and a thread of its own does the rest. mm-scan gets
+ *          them in sealed memory.
+ * Home     mm-scan is started before mmd confines itself, for mmd may connect to nothing (base/home.h). The
+ *          thread has it make the child that speaks to scanners, and for each scan a connection, which that
+ *          child gets from mmd with the message. A child that dies, or doesn't listen any more, is made again;
+ *          what it had is asked once more, one message at a time, so that one that it dies of costs no other its
+ *          verdict.
+ * Lanes    Each scanner has a line and at most `at_once` of it under way. From when it is asked for, in line or
+ *          not, a scan has the scanner's deadline.
+ * Trouble  Each way a scan can fail gives PROCESSING_FAILED, and the rules decide what then: no message is lost
+ *          or stays for it.
+ *          away     (no connection) it waits in line for the scanner to come back, until its deadline. When a
+ *                   scanner has been away for longer than that, scans fail at once, but for one a second that
+ *                   tries it.
+ *          broken   (hung up, nonsense, an error of its own) it isn't tried again: it may be the message that
+ *                   breaks it.
  *          late     it is dropped.
  *          An error is logged once for each such outage, and a line at its end.
  * Owner    Addons and home outlive the scans.
- * Threads  scans_ask, scans_take, scans_forget: one (the pipeline's). scans_status: any. `woken` comes from the thread of
- *          scans, with no lock held.
+ * Threads  scans_ask, scans_take, scans_forget: one (the pipeline's). scans_status: any. `woken` comes from the
+ *          thread of scans, with no lock held.
  */
 #ifndef MM_INGEST_SCANS_H
 #define MM_INGEST_SCANS_H
@@ -28,8 +33,8 @@
 #include "ingest/addons.h"
 #include "ingest/mail.h"
 
-/* Before mmd confines itself. `config` is the configuration's section, read by addons_read before; it isn't kept. `program`
- * NULL: "mm-scan". home_stop ends it. */
+/* Before mmd confines itself. `config` is the configuration's section, read by addons_read before; it isn't
+ * kept. `program` NULL: "mm-scan". home_stop ends it. */
 enum rc scans_home(struct home **out, const json_t *config, const char *program,
 		   struct err *e) MUST_USE;
 
@@ -68,7 +73,8 @@ bool scans_take(struct scans *s, uint64_t *number, json_t **addons);
 /* Gives up all that was asked: their results don't come. */
 void scans_forget(struct scans *s);
 
-/* For "mmctl status": {"NAME":{"scanned","failed","waiting"}}, and "down" with the reason during an outage. A new reference. */
+/* For "mmctl status": {"NAME":{"scanned","failed","waiting"}}, and "down" with the reason during an outage. A new
+ * reference. */
 json_t *scans_status(struct scans *s);
 
 #endif

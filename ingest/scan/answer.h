@@ -3,8 +3,8 @@
  *
  * What     Three forms: clamd's line, rspamd's JSON, and the JSON of our own contract (docs/scanners.md). Each
  *          gives how the scan ended, and for SCAN_RESULT a result (ingest/scan_result.h); else why, for people.
- * Trust    An answer comes from outside, and parts of it (names of what was found, symbols' options) from who sent the
- *          message. It is any bytes, of at most SCAN_ANSWER.
+ * Trust    An answer comes from outside, and parts of it (names of what was found, symbols' options) from who
+ *          sent the message. It is any bytes, of at most SCAN_ANSWER.
  * Threads  Pure functions.
  */
 #ifndef MM_INGEST_SCAN_ANSWER_H

@@ -2,8 +2,9 @@
  * ingest/scan/http.h - one message POSTed to rspamd, or to a scanner that speaks our contract
  *
  * What     By libcurl, over a descriptor that is connected already: libcurl looks no name up and opens no
- *          socket. TLS certificates are checked against the CA file that was read before the sandbox, for the name in the URL.
- *          No redirect, no proxy, no connection kept. Of an answer no more is read than its form allows.
+ *          socket. TLS certificates are checked against the CA file that was read before the sandbox, for the
+ *          name in the URL. No redirect, no proxy, no connection kept. Of an answer no more is read than its
+ *          form allows.
  * Headers  The envelope's facts. What a client says is in them: control characters become '?'.
  * Threads  One.
  */

@@ -1,14 +1,15 @@
 /*
  * ingest/verdict/dnsbl.h - is the client, or a domain of the message, on a DNS block list? (RFC 5782)
  *
- * What     A function of the question and of DNS answers, as SPF is: it asks by answers_get, for all names at once, and
- *          ends with RC_AGAIN where an answer is lacking. A list of addresses is asked about the client; one of domains about
- *          those of MAIL FROM, of HELO where that is a domain, and of From.
- * Names    "2.0.0.127.[KEY.]ZONE"; of an IPv6 address its 32 digits; "shop.example.[KEY.]ZONE", in A-labels. A domain that
- *          would make a name too long for DNS is asked about without its first labels.
- * Codes    Listed: 127.x.y.z. Not: 127.255.255.z, by which a list says why it doesn't answer (a public resolver, too many
- *          questions, a wrong key), 127.0.1.255 (a list of domains was asked about an address), 127.0.0.1, and what lies outside
- *          127/8, as a resolver makes up for a zone that has gone: all these, and a lookup that failed, are DNSBL_FAILED.
+ * What     A function of the question and of DNS answers, as SPF is: it asks by answers_get, for all names at
+ *          once, and ends with RC_AGAIN where an answer is lacking. A list of addresses is asked about the
+ *          client; one of domains about those of MAIL FROM, of HELO where that is a domain, and of From.
+ * Names    "2.0.0.127.[KEY.]ZONE"; of an IPv6 address its 32 digits; "shop.example.[KEY.]ZONE", in A-labels. A
+ *          domain that would make a name too long for DNS is asked about without its first labels.
+ * Codes    Listed: 127.x.y.z. Not: 127.255.255.z, by which a list says why it doesn't answer (a public resolver,
+ *          too many questions, a wrong key), 127.0.1.255 (a list of domains was asked about an address),
+ *          127.0.0.1, and what lies outside 127/8, as a resolver makes up for a zone that has gone: all these,
+ *          and a lookup that failed, are DNSBL_FAILED.
  * Several  Listed is who has one name that is; else it failed where one lookup did.
  * Key      It is in names that are asked for, and never in the answer.
  * Threads  Any.
