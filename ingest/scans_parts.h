@@ -52,6 +52,9 @@ struct lane {
 	int64_t good_ms;    /* its last good answer */
 	char why[SCAN_WHY]; /* of an outage that was logged; empty: none */
 	bool slow;          /* that one is a line that gets no shorter */
+	bool told;          /* it is in the log */
+	int64_t told_ms;    /* when one was, the last time */
+	unsigned broken;    /* bad answers since the last good one */
 	uint64_t scanned;
 	uint64_t failed;
 	size_t waiting;

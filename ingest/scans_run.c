@@ -16,6 +16,7 @@
 #define AGAIN_MOST 10000
 #define LIVED_MS   30000 /* a life that sets SCANS_AGAIN_MS back */
 #define DEAF_MS    10000 /* without an answer to a DROP */
+#define TOLD_MS    10000 /* between two outages of a scanner in the log */
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8U
@@ -106,10 +107,13 @@ static void append(struct scans *s, struct job *j)
 static void put_back(struct scans *s, struct job *j)
 {
 	struct lane *l = j->lane;
+	struct job **at = &l->first;
 
-	j->next = l->first;
-	l->first = j;
-	if (!l->last)
+	while (*at && (*at)->asked_ms < j->asked_ms) /* who has the nearest deadline is first */
+		at = &(*at)->next;
+	j->next = *at;
+	*at = j;
+	if (!j->next)
 		l->last = j;
 	count_waiting(s, l, 1);
 }
@@ -154,10 +158,12 @@ static void alarm_once(struct scans *s, struct lane *l, const char *why)
 	if (first)
 		(void)snprintf(l->why, sizeof(l->why), "%s", why);
 	(void)pthread_mutex_unlock(&s->lock);
-	if (first)
-		log_error(
-		        "the scanner of %s: %s; its verdict is PROCESSING_FAILED until it answers",
-		        l->addon->name, why);
+	if (!first || (l->told_ms && clock_mono_ms() - l->told_ms < TOLD_MS))
+		return;
+	log_error("the scanner of %s: %s; its verdict is PROCESSING_FAILED until it answers",
+	          l->addon->name, why);
+	l->told = true;
+	l->told_ms = clock_mono_ms();
 }
 
 static void is_down(struct scans *s, struct lane *l, const char *why)
@@ -170,11 +176,22 @@ static void is_down(struct scans *s, struct lane *l, const char *why)
 	alarm_once(s, l, why);
 }
 
+/* A message can be made to have that answer, and must not slow down the others: it takes a row of
+ * them. */
+static void is_broken(struct scans *s, struct lane *l, const char *why)
+{
+	if (++l->broken >= l->addon->at_once)
+		is_down(s, l, why);
+	else
+		alarm_once(s, l, why);
+}
+
 static void is_well(struct scans *s, struct lane *l)
 {
 	bool over;
 
 	l->down_ms = 0;
+	l->broken = 0;
 	l->good_ms = clock_mono_ms();
 	(void)pthread_mutex_lock(&s->lock);
 	over = l->why[0] && (!l->slow || !l->first);
@@ -183,8 +200,9 @@ static void is_well(struct scans *s, struct lane *l)
 		l->slow = false;
 	}
 	(void)pthread_mutex_unlock(&s->lock);
-	if (over)
+	if (over && l->told)
 		log_info("the scanner of %s answers again", l->addon->name);
+	l->told = l->told && !over;
 }
 
 /* ---- the child ---- */
@@ -259,7 +277,7 @@ static void settle(struct scans *s, struct job *j, enum scan_end how, const char
 		put_back(s, j); /* it waits for the scanner, until its deadline */
 		break;
 	default:
-		is_down(s, l, why[0] ? why : "mm-scan says nonsense");
+		is_broken(s, l, why[0] ? why : "mm-scan says nonsense");
 		fail(s, j, why[0] ? why : "mm-scan says nonsense");
 	}
 }

@@ -19,6 +19,8 @@
 
 #define MOST    (ADDONS_MOST * ADDON_AT_ONCE_MOST) /* scans under way; mmd has fewer */
 #define WAIT_MS 60000                              /* something always wakes it before */
+/* Most of it are messages, which mmd has as well. */
+#define ADDRESS_SPACE ((uint64_t)4 << 30)
 
 struct scan {
 	struct scan *next;
@@ -324,6 +326,7 @@ static enum rc confine(struct err *e)
 	};
 	const struct sandbox_profile p = { .syscalls = calls,
 		                           .count = COUNT(calls),
+		                           .address_space = ADDRESS_SPACE,
 		                           .nofile = MOST + 64 };
 
 	return sandbox_enter(&p, e);
