@@ -510,6 +510,13 @@ static void pipeline_filled(void *arg, bool full)
 		en->full(en->broken_arg, full);
 }
 
+static void pipeline_judged(void *arg, const struct message_id *id, bool refuse, const char *text)
+{
+	struct engine *en = arg;
+
+	en->judged(en->broken_arg, id, refuse, text);
+}
+
 static enum rc start_pipeline(struct engine *en, const struct engine_options *opt, struct err *e)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -524,6 +531,7 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.config = config_for_pipeline,
 		.failed = pipeline_broke,
 		.full = pipeline_filled,
+		.judged = en->judged ? pipeline_judged : NULL,
 		.arg = en,
 		.keep_anchor = en->log_cut,
 		.workers = opt->parse_workers ? opt->parse_workers : (unsigned)MAX_OF(cores, 1L),
@@ -543,6 +551,7 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	en->program = mem_string(opt->program);
 	en->broken = opt->broken;
 	en->full = opt->full;
+	en->judged = opt->judged;
 	en->spool_min_free = opt->spool_min_free;
 	en->api = opt->api;
 	en->broken_arg = opt->broken_arg;

@@ -49,7 +49,9 @@ struct engine_options {
 	void (*broken)(void *arg);
 	/* The pipeline waits for room on the disk, or no longer does; on its thread. */
 	void (*full)(void *arg, bool full);
-	void *broken_arg; /* of both */
+	/* pipeline_parts.judged; on the pipeline's thread. NULL: nobody waits. */
+	void (*judged)(void *arg, const struct message_id *id, bool refuse, const char *text);
+	void *broken_arg; /* of these */
 };
 
 struct engine {
@@ -95,6 +97,7 @@ struct engine {
 	void *changed_arg; /* of these, and principals_changed */
 	void (*broken)(void *arg); /* from engine_options */
 	void (*full)(void *arg, bool full);
+	void (*judged)(void *arg, const struct message_id *id, bool refuse, const char *text);
 	void *broken_arg;
 	/* Called when principals or access keys have changed: mm-httpd works with them when it returns. */
 	enum rc (*principals_changed)(void *arg, struct err *e);

@@ -55,6 +55,7 @@ struct mmd {
 	pthread_mutex_t lock; /* below */
 	pthread_cond_t done;
 	struct errand *errands;
+	struct judged *judged; /* newest first */
 	bool closing;
 };
 
@@ -257,6 +258,84 @@ static void on_front_stopped(void *arg)
 		loop_stop(m->loop);
 }
 
+/* ---- senders that wait for what the rules say ---- */
+
+/* On its way from the pipeline's thread to the loop's. */
+struct judged {
+	struct judged *next;
+	struct message_id id;
+	bool refuse;
+	char text[100];
+};
+
+static struct judged *take_judged(struct mmd *m, bool closing)
+{
+	struct judged *list;
+
+	(void)pthread_mutex_lock(&m->lock);
+	m->closing |= closing;
+	list = m->judged;
+	m->judged = NULL;
+	(void)pthread_mutex_unlock(&m->lock);
+	return list;
+}
+
+static void tell_judged(void *arg)
+{
+	struct mmd *m = arg;
+	struct judged *list = take_judged(m, false);
+
+	while (list) {
+		struct judged *j = list;
+
+		list = j->next;
+		front_judged(m->front, &j->id, j->refuse, j->text);
+		free(j);
+	}
+}
+
+/* The front is gone: who waited has his 250. */
+static void judge_no_more(struct mmd *m)
+{
+	struct judged *list = take_judged(m, true);
+
+	while (list) {
+		struct judged *j = list;
+
+		list = j->next;
+		if (m->engine)
+			pipeline_answered(m->engine->pipeline, &j->id, false);
+		free(j);
+	}
+}
+
+static void on_judged(void *arg, const struct message_id *id, bool refuse, const char *text)
+{
+	struct mmd *m = arg;
+	struct judged *j = mem_new(sizeof(*j));
+	bool closing;
+
+	j->id = *id;
+	j->refuse = refuse;
+	(void)snprintf(j->text, sizeof(j->text), "%s", text);
+	(void)pthread_mutex_lock(&m->lock);
+	closing = m->closing;
+	j->next = m->judged;
+	m->judged = j;
+	(void)pthread_mutex_unlock(&m->lock);
+	if (closing)
+		judge_no_more(m);
+	else
+		loop_post(m->loop, tell_judged, m);
+}
+
+static void on_answered(void *arg, const struct message_id *id, bool refused)
+{
+	struct mmd *m = arg;
+
+	pipeline_answered(m->engine->pipeline, id, refused);
+}
+
 static const struct http_front_ops http_ops = { on_front_stopped };
 
 static void stop_fronts(struct mmd *m)
@@ -266,7 +345,7 @@ static void stop_fronts(struct mmd *m)
 	front_stop(m->front);
 }
 
-static const struct front_ops front_ops = { on_ready, on_durable, on_front_failed,
+static const struct front_ops front_ops = { on_ready, on_durable, on_answered, on_front_failed,
 	                                    on_front_stopped };
 
 static void on_terminate(void *arg)
@@ -563,6 +642,7 @@ static void stop(struct mmd *m)
 	struct err e = { 0 };
 
 	close_errands(m);
+	judge_no_more(m);
 	request_server_free(&m->shared);
 	http_front_free(&m->http);
 	request_server_free(&m->calls);
@@ -649,6 +729,7 @@ int main(int argc, char **argv)
 		                                 .program = "mmd",
 		                                 .broken = on_broken,
 		                                 .full = on_full,
+		                                 .judged = on_judged,
 		                                 .broken_arg = &m };
 	if (settings_read(&m.set, cli_get(&c, "config"), &e) != RC_OK) {
 		(void)cli_fail(&c, &e);

@@ -12,6 +12,9 @@ TEST_PACKAGES="
 	libnet-ssleay-perl procps strace sqlite3 zstd e2fsprogs mount util-linux checksec systemd man-db mandoc
 	qemu-system-common fuse3 xfsprogs libeatmydata1"
 
+# An authoritative DNS server, and the suite of RFC 7208 that it serves (tests/peers/T500-spf-suite.py).
+TEST_PACKAGES="$TEST_PACKAGES nsd python3-yaml"
+
 # The AWS SDK and other signers (tests/peers/npm). Node's own packages bring npm along, and exclude Debian's.
 command -v npm >/dev/null 2>&1 || TEST_PACKAGES="$TEST_PACKAGES nodejs npm"
 

@@ -43,12 +43,8 @@ struct frame {
 };
 
 static const char *const words[] = {
-	[SPF_NONE] = "none",
-	[SPF_NEUTRAL] = "neutral",
-	[SPF_PASS] = "pass",
-	[SPF_FAIL] = "fail",
-	[SPF_SOFTFAIL] = "softfail",
-	[SPF_TEMPERROR] = "temperror",
+	[SPF_NONE] = "none",           [SPF_NEUTRAL] = "neutral",   [SPF_PASS] = "pass",
+	[SPF_FAIL] = "fail",           [SPF_SOFTFAIL] = "softfail", [SPF_TEMPERROR] = "temperror",
 	[SPF_PERMERROR] = "permerror",
 };
 
@@ -506,8 +502,9 @@ static enum step explain(struct check *c, const struct frame *f)
 
 /* --- what will be asked later is asked now, so that its answers come together --- */
 
-/* Level by level, so that what is asked stays the same from round to round, and of a record that keeps to the
- * limit no term is asked about that isn't in it. Of one that goes beyond, twice as many at most. */
+/* Level by level, so that what is asked stays the same from round to round, and of a record that
+ * keeps to the limit no term is asked about that isn't in it. Of one that goes beyond, twice as
+ * many at most. */
 struct ahead {
 	unsigned terms; /* that may still be looked at */
 	unsigned voids; /* that may still be, or turn out to be, void: as many as one by one */
@@ -650,9 +647,9 @@ static enum step run(struct check *c, struct frame *f)
 	if (!identify(c, &domain))
 		return end(c, SPF_NONE, "%s has no domain", c->out->of_helo ? "HELO" : "MAIL FROM");
 	for (size_t i = 0; i < domain.len; i++)
-		c->out->domain[i] = (char)(domain.at[i] >= 'A' && domain.at[i] <= 'Z'
-		                                   ? domain.at[i] | 0x20
-		                                   : domain.at[i]);
+		c->out->domain[i] =
+		        (char)(domain.at[i] >= 'A' && domain.at[i] <= 'Z' ? domain.at[i] | 0x20
+		                                                          : domain.at[i]);
 	if (c->q->client.family == 0)
 		return end(c, SPF_NONE, "the client has no IP address");
 	frame_set(f, domain);

@@ -3,10 +3,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define DOTTED    64   /* 32 digits and the dots between them, with a NUL */
-#define MOST      1000 /* more parts than any value has */
-#define KEPT      512  /* bytes of a name under way */
-#define KEPT_LEAST 256 /* of its end: 253, a dot in front and one behind, and one more */
+#define DOTTED     64   /* 32 digits and the dots between them, with a NUL */
+#define MOST       1000 /* more parts than any value has */
+#define KEPT       512  /* bytes of a name under way */
+#define KEPT_LEAST 256  /* of its end: 253, a dot in front and one behind, and one more */
 
 struct macro {
 	char letter; /* in lower case */
@@ -269,8 +269,8 @@ static void put_in_order(struct sink *k, struct slice v, const struct macro *m,
 	}
 }
 
-/* Section 7.3: split, reversed, the right-hand parts taken, joined by dots. The right-hand parts of what
- * is reversed are the first ones of the value. */
+/* Section 7.3: split, reversed, the right-hand parts taken, joined by dots. The right-hand parts of
+ * what is reversed are the first ones of the value. */
 static void put_parts(struct sink *k, struct slice v, const struct macro *m)
 {
 	struct slice delimiters = m->delimiters.len ? m->delimiters : slice_str(".");

@@ -13,14 +13,10 @@ static const struct {
 	enum argument argument;
 	bool asks;
 } mechanisms[] = {
-	{ "all", SPF_ALL, ARG_NONE, false },
-	{ "include", SPF_INCLUDE, ARG_DOMAIN, true },
-	{ "a", SPF_A, ARG_DUAL, true },
-	{ "mx", SPF_MX, ARG_DUAL, true },
-	{ "ptr", SPF_PTR, ARG_DOMAIN_MAY, true },
-	{ "ip4", SPF_IP4, ARG_NETWORK, false },
-	{ "ip6", SPF_IP6, ARG_NETWORK, false },
-	{ "exists", SPF_EXISTS, ARG_DOMAIN, true },
+	{ "all", SPF_ALL, ARG_NONE, false },      { "include", SPF_INCLUDE, ARG_DOMAIN, true },
+	{ "a", SPF_A, ARG_DUAL, true },           { "mx", SPF_MX, ARG_DUAL, true },
+	{ "ptr", SPF_PTR, ARG_DOMAIN_MAY, true }, { "ip4", SPF_IP4, ARG_NETWORK, false },
+	{ "ip6", SPF_IP6, ARG_NETWORK, false },   { "exists", SPF_EXISTS, ARG_DOMAIN, true },
 };
 
 bool spf_asks(enum spf_kind kind)
@@ -112,8 +108,8 @@ static bool cut_prefix(struct slice *s, const char *slashes, struct slice *digit
 	return true;
 }
 
-/* [ "/" digits ] [ "//" digits ], from the right: a domain-spec may have slashes in it too, but none
- * ends in one and digits, because a top label has no slash and isn't all digits. */
+/* [ "/" digits ] [ "//" digits ], from the right: a domain-spec may have slashes in it too, but
+ * none ends in one and digits, because a top label has no slash and isn't all digits. */
 static bool read_dual(struct spf_mechanism *m, struct slice *argument)
 {
 	struct slice digits;

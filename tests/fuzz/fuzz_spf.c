@@ -1,10 +1,11 @@
 /*
  * tests/fuzz/fuzz_spf.c - check_host() for a sender, with DNS of the sender's making
  *
- * Input    A line each: the client's address, MAIL FROM, HELO; then a zone (tests/unit/verdict/zone.h).
- * Oracle   Each round asks something new, so it ends, within what spf.h promises to ask. All answers at once or
- *          one at a time, the last question's first, give the same result, and so does another call with all there.
- *          Texts are printable ASCII, the domain is in lower case, and only a fail is explained.
+ * Input    A line each: the client's address, MAIL FROM, HELO; then a zone
+ * (tests/unit/verdict/zone.h). Oracle   Each round asks something new, so it ends, within what
+ * spf.h promises to ask. All answers at once or one at a time, the last question's first, give the
+ * same result, and so does another call with all there. Texts are printable ASCII, the domain is in
+ * lower case, and only a fail is explained.
  */
 #include "ingest/verdict/spf.h"
 #include "tests/unit/verdict/zone.h"

@@ -110,11 +110,11 @@ static const struct {
 	{ L63 "a.a", 66, false },
 	{ L63 "." L63 "." L63 "." L63, 255, false },
 	{ L63 "." L63 "." L63 ".abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-1234567", 253,
-          true },
-	{ L63 "." L63 "." L63 ".abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-1234567.", 254,
-          true },
-	{ L63 "." L63 "." L63 ".abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-12345678", 254,
-          false },
+	  true },
+	{ L63 "." L63 "." L63 ".abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-1234567.",
+	  254, true },
+	{ L63 "." L63 "." L63 ".abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-12345678",
+	  254, false },
 };
 
 static void test_names(void **state)
@@ -124,8 +124,7 @@ static void test_names(void **state)
 		struct answers *a = answers_new();
 		struct dns_answer d;
 		struct dns_question q;
-		enum rc rc =
-		        answers_get(a, DNS_A, slice_of(names[i].name, names[i].len), &d);
+		enum rc rc = answers_get(a, DNS_A, slice_of(names[i].name, names[i].len), &d);
 
 		EXPECT(names[i].name, rc == (names[i].can_be ? RC_AGAIN : RC_OK));
 		EXPECT(names[i].name, names[i].can_be || d.status == DNS_NO_NAME);

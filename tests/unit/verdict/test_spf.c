@@ -83,7 +83,7 @@ static const struct {
 	{ "-all all", "", V4, "fail", "-all" },
 	{ "all moo", "", V4, "permerror", "the record of d.example is wrong at \"moo\"" },
 	{ "a:\r\t.example", "", V4, "permerror",
-          "the record of d.example is wrong at \"a:?\?.example\"" },
+	  "the record of d.example is wrong at \"a:?\?.example\"" },
 	/* networks */
 	{ "ip4:192.0.2.0/24 -all", "", V4, "pass", "ip4:192.0.2.0/24" },
 	{ "ip4:192.0.2.2/30 -all", "", V4, "pass", NULL },
@@ -117,15 +117,16 @@ static const struct {
 	{ "mx -all", "d.example MX 10 m.example\nm.example A 192.0.2.1\n", V4, "pass", "mx" },
 	{ "mx -all", "d.example MX 10 m.example\nm.example AAAA 2001:db8::1\n", V6, "pass", NULL },
 	{ "mx//64 -all", "d.example MX 10 m.example\nm.example AAAA 2001:db8::2\n", V6, "pass",
-          NULL },
+	  NULL },
 	{ "mx -all", "d.example MX 0 .\n", V4, "fail", NULL },
 	{ "mx -all", "d.example A 192.0.2.1\n", V4, "fail", NULL }, /* no MX is made up (5.4) */
 	{ "mx all", "d.example MX 1 m.example\nm.example FAIL\n", V4, "temperror", NULL },
 	{ "mx -all",
-          "d.example MX 2 n.example\nn.example FAIL\nd.example MX 1 m.example\nm.example A 192.0.2.1\n",
-          V4, "pass", NULL }, /* in their order */
+	  "d.example MX 2 n.example\nn.example FAIL\nd.example MX 1 m.example\nm.example A "
+	  "192.0.2.1\n",
+	  V4, "pass", NULL }, /* in their order */
 	{ "mx:x.example -all", "x.example MX 1 m.example\nm.example A 192.0.2.1\n", V4, "pass",
-          NULL },
+	  NULL },
 	{ "mx all", "d.example FAIL\n", V4, "temperror", NULL },
 	/* exists: A, whatever the client has */
 	{ "exists:x.example -all", "x.example A 127.0.0.2\n", V4, "pass", NULL },
@@ -135,53 +136,53 @@ static const struct {
 	{ "exists:%{ir}.%{v}.x -all", "1.2.0.192.in-addr.x A 127.0.0.2\n", V4, "pass", NULL },
 	/* ptr */
 	{ "ptr -all", "1.2.0.192.in-addr.arpa PTR M.d.Example.\nm.d.example A 192.0.2.1\n", V4,
-          "pass", "ptr" },
+	  "pass", "ptr" },
 	{ "ptr -all", "1.2.0.192.in-addr.arpa PTR d.example\nd.example A 192.0.2.1\n", V4, "pass",
-          NULL },
+	  NULL },
 	{ "ptr -all", "1.2.0.192.in-addr.arpa PTR m.d.example\nm.d.example A 192.0.2.2\n", V4,
-          "fail", NULL },
+	  "fail", NULL },
 	{ "ptr -all", "1.2.0.192.in-addr.arpa PTR xd.example\nxd.example A 192.0.2.1\n", V4, "fail",
-          NULL },
+	  NULL },
 	{ "ptr:x.example -all", "1.2.0.192.in-addr.arpa PTR m.x.example\nm.x.example A 192.0.2.1\n",
-          V4, "pass", NULL },
+	  V4, "pass", NULL },
 	{ "ptr all", "1.2.0.192.in-addr.arpa FAIL\n", V4, "pass", "all" }, /* 5.5: no match */
 	{ "ptr -all",
-          "1.2.0.192.in-addr.arpa PTR a.d.example\na.d.example FAIL\n"
-          "1.2.0.192.in-addr.arpa PTR b.d.example\nb.d.example A 192.0.2.1\n",
-          V4, "pass", NULL },
+	  "1.2.0.192.in-addr.arpa PTR a.d.example\na.d.example FAIL\n"
+	  "1.2.0.192.in-addr.arpa PTR b.d.example\nb.d.example A 192.0.2.1\n",
+	  V4, "pass", NULL },
 	/* include: the table of 5.2 */
 	{ "include:i.example -all", "i.example TXT v=spf1 all\n", V4, "pass",
-          "include:i.example: all" },
+	  "include:i.example: all" },
 	{ "-include:i.example all", "i.example TXT v=spf1 all\n", V4, "fail", NULL },
 	{ "include:i.example all", "i.example TXT v=spf1 -all\n", V4, "pass", "all" },
 	{ "-include:i.example all", "i.example TXT v=spf1 ~all\n", V4, "pass", "all" },
 	{ "include:i.example -all", "i.example TXT v=spf1 ~all\n", V4, "fail", "-all" },
 	{ "include:i.example -all", "i.example TXT v=spf1 ?all\n", V4, "fail", "-all" },
 	{ "include:i.example all", "i.example TXT v=spf1 moo\n", V4, "permerror",
-          "include:i.example: the record of i.example is wrong at \"moo\"" },
+	  "include:i.example: the record of i.example is wrong at \"moo\"" },
 	{ "include:i.example all", "i.example FAIL\n", V4, "temperror",
-          "include:i.example: DNS failed: TXT of i.example" },
+	  "include:i.example: DNS failed: TXT of i.example" },
 	{ "include:i.example all", "", V4, "permerror",
-          "include:i.example: i.example has no SPF record" },
+	  "include:i.example: i.example has no SPF record" },
 	{ "include:%{h1} all", "", V4, "permerror", "include:%{h1}: \"example\" is no domain" },
 	{ "include:i.example -all", "i.example TXT v=spf1 a -all\ni.example A 192.0.2.1\n", V4,
-          "pass", NULL }, /* a is of the included domain */
-	{ "include:i.example -all", "i.example TXT v=spf1 exists:%{d}.%{o}\n"
-                                    "i.example.d.example A 127.0.0.2\n",
-          V4, "pass", NULL },
+	  "pass", NULL }, /* a is of the included domain */
+	{ "include:i.example -all",
+	  "i.example TXT v=spf1 exists:%{d}.%{o}\n"
+	  "i.example.d.example A 127.0.0.2\n",
+	  V4, "pass", NULL },
 	/* redirect */
 	{ "redirect=r.example", "r.example TXT v=spf1 all\n", V4, "pass", "all" },
 	{ "redirect=r.example ~all", "r.example TXT v=spf1 all\n", V4, "softfail", NULL },
 	{ "redirect=r.example", "r.example TXT v=spf1 a\nr.example A 192.0.2.1\n", V4, "pass",
-          "a" },
+	  "a" },
 	{ "redirect=r.example", "", V4, "permerror", "r.example has no SPF record" },
 	{ "redirect=r.example", "r.example FAIL\n", V4, "temperror", NULL },
 	{ "redirect=%{d1}", "", V4, "permerror", NULL },
 	{ "include:i.example -all", "i.example TXT v=spf1 redirect=r.example\n", V4, "permerror",
-          NULL },
+	  NULL },
 	{ "include:i.example -all",
-          "i.example TXT v=spf1 redirect=r.example\nr.example TXT v=spf1 all\n", V4, "pass",
-          NULL },
+	  "i.example TXT v=spf1 redirect=r.example\nr.example TXT v=spf1 all\n", V4, "pass", NULL },
 	/* selection (4.5) */
 	{ "-all", "d.example TXT v=spf10 all\nd.example TXT other\n", V4, "fail", NULL },
 	{ "-all", "d.example TXT V=SPF1\n", V4, "permerror", "d.example has 2 SPF records" },
@@ -210,7 +211,8 @@ static void test_no_record(void **state)
 
 #define L63 "abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-123456789"
 
-/* Whose domain is asked (2.4, 4.3); the zone has d.example with -all and macros in its explanation. */
+/* Whose domain is asked (2.4, 4.3); the zone has d.example with -all and macros in its explanation.
+ */
 static const struct {
 	const char *from;
 	const char *helo;
@@ -223,7 +225,7 @@ static const struct {
 	{ "a@b@d.example", "h", "fail", "d.example", "a@b@d.example a@b d.example h" },
 	{ "ann@d.example.", "h", "fail", "d.example", "ann@d.example ann d.example h" },
 	{ "", "D.example", "fail", "d.example",
-          "postmaster@D.example postmaster D.example D.example" },
+	  "postmaster@D.example postmaster D.example D.example" },
 	{ "", "host", "none", "host", "" },
 	{ "", "[192.0.2.1]", "none", "", "" },
 	{ "", "", "none", "", "" },
@@ -321,10 +323,14 @@ static void test_terms(void **state)
 		const char *term;
 		int most;
 	} terms[] = {
-		{ "a", 10 },         { "mx", 10 },
-		{ "ptr", 10 },       { "a:%{l}.d.example", 2 }, /* void ones */
-		{ "a:d.example", 10 }, { "include:n.example", 10 },
-		{ "include:i.example", 5 }, { "a:%{p}.x.example", 9 }, /* %{p} is one more */
+		{ "a", 10 },
+		{ "mx", 10 },
+		{ "ptr", 10 },
+		{ "a:%{l}.d.example", 2 }, /* void ones */
+		{ "a:d.example", 10 },
+		{ "include:n.example", 10 },
+		{ "include:i.example", 5 },
+		{ "a:%{p}.x.example", 9 }, /* %{p} is one more */
 		{ "ip4:192.0.2.9", 100 },
 	};
 
@@ -379,12 +385,14 @@ static void test_voids(void **state)
 	expect_of_many("a:x..y.example", 3, "all", "", "permerror");
 	expect_of_many("a:no.example a:yes.example", 3, "all", "yes.example A 192.0.2.9\n",
 	               "permerror");
-	expect_of_many("a:no.example", 2, "a:yes.example -all", "yes.example A 192.0.2.1\n", "pass");
+	expect_of_many("a:no.example", 2, "a:yes.example -all", "yes.example A 192.0.2.1\n",
+	               "pass");
 	expect_of_many("a:no.example", 2, "-all exp=no.example", "", "fail");
 	expect_of_many("include:i.example", 3, "all", "i.example TXT v=spf1 a:no.example\n",
 	               "permerror");
 	/* of an mx without any address, once, however many hosts it has */
-	expect_of_many("mx:m.example", 2, "all", "m.example MX 1 a.b\nm.example MX 2 c.b\n", "pass");
+	expect_of_many("mx:m.example", 2, "all", "m.example MX 1 a.b\nm.example MX 2 c.b\n",
+	               "pass");
 	expect_of_many("mx:m.example", 3, "all", "m.example MX 1 a.b\nm.example MX 2 c.b\n",
 	               "permerror");
 	expect_of_many("mx:m.example", 3, "all",
@@ -447,19 +455,19 @@ static const struct {
 	{ "all exp=e.example", "e.example TXT no fail\n", "" },
 	{ "-all exp=e.example", "e.example TXT %{p}\n", "unknown" },
 	{ "-all exp=e.example",
-          "e.example TXT by %{p}\n1.2.0.192.in-addr.arpa PTR m.x\nm.x A 192.0.2.1\n", "by m.x" },
+	  "e.example TXT by %{p}\n1.2.0.192.in-addr.arpa PTR m.x\nm.x A 192.0.2.1\n", "by m.x" },
 	{ "-all exp=%{p}.e.example",
-          "m.x.e.example TXT yes\n1.2.0.192.in-addr.arpa PTR m.x\nm.x A 192.0.2.1\n", "yes" },
+	  "m.x.e.example TXT yes\n1.2.0.192.in-addr.arpa PTR m.x\nm.x A 192.0.2.1\n", "yes" },
 	/* not of what is included, nor of what is left by a redirect; of what it leads to */
 	{ "-include:i.example exp=e.example",
-          "i.example TXT v=spf1 all exp=f.example\ne.example TXT e %{d}\nf.example TXT f\n",
-          "e d.example" },
+	  "i.example TXT v=spf1 all exp=f.example\ne.example TXT e %{d}\nf.example TXT f\n",
+	  "e d.example" },
 	{ "include:i.example -all", "i.example TXT v=spf1 -all exp=e.example\ne.example TXT e\n",
-          "" },
+	  "" },
 	{ "exp=e.example redirect=r.example", "r.example TXT v=spf1 -all\ne.example TXT e\n", "" },
 	{ "exp=e.example redirect=r.example",
-          "r.example TXT v=spf1 -all exp=f.example\nf.example TXT %{d} %{o}\n",
-          "r.example d.example" },
+	  "r.example TXT v=spf1 -all exp=f.example\nf.example TXT %{d} %{o}\n",
+	  "r.example d.example" },
 };
 
 static void test_explanations(void **state)
@@ -510,10 +518,9 @@ static void test_validated(void **state)
 			for (size_t i = 0; i <= best; i++) {
 				const char *name = names[(i + turn) % (best + 1)];
 
-				(void)snprintf(
-				        zone + strlen(zone), sizeof(zone) - strlen(zone),
-				        "1.2.0.192.in-addr.arpa PTR %s\n%s A 192.0.2.1\n", name,
-				        name);
+				(void)snprintf(zone + strlen(zone), sizeof(zone) - strlen(zone),
+				               "1.2.0.192.in-addr.arpa PTR %s\n%s A 192.0.2.1\n",
+				               name, name);
 			}
 			o = from(V4, zone);
 			assert_string_equal(o.answer.explanation, names[best]);
@@ -554,8 +561,8 @@ static void test_asked(void **state)
 	expect_asked("nothing behind all", "d.example TXT v=spf1 a -all mx\n", 2, 2);
 	expect_asked("nothing behind a network", "d.example TXT v=spf1 a ip4:192.0.2.1 mx\n", 2, 2);
 	expect_asked("no redirect behind all", "d.example TXT v=spf1 a all redirect=r.b\n", 2, 2);
-	expect_asked("the redirect", "d.example TXT v=spf1 a redirect=r.b\nr.b TXT v=spf1 ?all\n", 2,
-	             3);
+	expect_asked("the redirect", "d.example TXT v=spf1 a redirect=r.b\nr.b TXT v=spf1 ?all\n",
+	             2, 3);
 	expect_asked("no macros before their time",
 	             "d.example TXT v=spf1 a exists:%{l}.b ptr a:%{d} -all\n"
 	             "d.example A 192.0.2.1\n",
@@ -611,7 +618,8 @@ static void test_order_of_answers(void **state)
 	}
 }
 
-/* Ten includes of ten includes each, and so on: the first ten, and ten that come when the first is read. */
+/* Ten includes of ten includes each, and so on: the first ten, and ten that come when the first is
+ * read. */
 static void test_tree(void **state)
 {
 	static char zone[131072];
@@ -654,15 +662,15 @@ static void test_most_questions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),        cmocka_unit_test(test_no_record),
-		cmocka_unit_test(test_identities),   cmocka_unit_test(test_no_address),
-		cmocka_unit_test(test_long_local),   cmocka_unit_test(test_other_local),
-		cmocka_unit_test(test_terms),        cmocka_unit_test(test_loops),
-		cmocka_unit_test(test_voids),        cmocka_unit_test(test_names),
-		cmocka_unit_test(test_long_record),  cmocka_unit_test(test_explanations),
-		cmocka_unit_test(test_printable),    cmocka_unit_test(test_validated),
-		cmocka_unit_test(test_asked),        cmocka_unit_test(test_order_of_answers),
-		cmocka_unit_test(test_tree),         cmocka_unit_test(test_most_questions),
+		cmocka_unit_test(test_cases),       cmocka_unit_test(test_no_record),
+		cmocka_unit_test(test_identities),  cmocka_unit_test(test_no_address),
+		cmocka_unit_test(test_long_local),  cmocka_unit_test(test_other_local),
+		cmocka_unit_test(test_terms),       cmocka_unit_test(test_loops),
+		cmocka_unit_test(test_voids),       cmocka_unit_test(test_names),
+		cmocka_unit_test(test_long_record), cmocka_unit_test(test_explanations),
+		cmocka_unit_test(test_printable),   cmocka_unit_test(test_validated),
+		cmocka_unit_test(test_asked),       cmocka_unit_test(test_order_of_answers),
+		cmocka_unit_test(test_tree),        cmocka_unit_test(test_most_questions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

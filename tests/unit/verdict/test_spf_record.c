@@ -9,10 +9,11 @@ static const struct {
 	const char *text;
 	bool is;
 } versions[] = {
-	{ "v=spf1", true },       { "V=SpF1 -all", true }, { "v=spf1 ", true },
-	{ "v=spf10", false },     { "v=spf1\t-all", false }, { " v=spf1", false },
-	{ "v=spf", false },       { "", false },           { "v=spf2.0/pra a", false },
-	{ "v=spf1-all", false },
+	{ "v=spf1", true },          { "V=SpF1 -all", true },
+	{ "v=spf1 ", true },         { "v=spf10", false },
+	{ "v=spf1\t-all", false },   { " v=spf1", false },
+	{ "v=spf", false },          { "", false },
+	{ "v=spf2.0/pra a", false }, { "v=spf1-all", false },
 };
 
 static void test_version(void **state)
@@ -220,8 +221,8 @@ static void test_length(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_version),    cmocka_unit_test(test_grammar),
-		cmocka_unit_test(test_nul),        cmocka_unit_test(test_mechanisms),
+		cmocka_unit_test(test_version), cmocka_unit_test(test_grammar),
+		cmocka_unit_test(test_nul),     cmocka_unit_test(test_mechanisms),
 		cmocka_unit_test(test_length),
 	};
 

@@ -1,9 +1,9 @@
 /*
  * tests/unit/verdict/zone.h - a few lines of text in place of DNS
  *
- * A zone has a line for each record: "NAME TYPE VALUE". The value of an MX is "PREFERENCE HOST"; "FAIL" as the
- * type makes all questions about the name fail. "*" is every name. A name that is in no line doesn't exist; a
- * record that can't be read isn't there.
+ * A zone has a line for each record: "NAME TYPE VALUE". The value of an MX is "PREFERENCE HOST";
+ * "FAIL" as the type makes all questions about the name fail. "*" is every name. A name that is in
+ * no line doesn't exist; a record that can't be read isn't there.
  */
 #ifndef MM_TESTS_UNIT_VERDICT_ZONE_H
 #define MM_TESTS_UNIT_VERDICT_ZONE_H
