@@ -1,12 +1,12 @@
 /*
  * tests/fuzz/fuzz_auth_results.c - any bytes in a verdict, and any bytes as somebody's
- * Authentication-Results
+ *   Authentication-Results
  *
  * Input    Up to the first NUL: texts of a verdict; behind it: the value of a field.
  * Oracle   What is written is one field of printable ASCII that is found to be ours, has the
- * results that were given and no other, and no line above 78 columns that could have been folded. A
- * field of others that hasn't our name in it, not even when blanks, quotes and escapes are left
- * out, is never found to be ours.
+ *          results that were given and no other, and no line above 78 columns that could have
+ *          been folded. A field of others that hasn't our name in it, not even when blanks,
+ *          quotes and escapes are left out, is never found to be ours.
  */
 #include <stdlib.h>
 

@@ -1,11 +1,12 @@
 /*
  * tests/fuzz/fuzz_dkim.c - any bytes as a message, and any bytes as what DNS says about its keys
  *
- * Input    Texts of DNS, one a line, up to an empty line: every question gets the one whose number
- * is the length of its name, by four; then the message. Oracle   Both steps end, ask at most one
- * question for each signature, and say the same when they run again. A pass has a domain, a
- *          selector, a key and no reason; everything else has a reason. Texts are printable ASCII.
- * The sealer puts a set in front that validates, unless it says why not; a second one does too.
+ * Input    Texts of DNS, one a line, up to an empty line: every question gets the one whose
+ *          number is a quarter of its name's length, modulo four; then the message.
+ * Oracle   Both steps end, ask at most one question for each signature, and say the same when
+ *          they run again. A pass has a domain, a selector, a key and no reason; everything else
+ *          has a reason. Texts are printable ASCII. The sealer puts a set in front that
+ *          validates, unless it says why not; a second one does too.
  */
 #include <openssl/evp.h>
 #include <stdlib.h>

@@ -2,8 +2,9 @@
  * tests/fuzz/fuzz_tags.c - any bytes as a list of tags, as a key record and as a base64 text
  *
  * Oracle   A list that is taken has names of the grammar, each once, and values without blanks
- * around them; written down again it reads the same. A key that is taken is one of 1024 to 4096
- * bits, or of Ed25519. A value that is base64 is what it decodes to, written again.
+ *          around them; written down again it reads the same. A key that is taken is one of 1024
+ *          to 4096 bits, or of Ed25519. A value that is base64 is what it decodes to, written
+ *          again.
  */
 #include "base/codec.h"
 #include "ingest/verdict/dkim_key.h"

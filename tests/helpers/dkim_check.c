@@ -1,17 +1,17 @@
 /*
- * tests/helpers/dkim_check.c - DKIM and ARC by the real resolver, for tests/peers/T510, T515, T518
- * and tests of other parts
+ * tests/helpers/dkim_check.c - DKIM and ARC by the resolver, for tests/peers/T510, T515 and T518
  *
- * Usage    dkim_check ADDR@PORT: the DNS server that every lookup goes to. Each line on stdin is a
- * command in JSON, answered by one line of JSON on stdout. Messages are base64; "now" is in
- * seconds.
+ * dkim_check ADDR@PORT      sends every lookup to that server
+ *
+ * Each line on stdin is a command in JSON, answered by one line of JSON on stdout. Messages are
+ * base64; "now" is in seconds.
  *
  * {"op": "check", "raw", "now"}
- *         "dkim": the best result; "signatures": [{"result", "why", "domain", "selector",
- * "identity", "algorithm", "bits"}]; "arc", "arc_why", "sets", "sealer".
+ *         "dkim": the best result; "signatures": of each "result", "why", "domain", "selector",
+ *         "identity", "algorithm", "bits"; "arc", "arc_why", "sets", "sealer".
  * {"op": "seal", "raw", "now", "domain", "selector", "authserv", "key": PEM, "results"}
  *         "set": the three fields that go in front of the message (base64), after it was checked;
- * or "error".
+ *         or "error".
  * {"op": "bench", "raw", "now", "count": N}
  *         "us": microseconds for one check of DKIM, with the key's record at hand.
  */
