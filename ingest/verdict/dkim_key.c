@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "ingest/verdict/canon.h"
+#include "ingest/verdict/idn.h"
 #include "ingest/verdict/tags.h"
 
 /* Decoded bytes of p=: a key of 4096 bits has 550. */
@@ -15,38 +16,20 @@
 
 /* ---- names ---- */
 
-static bool is_label(struct slice label)
-{
-	for (size_t i = 0; i < label.len; i++) {
-		uint8_t c = label.at[i];
-		uint8_t low = c | 0x20;
-
-		if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_')
-			return false;
-	}
-	return label.len > 0 && label.len <= 63;
-}
-
 bool dkim_name(char out[256], struct slice name, unsigned labels)
 {
-	struct slice rest = name;
-	unsigned count = 0;
+	unsigned count = 1;
 
 	out[0] = '\0';
-	if (name.len == 0 || name.len > 253)
+	if (!idn_to_ascii(out, name)) {
+		out[0] = '\0';
 		return false;
-	while (rest.at) {
-		if (!is_label(slice_cut(rest, '.', &rest)))
-			return false;
-		count++;
 	}
+	for (const char *c = out; *c; c++)
+		count += *c == '.';
 	if (count < labels)
-		return false;
-	for (size_t i = 0; i < name.len; i++)
-		out[i] = (char)(name.at[i] >= 'A' && name.at[i] <= 'Z' ? name.at[i] | 0x20
-		                                                       : name.at[i]);
-	out[name.len] = '\0';
-	return true;
+		out[0] = '\0';
+	return count >= labels;
 }
 
 /* ---- DER, of the two shapes that an RSA key has ---- */

@@ -49,8 +49,8 @@ void dkim_key_free(struct dkim_key *k);
 bool dkim_key_verifies(const struct dkim_key *k, enum dkim_algorithm use, const uint8_t sha256[32],
                        struct slice signature);
 
-/* A name as d= and s= have it (labels of letters, digits, "-" and "_", at least `labels` of them),
- * in lower case into `out`; false: it is none. */
+/* A name as d= and s= have it, of at least `labels` labels, in lower case and A-labels (RFC 8616)
+ * into `out`; false: it is none, and `out` is empty. */
 bool dkim_name(char out[256], struct slice name, unsigned labels);
 
 #endif

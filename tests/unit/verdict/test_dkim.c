@@ -220,6 +220,7 @@ static const struct wrong wrong[] = {
 	  "" },
 	{ "v=1; a=ed25519-sha256; c=relaxed/relaxed; d=shop.example; s=s1; h=from:dkim-signature;",
 	  DKIM_PASS, "" },
+	{ ED " i=\xc3\xb6@mail.SHOP.example;", DKIM_PASS, "" },
 	{ "a=ed25519-sha256; c=relaxed/relaxed; " TAGS, DKIM_NEUTRAL, "v=" },
 	{ "v=2; a=ed25519-sha256; c=relaxed/relaxed; " TAGS, DKIM_NEUTRAL, "v=" },
 	{ "v=1; a=rsa-sha1; c=relaxed/relaxed; " TAGS, DKIM_PERMERROR, "a= is rsa-sha1" },
@@ -295,6 +296,31 @@ static void signatures_that_are_wrong(void **state)
 		expect(wrong[i].tags, buf_slice(&message), a, wrong[i].want, wrong[i].why);
 		buf_free(&message);
 	}
+	answers_free(&a);
+}
+
+/* RFC 8616: names may be U-labels. */
+static void other_letters(void **state)
+{
+	struct answers *a = answers_new();
+	struct buf message;
+	struct dkim *d;
+
+	(void)state;
+	answer_key(a, "s1._domainkey.xn--bcher-kva.example", ed, "");
+	signed_mail(&message,
+	            "v=1; a=ed25519-sha256; c=relaxed/relaxed; d=B\xc3\xbc"
+	            "cher.example; s=s1; h=from; "
+	            "i=\xc3\xb6@m.b\xc3\xbc"
+	            "cher.example;",
+	            MAIL);
+	d = dkim_of(buf_slice(&message), a, TEST_NOW);
+	assert_non_null(d);
+	assert_int_equal(dkim_best(d), DKIM_PASS);
+	EXPECT_SLICE("d", dkim_at(d, 0)->domain, "xn--bcher-kva.example");
+	EXPECT_SLICE("i", dkim_at(d, 0)->identity, "??@m.xn--bcher-kva.example");
+	dkim_free(&d);
+	buf_free(&message);
 	answers_free(&a);
 }
 
@@ -801,6 +827,7 @@ int main(void)
 		cmocka_unit_test(all_forms_and_every_byte),
 		cmocka_unit_test(what_relaxed_forgives),
 		cmocka_unit_test(signatures_that_are_wrong),
+		cmocka_unit_test(other_letters),
 		cmocka_unit_test(values_that_are_wrong),
 		cmocka_unit_test(blanks_around_the_signature),
 		cmocka_unit_test(length_tags),
