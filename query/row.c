@@ -142,7 +142,7 @@ static bool says_something(enum doc_verdict k, const char *word)
 	return word && !((k == DOC_ARC || k == DOC_DMARC_ASKS) && strcmp(word, "none") == 0);
 }
 
-/* "  [spf:pass dkim:fail dmarc:fail dmarc:reject]" */
+/* "    spf:pass dkim:fail dmarc:fail dmarc:reject": a line of its own, which no subject can look like. */
 static enum rc add_verdicts(uint32_t flags, struct buf *out)
 {
 	bool any = false;
@@ -154,11 +154,11 @@ static enum rc add_verdicts(uint32_t flags, struct buf *out)
 
 		if (!says_something(kind, word))
 			continue;
-		rc = buf_addf(out, "%s%s:%s", any ? " " : "  [",
+		rc = buf_addf(out, "%s%s:%s", any ? " " : "    ",
 		              doc_verdict_name(kind == DOC_DMARC_ASKS ? DOC_DMARC : kind), word);
 		any = true;
 	}
-	return rc == RC_OK && any ? buf_add_byte(out, ']') : rc;
+	return rc == RC_OK && any ? buf_add_byte(out, '\n') : rc;
 }
 
 static enum rc add_marks(const struct index_row *row, struct buf *out)
@@ -171,7 +171,7 @@ static enum rc add_marks(const struct index_row *row, struct buf *out)
 		rc = buf_add_str(out, "  [problem]");
 	if (rc == RC_OK && (row->flags & DOC_NOT_INDEXED))
 		rc = buf_add_str(out, "  [not fully indexed]");
-	return rc == RC_OK ? add_verdicts(row->flags, out) : rc;
+	return rc;
 }
 
 enum rc row_text(const struct index_row *row, struct buf *out)
@@ -202,5 +202,7 @@ enum rc row_text(const struct index_row *row, struct buf *out)
 		                      : buf_add_str(out, "(no subject)");
 	if (rc == RC_OK)
 		rc = add_marks(row, out);
-	return rc == RC_OK ? buf_add_byte(out, '\n') : rc;
+	if (rc == RC_OK)
+		rc = buf_add_byte(out, '\n');
+	return rc == RC_OK ? add_verdicts(row->flags, out) : rc;
 }
