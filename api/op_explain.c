@@ -332,7 +332,7 @@ static enum rc explain(struct request *r, enum rc (*take)(struct explaining *x),
 	if (rc == RC_OK)
 		rc = take(&x);
 	if (rc == RC_OK)
-		rc = message_parse(buf_slice(&x.raw), false, &x.job, e);
+		rc = message_parse(x.raw.len ? buf_slice(&x.raw) : slice_str(""), false, &x.job, e);
 	if (rc == RC_OK)
 		rc = judge(&x);
 	end(&x);

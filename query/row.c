@@ -142,7 +142,7 @@ static bool says_something(enum doc_verdict k, const char *word)
 	return word && !((k == DOC_ARC || k == DOC_DMARC_ASKS) && strcmp(word, "none") == 0);
 }
 
-/* "    spf:pass dkim:fail dmarc:fail dmarc:reject": a line of its own, which no subject can look like. */
+/* "  = spf:pass dkim:fail dmarc:fail dmarc:reject": a line of its own, which begins as no subject can. */
 static enum rc add_verdicts(uint32_t flags, struct buf *out)
 {
 	bool any = false;
@@ -154,7 +154,7 @@ static enum rc add_verdicts(uint32_t flags, struct buf *out)
 
 		if (!says_something(kind, word))
 			continue;
-		rc = buf_addf(out, "%s%s:%s", any ? " " : "    ",
+		rc = buf_addf(out, "%s%s:%s", any ? " " : "  = ",
 		              doc_verdict_name(kind == DOC_DMARC_ASKS ? DOC_DMARC : kind), word);
 		any = true;
 	}
