@@ -1,4 +1,5 @@
-/* api/op_explain.c - what a rule set does with a message, rule by rule and condition by condition; nothing is done */
+/* api/op_explain.c - what a rule set does with a message, rule by rule and condition by condition;
+ * nothing is done */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -102,8 +103,8 @@ static json_t *take_readings(struct explaining *x, const struct rule_step *s)
 
 static void end_condition(struct explaining *x, const struct rule_step *s)
 {
-	const json_t *list = json_member_array(rule_json(x, s->rule),
-	                                       s->unless ? "Unless" : "Conditions");
+	const json_t *list =
+	        json_member_array(rule_json(x, s->rule), s->unless ? "Unless" : "Conditions");
 	json_t *one = json_object();
 
 	json_put_text(one, "in", slice_str(s->unless ? "Unless" : "Conditions"));
@@ -271,8 +272,7 @@ static enum rc take_given(struct explaining *x)
 		return err_set(x->e, RC_INVALID, "which rule set?");
 	meta = json_object();
 	if (json_member_object(x->t.r->args, "receipt"))
-		json_put(meta, "receipt",
-		         json_incref(json_member_object(x->t.r->args, "receipt")));
+		json_put(meta, "receipt", json_incref(json_member_object(x->t.r->args, "receipt")));
 	rc = json_write(&x->meta, meta);
 	json_decref(meta);
 	if (rc == RC_OK)
@@ -280,8 +280,8 @@ static enum rc take_given(struct explaining *x)
 	if (rc != RC_OK)
 		return err_set(x->e, rc, "the message is too long");
 	rc = mail_read_stored(&x->mail, &id, buf_slice(&x->meta), x->e);
-	if (rc == RC_OK && (x->mail.envelope_count == 0 ||
-	                    x->mail.envelope_count > LIMIT_SMTP_RECIPIENTS))
+	if (rc == RC_OK &&
+	    (x->mail.envelope_count == 0 || x->mail.envelope_count > LIMIT_SMTP_RECIPIENTS))
 		return err_set(x->e, RC_INVALID, "a message has 1 to %d recipients",
 		               LIMIT_SMTP_RECIPIENTS);
 	return rc == RC_OK ? account(x, NULL) : rc;
@@ -344,8 +344,8 @@ enum rc op_explain(struct request *r, struct err *e)
 	return explain(r, take_given, e);
 }
 
-/* By what a rule does with a message it can be told what the message says, and rules are shown: who asks must be allowed
- * both, to read the message and to see rule sets. */
+/* By what a rule does with a message it can be told what the message says, and rules are shown: who
+ * asks must be allowed both, to read the message and to see rule sets. */
 enum rc op_explain_message(struct request *r, struct err *e)
 {
 	enum rc rc = request_need(r, ACCESS_READ_CONFIG, e);

@@ -1,4 +1,5 @@
-/* api/op_replay.c - which archived messages another rule set would treat otherwise than is recorded; nothing is done */
+/* api/op_replay.c - which archived messages another rule set would treat otherwise than is
+ * recorded; nothing is done */
 #include <stdlib.h>
 
 #include "api/ask.h"
@@ -12,8 +13,9 @@
 #include "retention/erase.h"
 #include "retention/schedule.h"
 
-#define BATCH       64
-#define BATCH_BYTES (64u << 20) /* of messages that are read and not judged yet; a single one may be larger */
+#define BATCH 64
+#define BATCH_BYTES                                                                                \
+	(64u << 20) /* of messages that are read and not judged yet; a single one may be larger */
 
 struct waiting {
 	struct message_id id;
@@ -42,8 +44,8 @@ struct replay {
 /* ---- what would be otherwise ---- */
 
 /* Should it be there, and isn't, for no other reason than the rules? */
-static enum rc is_lacking(struct replay *p, const struct archive_info *b, const struct message_id *id,
-                          bool *lacking, struct err *e)
+static enum rc is_lacking(struct replay *p, const struct archive_info *b,
+                          const struct message_id *id, bool *lacking, struct err *e)
 {
 	int32_t day = (int32_t)day_of_ms(id_received_ms(id));
 	bool erased = false;
@@ -57,7 +59,8 @@ static enum rc is_lacking(struct replay *p, const struct archive_info *b, const 
 	return rc;
 }
 
-/* Archives beside the one that is searched: {"then":[…],"now":[…]}, only names that are in one alone. */
+/* Archives beside the one that is searched: {"then":[…],"now":[…]}, only names that are in one
+ * alone. */
 static enum rc compare_archives(struct replay *p, const struct rule_outcome *o,
                                 const struct message_id *id, json_t *differs, struct err *e)
 {
@@ -362,7 +365,8 @@ static enum rc replay(struct request *r, struct ask *a, struct err *e)
 	return rc;
 }
 
-/* By what a rule set does with a message it can be told what the message says: as explain-message. */
+/* By what a rule set does with a message it can be told what the message says: as explain-message.
+ */
 enum rc op_replay(struct request *r, struct err *e)
 {
 	struct ask a;

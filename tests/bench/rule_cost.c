@@ -1,11 +1,13 @@
 /*
  * tests/bench/rule_cost.c - what it costs to judge a message, in CPU time
  *
- * rule_cost LIST RUNS: parses the messages whose paths are the lines of LIST (not measured), then judges each by 40 rules of 10
- * conditions of every family, which all have to be judged for most mail: five in Conditions that hold and five in
- * Unless that don't. Prints a JSON object: messages, conditions (judged in one run, counted by a trace), ns (a condition, of each
- * run), us (a message, of each run), and of the worst text there is (CONTAINS of a 4,096-byte value that nearly
- * matches everywhere, in a subject of 64, 128 and 256 KiB) the ns a byte of text: the same for all, as matching is linear.
+ * rule_cost LIST RUNS: parses the messages whose paths are the lines of LIST (not measured), then
+ * judges each by 40 rules of 10 conditions of every family, which all have to be judged for most
+ * mail: five in Conditions that hold and five in Unless that don't. Prints a JSON object: messages,
+ * conditions (judged in one run, counted by a trace), ns (a condition, of each run), us (a message,
+ * of each run), and of the worst text there is (CONTAINS of a 4,096-byte value that nearly matches
+ * everywhere, in a subject of 64, 128 and 256 KiB) the ns a byte of text: the same for all, as
+ * matching is linear.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,8 +107,8 @@ static json_t *texts(const char *about, const char *name, const char *op, int ru
 		(void)snprintf(text, sizeof(text), "word%d%d@rare.example", rule, i);
 		json_push(values, json_string(text));
 	}
-	return json_pack("{s:{s:{s:s},s:s,s:o}}", "StringExpression", "Evaluate", about, name, "Operator",
-	                 op, "Values", values);
+	return json_pack("{s:{s:{s:s},s:s,s:o}}", "StringExpression", "Evaluate", about, name,
+	                 "Operator", op, "Values", values);
 }
 
 static json_t *rule_of(int rule)
@@ -116,21 +118,22 @@ static json_t *rule_of(int rule)
 
 	json_push(yes, texts("Attribute", "SUBJECT", "NOT_EQUALS", rule));
 	json_push(yes, texts("Attribute", "FROM", "NOT_EQUALS", rule));
-	json_push(yes, json_pack("{s:{s:{s:s},s:s,s:f}}", "NumberExpression", "Evaluate", "Attribute",
-	                         "MESSAGE_SIZE", "Operator", "GREATER_THAN", "Value", 1.0));
-	json_push(yes, json_pack("{s:{s:{s:s},s:s,s:[s,s]}}", "IpExpression", "Evaluate", "Attribute",
-	                         "SOURCE_IP", "Operator", "NOT_CIDR_MATCHES", "Values",
+	json_push(yes,
+	          json_pack("{s:{s:{s:s},s:s,s:f}}", "NumberExpression", "Evaluate", "Attribute",
+	                    "MESSAGE_SIZE", "Operator", "GREATER_THAN", "Value", 1.0));
+	json_push(yes, json_pack("{s:{s:{s:s},s:s,s:[s,s]}}", "IpExpression", "Evaluate",
+	                         "Attribute", "SOURCE_IP", "Operator", "NOT_CIDR_MATCHES", "Values",
 	                         "10.0.0.0/8", "2001:db8::/32"));
-	json_push(yes, json_pack("{s:{s:{s:s},s:s,s:[s]}}", "VerdictExpression", "Evaluate", "Attribute",
-	                         "SPF", "Operator", "NOT_EQUALS", "Values", "FAIL"));
+	json_push(yes, json_pack("{s:{s:{s:s},s:s,s:[s]}}", "VerdictExpression", "Evaluate",
+	                         "Attribute", "SPF", "Operator", "NOT_EQUALS", "Values", "FAIL"));
 	json_push(unless, texts("Attribute", "SUBJECT", "CONTAINS", rule));
 	json_push(unless, texts("Attribute", "TO", "ENDS_WITH", rule));
 	json_push(unless, texts("MimeHeaderAttribute", "X-Mailer", "CONTAINS", rule));
 	json_push(unless, json_pack("{s:{s:{s:{s:s,s:[s]}},s:s}}", "BooleanExpression", "Evaluate",
 	                            "IsInAddressList", "Attribute", "FROM", "AddressLists", "list",
 	                            "Operator", "IS_TRUE"));
-	json_push(unless, json_pack("{s:{s:s,s:[s,s]}}", "DmarcExpression", "Operator", "EQUALS", "Values",
-	                            "QUARANTINE", "REJECT"));
+	json_push(unless, json_pack("{s:{s:s,s:[s,s]}}", "DmarcExpression", "Operator", "EQUALS",
+	                            "Values", "QUARANTINE", "REJECT"));
 	return json_pack("{s:o,s:o,s:[{s:{s:s}}]}", "Conditions", yes, "Unless", unless, "Actions",
 	                 "Archive", "TargetArchive", "one");
 }
@@ -220,8 +223,8 @@ static json_t *worst_ns(struct load *l)
 	value[WORST] = '\0';
 	memset(text, 'a', sizeof(text));
 	rs = compile(l, json_pack("[{s:[{s:{s:{s:s},s:s,s:[s]}}],s:[{s:{}}]}]", "Conditions",
-	                          "StringExpression", "Evaluate", "Attribute", "SUBJECT", "Operator",
-	                          "CONTAINS", "Values", value, "Actions", "Drop"));
+	                          "StringExpression", "Evaluate", "Attribute", "SUBJECT",
+	                          "Operator", "CONTAINS", "Values", value, "Actions", "Drop"));
 	for (size_t n = sizeof(text) / 4; n <= sizeof(text); n *= 2) {
 		struct slice subject = slice_of(text, n);
 		struct rule_facts f = { .bytes = n };
@@ -261,8 +264,9 @@ int main(int argc, char **argv)
 		json_push(ns, json_real(spent / (double)MAX_OF(l.conditions, (uint64_t)1)));
 		json_push(us, json_real(spent / 1000 / (double)MAX_OF(l.count, (size_t)1)));
 	}
-	json_t *out = json_pack("{s:I,s:I,s:o,s:o,s:o}", "messages", (json_int_t)l.count, "conditions",
-	                        (json_int_t)l.conditions, "ns", ns, "us", us, "worst", worst_ns(&l));
+	json_t *out =
+	        json_pack("{s:I,s:I,s:o,s:o,s:o}", "messages", (json_int_t)l.count, "conditions",
+	                  (json_int_t)l.conditions, "ns", ns, "us", us, "worst", worst_ns(&l));
 
 	(void)json_dumpf(out, stdout, JSON_COMPACT);
 	(void)printf("\n");

@@ -1,4 +1,5 @@
-/* tests/unit/ingest/test_mail.c - what was known of a message, read back; verdicts in facts and in rows */
+/* tests/unit/ingest/test_mail.c - what was known of a message, read back; verdicts in facts and in
+ * rows */
 #include "ingest/mail.h"
 #include "tests/unit/ingest/quoted.h"
 
@@ -6,7 +7,7 @@
 #include "ingest/decided.h"
 
 #define RECEIPT                                                                                    \
-	"'mail_from':'ann@shop.example','helo':'h','ip':'192.0.2.1',"                               \
+	"'mail_from':'ann@shop.example','helo':'h','ip':'192.0.2.1',"                              \
 	"'rcpt':[{'to':'a@x.example'},{'to':'b@x.example'}]"
 #define VERDICTS                                                                                   \
 	"'verdicts':{'spf':{'verdict':'PASS','result':'pass'},"                                    \
@@ -97,7 +98,8 @@ static void verdicts_come_from_us(void **state)
 	mail_free(&m);
 }
 
-/* What can't be read as a verdict is none; a result that may pass asks for nothing that is known. */
+/* What can't be read as a verdict is none; a result that may pass asks for nothing that is known.
+ */
 static void odd_verdicts(void **state)
 {
 	static const char *const odd[] = {
@@ -151,12 +153,14 @@ static const struct {
 	{ "{'recipients':['a','b']}", "{'recipients':['a']}", "recipients " },
 	{ "{'recipients':['a']}", "{'recipients':['a','b']}", "recipients " },
 	{ "{'recipients':['a']}", "{'recipients':['a'],'replaced':['c']}", "replaced " },
-	{ "{'recipients':['a'],'replaced':['c','d']}", "{'recipients':['a'],'replaced':['d','c']}", "" },
+	{ "{'recipients':['a'],'replaced':['c','d']}", "{'recipients':['a'],'replaced':['d','c']}",
+	  "" },
 	{ "{'recipients':['a'],'headers':[{'name':'X','value':'1'}]}", "{'recipients':['a']}",
 	  "headers " },
 	{ "{'recipients':['a'],'headers':[{'name':'X','value':'1'}]}",
 	  "{'recipients':['a'],'headers':[{'name':'X','value':'2'}]}", "headers " },
-	{ "{'recipients':['a'],'dropped':[{'rule':0,'recipients':['b']},{'rule':1,'recipients':['c']}]}",
+	{ "{'recipients':['a'],'dropped':[{'rule':0,'recipients':['b']},{'rule':1,'recipients':['c'"
+	  "]}]}",
 	  "{'recipients':['a'],'dropped':[{'rule':3,'recipients':['c','b']}]}", "" },
 	{ "{'recipients':['a'],'dropped':[{'rule':0,'recipients':['b']}]}", "{'recipients':['a']}",
 	  "dropped " },

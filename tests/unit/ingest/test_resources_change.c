@@ -340,8 +340,7 @@ static const char *analyzer_of(const json_t *rule_set)
 	const json_t *x = json_object_get(condition, "VerdictExpression");
 	const json_t *left = json_object_get(x, "Evaluate");
 
-	return json_string_value(
-	        json_object_get(json_object_get(left, "Analysis"), "Analyzer"));
+	return json_string_value(json_object_get(json_object_get(left, "Analysis"), "Analyzer"));
 }
 
 /* A rule asks an instance that there is, by its id, its ARN or its add-on's name, and holds it. */
@@ -1050,7 +1049,9 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_create),
 	TEST(test_update),
 	TEST(test_delete),
-	TEST(test_relays_and_addons), TEST(test_rules_of_addons), TEST(test_rule_set_of_a_file),
+	TEST(test_relays_and_addons),
+	TEST(test_rules_of_addons),
+	TEST(test_rule_set_of_a_file),
 	TEST(test_passwords),
 	TEST(test_quotas),
 	TEST(test_pages),

@@ -148,9 +148,9 @@ static struct rule_facts message(void)
 #define ANALYSIS(field)   "{'Analysis':{'Analyzer':'ai-1','ResultField':'" field "'}}"
 #define ANALYSED(kind, field, op, more)                                                            \
 	"{'" kind "Expression':{'Evaluate':" ANALYSIS(field) ",'Operator':'" op "'" more "}}"
-#define SAYS(field, op, values) ANALYSED("Verdict", field, op, ",'Values':[" values "]")
+#define SAYS(field, op, values)  ANALYSED("Verdict", field, op, ",'Values':[" values "]")
 #define TELLS(field, op, values) ANALYSED("String", field, op, ",'Values':[" values "]")
-#define ANSWERS(field, op)      ANALYSED("Boolean", field, op, "")
+#define ANSWERS(field, op)       ANALYSED("Boolean", field, op, "")
 
 /* For the recipient boss@corp.example. */
 static const struct {
@@ -355,13 +355,16 @@ static void test_compiling(void **state)
 		enum rc rc;
 		const char *want;
 	} cases[] = {
-		{ "{'VerdictExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-2','ResultField':'x'"
+		{ "{'VerdictExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-2','ResultField':'"
+		  "x'"
 		  "}},'Operator':'EQUALS','Values':['PASS']}}",
 		  RC_NOTFOUND, "Rules[0].Conditions[0]: no add-on instance \"ai-2\"" },
-		{ "{'BooleanExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-2','ResultField':'x'"
+		{ "{'BooleanExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-2','ResultField':'"
+		  "x'"
 		  "}},'Operator':'IS_TRUE'}}",
 		  RC_NOTFOUND, "no add-on instance" },
-		{ "{'StringExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-2','ResultField':'x'}"
+		{ "{'StringExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-2','ResultField':'x'"
+		  "}"
 		  "},'Operator':'EQUALS','Values':['x']}}",
 		  RC_NOTFOUND, "no add-on instance" },
 		{ VERDICT("SPF", "EQUALS", "'PASS','SOFTFAIL'"), RC_INVALID, "Values[1]" },
@@ -397,8 +400,8 @@ static void test_words(void **state)
 
 	(void)state;
 	for (int i = RULE_PROCESSING_FAILED; i <= RULE_GRAY; i++) {
-		assert_true(rule_verdict_parse(slice_str(rule_verdict_word((enum rule_verdict)i)),
-		                               &v));
+		assert_true(
+		        rule_verdict_parse(slice_str(rule_verdict_word((enum rule_verdict)i)), &v));
 		assert_int_equal(v, i);
 	}
 	for (int i = RULE_DMARC_NONE; i <= RULE_DMARC_REJECT; i++) {
@@ -711,13 +714,13 @@ static const struct {
 	  "header:Ann Lee <ann@corp.example> -> 0=0;| -> 0=0 again;| " },
 	{ LIST("TO", "IS_TRUE"),
 	  "address:bob@b.example =address:x@a.vip.example -> 0=1;| -> 0=1 again;| " },
-	{ STRING("RECIPIENT", "EQUALS", "'a@x'"), "=recipient:a@x -> 0=1;| recipient:b@x -> 0=0;| " },
+	{ STRING("RECIPIENT", "EQUALS", "'a@x'"),
+	  "=recipient:a@x -> 0=1;| recipient:b@x -> 0=0;| " },
 	{ STRING("SENDER", "CONTAINS", "'x'"), "-> 0=0;| -> 0=0 again;| " },
 	{ STRING("MAIL_FROM", "CONTAINS", "'list'"),
 	  "=MAIL FROM:bounce+1@list.example -> 0=1;| -> 0=1 again;| " },
 	{ STRING("HELO", "EQUALS", "'x'"), "HELO:mail.list.example -> 0=0;| -> 0=0 again;| " },
-	{ HEADER("x-flag", "EQUALS", "'two'"),
-	  "header:one =header:two -> 0=1;| -> 0=1 again;| " },
+	{ HEADER("x-flag", "EQUALS", "'two'"), "header:one =header:two -> 0=1;| -> 0=1 again;| " },
 	{ BOOL("TLS", "IS_FALSE"), "=TLS:true -> 0=0;| -> 0=0 again;| " },
 	{ BOOL("TLS_WRAPPED", "IS_FALSE"),
 	  "TLS from the first byte:false -> 0=1;| -> 0=1 again;| " },
@@ -750,7 +753,8 @@ static void test_compared(void **state)
 		struct buf text;
 		struct rule_trace trace = { note_again, &text, note_compared };
 
-		(void)snprintf(rule, sizeof(rule), "{'Conditions':[%s],'Actions':[" ADD("X-A", "b") "]}",
+		(void)snprintf(rule, sizeof(rule),
+		               "{'Conditions':[%s],'Actions':[" ADD("X-A", "b") "]}",
 		               compared[i].condition);
 		rs = make(rule);
 		buf_init(&text, 1 << 16);
@@ -777,9 +781,10 @@ static void test_compared_added(void **state)
 	(void)state;
 	buf_init(&text, 1 << 16);
 	EXPECT_OK(rules_run(rs, &f, to, COUNT(to), &out, &trace, &e), &e);
-	EXPECT_SLICE("steps", buf_slice(&text),
-	             "recipient:a@x -> 0=0;| =recipient:b@x -> 0=1;| "
-	             "header:one header:two -> 0=0;| =header that a rule added:red -> 0=1 again;| ");
+	EXPECT_SLICE(
+	        "steps", buf_slice(&text),
+	        "recipient:a@x -> 0=0;| =recipient:b@x -> 0=1;| "
+	        "header:one header:two -> 0=0;| =header that a rule added:red -> 0=1 again;| ");
 	buf_free(&text);
 	rule_outcome_free(&out);
 	rule_set_free(&rs);
@@ -813,18 +818,19 @@ static void test_contains(void **state)
 			value[i] = "abAa"[seed >> 24 & 3];
 		}
 		(void)snprintf(json, sizeof(json),
-		               "{'Operator':'CONTAINS','Values':['zz','%.*s','','%.*s']}", (int)k - 1,
-		               value + 1, (int)k, value);
+		               "{'Operator':'CONTAINS','Values':['zz','%.*s','','%.*s']}",
+		               (int)k - 1, value + 1, (int)k, value);
 		x = quoted(json);
 		/* The empty one would hit everything. */
 		(void)json_array_remove(json_member_array(x, "Values"), 2);
 		if (k == 1)
 			(void)json_array_remove(json_member_array(x, "Values"), 1);
 		EXPECT_OK(text_test_new(&t, x, &e), &e);
-		EXPECT(json, text_test_hits(&t, slice_of(text, n)) ==
-		                     (slice_contains_nocase(slice_of(text, n), slice_of(value, k)) ||
-		                      (k > 1 && slice_contains_nocase(slice_of(text, n),
-		                                                      slice_of(value + 1, k - 1)))));
+		EXPECT(json,
+		       text_test_hits(&t, slice_of(text, n)) ==
+		               (slice_contains_nocase(slice_of(text, n), slice_of(value, k)) ||
+		                (k > 1 && slice_contains_nocase(slice_of(text, n),
+		                                                slice_of(value + 1, k - 1)))));
 		text_test_free(&t);
 		json_decref(x);
 	}

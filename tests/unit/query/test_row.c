@@ -195,8 +195,9 @@ static void rows_show_verdicts(void **state)
 	row.flags |= verdicts("softfail", "pass", "fail", "reject");
 	expect_json(&row, parts, COUNT(parts));
 	assert_int_equal(row_text(&row, &out), RC_OK);
-	assert_non_null(strstr(buf_text(&out),
-	                       "[attachment]\n  = spf:softfail dkim:pass dmarc:fail dmarc:reject\n"));
+	assert_non_null(
+	        strstr(buf_text(&out),
+	               "[attachment]\n  = spf:softfail dkim:pass dmarc:fail dmarc:reject\n"));
 	/* What a tool reads back from JSON is the same. */
 	j = row_json(&row, "corp");
 	EXPECT_OK(row_read(j, &again, &memory, &e), &e);
