@@ -303,7 +303,7 @@ static enum known condition_hits(struct run *r, const struct rule_condition *c, 
 
 static void tell_compared(const struct run *r, const char *what, struct slice value, bool hit)
 {
-	struct rule_compared compared = { what, value, hit };
+	struct rule_compared compared = { what, value, hit, false };
 
 	r->trace->compared(r->trace->arg, &compared);
 }
@@ -318,6 +318,15 @@ static bool see_all(void *arg, const char *what, struct slice text)
 	const struct telling *t = arg;
 
 	tell_compared(t->r, what, text, text_hits(t->c, text));
+	return false;
+}
+
+static bool see_own(void *arg, const char *what, struct slice text)
+{
+	const struct telling *t = arg;
+	struct rule_compared compared = { what, text, text_hits(t->c, text), true };
+
+	t->r->trace->compared(t->r->trace->arg, &compared);
 	return false;
 }
 
@@ -390,11 +399,12 @@ static void tell_readings(const struct run *r, const struct rule_condition *c, s
 {
 	struct telling t = { r, c };
 	struct reader_of all = { see_all, &t };
+	struct reader_of own = { see_own, &t };
 
 	if (!r->told)
 		return;
 	if (c->about == ABOUT_RECIPIENT) {
-		(void)see_all(&t, "recipient", r->out->recipients[recipient].address);
+		(void)see_own(&t, "recipient", r->out->recipients[recipient].address);
 		return;
 	}
 	if (!r->told[c->slot]) {
@@ -402,7 +412,7 @@ static void tell_readings(const struct run *r, const struct rule_condition *c, s
 		tell_fact(r, c, hit);
 	}
 	if (c->about == ABOUT_HEADER)
-		(void)added_readings(r, c, recipient, &all);
+		(void)added_readings(r, c, recipient, &own);
 }
 
 /* Judges one, and tells of it. */

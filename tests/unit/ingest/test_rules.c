@@ -686,8 +686,8 @@ static void test_trace(void **state)
 
 static void note_compared(void *arg, const struct rule_compared *c)
 {
-	add(arg, "%s%s:%.*s ", c->hit ? "=" : "", c->what, (int)c->value.len,
-	    (const char *)c->value.at);
+	add(arg, "%s%s%s:%.*s ", c->hit ? "=" : "", c->own ? "own " : "", c->what,
+	    (int)c->value.len, (const char *)c->value.at);
 }
 
 static void note_again(void *arg, const struct rule_step *s)
@@ -715,7 +715,7 @@ static const struct {
 	{ LIST("TO", "IS_TRUE"),
 	  "address:bob@b.example =address:x@a.vip.example -> 0=1;| -> 0=1 again;| " },
 	{ STRING("RECIPIENT", "EQUALS", "'a@x'"),
-	  "=recipient:a@x -> 0=1;| recipient:b@x -> 0=0;| " },
+	  "=own recipient:a@x -> 0=1;| own recipient:b@x -> 0=0;| " },
 	{ STRING("SENDER", "CONTAINS", "'x'"), "-> 0=0;| -> 0=0 again;| " },
 	{ STRING("MAIL_FROM", "CONTAINS", "'list'"),
 	  "=MAIL FROM:bounce+1@list.example -> 0=1;| -> 0=1 again;| " },
@@ -783,8 +783,8 @@ static void test_compared_added(void **state)
 	EXPECT_OK(rules_run(rs, &f, to, COUNT(to), &out, &trace, &e), &e);
 	EXPECT_SLICE(
 	        "steps", buf_slice(&text),
-	        "recipient:a@x -> 0=0;| =recipient:b@x -> 0=1;| "
-	        "header:one header:two -> 0=0;| =header that a rule added:red -> 0=1 again;| ");
+	        "own recipient:a@x -> 0=0;| =own recipient:b@x -> 0=1;| "
+	        "header:one header:two -> 0=0;| =own header that a rule added:red -> 0=1 again;| ");
 	buf_free(&text);
 	rule_outcome_free(&out);
 	rule_set_free(&rs);
