@@ -107,7 +107,7 @@ def the_version_that_judged_and_another():
         site.write(path, json.dumps(file))
         outcome = explain('--message', A, '--rule-set', path)[2]
         equal((outcome['rule_set_name'], outcome['rule_set_version'], outcome['disposition']), ('new', 0, 'archived'), 'of a file')
-    check('new' not in site.run('mmctl', 'show', 'RuleSets'), 'it is stored')
+    check('"new"' not in site.run('mmctl', 'show', 'RuleSets'), 'it is stored')
     site.apply({"RuleSets": [{"RuleSetName": "all", "Rules": RULES}], "IngressPoints": []})
 
 @test
@@ -140,9 +140,9 @@ def what_it_says_is_what_happens():
     senders = {'bad@shop.example': 'FAIL', 'good@shop.example': 'PASS', 'x@partner.example': 'PROCESSING_FAILED'}
     fates = set()
     for i in range(40 if LONG else 16):
-        sender = dice.choice(list(senders))
+        sender = dice.choice(list(senders)) if i else 'bad@shop.example'
         to = dice.sample(['boss@corp.example', 'sales@corp.example', 'bossy@corp.example', 'it@corp.example'], dice.randrange(1, 4))
-        data = mail(dice.choice(['an order', 'a letter', 'Order']), 'n %d' % i, sender=dice.choice([sender, 'y@partner.example']),
+        data = mail(dice.choice(['an order', 'a letter', 'Order']), 'n %d' % i, sender=dice.choice([sender, 'y@partner.example']) if i else sender,
                     extra=dice.choice(['', 'X-Mark: red\r\n', 'X-Mark: Red\r\nX-Mark: blue\r\n']))
         path = write('one.eml', data)
         args = ['--rule-set', 'all', '--message', path, '--from', sender, '--spf', senders[sender], '--ip', '127.0.0.1', '--helo', 'client.example']
@@ -184,7 +184,7 @@ def it_is_accounted():
     before = len(site.run('mm-audit', 'list', '--json').splitlines())
     explain('--message', write('x.eml', mail('x')), '--to', 'a@b.example', '--rule-set', 'all')
     entries = [json.loads(l) for l in site.run('mm-audit', 'list', '--json').splitlines()[before:]]
-    check([e for e in entries if e['detail'] and e['detail'].get('op') == 'explain'], entries)
+    check([e for e in entries if (e.get('detail') or {}).get('op') == 'explain'], entries)
 
 @test
 def a_hostile_message_is_shown_in_bounds():
