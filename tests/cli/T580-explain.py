@@ -115,8 +115,9 @@ def a_message_in_a_file():
     path = write('mail.eml', mail('an order', sender='x@partner.example'))
     to = ['--to', 'sales@corp.example', '--rule-set', 'all', '--message', path]
     got = words(explain(*to, '--from', 'x@partner.example', '--spf', 'fail')[0])
-    equal(got['reject', 'sales@corp.example'], {('Conditions', 0): (True, [('SPF', 'FAIL', True)]),
-          ('Unless', 0): (True, [('address', 'x@partner.example', True), ('header', 'x@partner.example', True)]), None: False}, 'SPF FAIL of a partner')
+    one = got['reject', 'sales@corp.example']
+    equal((one['Conditions', 0], one['Unless', 0][0], one[None]), ((True, [('SPF', 'FAIL', True)]), True, False), 'SPF FAIL of a partner')
+    check(('address', 'x@partner.example', True) in one['Unless', 0][1] and ('header', 'x@partner.example', True) in one['Unless', 0][1], one)
     equal(words(explain(*to)[0])['reject', 'sales@corp.example'][None], False, 'nothing is known of it')
     other = write('other.eml', mail('an order', sender='x@other.example'))
     equal(explain('--to', 'a@corp.example', '--rule-set', 'all', '--message', other, '--spf', 'FAIL')[2]['disposition'], 'dropped')
