@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/home.h"
+#include "base/limits.h"
 
 struct engine_verdicts {
 	struct loop *loop;
