@@ -1,4 +1,5 @@
-/* api/op_explain.c - what a rule set does with a message, rule by rule and condition by condition; nothing is done */
+/* api/op_explain.c - what a rule set does with a message, rule by rule and condition by condition;
+ * nothing is done */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,7 +22,8 @@ struct explaining {
 	struct buf raw;
 	json_t *pending;    /* the row that waits for more recipients; or NULL */
 	json_t *conditions; /* of the recipient that is judged */
-	json_t *compared;   /* of the condition that is judged */
+	json_t *compared;   /* of the condition that is judged, of the message */
+	json_t *own;        /* and of the recipient alone */
 	json_t *told;       /* what each condition compared of the message, by its place */
 	uint64_t more;      /* readings that are not shown */
 	bool hit_shown;
@@ -42,23 +44,32 @@ static void send_pending(struct explaining *x)
 		json_decref(row);
 }
 
-/* The first hit is among what is shown, wherever it is. */
-static void take_compared(void *arg, const struct rule_compared *c)
+static json_t *reading_json(const struct rule_compared *c)
 {
-	struct explaining *x = arg;
-	json_t *one;
+	json_t *one = json_object();
 
-	if (json_array_size(x->compared) >= SHOWN_READINGS && (!c->hit || x->hit_shown)) {
-		x->more++;
-		return;
-	}
-	one = json_object();
 	json_put_text(one, "what", slice_str(c->what));
 	json_put(one, "value", json_of_slice(slice_part(c->value, 0, SHOWN_BYTES)));
 	if (c->value.len > SHOWN_BYTES)
 		json_put_int(one, "bytes", (int64_t)c->value.len);
 	json_put_bool(one, "hit", c->hit);
-	json_push(x->compared, one);
+	return one;
+}
+
+/* The first hit is among what is shown, wherever it is. */
+static void take_compared(void *arg, const struct rule_compared *c)
+{
+	struct explaining *x = arg;
+
+	if (c->own) {
+		json_push(x->own, reading_json(c));
+		return;
+	}
+	if (json_array_size(x->compared) >= SHOWN_READINGS && (!c->hit || x->hit_shown)) {
+		x->more++;
+		return;
+	}
+	json_push(x->compared, reading_json(c));
 	x->hit_shown = x->hit_shown || c->hit;
 }
 
@@ -67,43 +78,49 @@ static json_t *rule_json(const struct explaining *x, unsigned rule)
 	return json_array_get(json_member_array(x->t.json, "Rules"), rule);
 }
 
-/* What is told once is shown for each recipient; a list is shared where nothing comes to it. */
-static json_t *take_readings(struct explaining *x, const struct rule_step *s)
+/* What was compared of the message, which is told once and shown for each recipient. */
+static json_t *of_message(struct explaining *x, const struct rule_step *s)
 {
 	json_t *now = x->compared;
-	const json_t *before;
-	json_t *all;
 	char place[40];
 
+	(void)snprintf(place, sizeof(place), "%u%c%d", s->rule, s->unless ? 'u' : 'c',
+	               s->condition);
+	if (s->again)
+		return json_incref(json_object_get(x->told, place));
 	if (x->more) {
-		json_push(now, json_object());
-		json_put_int(json_array_get(now, json_array_size(now) - 1), "more",
-		             (int64_t)x->more);
+		json_t *more = json_object();
+
+		json_put_int(more, "more", (int64_t)x->more);
+		json_push(now, more);
 	}
 	x->more = 0;
 	x->hit_shown = false;
 	x->compared = json_array();
-	(void)snprintf(place, sizeof(place), "%u%c%d", s->rule, s->unless ? 'u' : 'c',
-	               s->condition);
-	before = s->again ? json_object_get(x->told, place) : NULL;
-	if (!before) {
-		json_put(x->told, place, json_incref(now));
-		return now;
-	}
-	if (json_array_size(now) == 0) {
-		json_decref(now);
-		return json_incref((json_t *)(uintptr_t)before);
-	}
-	all = json_copy((json_t *)(uintptr_t)before);
-	MUST(all && json_array_extend(all, now) == 0);
-	json_decref(now);
+	json_put(x->told, place, json_incref(now));
+	return now;
+}
+
+/* With what is the recipient's own; a list is shared where there is none. */
+static json_t *take_readings(struct explaining *x, const struct rule_step *s)
+{
+	json_t *list = of_message(x, s);
+	json_t *all;
+
+	if (json_array_size(x->own) == 0)
+		return list;
+	all = json_copy(list);
+	MUST(all && json_array_extend(all, x->own) == 0);
+	json_decref(list);
+	json_decref(x->own);
+	x->own = json_array();
 	return all;
 }
 
 static void end_condition(struct explaining *x, const struct rule_step *s)
 {
-	const json_t *list = json_member_array(rule_json(x, s->rule),
-	                                       s->unless ? "Unless" : "Conditions");
+	const json_t *list =
+	        json_member_array(rule_json(x, s->rule), s->unless ? "Unless" : "Conditions");
 	json_t *one = json_object();
 
 	json_put_text(one, "in", slice_str(s->unless ? "Unless" : "Conditions"));
@@ -271,8 +288,7 @@ static enum rc take_given(struct explaining *x)
 		return err_set(x->e, RC_INVALID, "which rule set?");
 	meta = json_object();
 	if (json_member_object(x->t.r->args, "receipt"))
-		json_put(meta, "receipt",
-		         json_incref(json_member_object(x->t.r->args, "receipt")));
+		json_put(meta, "receipt", json_incref(json_member_object(x->t.r->args, "receipt")));
 	rc = json_write(&x->meta, meta);
 	json_decref(meta);
 	if (rc == RC_OK)
@@ -280,8 +296,8 @@ static enum rc take_given(struct explaining *x)
 	if (rc != RC_OK)
 		return err_set(x->e, rc, "the message is too long");
 	rc = mail_read_stored(&x->mail, &id, buf_slice(&x->meta), x->e);
-	if (rc == RC_OK && (x->mail.envelope_count == 0 ||
-	                    x->mail.envelope_count > LIMIT_SMTP_RECIPIENTS))
+	if (rc == RC_OK &&
+	    (x->mail.envelope_count == 0 || x->mail.envelope_count > LIMIT_SMTP_RECIPIENTS))
 		return err_set(x->e, RC_INVALID, "a message has 1 to %d recipients",
 		               LIMIT_SMTP_RECIPIENTS);
 	return rc == RC_OK ? account(x, NULL) : rc;
@@ -296,6 +312,7 @@ static enum rc judge(struct explaining *x)
 
 	x->conditions = json_array();
 	x->compared = json_array();
+	x->own = json_array();
 	x->told = json_object();
 	rc = trial_run(&x->t, &m, &trace, &o, x->e);
 	if (rc != RC_OK)
@@ -314,6 +331,7 @@ static void end(struct explaining *x)
 	json_decref(x->pending);
 	json_decref(x->conditions);
 	json_decref(x->compared);
+	json_decref(x->own);
 	json_decref(x->told);
 	mail_free(&x->mail);
 	buf_free(&x->meta);
@@ -332,7 +350,7 @@ static enum rc explain(struct request *r, enum rc (*take)(struct explaining *x),
 	if (rc == RC_OK)
 		rc = take(&x);
 	if (rc == RC_OK)
-		rc = message_parse(buf_slice(&x.raw), false, &x.job, e);
+		rc = message_parse(x.raw.len ? buf_slice(&x.raw) : slice_str(""), false, &x.job, e);
 	if (rc == RC_OK)
 		rc = judge(&x);
 	end(&x);
@@ -344,8 +362,8 @@ enum rc op_explain(struct request *r, struct err *e)
 	return explain(r, take_given, e);
 }
 
-/* By what a rule does with a message it can be told what the message says, and rules are shown: who asks must be allowed
- * both, to read the message and to see rule sets. */
+/* By what a rule does with a message it can be told what the message says, and rules are shown: who
+ * asks must be allowed both, to read the message and to see rule sets. */
 enum rc op_explain_message(struct request *r, struct err *e)
 {
 	enum rc rc = request_need(r, ACCESS_READ_CONFIG, e);

@@ -10,8 +10,8 @@
 #include "retention/erase.h"
 #include "retention/schedule.h"
 
-/* The archives to look in: the one that was named, or all; of those that the asker may read. What is being
- * deleted can't be read. */
+/* The archives to look in: the one that was named, or all; of those that the asker may read. What
+ * is being deleted can't be read. */
 static bool wanted(const struct request *r, const struct archive_info *a)
 {
 	struct slice name = json_member_text(r->args, "archive");

@@ -1,8 +1,8 @@
-/* api/op_replay.c - which archived messages another rule set would treat otherwise than is recorded; nothing is done */
+/* api/op_replay.c - which archived messages another rule set would treat otherwise than is
+ * recorded; nothing is done */
 #include <stdlib.h>
 
 #include "api/ask.h"
-#include "api/message_get.h"
 #include "api/ops.h"
 #include "api/trial.h"
 #include "base/clock.h"
@@ -12,8 +12,9 @@
 #include "retention/erase.h"
 #include "retention/schedule.h"
 
-#define BATCH       64
-#define BATCH_BYTES (64u << 20) /* of messages that are read and not judged yet; a single one may be larger */
+#define BATCH 64
+#define BATCH_BYTES                                                                                \
+	(64u << 20) /* of messages that are read and not judged yet; a single one may be larger */
 
 struct waiting {
 	struct message_id id;
@@ -42,8 +43,8 @@ struct replay {
 /* ---- what would be otherwise ---- */
 
 /* Should it be there, and isn't, for no other reason than the rules? */
-static enum rc is_lacking(struct replay *p, const struct archive_info *b, const struct message_id *id,
-                          bool *lacking, struct err *e)
+static enum rc is_lacking(struct replay *p, const struct archive_info *b,
+                          const struct message_id *id, bool *lacking, struct err *e)
 {
 	int32_t day = (int32_t)day_of_ms(id_received_ms(id));
 	bool erased = false;
@@ -57,7 +58,8 @@ static enum rc is_lacking(struct replay *p, const struct archive_info *b, const 
 	return rc;
 }
 
-/* Archives beside the one that is searched: {"then":[…],"now":[…]}, only names that are in one alone. */
+/* Archives beside the one that is searched: {"then":[…],"now":[…]}, only names that are in one
+ * alone. */
 static enum rc compare_archives(struct replay *p, const struct rule_outcome *o,
                                 const struct message_id *id, json_t *differs, struct err *e)
 {
@@ -261,6 +263,18 @@ static enum rc flush(struct replay *p, struct err *e)
 	return rc == RC_OK ? tell(p, e) : rc;
 }
 
+/* As message_get, by the one connection that there is for all. */
+static enum rc load(struct replay *p, struct waiting *w, struct err *e)
+{
+	uint32_t archive = p->a->archive->number;
+	bool erased = false;
+	enum rc rc = store_get(p->t.r->en->store, archive, &w->id, &w->meta, &w->raw, e);
+
+	if (rc == RC_OK)
+		rc = erased_has(p->control, archive, &w->id, &erased, e);
+	return rc == RC_OK && erased ? err_set(e, RC_NOTFOUND, "it was erased") : rc;
+}
+
 /* A message that the index has and the store can't give is told, and the others go on. */
 static enum rc take(void *arg, const struct index_row *row, struct err *e)
 {
@@ -272,7 +286,7 @@ static enum rc take(void *arg, const struct index_row *row, struct err *e)
 	w->id = row->id;
 	buf_init(&w->meta, LIMIT_REQUEST);
 	buf_init(&w->raw, LIMIT_REQUEST);
-	rc = message_get(p->t.r->en, p->a->archive->number, &row->id, &w->meta, &w->raw, &why);
+	rc = load(p, w, &why);
 	if (rc != RC_OK) {
 		buf_free(&w->meta);
 		buf_free(&w->raw);
@@ -362,7 +376,8 @@ static enum rc replay(struct request *r, struct ask *a, struct err *e)
 	return rc;
 }
 
-/* By what a rule set does with a message it can be told what the message says: as explain-message. */
+/* By what a rule set does with a message it can be told what the message says: as explain-message.
+ */
 enum rc op_replay(struct request *r, struct err *e)
 {
 	struct ask a;

@@ -16,7 +16,7 @@ OPERATION("list", op_list, ACCESS_READ_ARCHIVE, PLAIN, "messages in no archive, 
 OPERATION("why", op_why, ACCESS_READ_ARCHIVE, OWN, "what became of a message, by which rule")
 OPERATION("search", op_search, ACCESS_SEARCH, OWN, "rows, ids or the count of a query's hits")
 OPERATION("message", op_message, ACCESS_READ_MESSAGE, OWN, "one message's bytes, or its text for a reader")
-OPERATION("explain", op_explain, ACCESS_READ_CONFIG, OWN, "what a rule set does with a message that is given, condition by condition")
+OPERATION("explain", op_explain, ACCESS_READ_CONFIG, OWN, "what a rule set does with a message that is given")
 OPERATION("explain-message", op_explain_message, ACCESS_READ_MESSAGE, OWN, "the same with an archived message")
 OPERATION("replay", op_replay, ACCESS_READ_MESSAGE, OWN, "which archived messages a rule set would treat otherwise")
 OPERATION("export", op_export, ACCESS_EXPORT, OWN, "rows and bytes of a query's hits")

@@ -35,11 +35,10 @@ static enum rc load_named(struct trial *t, struct db *db, struct slice name, str
 	if (rc != RC_OK)
 		return rc == RC_NOTFOUND
 		               ? err_set(e, RC_INVALID, "there is no rule set \"%.*s\"",
-		                         (int)MIN_OF(name.len, (size_t)100),
-		                         (const char *)name.at)
+		                         (int)MIN_OF(name.len, (size_t)100), (const char *)name.at)
 		               : rc;
-	rc = load(t, db, json_member_text(shown, "RuleSetId"),
-	          json_member_int(shown, "Version", 0), e);
+	rc = load(t, db, json_member_text(shown, "RuleSetId"), json_member_int(shown, "Version", 0),
+	          e);
 	json_decref(shown);
 	return rc;
 }

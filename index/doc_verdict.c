@@ -13,22 +13,20 @@ static const struct {
 	const char *word[8];
 } kinds[DOC_VERDICTS] = {
 	[DOC_SPF] = { "spf",
-	                  "none, neutral, pass, fail, softfail, temperror, permerror",
-	                  { "none", "neutral", "pass", "fail", "softfail", "temperror",
-	                    "permerror" } },
+	              "none, neutral, pass, fail, softfail, temperror, permerror",
+	              { "none", "neutral", "pass", "fail", "softfail", "temperror", "permerror" } },
 	[DOC_DKIM] = { "dkim",
-	                   "none, pass, fail, policy, neutral, temperror, permerror",
-	                   { "none", "pass", "fail", "policy", "neutral", "temperror",
-	                     "permerror" } },
+	               "none, pass, fail, policy, neutral, temperror, permerror",
+	               { "none", "pass", "fail", "policy", "neutral", "temperror", "permerror" } },
 	[DOC_ARC] = { "arc",
-	                  "none, pass, fail, temperror",
-	                  { "none", "pass", "fail", "temperror" } },
+	              "none, pass, fail, temperror",
+	              { "none", "pass", "fail", "temperror" } },
 	[DOC_DMARC] = { "dmarc",
-	                    "none, pass, fail, temperror, permerror",
-	                    { "none", "pass", "fail", "temperror", "permerror" } },
+	                "none, pass, fail, temperror, permerror",
+	                { "none", "pass", "fail", "temperror", "permerror" } },
 	[DOC_DMARC_ASKS] = { "dmarc_asks",
-	                   "none, quarantine, reject",
-	                   { "none", "quarantine", "reject" } },
+	                     "none, quarantine, reject",
+	                     { "none", "quarantine", "reject" } },
 };
 
 static unsigned shift_of(enum doc_verdict k)

@@ -47,8 +47,8 @@ static uint32_t verdict_flags(const json_t *verdicts)
 		const char *part;
 		const char *word;
 	} places[] = {
-		{ DOC_SPF, "spf", "result" },     { DOC_DKIM, "dkim", "result" },
-		{ DOC_ARC, "arc", "result" },     { DOC_DMARC, "dmarc", "result" },
+		{ DOC_SPF, "spf", "result" },        { DOC_DKIM, "dkim", "result" },
+		{ DOC_ARC, "arc", "result" },        { DOC_DMARC, "dmarc", "result" },
 		{ DOC_DMARC_ASKS, "dmarc", "asks" },
 	};
 	uint32_t flags = 0;

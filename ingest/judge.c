@@ -169,7 +169,8 @@ static enum rc archive_once(struct judge *j, const struct rule_set *rs,
 		return RC_OK;
 	}
 	t->archived++;
-	return archive_into(j, x->what->archive, m, decided_json(rs, o, x), all, o->recipient_count, e);
+	return archive_into(j, x->what->archive, m, decided_json(rs, o, x), all, o->recipient_count,
+	                    e);
 }
 
 static enum rc carry_out(struct judge *j, const struct rule_set *rs, const struct rule_outcome *o,

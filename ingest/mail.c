@@ -36,7 +36,8 @@ static void read_recipients(struct mail *m, const json_t *receipt, const json_t 
 }
 
 #ifdef MM_TEST
-/* For tests without DNS: MM_TEST_VERDICTS is an object with the verdicts of mail from each of its members. */
+/* For tests without DNS: MM_TEST_VERDICTS is an object with the verdicts of mail from each of its
+ * members. */
 static void give_verdicts(struct mail *m)
 {
 	const char *text = getenv("MM_TEST_VERDICTS");

@@ -29,8 +29,8 @@ static bool read_operator(struct text_test *t, struct slice word)
 	return false;
 }
 
-/* Of each beginning of `low` the longest end of it that is a beginning too: how much still matches when the
- * next byte doesn't. */
+/* Of each beginning of `low` the longest end of it that is a beginning too: how much still matches
+ * when the next byte doesn't. */
 static void find_borders(struct slice low, uint32_t *border)
 {
 	uint32_t k = 0;

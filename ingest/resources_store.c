@@ -118,9 +118,8 @@ static enum rc find_analyzer(struct storing *st, struct slice reference, char id
 	if (rc != RC_NOTFOUND)
 		return rc;
 	rc = find_once(st, RESOURCE_ADDON_SUBSCRIPTION, reference, subscription);
-	return rc == RC_OK
-	               ? find_once(st, RESOURCE_ADDON_INSTANCE, slice_str(subscription), id)
-	               : rc;
+	return rc == RC_OK ? find_once(st, RESOURCE_ADDON_INSTANCE, slice_str(subscription), id)
+	                   : rc;
 }
 
 static enum rc resolve(struct storing *st, enum resource_kind kind, const json_t *reference,

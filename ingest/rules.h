@@ -183,6 +183,7 @@ struct rule_compared {
 	const char *what;   /* "address", "MAIL FROM", "DKIM": for people */
 	struct slice value; /* as it was compared; of any length and make */
 	bool hit;           /* the operator holds for it, but for the NOT in front of some */
+	bool own;           /* of this recipient alone: is told for each, also in a step that says `again` */
 };
 
 struct rule_trace {

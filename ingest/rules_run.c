@@ -27,9 +27,10 @@ struct run {
 	const struct rule_trace *trace;
 	struct rule_outcome *out;
 	struct outcome_memory *memory;
-	uint8_t *cache;   /* enum known of each condition, for what no recipient changes */
-	uint8_t *told;    /* of each condition: was what it compared of the message told? NULL: nobody listens */
-	uint8_t *added;   /* for each recipient a bit for each AddHeader action that it had */
+	uint8_t *cache; /* enum known of each condition, for what no recipient changes */
+	uint8_t *told;  /* of each condition: was what it compared of the message told? NULL: nobody
+	                   listens */
+	uint8_t *added; /* for each recipient a bit for each AddHeader action that it had */
 	size_t added_row; /* bytes of a row */
 	struct index_list matched;
 	size_t first_live; /* nobody before it is live, nor ever will be */
@@ -155,7 +156,8 @@ static bool added_readings(const struct run *r, const struct rule_condition *c, 
 			if (!(bits[bit / 8] >> bit % 8 & 1))
 				continue;
 			if (slice_equal_nocase(slice_str(a->header_name), slice_str(c->header)) &&
-			    to->see(to->arg, "header that a rule added", slice_str(a->header_value)))
+			    to->see(to->arg, "header that a rule added",
+			            slice_str(a->header_value)))
 				return true;
 		}
 	}
@@ -236,8 +238,8 @@ static enum known analysis_hits(const struct rule_condition *c, const struct rul
 	struct rule_result got = result_of(c, f);
 
 	if (c->wants == RULE_RESULT_VERDICT)
-		return hit_if(is_among(c, got.kind == RULE_RESULT_VERDICT ? got.verdict
-		                                                          : RULE_PROCESSING_FAILED));
+		return hit_if(is_among(
+		        c, got.kind == RULE_RESULT_VERDICT ? got.verdict : RULE_PROCESSING_FAILED));
 	if (got.kind != c->wants)
 		return SILENT;
 	return hit_if(got.kind == RULE_RESULT_BOOLEAN ? got.yes
@@ -301,7 +303,7 @@ static enum known condition_hits(struct run *r, const struct rule_condition *c, 
 
 static void tell_compared(const struct run *r, const char *what, struct slice value, bool hit)
 {
-	struct rule_compared compared = { what, value, hit };
+	struct rule_compared compared = { what, value, hit, false };
 
 	r->trace->compared(r->trace->arg, &compared);
 }
@@ -316,6 +318,15 @@ static bool see_all(void *arg, const char *what, struct slice text)
 	const struct telling *t = arg;
 
 	tell_compared(t->r, what, text, text_hits(t->c, text));
+	return false;
+}
+
+static bool see_own(void *arg, const char *what, struct slice text)
+{
+	const struct telling *t = arg;
+	struct rule_compared compared = { what, text, text_hits(t->c, text), true };
+
+	t->r->trace->compared(t->r->trace->arg, &compared);
 	return false;
 }
 
@@ -388,11 +399,12 @@ static void tell_readings(const struct run *r, const struct rule_condition *c, s
 {
 	struct telling t = { r, c };
 	struct reader_of all = { see_all, &t };
+	struct reader_of own = { see_own, &t };
 
 	if (!r->told)
 		return;
 	if (c->about == ABOUT_RECIPIENT) {
-		(void)see_all(&t, "recipient", r->out->recipients[recipient].address);
+		(void)see_own(&t, "recipient", r->out->recipients[recipient].address);
 		return;
 	}
 	if (!r->told[c->slot]) {
@@ -400,7 +412,7 @@ static void tell_readings(const struct run *r, const struct rule_condition *c, s
 		tell_fact(r, c, hit);
 	}
 	if (c->about == ABOUT_HEADER)
-		(void)added_readings(r, c, recipient, &all);
+		(void)added_readings(r, c, recipient, &own);
 }
 
 /* Judges one, and tells of it. */

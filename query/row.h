@@ -18,7 +18,8 @@
  * (index/doc_verdict.h) or null. A new reference. */
 json_t *row_json(const struct index_row *row, const char *archive);
 /* Two lines: "ID  2026-11-23T21:46:19Z  12.3 KB  From -> To" and "    Subject", with marks for
- * attachments, problems and verdicts, these as a query has them. */
+ * attachments and problems; where verdicts were found out a third one, as a query has them:
+ * "  = spf:pass dkim:fail". */
 enum rc row_text(const struct index_row *row, struct buf *out) MUST_USE;
 
 /* Bytes of unknown make, safe on a terminal: see above. Invalid UTF-8 is shown as \xNN. A line feed

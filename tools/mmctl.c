@@ -600,9 +600,9 @@ static int cmd_principal(struct cli *c)
 
 /* In the order of `commands`. */
 static int (*const handlers[])(struct cli *c) = {
-	cmd_init, cmd_apply, cmd_show,    cmd_dump,   cmd_call,   cmd_passwd,  cmd_status, cmd_wait,
-	cmd_list, cmd_why,   cmd_explain, cmd_replay, cmd_verify, cmd_reindex, cmd_seal,   cmd_repack,
-	cmd_principal
+	cmd_init,   cmd_apply,   cmd_show, cmd_dump,   cmd_call,     cmd_passwd,
+	cmd_status, cmd_wait,    cmd_list, cmd_why,    cmd_explain,  cmd_replay,
+	cmd_verify, cmd_reindex, cmd_seal, cmd_repack, cmd_principal
 };
 
 int main(int argc, char **argv)

@@ -112,8 +112,7 @@ static void put_tls(const struct cli *c, json_t *receipt)
 	if (strcmp(given, "1.2") != 0 && strcmp(given, "1.3") != 0)
 		cli_usage(c, "--tls is 1.2, 1.3 or none");
 	tls = json_object();
-	json_put_text(tls, "version",
-	              slice_str(strcmp(given, "1.2") == 0 ? "TLSv1.2" : "TLSv1.3"));
+	json_put_text(tls, "version", slice_str(strcmp(given, "1.2") == 0 ? "TLSv1.2" : "TLSv1.3"));
 	json_put(receipt, "tls", tls);
 }
 
@@ -217,7 +216,8 @@ static void print_compared(const json_t *list)
 		const json_t *one = json_array_get(list, i);
 
 		if (json_object_get(one, "more")) {
-			printf("        and %lld more\n", (long long)json_member_int(one, "more", 0));
+			printf("        and %lld more\n",
+			       (long long)json_member_int(one, "more", 0));
 			continue;
 		}
 		printf("        %s ", json_member_bool(one, "hit", false) ? "=" : "-");

@@ -16,6 +16,7 @@
 #include "api/requests.h"
 #include "api/schedule.h"
 #include "base/clock.h"
+#include "base/home.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -24,6 +25,7 @@
 #include "ingest/front.h"
 #include "ingest/resources.h"
 #include "ingest/scans.h"
+#include "ingest/verdicts.h"
 #include "store/crypt.h"
 #include "tools/cli.h"
 #include "tools/mmd_settings.h"
@@ -547,6 +549,8 @@ static enum rc start_homes(struct mmd *m, struct err *e)
 
 	if (m->set.s3.url)
 		rc = deliver_home_start(&m->set.jobs.s3, &m->set.s3, e);
+	if (rc == RC_OK && m->set.engine.dns)
+		rc = verdicts_home_start(&m->set.engine.verdict_home, m->set.engine.dns, NULL, e);
 	if (rc == RC_OK && addons_scan(&m->set.addons))
 		rc = scans_home(&m->scan_home, json_object_get(m->set.json, "addons"), NULL, e);
 	return rc;
@@ -693,6 +697,7 @@ static void stop(struct mmd *m)
 	engine_close(&m->engine);
 	scans_free(&m->scans);
 	home_stop(&m->scan_home);
+	home_stop(&m->set.engine.verdict_home);
 }
 
 static int run(struct mmd *m, struct err *e)
@@ -765,6 +770,7 @@ int main(int argc, char **argv)
 		                                 .broken = on_broken,
 		                                 .full = on_full,
 		                                 .judged = on_judged,
+		                                 .keeps_dns = true,
 		                                 .broken_arg = &m };
 	if (settings_read(&m.set, cli_get(&c, "config"), &e) != RC_OK) {
 		(void)cli_fail(&c, &e);
