@@ -1,6 +1,8 @@
 #include "api/engine.h"
 
 #include "api/engine_keys.h"
+#include "api/engine_scans.h"
+#include "api/engine_setting.h"
 #include "api/engine_verdicts.h"
 #include "api/job.h"
 #include "api/link.h"
@@ -91,7 +93,7 @@ static enum rc prepare_control(struct db *control, uint64_t *changes, struct err
 	if (rc == RC_OK)
 		rc = job_prepare(control, e);
 	if (rc == RC_OK)
-		rc = engine_verdicts_prepare(control, e);
+		rc = setting_prepare(control, e);
 	return rc;
 }
 
@@ -527,7 +529,7 @@ static void wake_pipeline(struct engine *en, struct pipeline *p)
 	(void)pthread_mutex_unlock(&en->config_lock);
 }
 
-static void verdict_came(void *arg)
+static void result_came(void *arg)
 {
 	struct engine *en = arg;
 
@@ -548,6 +550,7 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.control = en->control,
 		.spool = en->spool,
 		.verdicts = engine_verdicts_of(en->verdicts),
+		.scans = engine_scans_of(en->scans),
 		.writing = &en->writing,
 		.config = config_for_pipeline,
 		.failed = pipeline_broke,
@@ -576,7 +579,6 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	en->broken = opt->broken;
 	en->full = opt->full;
 	en->judged = opt->judged;
-	en->scans = opt->scans;
 	en->spool_min_free = opt->spool_min_free;
 	en->api = opt->api;
 	en->broken_arg = opt->broken_arg;
@@ -595,7 +597,9 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	if (rc == RC_OK)
 		rc = open_spool(en, opt, e);
 	if (rc == RC_OK)
-		rc = engine_verdicts_start(&en->verdicts, en, opt, verdict_came, en, e);
+		rc = engine_verdicts_start(&en->verdicts, en, opt, result_came, en, e);
+	if (rc == RC_OK)
+		rc = engine_scans_start(&en->scans, en, opt, result_came, en, e);
 	if (rc == RC_OK)
 		rc = start_pipeline(en, opt, e);
 	if (rc != RC_OK) {
@@ -619,6 +623,7 @@ void engine_close(struct engine **enp)
 	wake_pipeline(en, NULL);
 	pipeline_free(&en->pipeline);
 	engine_verdicts_stop(&en->verdicts);
+	engine_scans_stop(&en->scans);
 	spool_close(&en->spool);
 	tally_free(&en->tally);
 	if (en->audit && en->store && engine_account(en, "stop", en->program, NULL, &e) != RC_OK)

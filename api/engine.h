@@ -45,12 +45,13 @@ struct engine_options {
 	uint64_t    spool_min_free; /* less room than this on the disk: no new mail; 0: see engine_room */
 	unsigned    parse_workers; /* 0: one a processor */
 	struct api_options api;
-	struct scans *scans; /* ingest/scans.h; outlives the engine; NULL: nobody asks scanners */
 	/* "dns" of the configuration, NULL: none. mmd has it kept for tools (`keeps_dns`), which read what is kept; and
 	 * has started the home of mm-verdict (ingest/verdicts.h), where there is one. */
 	const json_t *dns;
 	bool keeps_dns;
 	struct home *verdict_home;
+	const json_t *addons; /* likewise */
+	struct home *scan_home; /* of mm-scan (ingest/scans.h) */
 	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
 	void (*broken)(void *arg);
 	/* The pipeline waits for room on the disk, or no longer does; on its thread. */
@@ -88,7 +89,7 @@ struct engine {
 	struct principals *principals;
 	struct tally     *tally;
 	struct import_line *import_line; /* api/op_import.c; with `importing` held */
-	struct scans     *scans; /* from engine_options */
+	struct engine_scans *scans; /* NULL: no add-on is configured */
 	struct jobs      *jobs; /* api/job_run.h; NULL where nobody runs any */
 	int64_t           opened_ms; /* the lock was taken: whoever had it does nothing after that */
 	uint64_t          damaged; /* records of the spool whose loss is recorded */

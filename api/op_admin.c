@@ -3,11 +3,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/engine_scans.h"
 #include "api/ops.h"
 #include "base/codec.h"
 #include "ingest/disposition.h"
 #include "ingest/resources.h"
-#include "ingest/scans.h"
 #include "retention/erase.h"
 #include "store/crypt.h"
 
@@ -118,7 +118,8 @@ static void put_audit(struct engine *en, json_t *o)
 /* Scanners that are configured, by add-on. */
 static void put_scans(struct request *r)
 {
-	json_t *addons = r->en->scans ? scans_status(r->en->scans) : NULL;
+	struct scans *s = engine_scans_of(r->en->scans);
+	json_t *addons = s ? scans_status(s) : NULL;
 
 	if (json_object_size(addons))
 		json_put(r->result, "addons", json_incref(addons));

@@ -48,8 +48,6 @@ struct mmd {
 	struct request_server *requests;
 	struct request_server *shared; /* on the socket that is configured */
 	struct schedule *schedule;
-	struct home *scan_home; /* NULL: no scanner is configured */
-	struct scans *scans;
 	struct http_front *http;      /* NULL: no API is configured */
 	struct request_server *calls; /* its */
 	unsigned fronts;              /* that have not stopped yet */
@@ -526,22 +524,6 @@ static enum rc confine(struct mmd *m, struct err *e)
 	return rc;
 }
 
-/* On the thread of scans: the loop's has the engine. */
-static void on_scanned(void *arg)
-{
-	struct mmd *m = arg;
-
-	loop_post(m->loop, on_durable, m);
-}
-
-static enum rc start_scans(struct mmd *m, struct err *e)
-{
-	enum rc rc = scans_new(&m->scans, m->scan_home, &m->set.addons, on_scanned, m, e);
-
-	m->set.engine.scans = m->scans;
-	return rc;
-}
-
 /* Those who may connect, started by who can't do it later. */
 static enum rc start_homes(struct mmd *m, struct err *e)
 {
@@ -552,7 +534,7 @@ static enum rc start_homes(struct mmd *m, struct err *e)
 	if (rc == RC_OK && m->set.engine.dns)
 		rc = verdicts_home_start(&m->set.engine.verdict_home, m->set.engine.dns, NULL, e);
 	if (rc == RC_OK && addons_scan(&m->set.addons))
-		rc = scans_home(&m->scan_home, json_object_get(m->set.json, "addons"), NULL, e);
+		rc = scans_home(&m->set.engine.scan_home, m->set.engine.addons, NULL, e);
 	return rc;
 }
 
@@ -578,8 +560,6 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 		rc = start_homes(m, e);
 	if (rc == RC_OK)
 		rc = confine(m, e);
-	if (rc == RC_OK)
-		rc = start_scans(m, e);
 	if (rc == RC_OK)
 		rc = engine_open(&m->engine, &m->set.engine, e);
 	key_file_free(&keys);
@@ -695,8 +675,7 @@ static void stop(struct mmd *m)
 	if (m->engine && pipeline_drain(m->engine->pipeline, m->full ? 0 : DRAIN_MS, &e) != RC_OK)
 		log_warn("%s; they are archived at the next start", e.text);
 	engine_close(&m->engine);
-	scans_free(&m->scans);
-	home_stop(&m->scan_home);
+	home_stop(&m->set.engine.scan_home);
 	home_stop(&m->set.engine.verdict_home);
 }
 

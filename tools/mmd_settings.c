@@ -350,8 +350,10 @@ static enum rc read_endpoints(struct settings *s, struct err *e)
 /* Who judges mail for which add-on; what isn't there is never connected to. */
 static enum rc read_addons(struct settings *s, struct err *e)
 {
-	enum rc rc = addons_read(&s->addons, json_object_get(s->json, "addons"), e);
+	enum rc rc;
 
+	s->engine.addons = json_object_get(s->json, "addons");
+	rc = addons_read(&s->addons, s->engine.addons, e);
 	return rc == RC_OK ? rc : err_in(e, "configuration");
 }
 
