@@ -1,8 +1,8 @@
 /*
  * api/engine_setting.h - what mmd's configuration says that a tool must know, too
  *
- * What     A tool that has the directory alone judges mail of the spool as mmd would, and doesn't read its configuration:
- *          mmd keeps sections of it in control.db.
+ * What     A tool that has the directory alone judges mail of the spool as mmd would, and doesn't read its
+ *          configuration: mmd keeps sections of it in control.db.
  * Threads  Who opens the engine.
  * On disk  docs/formats.md, "Control database": table setting
  */

@@ -128,6 +128,74 @@ def stopped_in_the_middle():
         time.sleep(0.1)
     scans.end()
 
+def analysis(field):
+    return {'Analysis': {'Analyzer': 'TRENDMICRO_VSAPI', 'ResultField': field}}
+
+RULES = [
+    {'Name': 'infected', 'Conditions': [
+        {'VerdictExpression': {'Evaluate': analysis('addon.verdict'), 'Operator': 'EQUALS', 'Values': ['FAIL']}},
+        {'StringExpression': {'Evaluate': analysis('addon.signature'), 'Operator': 'STARTS_WITH', 'Values': ['MM.Test']}}],
+     'Actions': [{'Archive': {'TargetArchive': 'short'}}, {'Drop': {}}]},
+    {'Name': 'unknown', 'Conditions': [
+        {'VerdictExpression': {'Evaluate': analysis('verdict'), 'Operator': 'EQUALS', 'Values': ['PROCESSING_FAILED']}}],
+     'Actions': [{'Archive': {'TargetArchive': 'legal'}}, {'Drop': {}}]},
+    {'Name': 'clean', 'Conditions': [{'BooleanExpression': {'Evaluate': analysis('addon.is passed'), 'Operator': 'IS_TRUE'}}],
+     'Actions': [{'Archive': {'TargetArchive': 'corp'}}]}]
+
+def judged_site(deadline):
+    resources = dict(DEFAULT, RuleSets=[{'RuleSetName': 'all', 'Rules': RULES}], AddonSubscriptions=[{'AddonName': 'TRENDMICRO_VSAPI'}],
+                     AddonInstances=[{'AddonName': 'TRENDMICRO_VSAPI'}])
+    return Site(config={'addons': {'TRENDMICRO_VSAPI': {'clamd': clamd.socket, 'deadline': deadline}}}, resources=resources)
+
+def counts(site):
+    return tuple(site.count('', archive) for archive in ('corp', 'short', 'legal'))
+
+@test
+def rules_ask_it():
+    site = judged_site(60).start()
+    for message in (mail('one'), mail('two', MARK), attached(MARK.encode() + b'x' * 5000), mail('three')):
+        site.send(message)
+    site.wait()
+    equal(counts(site), (2, 2, 0))
+    equal(site.status()['addons']['TRENDMICRO_VSAPI'], {'scanned': 4, 'failed': 0, 'waiting': 0})
+    site.stop()
+    equal(counts(site), (2, 2, 0))
+
+
+@test
+def no_mail_is_lost_while_it_is_down():
+    site = judged_site(1).start()
+    clamd.stop()
+    ids = [site.send(mail('number %d' % i, MARK if i % 2 else 'x')) for i in range(10)]
+    site.wait()
+    equal(counts(site), (0, 0, 10))
+    equal(set(site.ids('', 'legal')), set(ids))
+    check('down' in site.status()['addons']['TRENDMICRO_VSAPI'], str(site.status()))
+    clamd.start()
+    while 'down' in site.status()['addons']['TRENDMICRO_VSAPI']:
+        site.send(mail('is it back?'))
+        site.wait()
+    before = counts(site)
+    site.send(mail('back', MARK))
+    site.wait()
+    equal(counts(site), (before[0], before[1] + 1, before[2]))
+    site.stop()
+
+@test
+def killed_while_mail_waits_for_it():
+    site = judged_site(600).start()
+    clamd.stop()
+    ids = [site.send(mail('number %d' % i, MARK if i % 2 else 'x')) for i in range(10)]
+    while site.status()['addons']['TRENDMICRO_VSAPI']['waiting'] < 10:
+        time.sleep(0.05)
+    site.kill()
+    clamd.start()
+    site.start()
+    site.wait()
+    equal(counts(site), (5, 5, 0))
+    equal(set(site.ids('', 'corp') + site.ids('', 'short')), set(ids))
+    site.stop()
+
 @test
 def mmd_has_it_in_its_configuration():
     site = Site(config={'addons': {'TRENDMICRO_VSAPI': {'clamd': clamd.socket}}}).start()
