@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "ingest/verdict/dnsbl.h"
+#include "ingest/verdict/lists.h"
 #include "tests/unit/ingest/quoted.h"
 #include "tests/unit/verdict/zone.h"
 
@@ -250,12 +250,77 @@ static void test_json(void **state)
 	}
 }
 
+/* ---- several lists ---- */
+
+static void test_several_lists(void **state)
+{
+	json_t *config = quoted("{'A':{'dnsbl':'a.example','lists':'ip'},'B':{'dnsbl':'b.example','"
+	                        "lists':'domain'},"
+	                        "'C':{'clamd':'c:1'}}");
+	json_t *asked = quoted(
+	        "[{'id':'ai-1','addon':'A'},{'id':'ai-2','addon':'B'},{'id':'ai-3','addon':'C'},"
+	        "{'id':'ai-4','addon':'D'},{'id':'ai-5','addon':'A'},7]");
+	struct slice from = slice_str("bad.example");
+	struct dnsbl_question q = { .mail_from = slice_str("a@x.example"),
+		                    .from_domains = &from,
+		                    .from_count = 1 };
+	static const char zone[] =
+	        "1.2.0.192.a.example A 127.0.0.9\nbad.example.b.example A 127.0.1.2";
+	struct answers *a = answers_new();
+	struct addons addons;
+	struct lists *l;
+	json_t *got;
+	json_t *want;
+	struct err e;
+
+	(void)state;
+	EXPECT_OK(addons_read(&addons, config, &e), &e);
+	assert_true(ip_parse(&q.client, slice_str("192.0.2.1")));
+	l = lists_new(&addons, asked, &q);
+	assert_int_equal(lists_run(l, a), RC_AGAIN);
+	got = lists_json(l);
+	EXPECT_SLICE("late", json_member_text(json_object_get(got, "ai-2"), "verdict"),
+	             "PROCESSING_FAILED");
+	json_decref(got);
+	assert_int_equal(zone_answer_all(a, slice_str(zone)), 3);
+	assert_int_equal(lists_run(l, a), RC_OK);
+	got = lists_json(l);
+	want = quoted("{'ai-1':{'verdict':'FAIL','fields':{'isListed':true,'listedOn':'a.example',"
+	              "'listed':'192.0.2.1','codes':'127.0.0.9','isPassed':false}},"
+	              "'ai-2':{'verdict':'FAIL','fields':{'isListed':true,'listedOn':'b.example',"
+	              "'listed':'bad.example','codes':'127.0.1.2','isPassed':false}},"
+	              "'ai-5':{'verdict':'FAIL','fields':{'isListed':true,'listedOn':'a.example',"
+	              "'listed':'192.0.2.1','codes':'127.0.0.9','isPassed':false}}}");
+	assert_true(json_equal(got, want));
+	json_decref(got);
+	json_decref(want);
+	lists_free(&l);
+	answers_free(&a);
+	addons_free(&addons);
+	json_decref(config);
+	json_decref(asked);
+}
+
+static void test_no_lists(void **state)
+{
+	struct addons none = { NULL, 0 };
+	struct dnsbl_question q = { .helo = slice_str("") };
+	struct lists *l = lists_new(&none, NULL, &q);
+
+	(void)state;
+	assert_null(l);
+	assert_int_equal(lists_run(l, NULL), RC_OK);
+	assert_null(lists_json(l));
+	lists_free(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_addresses),   cmocka_unit_test(test_no_client),
-		cmocka_unit_test(test_domains),     cmocka_unit_test(test_what_is_asked),
-		cmocka_unit_test(test_long_domain), cmocka_unit_test(test_json),
+		cmocka_unit_test(test_addresses),     cmocka_unit_test(test_no_client),
+		cmocka_unit_test(test_domains),       cmocka_unit_test(test_what_is_asked),
+		cmocka_unit_test(test_long_domain),   cmocka_unit_test(test_json),
+		cmocka_unit_test(test_several_lists), cmocka_unit_test(test_no_lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
