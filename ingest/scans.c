@@ -100,13 +100,13 @@ uint64_t scans_ask_mail(struct scans *s, const struct scan_instance *instances, 
                         const struct mail *m, struct slice raw)
 {
 	char id[ID_TEXT + 1];
-	struct scan_facts f = { .id = slice_str(id),
-		                .helo = m->helo,
+	struct scan_facts f = { .helo = m->helo,
 		                .mail_from = m->mail_from,
 		                .recipients = m->recipients,
 		                .recipient_count = m->envelope_count };
 
 	id_format(id, &m->id);
+	f.id = slice_str(id);
 	(void)ip_parse(&f.client, m->ip);
 	return scans_ask(s, instances, count, raw, &f);
 }
