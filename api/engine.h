@@ -45,6 +45,12 @@ struct engine_options {
 	uint64_t    spool_min_free; /* less room than this on the disk: no new mail; 0: see engine_room */
 	unsigned    parse_workers; /* 0: one a processor */
 	struct api_options api;
+	/* "dns" of the configuration, NULL: none. mmd has it kept for tools (`keeps_dns`), which read what is kept; and
+	 * has started the home of mm-verdict (ingest/verdicts.h), where there is one. */
+	const json_t *dns;
+	bool keeps_dns;
+	struct home *verdict_home;
+	const char *hostname; /* ours, as SPF's receiver; NULL: none; lives as long as the engine */
 	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
 	void (*broken)(void *arg);
 	/* The pipeline waits for room on the disk, or no longer does; on its thread. */
@@ -67,6 +73,8 @@ struct engine {
 	struct index     *index;
 	struct spool     *spool;
 	struct pipeline  *pipeline;
+	struct engine_verdicts *verdicts; /* NULL: no DNS */
+	struct pipeline  *to_wake;        /* by a verdict; with `config_lock` held */
 	uint8_t           control_key[KEY_BYTES];
 	_Atomic uint64_t  changes; /* of control.db that are on disk: db_count */
 	char              link_secret[LINK_SECRET + 1];

@@ -3,7 +3,8 @@
  *
  * What     Made from resources_snapshot's JSON, in mmd and (from the same JSON over its socket) in
  *          mm-smtpd. Holds ingress points with their policies, rule sets at their current version,
- *          archives with their numbers, address lists, password hashes.
+ *          archives with their numbers, address lists, add-ons' instances (that they are there), password
+ *          hashes.
  * Why      A change of configuration is a change of one pointer: who works with the old snapshot
  *          keeps it by its reference and is judged by one consistent state.
  * Sharing  What didn't change is not compiled anew: the next configuration shares the parts of the
@@ -114,6 +115,9 @@ const struct archive_info *config_archive_at(const struct config *c, size_t i);
 /* By name, id or ARN (what follows the last '/'). */
 const struct archive_info *config_archive(const struct config *c, struct slice reference);
 const struct archive_info *config_archive_by_number(const struct config *c, uint32_t number);
+
+/* Is it there, and not being deleted? A rule's archive_open. */
+bool config_archive_open(const void *config, uint32_t number);
 
 /* The rule set at its current version; NULL when `version` is another: then the caller gets its JSON
  * from resources_version and compiles it. */

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "ingest/verdicts.h"
 
 /* A record's buffer is used again, unless it was a large message's. */
 #define ITEM_KEPT 262144
@@ -256,11 +257,12 @@ static void take_verdicts(struct lobby *l)
 
 		while (it && it->asked != number)
 			it = it->next;
-		if (it) {
-			mail_set_verdicts(&it->mail, said);
-			set_ready(l, it);
+		if (!it) {
+			json_decref(said);
+			continue;
 		}
-		json_decref(said);
+		mail_set_verdicts(&it->mail, said);
+		set_ready(l, it);
 	}
 }
 

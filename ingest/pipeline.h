@@ -25,6 +25,7 @@
 #include "store/store.h"
 
 struct pipeline;
+struct verdicts;
 
 /* All borrowed; they outlive the pipeline. */
 struct pipeline_parts {

@@ -15,6 +15,8 @@ TEST_PACKAGES="
 
 # An authoritative DNS server, and the suite of RFC 7208 that it serves (tests/peers/T500-spf-suite.py).
 TEST_PACKAGES="$TEST_PACKAGES nsd python3-yaml"
+# Another DKIM and ARC (tests/peers/T518-dkim-judges.py), with what it needs for Ed25519.
+TEST_PACKAGES="$TEST_PACKAGES python3-dkim python3-nacl"
 
 # Signs what the suites of DMARC send (tests/peers/T520-dmarc-suites.py).
 TEST_PACKAGES="$TEST_PACKAGES python3-dkim"

@@ -286,6 +286,9 @@ static enum rc check_chain(struct sealing *s, struct err *e)
 	enum rc rc = arc_sets_read(&s->sets, s->m, &structure);
 
 	s->instance = s->sets.highest + 1;
+	if (s->m->count && fws_is(s->m->fields[0].whole.at[0]))
+		return err_set(e, RC_INVALID,
+		               "a header whose first line goes on with what stands before it");
 	if (s->cv == ARC_TEMPERROR)
 		return err_set(e, RC_INVALID, "a chain that couldn't be judged can't be sealed");
 	if (s->cv == ARC_PASS && (rc != RC_OK || s->sets.count == 0))

@@ -2,7 +2,10 @@
  * ingest/verdict/arc_set.h - the ARC sets of a message (RFC 8617 sections 4.2 and 5.2)
  *
  * What     Finds ARC-Authentication-Results, ARC-Message-Signature and ARC-Seal, and puts them
- * together by their instance. Limits   ARC_SETS. Owner    Points into the raw_message. Threads Any.
+ *          together by their instance.
+ * Limits   ARC_SETS.
+ * Owner    Points into the raw_message.
+ * Threads  Any.
  */
 #ifndef MM_INGEST_VERDICT_ARC_SET_H
 #define MM_INGEST_VERDICT_ARC_SET_H

@@ -1,12 +1,15 @@
 /*
- * ingest/verdict/canon.h - canonical forms of header fields and bodies (RFC 6376 section 3.4), and
- * their hashes
+ * ingest/verdict/canon.h - canonical forms of header fields and bodies (RFC 6376 section 3.4),
+ *   and their hashes
  *
- * What     Both forms, streamed: nothing of the size of the message is kept, and a body may come in
- * parts, cut anywhere. Bytes    As they stand. CRLF ends a line; a bare CR or LF is a byte like
- * others, which a signer would have seen the same. Bodies   body_hashes reads a body once, whatever
- * is asked for: each of the two forms has one running SHA-256, which is looked at where a length
- * ends. So its time doesn't grow with the number of signatures. Threads  Any.
+ * What     Both forms, streamed: nothing of the size of the message is kept, and a body may come
+ *          in parts, cut anywhere.
+ * Bytes    As they stand. CRLF ends a line; a bare CR or LF is a byte like others, which a
+ *          signer would have seen the same.
+ * Bodies   body_hashes reads a body once, whatever is asked for: each of the two forms has one
+ *          running SHA-256, which is looked at where a length ends. So its time doesn't grow
+ *          with the number of signatures.
+ * Threads  Any.
  */
 #ifndef MM_INGEST_VERDICT_CANON_H
 #define MM_INGEST_VERDICT_CANON_H

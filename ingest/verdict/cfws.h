@@ -1,6 +1,6 @@
 /*
- * ingest/verdict/cfws.h - words of structured fields: comments, folding white space, tokens, quoted
- * strings (RFC 5322 section 3.2)
+ * ingest/verdict/cfws.h - words of structured fields: comments, folding white space, tokens,
+ *   quoted strings (RFC 5322 section 3.2)
  *
  * What     Reads from the front of `rest` and moves it. No recursion: comments are counted.
  * Limits   Words go into the caller's room.

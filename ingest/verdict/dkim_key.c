@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "ingest/verdict/canon.h"
+#include "ingest/verdict/idn.h"
 #include "ingest/verdict/tags.h"
 
 /* Decoded bytes of p=: a key of 4096 bits has 550. */
@@ -15,38 +16,20 @@
 
 /* ---- names ---- */
 
-static bool is_label(struct slice label)
-{
-	for (size_t i = 0; i < label.len; i++) {
-		uint8_t c = label.at[i];
-		uint8_t low = c | 0x20;
-
-		if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_')
-			return false;
-	}
-	return label.len > 0 && label.len <= 63;
-}
-
 bool dkim_name(char out[256], struct slice name, unsigned labels)
 {
-	struct slice rest = name;
-	unsigned count = 0;
+	unsigned count = 1;
 
 	out[0] = '\0';
-	if (name.len == 0 || name.len > 253)
+	if (!idn_to_ascii(out, name)) {
+		out[0] = '\0';
 		return false;
-	while (rest.at) {
-		if (!is_label(slice_cut(rest, '.', &rest)))
-			return false;
-		count++;
 	}
+	for (const char *c = out; *c; c++)
+		count += *c == '.';
 	if (count < labels)
-		return false;
-	for (size_t i = 0; i < name.len; i++)
-		out[i] = (char)(name.at[i] >= 'A' && name.at[i] <= 'Z' ? name.at[i] | 0x20
-		                                                       : name.at[i]);
-	out[name.len] = '\0';
-	return true;
+		out[0] = '\0';
+	return count >= labels;
 }
 
 /* ---- DER, of the two shapes that an RSA key has ---- */
@@ -99,24 +82,30 @@ static bool read_rsa_numbers(struct slice key, struct slice *n, struct slice *e)
 	       der_number(&inner, e) && inner.len == 0;
 }
 
-/* SubjectPublicKeyInfo of rsaEncryption (RFC 3279 section 2.3.1), or RSAPublicKey by itself. */
-static bool read_rsa(struct slice der, struct slice *n, struct slice *e)
+/* AlgorithmIdentifier of rsaEncryption: its parameters are NULL (RFC 3279 section 2.3.1), or left
+ * out. */
+static bool is_rsa(struct slice algorithm)
 {
 	static const uint8_t oid[] = { 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
 		                       0xf7, 0x0d, 0x01, 0x01, 0x01 };
+	struct slice rest = slice_from(algorithm, sizeof(oid));
+
+	return slice_equal(slice_part(algorithm, 0, sizeof(oid)), slice_of(oid, sizeof(oid))) &&
+	       (rest.len == 0 || slice_equal(rest, slice_of("\x05\x00", 2)));
+}
+
+/* SubjectPublicKeyInfo, or RSAPublicKey by itself. */
+static bool read_rsa(struct slice der, struct slice *n, struct slice *e)
+{
 	struct slice rest = der;
 	struct slice inner, algorithm, bits;
 
 	if (read_rsa_numbers(der, n, e))
 		return true;
-	if (!der_next(&rest, DER_SEQUENCE, &inner) || rest.len ||
-	    !der_next(&inner, DER_SEQUENCE, &algorithm) || !der_next(&inner, DER_BITS, &bits) ||
-	    inner.len)
-		return false;
-	if (!slice_equal(slice_part(algorithm, 0, sizeof(oid)), slice_of(oid, sizeof(oid))) ||
-	    bits.len < 1 || bits.at[0] != 0)
-		return false;
-	return read_rsa_numbers(slice_from(bits, 1), n, e);
+	return der_next(&rest, DER_SEQUENCE, &inner) && rest.len == 0 &&
+	       der_next(&inner, DER_SEQUENCE, &algorithm) && is_rsa(algorithm) &&
+	       der_next(&inner, DER_BITS, &bits) && inner.len == 0 && bits.len > 0 &&
+	       bits.at[0] == 0 && read_rsa_numbers(slice_from(bits, 1), n, e);
 }
 
 static unsigned bits_of(struct slice number)

@@ -1,16 +1,20 @@
 /*
- * ingest/verdict/dkim_key.h - keys of DKIM and ARC, from DNS (RFC 6376 section 3.6, RFC 8301, RFC
- * 8463)
+ * ingest/verdict/dkim_key.h - keys of DKIM and ARC, from DNS (RFC 6376 section 3.6, RFC 8301,
+ *   RFC 8463)
  *
- * What     "s1._domainkey.shop.example" TXT, read, and judged: may it verify what it is asked for?
- * Strict   v= is DKIM1 and the first, where it is there; k= is that of the signature (rsa where it
- * isn't there); h= and s=, where they are there, allow sha256 and email; an empty p= is a revoked
- * key. RSA has 1024 to 4096 bits (RFC 8301; above, it costs too much time) and an odd exponent of
- * at most KEY_EXPONENT_BITS. g= is ignored (RFC 6376 section C.2 tells what it was). Forms    p= of
- * RSA is a SubjectPublicKeyInfo, or an RSAPublicKey as section 3.6.1 has it; of Ed25519 its 32
- * bytes. The DER is read here: nothing that a stranger writes reaches OpenSSL's decoders. Several
- * records: section 3.6.2.2 leaves it undefined. The first one, as DNS gives them, that can be used
- * is taken, so that others beside it (of another algorithm, or of no DKIM at all) do no harm.
+ * What     "s1._domainkey.shop.example" TXT, read, and judged: may it verify what it is asked
+ *          for?
+ * Strict   v= is DKIM1 and the first, where it is there; k= is that of the signature (rsa where
+ *          it isn't there); h= and s=, where they are there, allow sha256 and email; an empty p=
+ *          is a revoked key. RSA has 1024 to 4096 bits (RFC 8301; above, it costs too much time)
+ *          and an odd exponent of at most KEY_EXPONENT_BITS. g= is ignored (RFC 6376 section C.2
+ *          tells what it was).
+ * Forms    p= of RSA is a SubjectPublicKeyInfo, or an RSAPublicKey as section 3.6.1 has it; of
+ *          Ed25519 its 32 bytes. The DER is read here: nothing that a stranger writes reaches
+ *          OpenSSL's decoders.
+ * Several  records: section 3.6.2.2 leaves it undefined. The first one, as DNS gives them, that
+ *          can be used is taken, so that others beside it (of another algorithm, or of no DKIM
+ *          at all) do no harm.
  * Threads  Any.
  */
 #ifndef MM_INGEST_VERDICT_DKIM_KEY_H
@@ -45,8 +49,8 @@ void dkim_key_free(struct dkim_key *k);
 bool dkim_key_verifies(const struct dkim_key *k, enum dkim_algorithm use, const uint8_t sha256[32],
                        struct slice signature);
 
-/* A name as d= and s= have it (labels of letters, digits, "-" and "_", at least `labels` of them),
- * in lower case into `out`; false: it is none. */
+/* A name as d= and s= have it, of at least `labels` labels, in lower case and A-labels (RFC 8616)
+ * into `out`; false: it is none, and `out` is empty. */
 bool dkim_name(char out[256], struct slice name, unsigned labels);
 
 #endif

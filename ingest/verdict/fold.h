@@ -1,8 +1,8 @@
 /*
  * ingest/verdict/fold.h - writes a header field in lines of at most FOLD_COLUMNS columns
  *
- * A word that is longer by itself gets a line of its own, unbroken. What fails (the buffer is full)
- * is kept until fold_end.
+ * A word that is longer by itself gets a line of its own, unbroken. What fails (the buffer is
+ * full) is kept until fold_end.
  */
 #ifndef MM_INGEST_VERDICT_FOLD_H
 #define MM_INGEST_VERDICT_FOLD_H

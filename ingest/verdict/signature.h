@@ -1,16 +1,19 @@
 /*
  * ingest/verdict/signature.h - what DKIM-Signature, ARC-Message-Signature and ARC-Seal have in
- * common
+ *   common
  *
  * What     Reads the tags that all have (a, b, d, s, t, x; bh, c, h, l, q of those that sign a
- * message), hashes the header as it was signed (RFC 6376 sections 3.7 and 5.4.2), compares the
- * body's hash, and verifies with the key from DNS. Settled  A signature begins as DKIM_NONE; what
- * is found first stays. Each step does nothing on one that is settled. Time     CLOCK_SKEW_S is
- * granted to t= and x=. Bounds   Hashing a header takes (F + N) log F comparisons of names and at
- * most every field once, with F fields in the message and N names in h=; both lie in the header
- * block, which is at most 1 MiB. One signature costs one verification with a key of at most 4096
- * bits (dkim_key.h). Owner    A struct signature is plain memory that holds all it needs: the
- * message may go. Threads  Any.
+ *          message), hashes the header as it was signed (RFC 6376 sections 3.7 and 5.4.2),
+ *          compares the body's hash, and verifies with the key from DNS.
+ * Settled  A signature begins as DKIM_NONE; what is found first stays. Each step does nothing on
+ *          one that is settled.
+ * Time     CLOCK_SKEW_S is granted to t= and x=.
+ * Bounds   Hashing a header takes (F + N) log F comparisons of names and at most every field
+ *          once, with F fields in the message and N names in h=; both lie in the header block,
+ *          which is at most 1 MiB. One signature costs one verification with a key of at most
+ *          4096 bits (dkim_key.h).
+ * Owner    A struct signature is plain memory that holds all it needs: the message may go.
+ * Threads  Any.
  */
 #ifndef MM_INGEST_VERDICT_SIGNATURE_H
 #define MM_INGEST_VERDICT_SIGNATURE_H

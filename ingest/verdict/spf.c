@@ -78,8 +78,7 @@ static void say_in(struct check *c, struct slice mechanism)
 	char inner[sizeof(c->out->why)];
 
 	memcpy(inner, c->out->why, sizeof(inner));
-	(void)snprintf(c->out->why, sizeof(c->out->why), "%.*s: %s", (int)mechanism.len,
-	               (const char *)mechanism.at, inner);
+	(void)end(c, c->result, "%.*s: %s", (int)mechanism.len, (const char *)mechanism.at, inner);
 }
 
 static const char *type_word(enum dns_type t)

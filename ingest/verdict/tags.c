@@ -75,15 +75,14 @@ static const char *add(struct taglist *t, struct slice spec)
 
 const char *taglist_read(struct taglist *out, struct slice text)
 {
-	struct slice rest = fws_trim(text);
-	const char *wrong = check_bytes(rest);
+	const char *wrong = check_bytes(fws_trim(text));
 
 	out->count = 0;
-	if (!wrong && rest.len == 0)
+	if (!wrong && fws_trim(text).len == 0)
 		wrong = "no tags";
 	/* A ";" may end the list. */
-	while (!wrong && rest.len) {
-		struct slice spec = slice_cut(rest, ';', &rest);
+	while (!wrong && fws_trim(text).len) {
+		struct slice spec = slice_cut(text, ';', &text);
 
 		wrong = add(out, spec);
 	}

@@ -1,14 +1,18 @@
 /*
  * ingest/verdict/tags.h - lists of tags: "v=1; a=rsa-sha256; ..." (RFC 6376 section 3.2)
  *
- * What     The one parser of DKIM-Signature, ARC-Message-Signature, ARC-Seal and key records. Tags
- * keep their order; a name that is there twice makes the whole list invalid, as does anything that
- * the grammar doesn't have. Unknown tags are kept: who asks for known ones ignores them. Blanks
- * Folding white space (a blank, a tab, or a line end before one of these) is taken off around names
- * and values. Within a value it stays: what it means is said by each tag. A bare LF folds as CRLF
- * does. UTF-8    Values may hold it (RFC 8616); each tag's own grammar decides. Limits TAGLIST_TAGS
- * tags; one pass over the text, and at most that many comparisons for each tag. Owner    Slices
- * point into the text. Threads  Any.
+ * What     The one parser of DKIM-Signature, ARC-Message-Signature, ARC-Seal and key records.
+ *          Tags keep their order; a name that is there twice makes the whole list invalid, as
+ *          does anything that the grammar doesn't have. Unknown tags are kept: who asks for
+ *          known ones ignores them.
+ * Blanks   Folding white space (a blank, a tab, or a line end before one of these) is taken off
+ *          around names and values. Within a value it stays: what it means is said by each tag.
+ *          A bare LF folds as CRLF does.
+ * UTF-8    Values may hold it (RFC 8616); each tag's own grammar decides.
+ * Limits   TAGLIST_TAGS tags; one pass over the text, and at most that many comparisons for each
+ *          tag.
+ * Owner    Slices point into the text.
+ * Threads  Any.
  */
 #ifndef MM_INGEST_VERDICT_TAGS_H
 #define MM_INGEST_VERDICT_TAGS_H

@@ -171,8 +171,7 @@ static void every_byte(void **state)
 	sealed(&message, 2);
 	for (size_t i = 0; i < message.len; i++) {
 		message.at[i] ^= 1;
-		assert_int_equal(check(buf_slice(&message), a, &got), RC_OK);
-		if (got.result == ARC_PASS)
+		if (check(buf_slice(&message), a, &got) == RC_OK && got.result == ARC_PASS)
 			fail_msg("byte %zu: %s", i, buf_text(&message));
 		message.at[i] ^= 1;
 	}

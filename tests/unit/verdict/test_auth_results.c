@@ -49,7 +49,7 @@ static void signatures(void **state)
 	static const char message[] = "DKIM-Signature: v=1; a=rsa-sha256; d=Shop.example; s=s1; "
 	                              "h=from; bh=AAAA; b=a+b/c d efghij\r\n"
 	                              "DKIM-Signature: v=1; a=rsa-sha1; d=shop.example; s=s1; "
-	                              "i=\"a;b\"@shop.example; h=from; bh=; b=c\r\n"
+	                              "h=from; bh=; b=c\r\n"
 	                              "DKIM-Signature: v=1; a=x\r\n"
 	                              "From: a@shop.example\r\n\r\n";
 	struct auth_results r = { .authserv = "mx.corp.example" };
@@ -86,8 +86,8 @@ static void nothing_can_be_injected(void **state)
 	assert_int_equal(auth_results_field(&r, &b), RC_OK);
 	EXPECT_SLICE("field", buf_slice(&b),
 	             "Authentication-Results: mx.corp.example; spf=fail reason=\"x??Subject: y;\r\n"
-	             " dkim=pass \\\"(\\\\????\" smtp.mailfrom=\"x??Subject: y; dkim=pass\r\n"
-	             " \\\"(\\\\????\"\r\n");
+	             " dkim=pass \\\"(\\\\????\" smtp.mailfrom=\"x??Subject: y; dkim=pass "
+	             "\\\"(\\\\????\"\r\n");
 	assert_int_equal(raw_read(&m, buf_slice(&b), NULL), RC_OK);
 	assert_int_equal(m.count, 1);
 	raw_free(&m);
