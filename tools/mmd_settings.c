@@ -352,8 +352,9 @@ static enum rc read_endpoints(struct settings *s, struct err *e)
 static enum rc read_dns(struct settings *s, struct err *e)
 {
 	static const struct member known[] = {
-		{ "forward", MEMBER_TEXT }, { "resolv_conf", MEMBER_BOOL }, { "trust_anchor", MEMBER_TEXT },
-		{ "stubs", MEMBER_OBJECT }, { "deadline", MEMBER_NUMBER },
+		{ "forward", MEMBER_TEXT },      { "resolv_conf", MEMBER_BOOL },
+		{ "trust_anchor", MEMBER_TEXT }, { "stubs", MEMBER_OBJECT },
+		{ "deadline", MEMBER_NUMBER },
 	};
 	const json_t *dns = json_object_get(s->json, "dns");
 	enum rc rc = check_members(dns, "dns.", known, COUNT(known), e);

@@ -154,9 +154,9 @@ static void crash_later(void *arg)
 	abort();
 }
 
-/* Messages that do to the child what no honest one is known to: "X-MM-Verdict: crash" kills it, "crash later" as an
- * answer could, "spin" takes processor time until that is over, "hang" none, "nonsense" makes it say what mmd doesn't
- * take. */
+/* Messages that do to the child what no honest one is known to: "X-MM-Verdict: crash" kills it,
+ * "crash later" as an answer could, "spin" takes processor time until that is over, "hang" none,
+ * "nonsense" makes it say what mmd doesn't take. */
 static bool obey(struct server *s, struct slice raw, uint64_t number)
 {
 	static const char name[] = "X-MM-Verdict: ";
@@ -314,9 +314,10 @@ static uint64_t address_space(void)
 static enum rc confine(const struct resolver_options *o, struct err *e)
 {
 	static const int calls[] = {
-		__NR_epoll_wait, __NR_epoll_pwait, __NR_epoll_ctl,   __NR_recvmsg,     __NR_recvfrom,
-		__NR_sendmsg,    __NR_sendto,      __NR_setsockopt,  __NR_getsockopt,  __NR_fcntl,
-		__NR_shutdown,   __NR_setitimer,   __NR_getsockname, __NR_getpeername,
+		__NR_epoll_wait,  __NR_epoll_pwait, __NR_epoll_ctl, __NR_recvmsg,
+		__NR_recvfrom,    __NR_sendmsg,     __NR_sendto,    __NR_setsockopt,
+		__NR_getsockopt,  __NR_fcntl,       __NR_shutdown,  __NR_setitimer,
+		__NR_getsockname, __NR_getpeername,
 	};
 	struct sandbox_profile p = { .syscalls = calls,
 		                     .count = COUNT(calls),

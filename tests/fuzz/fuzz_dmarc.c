@@ -1,11 +1,12 @@
 /*
  * tests/fuzz/fuzz_dmarc.c - DMARC of a message whose header, and whose DNS, a sender wrote
  *
- * Input    A line: the domain that SPF passed, and behind a blank the sample; then a header, up to an empty line; then a zone
- *          (tests/unit/verdict/zone.h).
- * Oracle   The domains of From are names of DNS in lower case, each once. One round of lookups is enough. All answers at once or one by one
- *          give the same. A pass asks for nothing and is aligned; a fail of one domain asks for its policy or the next weaker one; an
- *          odd From never passes. Any record alone, too: what is read has its bounds.
+ * Input    A line: the domain that SPF passed, and behind a blank the sample; then a header, up to
+ * an empty line; then a zone (tests/unit/verdict/zone.h). Oracle   The domains of From are names of
+ * DNS in lower case, each once. One round of lookups is enough. All answers at once or one by one
+ *          give the same. A pass asks for nothing and is aligned; a fail of one domain asks for its
+ * policy or the next weaker one; an odd From never passes. Any record alone, too: what is read has
+ * its bounds.
  */
 #include <stdlib.h>
 
@@ -39,8 +40,8 @@ static void expect_fit(const struct dmarc_question *q, const struct dmarc_answer
 
 	MUST(a->result != DMARC_PASS || (one && (a->spf_aligned || a->dkim_aligned)));
 	MUST(a->result == DMARC_FAIL || a->disposition == DMARC_ASKS_NONE || !one);
-	MUST(a->disposition <= a->policy && (!one || a->result != DMARC_FAIL ||
-	                                     a->policy - a->disposition <= 1));
+	MUST(a->disposition <= a->policy &&
+	     (!one || a->result != DMARC_FAIL || a->policy - a->disposition <= 1));
 	MUST(strlen(a->why) < sizeof(a->why) && strlen(a->domain) < sizeof(a->domain));
 }
 

@@ -1,10 +1,11 @@
 /*
  * tests/fuzz/fuzz_dns.c - a packet that a DNS server of a sender's making sent
  *
- * Input    One byte: which type was asked for; a line: the name; then the packet. Where that begins with "=", the header, the
- *          question and pointers to its name are right, and the records behind it the sender's: a packet that libunbound took.
- * Oracle   What answers take (answers.h), addresses of their family, hosts in their order, names no longer than names are; the
- *          same when it is read again.
+ * Input    One byte: which type was asked for; a line: the name; then the packet. Where that begins
+ * with "=", the header, the question and pointers to its name are right, and the records behind it
+ * the sender's: a packet that libunbound took. Oracle   What answers take (answers.h), addresses of
+ * their family, hosts in their order, names no longer than names are; the same when it is read
+ * again.
  */
 #include <stdlib.h>
 
@@ -25,7 +26,8 @@ static void expect_record(enum dns_type type, const struct dns_record *r)
 	MUST(type == DNS_MX || r->preference == 0);
 }
 
-static void expect_fit(enum dns_type type, const struct dns_answer *a, const struct dns_record *records)
+static void expect_fit(enum dns_type type, const struct dns_answer *a,
+                       const struct dns_record *records)
 {
 	size_t bytes = 0;
 

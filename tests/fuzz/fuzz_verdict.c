@@ -1,9 +1,9 @@
 /*
  * tests/fuzz/fuzz_verdict.c - all four verdicts of a message, and what mmd takes of them
  *
- * Input    A line: the client's address; a line: MAIL FROM; a line: HELO; then a message, up to a line of "ZONE" alone; then a zone
- *          (tests/unit/verdict/zone.h).
- * Oracle   It ends; what it says, after each round, is what mmd's check takes.
+ * Input    A line: the client's address; a line: MAIL FROM; a line: HELO; then a message, up to a
+ * line of "ZONE" alone; then a zone (tests/unit/verdict/zone.h). Oracle   It ends; what it says,
+ * after each round, is what mmd's check takes.
  */
 #include <stdlib.h>
 

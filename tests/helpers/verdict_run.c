@@ -1,10 +1,12 @@
 /*
  * tests/helpers/verdict_run.c - verdicts of messages by mm-verdict itself, for tests/peers
  *
- * verdict_run ADDR@PORT [SECONDS]    every lookup goes to that server; the deadline of a message (10)
+ * verdict_run ADDR@PORT [SECONDS]    every lookup goes to that server; the deadline of a message
+ * (10)
  *
- * Each line on stdin is a message in JSON, {"raw" (base64), "ip", "helo", "from", "auth", "id", "ms"}, answered by one line of JSON, what is
- * kept beside the message (docs/verdicts.md). Up to MOST are with mm-verdict at a time; answers are in the order of the questions.
+ * Each line on stdin is a message in JSON, {"raw" (base64), "ip", "helo", "from", "auth", "id",
+ * "ms"}, answered by one line of JSON, what is kept beside the message (docs/verdicts.md). Up to
+ * MOST are with mm-verdict at a time; answers are in the order of the questions.
  */
 #include <stdio.h>
 #include <stdlib.h>

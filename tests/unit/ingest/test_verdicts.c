@@ -316,16 +316,28 @@ static void a_child_that_hangs(void **state)
 
 static void what_was_forgotten_does_not_come(void **state)
 {
+	struct verdicts_totals t;
 	struct sent *kept;
 
 	(void)state;
 	for (int i = 0; i < 50; i++)
-		(void)ask("x@spf.one.example");
+		(void)ask("x@silent.one.example");
+	while (verdicts_with_child(verdicts) < 50) {
+		loop_post(loop, on_woken, NULL);
+		loop_run(loop, NULL, NULL);
+	}
 	verdicts_forget(verdicts);
 	forget_sent();
 	kept = ask("x@spf.one.example");
 	wait_for(1);
 	expect(kept, "spf", "verdict", "PASS");
+	while (verdicts_with_child(verdicts) >
+	       0) { /* what is said of those is heard, and is no nonsense */
+		loop_post(loop, on_woken, NULL);
+		loop_run(loop, NULL, NULL);
+	}
+	verdicts_count(verdicts, &t);
+	assert_int_equal(t.died, 0);
 	forget_sent();
 }
 
@@ -443,7 +455,8 @@ static void wrong_sections_start_nothing(void **state)
 	json_decref(dns);
 }
 
-/* A configuration that only the child finds to be wrong: messages get their verdict in time all the same. */
+/* A configuration that only the child finds to be wrong: messages get their verdict in time all the
+ * same. */
 static void a_child_that_cannot_start(void **state)
 {
 	json_t *dns = json_object();
@@ -470,7 +483,7 @@ static void a_child_that_cannot_start(void **state)
 	home_stop(&home);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
+#define CASE(f)  cmocka_unit_test_setup_teardown(f, begin, end)
 #define SHORT(f) cmocka_unit_test_setup_teardown(f, begin_short, end)
 
 int main(void)
@@ -485,7 +498,7 @@ int main(void)
 		CASE(nonsense_is_a_death),
 		CASE(a_death_of_nobody_knows_what),
 		SHORT(a_child_that_hangs),
-		CASE(what_was_forgotten_does_not_come),
+		SHORT(what_was_forgotten_does_not_come),
 		CASE(a_child_that_is_killed),
 		CASE(a_leash_kills),
 		SHORT(a_home_that_is_gone),
