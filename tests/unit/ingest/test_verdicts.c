@@ -458,6 +458,10 @@ static void wrong_sections_start_nothing(void **state)
 	json_put_text(dns, "forward", slice_str("localhost"));
 	assert_int_equal(verdicts_home_start(&h, dns, program, &e), RC_INVALID);
 	assert_null(h);
+	(void)json_object_del(dns, "forward");
+	json_put_text(dns, "trust_anchor", slice_str("/nowhere/anchor"));
+	assert_int_equal(verdicts_home_start(&h, dns, program, &e), RC_NOTFOUND);
+	assert_null(h);
 	json_decref(dns);
 }
 
@@ -471,7 +475,7 @@ static void a_child_that_cannot_start(void **state)
 	struct err e;
 
 	(void)state;
-	json_put_text(dns, "trust_anchor", slice_str("/nowhere/anchor"));
+	json_put_text(dns, "trust_anchor", slice_str("/etc/passwd"));
 	EXPECT_OK(verdicts_home_start(&home, dns, program, &e), &e);
 	json_decref(dns);
 	loop = loop_new();
