@@ -46,7 +46,8 @@ static void deliver(struct scans *s, struct group *g)
 	wanted = g->epoch == s->epoch;
 	if (wanted) {
 		said->number = g->number;
-		said->addons = json_incref(g->addons);
+		said->addons = g->addons; /* and no reference of ours */
+		g->addons = NULL;
 		*s->last = said;
 		s->last = &said->next;
 	}
