@@ -15,11 +15,8 @@ TEST_PACKAGES="
 
 # An authoritative DNS server, and the suite of RFC 7208 that it serves (tests/peers/T500-spf-suite.py).
 TEST_PACKAGES="$TEST_PACKAGES nsd python3-yaml"
-# Another DKIM and ARC (tests/peers/T518-dkim-judges.py), with what it needs for Ed25519.
+# Another DKIM and ARC (tests/peers/T518-dkim-judges.py, T520-dmarc-suites.py), with what it needs for Ed25519.
 TEST_PACKAGES="$TEST_PACKAGES python3-dkim python3-nacl"
-
-# Signs what the suites of DMARC send (tests/peers/T520-dmarc-suites.py).
-TEST_PACKAGES="$TEST_PACKAGES python3-dkim"
 
 # The AWS SDK and other signers (tests/peers/npm). Node's own packages bring npm along, and exclude Debian's.
 command -v npm >/dev/null 2>&1 || TEST_PACKAGES="$TEST_PACKAGES nodejs npm"
