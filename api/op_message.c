@@ -10,8 +10,8 @@
 #include "retention/erase.h"
 #include "retention/schedule.h"
 
-/* The archives to look in: the one that was named, or all; of those that the asker may read. What is being
- * deleted can't be read. */
+/* The archives to look in: the one that was named, or all; of those that the asker may read. What
+ * is being deleted can't be read. */
 static bool wanted(const struct request *r, const struct archive_info *a)
 {
 	struct slice name = json_member_text(r->args, "archive");
@@ -202,30 +202,41 @@ static enum rc absent(struct request *r, struct config *c, struct err *e)
 	               "archive %s doesn't have this message (mmctl why ID tells more)", a->name);
 }
 
-enum rc op_message(struct request *r, struct err *e)
+enum rc request_message(struct request *r, struct config *c, const struct message_id *id,
+                        struct buf *meta, struct buf *raw, const struct archive_info **out,
+                        struct err *e)
 {
-	struct config *c = engine_config(r->en);
-	struct message_id id;
-	struct buf raw;
-	enum rc rc = request_id(r, &id, e);
-	bool found = false;
+	enum rc rc = RC_NOTFOUND;
 
-	buf_init(&raw, LIMIT_REQUEST);
-	for (size_t i = 0; rc == RC_OK && !found && i < config_archive_count(c); i++) {
+	*out = NULL;
+	for (size_t i = 0; rc == RC_NOTFOUND && i < config_archive_count(c); i++) {
 		const struct archive_info *a = config_archive_at(c, i);
 
 		if (!wanted(r, a))
 			continue;
-		buf_clear(&raw);
-		rc = message_get(r->en, a->number, &id, NULL, &raw, e);
-		found = rc == RC_OK;
-		if (rc == RC_NOTFOUND)
-			rc = RC_OK;
-		if (found)
-			rc = give(r, a, &id, buf_slice(&raw), e);
+		if (meta)
+			buf_clear(meta);
+		buf_clear(raw);
+		rc = message_get(r->en, a->number, id, meta, raw, e);
+		if (rc == RC_OK)
+			*out = a;
 	}
-	if (rc == RC_OK && !found)
-		rc = absent(r, c, e);
+	return rc == RC_NOTFOUND ? absent(r, c, e) : rc;
+}
+
+enum rc op_message(struct request *r, struct err *e)
+{
+	struct config *c = engine_config(r->en);
+	const struct archive_info *a;
+	struct message_id id;
+	struct buf raw;
+	enum rc rc = request_id(r, &id, e);
+
+	buf_init(&raw, LIMIT_REQUEST);
+	if (rc == RC_OK)
+		rc = request_message(r, c, &id, NULL, &raw, &a, e);
+	if (rc == RC_OK)
+		rc = give(r, a, &id, buf_slice(&raw), e);
 	buf_free(&raw);
 	config_unref(&c);
 	return rc;
@@ -260,6 +271,32 @@ static void put_retention(struct request *r, json_t *o, const struct archive_inf
 	json_put_text(o, "counted_from", slice_str("the end of the UTC day of receipt"));
 }
 
+/* The words, which name nobody. */
+static void put_verdicts(json_t *o, const json_t *verdicts)
+{
+	static const char *const words[][2] = { { "spf", "result" },
+		                                { "dkim", "result" },
+		                                { "arc", "result" },
+		                                { "dmarc", "result" },
+		                                { "dmarc", "asks" } };
+	json_t *part = json_object();
+
+	if (!verdicts) {
+		json_decref(part);
+		return;
+	}
+	for (size_t i = 0; i < COUNT(words); i++) {
+		const json_t *from = json_member_object(verdicts, words[i][0]);
+		struct slice word = json_member_text(from, words[i][1]);
+
+		if (word.at)
+			json_put_text(part,
+			              strcmp(words[i][1], "asks") == 0 ? "dmarc_asks" : words[i][0],
+			              word);
+	}
+	json_put(o, "verdicts", part);
+}
+
 /* By which rule; the addresses of the envelope only for who may read the message. */
 static void put_decided(json_t *o, const json_t *kept, bool whole)
 {
@@ -269,6 +306,7 @@ static void put_decided(json_t *o, const json_t *kept, bool whole)
 	json_t *receipt = json_object_get(kept, "receipt");
 	json_t *part;
 
+	put_verdicts(o, json_member_object(receipt, "verdicts"));
 	if (whole) {
 		json_put(o, "decided", json_incref(decided));
 		json_put(o, "receipt", json_incref(receipt));

@@ -65,6 +65,11 @@ enum rc request_text(const struct request *r, const char *name, struct slice *ou
 /* The archive named by argument "archive"; RC_INVALID names those that the asker may see. */
 enum rc request_archive(const struct request *r, struct config *c,
 			const struct archive_info **out, struct err *e) MUST_USE;
+/* The message with that id, of the archive of argument "archive" or the first of all that the asker may read; `meta`
+ * may be NULL. RC_NOTFOUND tells no more than he may know. */
+enum rc request_message(struct request *r, struct config *c, const struct message_id *id,
+			struct buf *meta, struct buf *raw, const struct archive_info **out,
+			struct err *e) MUST_USE;
 /* The id of argument "id". */
 enum rc request_id(const struct request *r, struct message_id *id, struct err *e) MUST_USE;
 

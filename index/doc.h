@@ -31,6 +31,7 @@ enum doc_flag {
 	DOC_PARSE_PROBLEM = 2, /* something could not be read; `problem` says what */
 	DOC_NOT_INDEXED = 4,   /* part of the text is not in the index (limit, encrypted, a PDF) */
 	DOC_HAS_SENT = 8,      /* sent_ms is known */
+	/* the bits from 256 on are verdicts: index/doc_verdict.h */
 };
 
 struct index_doc {

@@ -22,6 +22,7 @@ enum match_kind {
 	MATCH_SENT,     /* low <= sent_ms < high; no Date: never matches */
 	MATCH_BYTES,    /* low <= bytes < high */
 	MATCH_FLAG,     /* any of the bits in `number` is set in flags */
+	MATCH_VERDICT,  /* the bits of the kind `number` (enum doc_verdict) are `low` in flags */
 	MATCH_ID,       /* text is the id (26 characters) */
 	MATCH_MSGID,    /* text equals Message-ID (angle brackets ignored, ASCII case ignored) */
 	MATCH_INGRESS,  /* text equals the ingress point's name, ASCII case ignored */

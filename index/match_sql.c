@@ -6,6 +6,7 @@
 #include "base/cidr.h"
 #include "base/codec.h"
 #include "base/limits.h"
+#include "index/doc_verdict.h"
 #include "index/match_words.h"
 #include "index/shard.h"
 
@@ -229,6 +230,11 @@ static enum rc leaf(struct match_plan *p, const struct match *m, struct node **o
 	case MATCH_FLAG:
 		*out = row(p, "((m.flags & ?) <> 0)");
 		parameter_int(*out, 0, (int64_t)m->number);
+		return RC_OK;
+	case MATCH_VERDICT:
+		*out = row(p, "((m.flags & ?) = ?)");
+		parameter_int(*out, 0, doc_verdict_mask((enum doc_verdict)m->number));
+		parameter_int(*out, 1, m->low);
 		return RC_OK;
 	case MATCH_ID:
 		*out = leaf_id(p, m);

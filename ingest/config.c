@@ -30,7 +30,7 @@ struct point {
 };
 
 /* In the order in which they refer to each other. */
-enum config_kind { ARCHIVES, LISTS, POLICIES, RULE_SETS, POINTS, CONFIG_KINDS };
+enum config_kind { ARCHIVES, LISTS, ANALYZERS, POLICIES, RULE_SETS, POINTS, CONFIG_KINDS };
 
 struct parts {
 	struct part **at;
@@ -182,6 +182,24 @@ static uint32_t find_archive_for(void *arg, struct slice reference)
 	return a ? a->number : 0;
 }
 
+/* All that a rule needs to know of an add-on's instance is its id. */
+static enum rc make_analyzer(const struct making *m, struct part *p, const json_t *json,
+                             struct err *e)
+{
+	(void)m;
+	(void)p;
+	(void)json;
+	(void)e;
+	return RC_OK;
+}
+
+static const char *find_analyzer_for(void *arg, struct slice reference)
+{
+	const struct part *p = find_part(arg, ANALYZERS, reference);
+
+	return p ? p->id : NULL;
+}
+
 static enum rc make_policy(const struct making *m, struct part *p, const json_t *json,
                            struct err *e)
 {
@@ -193,6 +211,7 @@ enum rc config_compile_rule_set(const struct config *c, const json_t *json, stru
 {
 	struct rule_lookup look = { .list = find_list_for,
 		                    .archive = find_archive_for,
+		                    .analyzer = find_analyzer_for,
 		                    .arg = (void *)(uintptr_t)c };
 	enum rc rc;
 
@@ -206,6 +225,7 @@ static enum rc make_rule_set(const struct making *m, struct part *p, const json_
 {
 	struct rule_lookup look = { .list = find_list_for,
 		                    .archive = find_archive_for,
+		                    .analyzer = find_analyzer_for,
 		                    .arg = m->c };
 
 	return rule_set_new(&p->made.rules, json, &look, e);
@@ -249,6 +269,8 @@ static enum rc make_point(const struct making *m, struct part *part, const json_
 	p->keep_bare = is_text(json_member_text(json, "BareNewlines"), "KEEP");
 	p->odd_local = json_member_bool(json, "AllowOddLocalParts", false);
 	p->closed = is_text(json_member_text(json, "Status"), "CLOSED");
+	if (is_text(json_member_text(json, "Judge"), "BEFORE_REPLY"))
+		p->judge_ms = json_member_int(json, "JudgeSeconds", JUDGE_SECONDS) * 1000;
 	if (p->type == INGRESS_MTLS && trust_store_read(&p->trust, json, e) != RC_OK)
 		return RC_INVALID;
 	return read_listen(part, e);
@@ -336,6 +358,8 @@ static const struct {
 	{ "Archives", "ArchiveId", "ArchiveName", &shape_apply_archive, make_archive, NULL },
 	{ "AddressLists", "AddressListId", "AddressListName", &shape_apply_address_list, make_list,
 	  free_list },
+	{ "AddonInstances", "AddonInstanceId", "AddonSubscriptionId", &shape_apply_addon_instance,
+	  make_analyzer, NULL },
 	{ "TrafficPolicies", "TrafficPolicyId", "TrafficPolicyName", &shape_apply_traffic_policy,
 	  make_policy, free_policy },
 	{ "RuleSets", "RuleSetId", "RuleSetName", &shape_apply_rule_set, make_rule_set,
@@ -635,6 +659,13 @@ const struct archive_info *config_archive_by_number(const struct config *c, uint
 		if (c->parts[ARCHIVES].at[i]->made.archive.number == number)
 			return &c->parts[ARCHIVES].at[i]->made.archive;
 	return NULL;
+}
+
+bool config_archive_open(const void *config, uint32_t number)
+{
+	const struct archive_info *a = config_archive_by_number(config, number);
+
+	return a && !a->pending;
 }
 
 const struct rule_set *config_rule_set(const struct config *c, struct slice id, int64_t version)

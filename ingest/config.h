@@ -3,7 +3,8 @@
  *
  * What     Made from resources_snapshot's JSON, in mmd and (from the same JSON over its socket) in
  *          mm-smtpd. Holds ingress points with their policies, rule sets at their current version,
- *          archives with their numbers, address lists, password hashes.
+ *          archives with their numbers, address lists, add-ons' instances (that they are there), password
+ *          hashes.
  * Why      A change of configuration is a change of one pointer: who works with the old snapshot
  *          keeps it by its reference and is judged by one consistent state.
  * Sharing  What didn't change is not compiled anew: the next configuration shares the parts of the
@@ -25,6 +26,7 @@
 #include "ingest/rules.h"
 #include "retention/schedule.h"
 
+#define JUDGE_SECONDS 30 /* of BEFORE_REPLY, where the ingress point doesn't say */
 #define ARCHIVE_PENDING_DAYS 30 /* from the deletion of an archive to its destruction */
 
 struct config;
@@ -51,6 +53,7 @@ struct ingress_point {
 	bool keep_bare;   /* BareNewlines KEEP */
 	bool odd_local;   /* AllowOddLocalParts */
 	bool closed;      /* Status CLOSED: doesn't listen */
+	int64_t judge_ms; /* Judge BEFORE_REPLY: how long a reply waits for it at most; else 0 */
 	const struct policy *policy;
 	const struct rule_set *rules; /* the current version */
 	const char *rule_set_id;
@@ -112,6 +115,9 @@ const struct archive_info *config_archive_at(const struct config *c, size_t i);
 /* By name, id or ARN (what follows the last '/'). */
 const struct archive_info *config_archive(const struct config *c, struct slice reference);
 const struct archive_info *config_archive_by_number(const struct config *c, uint32_t number);
+
+/* Is it there, and not being deleted? A rule's archive_open. */
+bool config_archive_open(const void *config, uint32_t number);
 
 /* The rule set at its current version; NULL when `version` is another: then the caller gets its JSON
  * from resources_version and compiles it. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/codec.h"
+#include "index/doc_verdict.h"
 
 #define TEXT_LIMIT 4194304
 
@@ -36,6 +37,30 @@ static uint32_t doc_flags(uint32_t flags)
 	       (flags & PARSED_HAS_PROBLEM ? DOC_PARSE_PROBLEM : 0U) |
 	       (flags & PARSED_NOT_INDEXED ? DOC_NOT_INDEXED : 0U) |
 	       (flags & PARSED_HAS_SENT ? DOC_HAS_SENT : 0U);
+}
+
+/* {"spf":{"result":"pass"},...,"dmarc":{"result":"fail","asks":"REJECT"}} */
+static uint32_t verdict_flags(const json_t *verdicts)
+{
+	static const struct {
+		enum doc_verdict kind;
+		const char *part;
+		const char *word;
+	} places[] = {
+		{ DOC_SPF, "spf", "result" },        { DOC_DKIM, "dkim", "result" },
+		{ DOC_ARC, "arc", "result" },        { DOC_DMARC, "dmarc", "result" },
+		{ DOC_DMARC_ASKS, "dmarc", "asks" },
+	};
+	uint32_t flags = 0;
+
+	for (size_t i = 0; i < COUNT(places); i++) {
+		const json_t *part = json_member_object(verdicts, places[i].part);
+		uint32_t bits;
+
+		if (doc_verdict_bits(places[i].kind, json_member_text(part, places[i].word), &bits))
+			flags |= bits;
+	}
+	return flags;
 }
 
 /* The texts that are put together. */
@@ -74,7 +99,7 @@ void document_make(struct document *d, const struct parsed *p, const struct docu
 	doc->lot = env->lot;
 	doc->bytes = env->bytes;
 	memcpy(doc->sha256, env->sha256, sizeof(doc->sha256));
-	doc->flags = doc_flags(p->flags);
+	doc->flags = doc_flags(p->flags) | verdict_flags(env->verdicts);
 	doc->sent_ms = p->sent_ms;
 	doc->message_id = p->text[PARSED_MESSAGE_ID];
 	doc->ingress = env->ingress;

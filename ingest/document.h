@@ -23,6 +23,7 @@ struct document_envelope {
 	struct slice ingress;
 	struct slice ip;
 	struct slice problem; /* of receipt, as the spool recorded it; may be empty */
+	const json_t *verdicts; /* of the receipt (docs/verdicts.md); NULL: nobody looked */
 };
 
 struct document {

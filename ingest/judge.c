@@ -5,6 +5,7 @@
 
 #include "base/codec.h"
 #include "base/limits.h"
+#include "ingest/decided.h"
 #include "ingest/resources.h"
 #include "retention/erase.h"
 
@@ -143,91 +144,6 @@ static enum rc archive_into(struct judge *j, uint32_t archive, const struct judg
 	return rc;
 }
 
-/* ---- what was decided, for the record beside the bytes ---- */
-
-static bool shares_recipient(const struct rule_execution *a, const struct rule_execution *b)
-{
-	for (size_t i = 0; i < a->recipient_count; i++)
-		for (size_t k = 0; k < b->recipient_count; k++)
-			if (a->recipients[i] == b->recipients[k])
-				return true;
-	return false;
-}
-
-static json_t *added_headers(const struct rule_outcome *o, const struct rule_execution *upto)
-{
-	json_t *list = json_array();
-
-	for (const struct rule_execution *x = o->executions; x < upto; x++) {
-		json_t *header;
-
-		if (x->what->kind != RULE_ADD_HEADER || !shares_recipient(x, upto))
-			continue;
-		header = json_object();
-		json_put_text(header, "name", slice_str(x->what->header_name));
-		json_put_text(header, "value", slice_str(x->what->header_value));
-		json_push(list, header);
-	}
-	return list;
-}
-
-/* Recipients that are in no archive because a rule dropped them: nothing else would tell. */
-static json_t *dropped_recipients(const struct rule_outcome *o)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < o->execution_count; i++) {
-		const struct rule_execution *x = &o->executions[i];
-		json_t *one;
-		json_t *who;
-
-		if (x->what->kind != RULE_DROP)
-			continue;
-		one = json_object();
-		who = json_array();
-		json_put_int(one, "rule", x->rule);
-		json_put_text(one, "rule_name", slice_str(x->rule_name));
-		for (size_t k = 0; k < x->recipient_count; k++)
-			json_push(who, json_of_slice(o->recipients[x->recipients[k]].address));
-		json_put(one, "recipients", who);
-		json_push(list, one);
-	}
-	return list;
-}
-
-static void put_unless_empty(json_t *o, const char *name, json_t *list)
-{
-	if (json_array_size(list))
-		json_put(o, name, list);
-	else
-		json_decref(list);
-}
-
-static json_t *describe(const struct rule_set *rs, const struct rule_outcome *o,
-                        const struct rule_execution *x)
-{
-	json_t *d = json_object();
-	json_t *covered = json_array();
-	json_t *replaced = json_array();
-	json_t *headers = added_headers(o, x);
-
-	json_put_text(d, "rule_set", slice_str(rule_set_id(rs)));
-	json_put_text(d, "rule_set_name", slice_str(rule_set_name(rs)));
-	json_put_int(d, "rule_set_version", rule_set_version(rs));
-	json_put_int(d, "rule", x->rule);
-	json_put_text(d, "rule_name", slice_str(x->rule_name));
-	json_put_int(d, "action", x->action);
-	for (size_t i = 0; i < x->recipient_count; i++)
-		json_push(covered, json_of_slice(o->recipients[x->recipients[i]].address));
-	json_put(d, "recipients", covered);
-	for (size_t i = o->envelope_count; i < o->recipient_count; i++)
-		json_push(replaced, json_of_slice(o->recipients[i].address));
-	put_unless_empty(d, "replaced", replaced);
-	put_unless_empty(d, "headers", headers);
-	put_unless_empty(d, "dropped", dropped_recipients(o));
-	return d;
-}
-
 /* ---- one message ---- */
 
 struct tally {
@@ -253,7 +169,8 @@ static enum rc archive_once(struct judge *j, const struct rule_set *rs,
 		return RC_OK;
 	}
 	t->archived++;
-	return archive_into(j, x->what->archive, m, describe(rs, o, x), all, o->recipient_count, e);
+	return archive_into(j, x->what->archive, m, decided_json(rs, o, x), all, o->recipient_count,
+	                    e);
 }
 
 static enum rc carry_out(struct judge *j, const struct rule_set *rs, const struct rule_outcome *o,
@@ -301,15 +218,19 @@ static void explain_failure(const struct config *c, const struct rule_action *a,
 		               a->archive_ref);
 }
 
-static bool archive_open(const void *arg, uint32_t number)
+/* It is dropped whole, and nothing else is asked for. */
+static bool only_dropped(const struct rule_outcome *o)
 {
-	const struct archive_info *a = config_archive_by_number(arg, number);
-
-	return a && !a->pending;
+	if (o->unmatched || o->live)
+		return false;
+	for (size_t i = 0; i < o->execution_count; i++)
+		if (o->executions[i].what->kind == RULE_ARCHIVE)
+			return false;
+	return true;
 }
 
 static bool settle(const struct config *c, const struct rule_set *rs, const struct rule_outcome *o,
-                   const struct tally *t, struct disposition *d)
+                   const struct tally *t, enum judge_reply reply, struct disposition *d)
 {
 	const struct rule_execution *undone = t->failed ? t->failed : t->erased;
 	const struct rule_execution *x = undone ? undone : t->dropped;
@@ -326,8 +247,10 @@ static bool settle(const struct config *c, const struct rule_set *rs, const stru
 		explain_failure(c, undone->what, t->failed != NULL, d);
 	} else if (o->unmatched) {
 		d->kind = DISPOSITION_UNMATCHED;
+	} else if (o->live) {
+		d->kind = DISPOSITION_NO_ACTION;
 	} else {
-		d->kind = o->live == 0 ? DISPOSITION_DROPPED : DISPOSITION_NO_ACTION;
+		d->kind = reply == REPLY_REFUSED ? DISPOSITION_REFUSED : DISPOSITION_DROPPED;
 	}
 	return true;
 }
@@ -337,7 +260,7 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
                               struct err *e)
 {
 	struct rule_facts facts = { .bytes = m->raw.len,
-		                    .archive_open = archive_open,
+		                    .archive_open = config_archive_open,
 		                    .archive_arg = c };
 	struct rule_outcome outcome;
 	struct tally t = { 0 };
@@ -348,8 +271,11 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 	rc = rules_run(rs, &facts, m->mail->recipients, m->mail->recipient_count, &outcome, NULL,
 	               e);
 	if (rc == RC_OK) {
-		rc = carry_out(j, rs, &outcome, m, &t, e);
-		*record = settle(c, rs, &outcome, &t, d);
+		if (m->reply == REPLY_WAITS && only_dropped(&outcome))
+			rc = RC_AGAIN;
+		else
+			rc = carry_out(j, rs, &outcome, m, &t, e);
+		*record = settle(c, rs, &outcome, &t, m->reply, d);
 		rule_outcome_free(&outcome);
 	} else if (rc == RC_LIMIT) {
 		*record = true;
@@ -376,7 +302,7 @@ enum rc judge_message(struct judge *j, const struct config *c, const struct judg
 	(void)snprintf(d->policy, sizeof(d->policy), "%.*s", (int)m->mail->policy.len,
 	               (const char *)m->mail->policy.at);
 	if (m->mail->import) {
-		if (!archive_open(c, m->mail->archive)) {
+		if (!config_archive_open(c, m->mail->archive)) {
 			*record = true;
 			d->kind = DISPOSITION_FAILED;
 			copy_name(

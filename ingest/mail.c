@@ -25,6 +25,7 @@ static void read_recipients(struct mail *m, const json_t *receipt, const json_t 
 		if (to.at)
 			m->recipients[m->recipient_count++] = to;
 	}
+	m->envelope_count = m->recipient_count;
 	for (size_t i = 0; i < json_array_size(more); i++) {
 		struct slice to = json_text(json_array_get(more, i));
 
@@ -32,6 +33,23 @@ static void read_recipients(struct mail *m, const json_t *receipt, const json_t 
 			m->recipients[m->recipient_count++] = to;
 	}
 }
+
+#ifdef MM_TEST
+/* For tests without DNS: MM_TEST_VERDICTS is an object with the verdicts of mail from each of its
+ * members. */
+static void give_verdicts(struct mail *m)
+{
+	const char *text = getenv("MM_TEST_VERDICTS");
+	char *from = slice_string(m->mail_from);
+	json_t *all = NULL;
+
+	if (text && json_read(&all, slice_str(text), NULL) == RC_OK &&
+	    json_member_object(all, from))
+		mail_set_verdicts(m, json_incref(json_member_object(all, from)));
+	json_decref(all);
+	free(from);
+}
+#endif
 
 static void read_receipt(struct mail *m, const json_t *receipt, const json_t *more)
 {
@@ -47,6 +65,7 @@ static void read_receipt(struct mail *m, const json_t *receipt, const json_t *mo
 	m->tls = tls_of(json_member_text(json_object_get(receipt, "tls"), "version"));
 	m->client_cert = json_member_object(receipt, "client_cert");
 	m->tls_wrapped = json_member_bool(receipt, "tls_wrapped", false);
+	m->judge_first = json_member_bool(receipt, "judge_first", false);
 	read_recipients(m, receipt, more);
 }
 
@@ -74,7 +93,12 @@ enum rc mail_read(struct mail *m, const struct message_id *id, int64_t received_
 	rc = json_read(&m->json, meta, e);
 	if (rc != RC_OK)
 		return err_in(e, "what is kept beside the message");
-	read_receipt(m, m->json, NULL);
+	m->receipt = m->json;
+	(void)json_object_del(m->json, "verdicts");
+	read_receipt(m, m->receipt, NULL);
+#ifdef MM_TEST
+	give_verdicts(m);
+#endif
 	if (import)
 		return read_import(m, m->json, e);
 	/* More never passed the gate, and rules would take long over them. */
@@ -92,7 +116,8 @@ enum rc mail_read_stored(struct mail *m, const struct message_id *id, struct sli
 	rc = json_read(&m->json, meta, e);
 	if (rc != RC_OK)
 		return err_in(e, "what is kept beside the message");
-	read_receipt(m, json_object_get(m->json, "receipt"),
+	m->receipt = json_object_get(m->json, "receipt");
+	read_receipt(m, m->receipt,
 	             json_member_array(json_object_get(m->json, "archive"), "replaced"));
 	return RC_OK;
 }
@@ -104,6 +129,19 @@ void mail_free(struct mail *m)
 	*m = (struct mail) { .received_ms = 0 };
 }
 
+const json_t *mail_verdicts(const struct mail *m)
+{
+	return json_member_object(m->receipt, "verdicts");
+}
+
+void mail_set_verdicts(struct mail *m, json_t *verdicts)
+{
+	if (json_is_object(m->receipt)) /* what a front wrote may be anything */
+		json_put(m->receipt, "verdicts", verdicts);
+	else
+		json_decref(verdicts);
+}
+
 void mail_envelope(const struct mail *m, struct document_envelope *env)
 {
 	env->id = m->id;
@@ -113,10 +151,36 @@ void mail_envelope(const struct mail *m, struct document_envelope *env)
 	env->ingress = m->ingress;
 	env->ip = m->ip;
 	env->problem = m->odd;
+	env->verdicts = mail_verdicts(m);
+}
+
+static enum rule_verdict verdict_of(const json_t *verdicts, const char *part)
+{
+	enum rule_verdict v = RULE_PROCESSING_FAILED;
+
+	(void)rule_verdict_parse(json_member_text(json_member_object(verdicts, part), "verdict"),
+	                         &v);
+	return v;
+}
+
+/* A result that may pass (temperror) tells nothing, whatever is said beside it. */
+static enum rule_dmarc asks_of(const json_t *verdicts)
+{
+	const json_t *dmarc = json_member_object(verdicts, "dmarc");
+	enum rule_dmarc d = RULE_DMARC_UNKNOWN;
+
+	if (!slice_equal(json_member_text(dmarc, "result"), slice_str("temperror")))
+		(void)rule_dmarc_parse(json_member_text(dmarc, "asks"), &d);
+	return d;
 }
 
 void mail_facts(const struct mail *m, struct rule_facts *facts)
 {
+	const json_t *verdicts = mail_verdicts(m);
+
+	facts->spf = verdict_of(verdicts, "spf");
+	facts->dkim = verdict_of(verdicts, "dkim");
+	facts->dmarc = asks_of(verdicts);
 	facts->mail_from = m->mail_from;
 	facts->helo = m->helo;
 	if (!ip_parse(&facts->peer, m->ip))

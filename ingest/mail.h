@@ -3,6 +3,9 @@
  *
  * The spool's record carries the "receipt" (ingest/meta.h writes it, or an import); the store keeps it
  * with what the rules decided as {"receipt":{...},"archive":{...}}. docs/formats.md, "Meta of a message".
+ *
+ * Verdicts ("verdicts" of the receipt, docs/verdicts.md) are found out by us, not by the front, which faces the
+ * Internet: mail_read takes none from it, and who has found them out puts them in by mail_set_verdicts.
  */
 #ifndef MM_INGEST_MAIL_H
 #define MM_INGEST_MAIL_H
@@ -29,10 +32,13 @@ struct mail {
 	struct slice odd; /* "a bare LF" */
 	enum policy_tls tls;
 	bool tls_wrapped;
+	bool judge_first; /* its sender waits for the judgement */
 	const json_t *client_cert; /* or NULL */
 	struct slice *recipients; /* as received; behind them those of ReplaceRecipient (stored mail) */
 	size_t recipient_count;
+	size_t envelope_count; /* those as received */
 	json_t *json; /* what the slices point into */
+	json_t *receipt; /* of `json` */
 };
 
 /* From the spool's record. `import`: of the import writer's file; only there may a record name its
@@ -45,9 +51,15 @@ enum rc mail_read_stored(struct mail *m, const struct message_id *id, struct sli
 			 struct err *e) MUST_USE;
 void mail_free(struct mail *m);
 
+/* NULL: nobody looked. Of the mail's JSON. */
+const json_t *mail_verdicts(const struct mail *m);
+/* Takes the reference over. */
+void mail_set_verdicts(struct mail *m, json_t *verdicts);
+
 /* The envelope part of an index document. */
 void mail_envelope(const struct mail *m, struct document_envelope *env);
-/* The parts of a rule's facts that come from the envelope. */
+/* The parts of a rule's facts that come from the envelope, and the verdicts: without them PROCESSING_FAILED, and
+ * it isn't known what DMARC asks for. What add-ons say isn't here. */
 void mail_facts(const struct mail *m, struct rule_facts *facts);
 
 #endif

@@ -29,6 +29,20 @@ static bool read_operator(struct text_test *t, struct slice word)
 	return false;
 }
 
+/* Of each beginning of `low` the longest end of it that is a beginning too: how much still matches
+ * when the next byte doesn't. */
+static void find_borders(struct slice low, uint32_t *border)
+{
+	uint32_t k = 0;
+
+	for (size_t i = 1; i < low.len; i++) {
+		while (k > 0 && low.at[i] != low.at[k])
+			k = border[k - 1];
+		k += low.at[i] == low.at[k];
+		border[i] = k;
+	}
+}
+
 enum rc text_test_new(struct text_test *out, const json_t *expression, struct err *e)
 {
 	const json_t *values = json_member_array(expression, "Values");
@@ -42,13 +56,18 @@ enum rc text_test_new(struct text_test *out, const json_t *expression, struct er
 	for (size_t i = 0; i < n; i++)
 		bytes += json_text(json_array_get(values, i)).len;
 	out->values = mem_new(n * sizeof(*out->values) + bytes + 1);
+	if (out->op == TEXT_CONTAINS)
+		out->borders = mem_array(bytes + 1, sizeof(*out->borders));
 	text = (uint8_t *)(out->values + n);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0, at = 0; i < n; i++) {
 		struct slice v = json_text(json_array_get(values, i));
 
 		out->values[out->count++] = slice_of(text, v.len);
 		for (size_t k = 0; k < v.len; k++)
 			*text++ = lower(v.at[k]);
+		if (out->borders)
+			find_borders(out->values[i], out->borders + at);
+		at += v.len;
 	}
 	return RC_OK;
 }
@@ -56,6 +75,7 @@ enum rc text_test_new(struct text_test *out, const json_t *expression, struct er
 void text_test_free(struct text_test *t)
 {
 	free(t->values);
+	free(t->borders);
 	*t = (struct text_test) { 0 };
 }
 
@@ -68,31 +88,39 @@ static bool same(const uint8_t *text, struct slice low)
 	return true;
 }
 
-static bool contains(struct slice text, struct slice low)
+/* Each step takes a byte of the text, or gives up some of what was matched before: 2n at most. */
+static bool contains(struct slice text, struct slice low, const uint32_t *border)
 {
-	if (low.len == 0)
-		return true;
-	for (size_t i = 0; i + low.len <= text.len; i++)
-		if (lower(text.at[i]) == low.at[0] && same(text.at + i, low))
+	size_t k = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t c = lower(text.at[i]);
+
+		while (k > 0 && c != low.at[k])
+			k = border[k - 1];
+		if (c == low.at[k] && ++k == low.len)
 			return true;
+	}
 	return false;
 }
 
-static bool hits(enum text_operator op, struct slice text, struct slice low)
+static bool hits(const struct text_test *t, struct slice text, size_t value)
 {
-	if (text.len < low.len || (op == TEXT_EQUALS && text.len != low.len))
+	struct slice low = t->values[value];
+
+	if (text.len < low.len || (t->op == TEXT_EQUALS && text.len != low.len))
 		return false;
 	if (low.len == 0)
 		return true;
-	if (op == TEXT_CONTAINS)
-		return contains(text, low);
-	return same(op == TEXT_ENDS_WITH ? text.at + (text.len - low.len) : text.at, low);
+	if (t->op == TEXT_CONTAINS)
+		return contains(text, low, t->borders + (low.at - t->values[0].at));
+	return same(t->op == TEXT_ENDS_WITH ? text.at + (text.len - low.len) : text.at, low);
 }
 
 bool text_test_hits(const struct text_test *t, struct slice text)
 {
 	for (size_t i = 0; i < t->count; i++)
-		if (hits(t->op, text, t->values[i]))
+		if (hits(t, text, i))
 			return true;
 	return false;
 }

@@ -176,6 +176,11 @@ enum rc resources_register(struct db *control, struct slice list, const json_t *
 enum rc resources_deregister(struct db *control, struct slice list, struct slice address,
 			     struct apply_result *r, struct err *e) MUST_USE;
 
+/* A rule set as a file has it, in the form that is stored, for config_compile_rule_set; nothing is stored. It has an id
+ * that no rule set has, and Version 0. RC_INVALID names the member. */
+enum rc resources_rule_set(struct db *control, const json_t *json, json_t **out,
+			   struct err *e) MUST_USE;
+
 /* For people: all kinds ({"Archives":[...],...}), one kind, or one resource of it (in the same
  * frame). Each as stored, with id, Version, CreatedTimestamp, LastUpdatedTimestamp (RFC 3339); an
  * ingress point also with the names of what it refers to, and versions of its passwords but no hash.

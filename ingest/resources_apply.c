@@ -137,3 +137,26 @@ enum rc resources_apply(struct db *control, struct slice file_text, struct apply
 	json_decref(file);
 	return rc;
 }
+
+enum rc resources_rule_set(struct db *control, const json_t *json, json_t **out, struct err *e)
+{
+	struct err mine = { 0 };
+	struct storing st = { .control = control, .e = e ? e : &mine };
+	enum rc rc = shape_check(&shape_apply_rule_set, json, NULL, SHAPE_OPEN, st.e);
+
+	*out = NULL;
+	if (rc != RC_OK)
+		return rc;
+	*out = store_without_nulls(json);
+	rc = store_resolve(&st, RESOURCE_RULE_SET, *out, NULL);
+	for (int k = 0; k < RESOURCE_KINDS; k++)
+		json_decref(st.found[k]);
+	if (rc != RC_OK) {
+		json_decref(*out);
+		*out = NULL;
+		return rc;
+	}
+	json_put_text(*out, "RuleSetId", slice_str("-"));
+	json_put_int(*out, "Version", 0);
+	return RC_OK;
+}

@@ -459,13 +459,13 @@ static enum rc check_uses(const struct storing *st, enum resource_kind kind, con
 	case RESOURCE_TRAFFIC_POLICY:
 		return check_use(st, RESOURCE_INGRESS_POINT, id);
 	case RESOURCE_ADDRESS_LIST:
+	case RESOURCE_ADDON_INSTANCE:
 		rc = check_use(st, RESOURCE_TRAFFIC_POLICY, id);
 		return rc == RC_OK ? check_use(st, RESOURCE_RULE_SET, id) : rc;
 	case RESOURCE_ADDON_SUBSCRIPTION:
 		return check_use(st, RESOURCE_ADDON_INSTANCE, id);
 	case RESOURCE_ARCHIVE:
 	case RESOURCE_RELAY:
-	case RESOURCE_ADDON_INSTANCE:
 	case RESOURCE_INGRESS_POINT:
 	case RESOURCE_KINDS:
 		break;

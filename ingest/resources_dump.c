@@ -34,7 +34,19 @@ static json_t *name_of(const struct names *n, enum resource_kind kind, const jso
 	return json_incref(name ? name : (json_t *)(uintptr_t)id);
 }
 
-/* In policies and rule sets only these two members refer to something (resources_store.c). */
+/* An instance's name is its subscription's id, whose name is the add-on's. */
+static json_t *addon_of(const struct names *n, const json_t *id)
+{
+	json_t *subscription = name_of(n, RESOURCE_ADDON_INSTANCE, id);
+	json_t *name = name_of(n, RESOURCE_ADDON_SUBSCRIPTION, subscription);
+	json_t *addon = json_incref(name == subscription ? (json_t *)(uintptr_t)id : name);
+
+	json_decref(name);
+	json_decref(subscription);
+	return addon;
+}
+
+/* In policies and rule sets only these three members refer to something (resources_store.c). */
 static void name_references(const struct names *n, json_t *value)
 {
 	const char *member;
@@ -47,6 +59,8 @@ static void name_references(const struct names *n, json_t *value)
 	{
 		if (strcmp(member, "TargetArchive") == 0)
 			json_put(value, member, name_of(n, RESOURCE_ARCHIVE, item));
+		else if (strcmp(member, "Analyzer") == 0)
+			json_put(value, member, addon_of(n, item));
 		else if (strcmp(member, "AddressLists") == 0 && json_array_size(item) == 1)
 			MUST(json_array_set_new(item, 0,
 			                        name_of(n, RESOURCE_ADDRESS_LIST,

@@ -109,11 +109,26 @@ static enum rc find_once(struct storing *st, enum resource_kind kind, struct sli
 	return rc;
 }
 
+/* An add-on's instance has no name of its own: by its id or ARN, or by its add-on's name. */
+static enum rc find_analyzer(struct storing *st, struct slice reference, char id[RESOURCE_ID_ROOM])
+{
+	char subscription[RESOURCE_ID_ROOM];
+	enum rc rc = find_once(st, RESOURCE_ADDON_INSTANCE, reference, id);
+
+	if (rc != RC_NOTFOUND)
+		return rc;
+	rc = find_once(st, RESOURCE_ADDON_SUBSCRIPTION, reference, subscription);
+	return rc == RC_OK ? find_once(st, RESOURCE_ADDON_INSTANCE, slice_str(subscription), id)
+	                   : rc;
+}
+
 static enum rc resolve(struct storing *st, enum resource_kind kind, const json_t *reference,
                        const struct shape_path *path, json_t **id)
 {
 	char found[RESOURCE_ID_ROOM];
-	enum rc rc = find_once(st, kind, json_text(reference), found);
+	enum rc rc = kind == RESOURCE_ADDON_INSTANCE
+	                     ? find_analyzer(st, json_text(reference), found)
+	                     : find_once(st, kind, json_text(reference), found);
 
 	if (rc == RC_NOTFOUND)
 		return shape_fault(st->e, path, "none of the %s is named or has the id \"%.100s\"",
@@ -151,6 +166,17 @@ json_t *store_without_nulls(const json_t *value)
 
 static enum rc resolve_tree(struct storing *st, json_t *value, const struct shape_path *path);
 
+static enum rc resolve_text(struct storing *st, json_t *object, const char *name,
+                            enum resource_kind kind, const struct shape_path *path)
+{
+	json_t *id;
+	enum rc rc = resolve(st, kind, json_object_get(object, name), path, &id);
+
+	if (rc == RC_OK)
+		json_put(object, name, id);
+	return rc;
+}
+
 static enum rc resolve_member(struct storing *st, json_t *object, const char *name,
                               const struct shape_path *path)
 {
@@ -158,12 +184,10 @@ static enum rc resolve_member(struct storing *st, json_t *object, const char *na
 	json_t *id;
 	enum rc rc;
 
-	if (strcmp(name, "TargetArchive") == 0) {
-		rc = resolve(st, RESOURCE_ARCHIVE, value, path, &id);
-		if (rc == RC_OK)
-			json_put(object, name, id);
-		return rc;
-	}
+	if (strcmp(name, "TargetArchive") == 0)
+		return resolve_text(st, object, name, RESOURCE_ARCHIVE, path);
+	if (strcmp(name, "Analyzer") == 0)
+		return resolve_text(st, object, name, RESOURCE_ADDON_INSTANCE, path);
 	if (strcmp(name, "AddressLists") == 0) {
 		struct shape_path first = { .up = path, .index = 0 };
 
@@ -175,7 +199,7 @@ static enum rc resolve_member(struct storing *st, json_t *object, const char *na
 	return resolve_tree(st, value, path);
 }
 
-/* In policies and rule sets only these two members refer to something. */
+/* In policies and rule sets only these three members refer to something. */
 static enum rc resolve_tree(struct storing *st, json_t *value, const struct shape_path *path)
 {
 	enum rc rc = RC_OK;
@@ -260,6 +284,7 @@ static enum rc settle_point(const struct storing *st, json_t *point, const json_
 	put_default(point, "TlsWrapped", json_false());
 	put_default(point, "BareNewlines", json_string("REJECT"));
 	put_default(point, "AllowOddLocalParts", json_false());
+	put_default(point, "Judge", json_string("AFTER_REPLY"));
 	put_default(point, "Status", json_string("ACTIVE"));
 	return RC_OK;
 }

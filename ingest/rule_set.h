@@ -19,6 +19,10 @@ enum rule_subject_kind {
 	ABOUT_CLIENT_CERT,
 	ABOUT_SIZE,
 	ABOUT_IP,
+	ABOUT_SPF,
+	ABOUT_DKIM,
+	ABOUT_DMARC,
+	ABOUT_ANALYSIS,
 	ABOUT_NOTHING,
 };
 
@@ -44,6 +48,10 @@ struct rule_condition {
 	double number;
 	char *header;
 	const char *attribute; /* ClientCertificateAttribute: the member of rule_facts.client_cert */
+	unsigned words; /* Verdict-, DmarcExpression: a bit for each value, of enum rule_verdict or rule_dmarc */
+	enum rule_result_kind wants; /* Analysis: the kind that the expression asks for */
+	char *analyzer;              /* Analysis: the instance's id */
+	char *result_field;          /* Analysis: without "addon." */
 	size_t slot; /* of the run's cache; unique in the rule set */
 };
 

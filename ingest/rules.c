@@ -28,7 +28,55 @@ static const struct {
 	{ "CC", ABOUT_FIELD, RULE_CC },
 	{ "MESSAGE_SIZE", ABOUT_SIZE, RULE_FIELDS },
 	{ "SOURCE_IP", ABOUT_IP, RULE_FIELDS },
+	{ "SPF", ABOUT_SPF, RULE_FIELDS },
+	{ "DKIM", ABOUT_DKIM, RULE_FIELDS },
 };
+
+static const char *const verdict_words[] = { [RULE_PROCESSING_FAILED] = "PROCESSING_FAILED",
+	                                     [RULE_PASS] = "PASS",
+	                                     [RULE_FAIL] = "FAIL",
+	                                     [RULE_GRAY] = "GRAY" };
+static const char *const dmarc_words[] = { [RULE_DMARC_UNKNOWN] = "UNKNOWN",
+	                                   [RULE_DMARC_NONE] = "NONE",
+	                                   [RULE_DMARC_QUARANTINE] = "QUARANTINE",
+	                                   [RULE_DMARC_REJECT] = "REJECT" };
+
+/* Its index from `first` on, or -1. */
+static int word_index(const char *const *words, size_t first, size_t count, struct slice word)
+{
+	for (size_t i = first; i < count; i++)
+		if (slice_equal(word, slice_str(words[i])))
+			return (int)i;
+	return -1;
+}
+
+const char *rule_verdict_word(enum rule_verdict v)
+{
+	return verdict_words[v];
+}
+
+bool rule_verdict_parse(struct slice word, enum rule_verdict *out)
+{
+	int i = word_index(verdict_words, 0, COUNT(verdict_words), word);
+
+	if (i >= 0)
+		*out = (enum rule_verdict)i;
+	return i >= 0;
+}
+
+const char *rule_dmarc_word(enum rule_dmarc d)
+{
+	return dmarc_words[d];
+}
+
+bool rule_dmarc_parse(struct slice word, enum rule_dmarc *out)
+{
+	int i = word_index(dmarc_words, RULE_DMARC_NONE, COUNT(dmarc_words), word);
+
+	if (i >= 0)
+		*out = (enum rule_dmarc)i;
+	return i >= 0;
+}
 
 static bool is_word(const json_t *object, const char *member, const char *word)
 {
@@ -54,6 +102,28 @@ static enum rc read_attribute(struct rule_condition *c, const json_t *holder, st
 	return err_set(e, RC_INVALID, "an expression about nothing known");
 }
 
+/* `asked` is an Analysis. */
+static enum rc compile_analysis(struct rule_condition *c, const json_t *asked,
+                                enum rule_result_kind wants, const struct compiling *k,
+                                struct err *e)
+{
+	struct slice ref = json_member_text(asked, "Analyzer");
+	struct slice field = json_member_text(asked, "ResultField");
+	const char *id = k->look->analyzer ? k->look->analyzer(k->look->arg, ref) : NULL;
+
+	c->about = ABOUT_ANALYSIS;
+	c->wants = wants;
+	if (!id)
+		return err_set(e, RC_NOTFOUND, "no add-on instance \"%.*s\"",
+		               (int)MIN_OF(ref.len, (size_t)200),
+		               ref.at ? (const char *)ref.at : "");
+	c->analyzer = mem_string(id);
+	if (slice_starts_nocase(field, slice_str("addon.")))
+		field = slice_from(field, strlen("addon."));
+	c->result_field = slice_string(field);
+	return RC_OK;
+}
+
 static enum rc compile_boolean(struct rule_condition *c, const json_t *x, const struct compiling *k,
                                struct err *e)
 {
@@ -62,6 +132,9 @@ static enum rc compile_boolean(struct rule_condition *c, const json_t *x, const 
 	struct slice ref;
 
 	c->negated = is_word(x, "Operator", "IS_FALSE");
+	if (json_member_object(left, "Analysis"))
+		return compile_analysis(c, json_member_object(left, "Analysis"),
+		                        RULE_RESULT_BOOLEAN, k, e);
 	if (!asked)
 		return read_attribute(c, left, e);
 	ref = json_text(json_array_get(json_member_array(asked, "AddressLists"), 0));
@@ -82,7 +155,8 @@ static enum rc read_certificate_attribute(struct rule_condition *c, struct slice
 	                    : err_set(e, RC_INVALID, "a certificate's attribute that isn't known");
 }
 
-static enum rc compile_string(struct rule_condition *c, const json_t *x, struct err *e)
+static enum rc compile_string(struct rule_condition *c, const json_t *x, const struct compiling *k,
+                              struct err *e)
 {
 	const json_t *left = json_member_object(x, "Evaluate");
 	struct slice of_certificate = json_member_text(left, "ClientCertificateAttribute");
@@ -91,6 +165,9 @@ static enum rc compile_string(struct rule_condition *c, const json_t *x, struct 
 	if (rc != RC_OK)
 		return rc;
 	c->negated = c->text.negated;
+	if (json_member_object(left, "Analysis"))
+		return compile_analysis(c, json_member_object(left, "Analysis"), RULE_RESULT_TEXT,
+		                        k, e);
 	if (of_certificate.len)
 		return read_certificate_attribute(c, of_certificate, e);
 	if (!json_member_text(left, "MimeHeaderAttribute").len)
@@ -118,6 +195,45 @@ static enum rc compile_number(struct rule_condition *c, const json_t *x, struct 
 	return err_set(e, RC_INVALID, "a NumberExpression without operator");
 }
 
+static enum rc compile_words(struct rule_condition *c, const json_t *x, const char *const *words,
+                             size_t count, struct err *e)
+{
+	const json_t *values = json_member_array(x, "Values");
+
+	c->negated = is_word(x, "Operator", "NOT_EQUALS");
+	for (size_t i = 0; i < json_array_size(values); i++) {
+		int at = word_index(words, 0, count, json_text(json_array_get(values, i)));
+
+		if (at < 0)
+			return err_set(e, RC_INVALID, "Values[%zu]: is no such word", i);
+		c->words |= 1u << at;
+	}
+	return RC_OK;
+}
+
+static enum rc compile_verdict(struct rule_condition *c, const json_t *x, const struct compiling *k,
+                               struct err *e)
+{
+	const json_t *left = json_member_object(x, "Evaluate");
+	const json_t *analysis = json_member_object(left, "Analysis");
+	enum rc rc = compile_words(c, x, verdict_words, COUNT(verdict_words), e);
+
+	if (rc != RC_OK)
+		return rc;
+	return analysis ? compile_analysis(c, analysis, RULE_RESULT_VERDICT, k, e)
+	                : read_attribute(c, left, e);
+}
+
+/* Nothing equals what isn't known, whatever the values. */
+static enum rc compile_dmarc(struct rule_condition *c, const json_t *x, struct err *e)
+{
+	enum rc rc = compile_words(c, x, dmarc_words, COUNT(dmarc_words), e);
+
+	c->about = ABOUT_DMARC;
+	c->words &= ~(1u << RULE_DMARC_UNKNOWN);
+	return rc;
+}
+
 static enum rc compile_condition(struct rule_condition *c, const json_t *json,
                                  const struct compiling *k, struct err *e)
 {
@@ -128,7 +244,11 @@ static enum rc compile_condition(struct rule_condition *c, const json_t *json,
 	if ((x = json_member_object(json, "BooleanExpression")))
 		return compile_boolean(c, x, k, e);
 	if ((x = json_member_object(json, "StringExpression")))
-		return compile_string(c, x, e);
+		return compile_string(c, x, k, e);
+	if ((x = json_member_object(json, "VerdictExpression")))
+		return compile_verdict(c, x, k, e);
+	if ((x = json_member_object(json, "DmarcExpression")))
+		return compile_dmarc(c, x, e);
 	if ((x = json_member_object(json, "NumberExpression")))
 		return compile_number(c, x, e);
 	if ((x = json_member_object(json, "IpExpression"))) {
@@ -255,6 +375,8 @@ static void conditions_free(struct rule_conditions *list)
 		net_test_free(&c->nets);
 		address_list_unref(&c->list);
 		free(c->header);
+		free(c->analyzer);
+		free(c->result_field);
 	}
 	free(list->at);
 }

@@ -19,7 +19,16 @@
  *          for any bare address, any display form or any raw decoded header value; NOT_EQUALS only
  *          when none of them equals any value. A header that is absent has no reading: positive
  *          operators don't hold for it, NOT_EQUALS does. IsInAddressList asks the bare addresses.
- * Text     ASCII letters compare without case, subject and headers too.
+ * Text     ASCII letters compare without case, subject and headers too. Matching is linear in the texts
+ *          (ingest/operator.h).
+ * Verdicts EQUALS holds when one of the values is the verdict, NOT_EQUALS when none is. A verdict that
+ *          nobody found out is PROCESSING_FAILED; what DMARC asks for is then unknown: it equals no
+ *          value, so that EQUALS doesn't hold and NOT_EQUALS does.
+ * Analysis of an add-on's instance: a field is a verdict, a text or a boolean, whatever its scanner says. Where
+ *          it says nothing (it is down, or has no such field, or that field is of another kind than the
+ *          expression asks for), a VerdictExpression compares PROCESSING_FAILED, and a String- or
+ *          BooleanExpression doesn't hold, whatever its operator: nothing is concluded from
+ *          nothing, neither that mail is listed nor that it isn't.
  * Limits   LIMIT_RULE_RECIPIENTS addresses in a run, replacements included: more than any rule set
  *          in shape can bring to an envelope of 100.
  * Owner    The rule set owns its texts and a reference to each address list; an outcome borrows
@@ -57,6 +66,26 @@ struct rule_header {
 	struct slice value; /* unfolded, decoded */
 };
 
+/* The API's words. 0 is what a facts nobody filled has. */
+enum rule_verdict { RULE_PROCESSING_FAILED, RULE_PASS, RULE_FAIL, RULE_GRAY };
+/* What the domain of From asks for this message (docs/verdicts.md). */
+enum rule_dmarc { RULE_DMARC_UNKNOWN, RULE_DMARC_NONE, RULE_DMARC_QUARANTINE, RULE_DMARC_REJECT };
+
+/* "PROCESSING_FAILED"; "UNKNOWN", "QUARANTINE". Read with case; false for any other word (UNKNOWN is none). */
+const char *rule_verdict_word(enum rule_verdict v);
+bool rule_verdict_parse(struct slice word, enum rule_verdict *out);
+const char *rule_dmarc_word(enum rule_dmarc d);
+bool rule_dmarc_parse(struct slice word, enum rule_dmarc *out);
+
+/* What an add-on's instance says in one result field. */
+enum rule_result_kind { RULE_RESULT_NONE, RULE_RESULT_VERDICT, RULE_RESULT_TEXT, RULE_RESULT_BOOLEAN };
+struct rule_result {
+	enum rule_result_kind kind; /* NONE: it says nothing */
+	enum rule_verdict verdict;
+	struct slice text;
+	bool yes;
+};
+
 /* Everything a rule can ask about. Slices live for the call. */
 struct rule_facts {
 	struct slice mail_from; /* empty for <> */
@@ -71,6 +100,13 @@ struct rule_facts {
 	struct rule_field fields[RULE_FIELDS];
 	const struct rule_header *headers; /* in order; those that begin with "X-" suffice */
 	size_t header_count;
+	enum rule_verdict spf;
+	enum rule_verdict dkim;
+	enum rule_dmarc dmarc;
+	/* What the add-on's instance of that id says in that field, which comes without "addon." in front. NULL: no
+	 * instance says anything. A text lives until the run ends. */
+	struct rule_result (*analysis)(const void *arg, struct slice instance, struct slice field);
+	const void *analysis_arg;
 	/* Can mail be put into the archive of that number? NULL: into every one. */
 	bool (*archive_open)(const void *arg, uint32_t archive);
 	const void *archive_arg;
@@ -137,11 +173,23 @@ struct rule_step {
 	bool unless;   /* the condition stands in Unless */
 	int condition; /* its index; -1: the rule as a whole */
 	bool held;
+	/* What was compared of the message was told ahead of an earlier step of this condition, and isn't again: a
+	 * hostile message has many readings, and a rule set asks for each recipient. */
+	bool again;
+};
+
+/* One thing that a condition looked at; all of them come ahead of the condition's step. */
+struct rule_compared {
+	const char *what;   /* "address", "MAIL FROM", "DKIM": for people */
+	struct slice value; /* as it was compared; of any length and make */
+	bool hit;           /* the operator holds for it, but for the NOT in front of some */
+	bool own;           /* of this recipient alone: is told for each, also in a step that says `again` */
 };
 
 struct rule_trace {
 	void (*step)(void *arg, const struct rule_step *step);
 	void *arg;
+	void (*compared)(void *arg, const struct rule_compared *c); /* may be NULL */
 };
 
 struct rule_set;
@@ -151,10 +199,12 @@ struct rule_lookup {
 	address_list_finder *list;
 	uint32_t (*archive)(void *arg, struct slice reference); /* its number, or 0 */
 	void *arg;
+	/* The id of an add-on's instance, or NULL; lives for the call. NULL: there are none. */
+	const char *(*analyzer)(void *arg, struct slice reference);
 };
 
 /* `json` is a RuleSet in the API's shape (ingest/shape_resources.h checks it first). An address list
- * that isn't there: RC_NOTFOUND. An archive that isn't there is no error here (number 0): the
+ * or an add-on's instance that isn't there: RC_NOTFOUND. An archive that isn't there is no error here (number 0): the
  * action fails when it runs, and its ActionFailurePolicy says what then. */
 enum rc rule_set_new(struct rule_set **out, const json_t *json, const struct rule_lookup *look,
 		     struct err *e) MUST_USE;

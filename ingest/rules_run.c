@@ -1,9 +1,11 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "ingest/rule_set.h"
 #include "ingest/rules.h"
 
-enum known { UNKNOWN, MISS, HIT };
+/* SILENT: nobody says anything that could hit or miss. */
+enum known { UNKNOWN, MISS, HIT, SILENT };
 
 /* Growing list of recipients' indices, ascending. */
 struct index_list {
@@ -25,8 +27,10 @@ struct run {
 	const struct rule_trace *trace;
 	struct rule_outcome *out;
 	struct outcome_memory *memory;
-	uint8_t *cache;   /* enum known of each condition, for what no recipient changes */
-	uint8_t *added;   /* for each recipient a bit for each AddHeader action that it had */
+	uint8_t *cache; /* enum known of each condition, for what no recipient changes */
+	uint8_t *told;  /* of each condition: was what it compared of the message told? NULL: nobody
+	                   listens */
+	uint8_t *added; /* for each recipient a bit for each AddHeader action that it had */
 	size_t added_row; /* bytes of a row */
 	struct index_list matched;
 	size_t first_live; /* nobody before it is live, nor ever will be */
@@ -79,7 +83,13 @@ static enum rc add_recipient(struct run *r, struct slice address, int brought_by
 	return RC_OK;
 }
 
-/* ---- conditions ---- */
+/* ---- what a condition looks at ---- */
+
+/* Gets one reading after the other until it returns true. */
+struct reader_of {
+	bool (*see)(void *arg, const char *what, struct slice text);
+	void *arg;
+};
 
 static bool text_hits(const struct rule_condition *c, struct slice text)
 {
@@ -88,46 +98,51 @@ static bool text_hits(const struct rule_condition *c, struct slice text)
 	return text_test_hits(&c->text, text);
 }
 
-static bool field_hits(const struct rule_condition *c, const struct rule_field *f)
+static bool field_readings(const struct rule_condition *c, const struct rule_field *f,
+                           const struct reader_of *to)
 {
 	for (size_t i = 0; i < f->address_count; i++)
-		if (text_hits(c, f->addresses[i].address))
+		if (to->see(to->arg, "address", f->addresses[i].address))
 			return true;
 	if (c->list)
 		return false;
 	for (size_t i = 0; i < f->address_count; i++)
-		if (f->addresses[i].display.len && text_hits(c, f->addresses[i].display))
+		if (f->addresses[i].display.len &&
+		    to->see(to->arg, "address with name", f->addresses[i].display))
 			return true;
 	for (size_t i = 0; i < f->value_count; i++)
-		if (text_hits(c, f->values[i]))
+		if (to->see(to->arg, "header", f->values[i]))
 			return true;
 	return false;
 }
 
-static bool header_hits(const struct rule_condition *c, const struct rule_facts *f)
+static bool header_readings(const struct rule_condition *c, const struct rule_facts *f,
+                            const struct reader_of *to)
 {
 	for (size_t i = 0; i < f->header_count; i++)
 		if (slice_equal_nocase(f->headers[i].name, slice_str(c->header)) &&
-		    text_hits(c, f->headers[i].value))
+		    to->see(to->arg, "header", f->headers[i].value))
 			return true;
 	return false;
 }
 
 /* One text, or any of several. */
-static bool certificate_hits(const struct rule_condition *c, const json_t *certificate)
+static bool certificate_readings(const struct rule_condition *c, const json_t *certificate,
+                                 const struct reader_of *to)
 {
 	const json_t *value = json_object_get(certificate, c->attribute);
 
 	if (json_is_string(value))
-		return text_hits(c, json_text(value));
+		return to->see(to->arg, "certificate", json_text(value));
 	for (size_t i = 0; i < json_array_size(value); i++)
-		if (text_hits(c, json_text(json_array_get(value, i))))
+		if (to->see(to->arg, "certificate", json_text(json_array_get(value, i))))
 			return true;
 	return false;
 }
 
 /* Headers that AddHeader gave to this recipient. */
-static bool added_hits(const struct run *r, const struct rule_condition *c, size_t recipient)
+static bool added_readings(const struct run *r, const struct rule_condition *c, size_t recipient,
+                           const struct reader_of *to)
 {
 	const uint8_t *bits = added_of(r, recipient);
 
@@ -141,11 +156,45 @@ static bool added_hits(const struct run *r, const struct rule_condition *c, size
 			if (!(bits[bit / 8] >> bit % 8 & 1))
 				continue;
 			if (slice_equal_nocase(slice_str(a->header_name), slice_str(c->header)) &&
-			    text_hits(c, slice_str(a->header_value)))
+			    to->see(to->arg, "header that a rule added",
+			            slice_str(a->header_value)))
 				return true;
 		}
 	}
 	return false;
+}
+
+/* The texts of the message that a condition compares; those about other things have none. */
+static bool message_readings(const struct rule_condition *c, const struct rule_facts *f,
+                             const struct reader_of *to)
+{
+	switch (c->about) {
+	case ABOUT_MAIL_FROM:
+		return to->see(to->arg, "MAIL FROM", f->mail_from);
+	case ABOUT_HELO:
+		return to->see(to->arg, "HELO", f->helo);
+	case ABOUT_FIELD:
+		return field_readings(c, &f->fields[c->field], to);
+	case ABOUT_HEADER:
+		return header_readings(c, f, to);
+	case ABOUT_CLIENT_CERT:
+		return certificate_readings(c, f->client_cert, to);
+	default:
+		return false;
+	}
+}
+
+/* ---- conditions ---- */
+
+static bool see_hit(void *arg, const char *what, struct slice text)
+{
+	(void)what;
+	return text_hits(arg, text);
+}
+
+static struct reader_of hits_of(const struct rule_condition *c)
+{
+	return (struct reader_of) { see_hit, (void *)(uintptr_t)c };
 }
 
 static bool number_hits(const struct rule_condition *c, double n)
@@ -167,84 +216,244 @@ static bool number_hits(const struct rule_condition *c, double n)
 	return false;
 }
 
-/* What is the same for every recipient. */
-static bool message_hits(const struct rule_condition *c, const struct rule_facts *f)
+static enum known hit_if(bool hit)
 {
+	return hit ? HIT : MISS;
+}
+
+static bool is_among(const struct rule_condition *c, unsigned word)
+{
+	return c->words >> word & 1;
+}
+
+static struct rule_result result_of(const struct rule_condition *c, const struct rule_facts *f)
+{
+	if (!f->analysis)
+		return (struct rule_result) { .kind = RULE_RESULT_NONE };
+	return f->analysis(f->analysis_arg, slice_str(c->analyzer), slice_str(c->result_field));
+}
+
+static enum known analysis_hits(const struct rule_condition *c, const struct rule_facts *f)
+{
+	struct rule_result got = result_of(c, f);
+
+	if (c->wants == RULE_RESULT_VERDICT)
+		return hit_if(is_among(
+		        c, got.kind == RULE_RESULT_VERDICT ? got.verdict : RULE_PROCESSING_FAILED));
+	if (got.kind != c->wants)
+		return SILENT;
+	return hit_if(got.kind == RULE_RESULT_BOOLEAN ? got.yes
+	                                              : text_test_hits(&c->text, got.text));
+}
+
+/* What is the same for every recipient. */
+static enum known message_hits(const struct rule_condition *c, const struct rule_facts *f)
+{
+	struct reader_of hits = hits_of(c);
+
 	switch (c->about) {
 	case ABOUT_READ_RECEIPT:
-		return f->read_receipt;
+		return hit_if(f->read_receipt);
 	case ABOUT_TLS:
-		return f->tls != POLICY_TLS_NONE;
+		return hit_if(f->tls != POLICY_TLS_NONE);
 	case ABOUT_TLS_WRAPPED:
-		return f->tls_wrapped;
+		return hit_if(f->tls_wrapped);
 	case ABOUT_MAIL_FROM:
-		return text_hits(c, f->mail_from);
 	case ABOUT_HELO:
-		return text_hits(c, f->helo);
 	case ABOUT_FIELD:
-		return field_hits(c, &f->fields[c->field]);
 	case ABOUT_HEADER:
-		return header_hits(c, f);
 	case ABOUT_CLIENT_CERT:
-		return certificate_hits(c, f->client_cert);
+		return hit_if(message_readings(c, f, &hits));
 	case ABOUT_SIZE:
-		return number_hits(c, (double)f->bytes);
+		return hit_if(number_hits(c, (double)f->bytes));
 	case ABOUT_IP:
-		return net_test_hits(&c->nets, &f->peer);
+		return hit_if(net_test_hits(&c->nets, &f->peer));
+	case ABOUT_SPF:
+		return hit_if(is_among(c, f->spf));
+	case ABOUT_DKIM:
+		return hit_if(is_among(c, f->dkim));
+	case ABOUT_DMARC:
+		return hit_if(is_among(c, f->dmarc));
+	case ABOUT_ANALYSIS:
+		return analysis_hits(c, f);
 	case ABOUT_RECIPIENT:
 	case ABOUT_NOTHING:
 		break;
 	}
 	MUST(!"a condition about the message");
+	return MISS;
+}
+
+static enum known condition_hits(struct run *r, const struct rule_condition *c, size_t recipient)
+{
+	struct reader_of hits = hits_of(c);
+	enum known hit;
+
+	if (c->about == ABOUT_RECIPIENT)
+		return hit_if(text_hits(c, r->out->recipients[recipient].address));
+	if (r->cache[c->slot] == UNKNOWN)
+		r->cache[c->slot] = (uint8_t)message_hits(c, r->facts);
+	hit = (enum known)r->cache[c->slot];
+	if (hit == MISS && c->about == ABOUT_HEADER)
+		hit = hit_if(added_readings(r, c, recipient, &hits));
+	return hit;
+}
+
+/* ---- the trace ---- */
+
+static void tell_compared(const struct run *r, const char *what, struct slice value, bool hit)
+{
+	struct rule_compared compared = { what, value, hit, false };
+
+	r->trace->compared(r->trace->arg, &compared);
+}
+
+struct telling {
+	const struct run *r;
+	const struct rule_condition *c;
+};
+
+static bool see_all(void *arg, const char *what, struct slice text)
+{
+	const struct telling *t = arg;
+
+	tell_compared(t->r, what, text, text_hits(t->c, text));
 	return false;
 }
 
-static bool condition_holds(struct run *r, const struct rule_condition *c, size_t recipient)
+static bool see_own(void *arg, const char *what, struct slice text)
 {
-	bool hit;
+	const struct telling *t = arg;
+	struct rule_compared compared = { what, text, text_hits(t->c, text), true };
 
-	if (c->about == ABOUT_RECIPIENT) {
-		hit = text_hits(c, r->out->recipients[recipient].address);
-		return hit != c->negated;
-	}
-	if (r->cache[c->slot] == UNKNOWN)
-		r->cache[c->slot] = message_hits(c, r->facts) ? HIT : MISS;
-	hit = r->cache[c->slot] == HIT;
-	if (!hit && c->about == ABOUT_HEADER)
-		hit = added_hits(r, c, recipient);
-	return hit != c->negated;
+	t->r->trace->compared(t->r->trace->arg, &compared);
+	return false;
 }
 
-static void tell(const struct run *r, unsigned rule, size_t recipient, bool unless, int condition,
-                 bool held)
+static void tell_word(const struct run *r, const char *what, const char *word, enum known hit)
 {
-	struct rule_step step = { .rule = rule,
-		                  .rule_name = r->rs->rules[rule].name,
-		                  .recipient = r->out->recipients[recipient].address,
-		                  .unless = unless,
-		                  .condition = condition,
-		                  .held = held };
+	tell_compared(r, what, slice_str(word), hit == HIT);
+}
 
-	if (r->trace)
-		r->trace->step(r->trace->arg, &step);
+static void tell_result(const struct run *r, const struct rule_condition *c, enum known hit)
+{
+	struct rule_result got = result_of(c, r->facts);
+
+	if (c->wants == RULE_RESULT_VERDICT)
+		tell_word(r, got.kind == RULE_RESULT_VERDICT ? "result" : "no result, taken as",
+		          rule_verdict_word(got.kind == RULE_RESULT_VERDICT
+		                                    ? got.verdict
+		                                    : RULE_PROCESSING_FAILED),
+		          hit);
+	else if (got.kind != c->wants)
+		tell_word(r, "no result", "", hit);
+	else if (got.kind == RULE_RESULT_TEXT)
+		tell_compared(r, "result", got.text, hit == HIT);
+	else
+		tell_word(r, "result", got.yes ? "true" : "false", hit);
+}
+
+/* What isn't text. */
+static void tell_fact(const struct run *r, const struct rule_condition *c, enum known hit)
+{
+	const struct rule_facts *f = r->facts;
+	char text[IP_TEXT];
+
+	switch (c->about) {
+	case ABOUT_READ_RECEIPT:
+		tell_word(r, "read receipt asked for", f->read_receipt ? "true" : "false", hit);
+		break;
+	case ABOUT_TLS:
+		tell_word(r, "TLS", f->tls != POLICY_TLS_NONE ? "true" : "false", hit);
+		break;
+	case ABOUT_TLS_WRAPPED:
+		tell_word(r, "TLS from the first byte", f->tls_wrapped ? "true" : "false", hit);
+		break;
+	case ABOUT_SIZE:
+		(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)f->bytes);
+		tell_word(r, "bytes", text, hit);
+		break;
+	case ABOUT_IP:
+		ip_format(text, &f->peer);
+		tell_word(r, "peer", text, hit);
+		break;
+	case ABOUT_SPF:
+		tell_word(r, "SPF", rule_verdict_word(f->spf), hit);
+		break;
+	case ABOUT_DKIM:
+		tell_word(r, "DKIM", rule_verdict_word(f->dkim), hit);
+		break;
+	case ABOUT_DMARC:
+		tell_word(r, "DMARC asks", rule_dmarc_word(f->dmarc), hit);
+		break;
+	case ABOUT_ANALYSIS:
+		tell_result(r, c, hit);
+		break;
+	default:
+		break;
+	}
+}
+
+static void tell_readings(const struct run *r, const struct rule_condition *c, size_t recipient,
+                          enum known hit)
+{
+	struct telling t = { r, c };
+	struct reader_of all = { see_all, &t };
+	struct reader_of own = { see_own, &t };
+
+	if (!r->told)
+		return;
+	if (c->about == ABOUT_RECIPIENT) {
+		(void)see_own(&t, "recipient", r->out->recipients[recipient].address);
+		return;
+	}
+	if (!r->told[c->slot]) {
+		(void)message_readings(c, r->facts, &all);
+		tell_fact(r, c, hit);
+	}
+	if (c->about == ABOUT_HEADER)
+		(void)added_readings(r, c, recipient, &own);
+}
+
+/* Judges one, and tells of it. */
+static bool condition_holds(struct run *r, struct rule_step *step, const struct rule_condition *c,
+                            size_t recipient)
+{
+	enum known hit = condition_hits(r, c, recipient);
+
+	step->held = hit != SILENT && (hit == HIT) != c->negated;
+	if (!r->trace)
+		return step->held;
+	step->again = r->told && r->told[c->slot];
+	tell_readings(r, c, recipient, hit);
+	if (r->told && c->about != ABOUT_RECIPIENT)
+		r->told[c->slot] = 1;
+	r->trace->step(r->trace->arg, step);
+	return step->held;
 }
 
 static bool rule_applies(struct run *r, unsigned number, size_t recipient)
 {
 	const struct rule *rule = &r->rs->rules[number];
+	struct rule_step step = { .rule = number,
+		                  .rule_name = rule->name,
+		                  .recipient = r->out->recipients[recipient].address };
 	bool applies = true;
 
 	for (size_t i = 0; i < rule->conditions.count && applies; i++) {
-		applies = condition_holds(r, &rule->conditions.at[i], recipient);
-		tell(r, number, recipient, false, (int)i, applies);
+		step.condition = (int)i;
+		applies = condition_holds(r, &step, &rule->conditions.at[i], recipient);
 	}
+	step.unless = true;
 	for (size_t i = 0; i < rule->unless.count && applies; i++) {
-		bool held = condition_holds(r, &rule->unless.at[i], recipient);
-
-		tell(r, number, recipient, true, (int)i, held);
-		applies = !held;
+		step.condition = (int)i;
+		applies = !condition_holds(r, &step, &rule->unless.at[i], recipient);
 	}
-	tell(r, number, recipient, false, -1, applies);
+	step.unless = step.again = false;
+	step.condition = -1;
+	step.held = applies;
+	if (r->trace)
+		r->trace->step(r->trace->arg, &step);
 	return applies;
 }
 
@@ -504,6 +713,9 @@ enum rc rules_run(const struct rule_set *rs, const struct rule_facts *facts,
 		         .added_row = (rs->action_count + 7) / 8 };
 	enum rc rc = RC_OK;
 
+	if (trace && trace->compared)
+		r.told = mem_new(rs->condition_count + 1);
+
 	*out = (struct rule_outcome) { .unmatched = true,
 		                       .envelope_count = count,
 		                       .memory = r.memory };
@@ -514,6 +726,7 @@ enum rc rules_run(const struct rule_set *rs, const struct rule_facts *facts,
 	if (rc == RC_OK)
 		finish(&r);
 	free(r.cache);
+	free(r.told);
 	free(r.added);
 	free(r.matched.at);
 	if (rc != RC_OK)

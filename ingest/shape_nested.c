@@ -3,11 +3,9 @@
 #include "ingest/shape_table.h"
 
 #define ADD_ONS    "it comes with add-ons"
-#define DMARC      "it comes with the check of DMARC"
 #define KEYS       "no key command can be configured for it"
 #define OUTBOUND   "it comes with the outbound queue"
 #define S3_STORAGE "it comes with S3 storage"
-#define VERDICTS   "it comes with the checks of SPF and DKIM"
 
 /* clang-format off */
 
@@ -321,7 +319,7 @@ STRUCT(RuleBooleanExpression,
 
 UNION(RuleBooleanToEvaluate,
 	MAY(Attribute, RuleBooleanEmailAttribute),
-	LATER(Analysis, Analysis, ADD_ONS),
+	MAY(Analysis, Analysis),
 	MAY(IsInAddressList, RuleIsInAddressList));
 
 UNION(RuleCondition,
@@ -329,8 +327,8 @@ UNION(RuleCondition,
 	MAY(StringExpression, RuleStringExpression),
 	MAY(NumberExpression, RuleNumberExpression),
 	MAY(IpExpression, RuleIpExpression),
-	LATER(VerdictExpression, RuleVerdictExpression, VERDICTS),
-	LATER(DmarcExpression, RuleDmarcExpression, DMARC));
+	MAY(VerdictExpression, RuleVerdictExpression),
+	MAY(DmarcExpression, RuleDmarcExpression));
 
 STRUCT(RuleDmarcExpression,
 	NEED(Operator, RuleDmarcOperator),
@@ -369,7 +367,7 @@ STRUCT(RuleStringExpression,
 UNION(RuleStringToEvaluate,
 	MAY(Attribute, RuleStringEmailAttribute),
 	MAY(MimeHeaderAttribute, MimeHeaderAttribute),
-	LATER(Analysis, Analysis, ADD_ONS),
+	MAY(Analysis, Analysis),
 	MAY(ClientCertificateAttribute, RuleClientCertificateAttribute));
 
 STRUCT(RuleVerdictExpression,
@@ -379,7 +377,7 @@ STRUCT(RuleVerdictExpression,
 
 UNION(RuleVerdictToEvaluate,
 	MAY(Attribute, RuleVerdictAttribute),
-	LATER(Analysis, Analysis, ADD_ONS));
+	MAY(Analysis, Analysis));
 
 STRUCT(S3Action,
 	MAY(ActionFailurePolicy, ActionFailurePolicy),

@@ -210,6 +210,18 @@ static struct match *flag_leaf(struct parser *p, const struct word *field, struc
 	return yes ? m : negate(p, m);
 }
 
+static struct match *verdict_leaf(struct parser *p, const struct word *field, struct slice text)
+{
+	struct match *m = match_new(p->tree, MATCH_VERDICT);
+	enum doc_verdict kind = (enum doc_verdict)field->fields;
+	uint32_t bits;
+
+	p->failed = value_verdict(text, &kind, &bits, p->e);
+	m->number = kind;
+	m->low = bits;
+	return m;
+}
+
 static struct match *id_leaf(struct parser *p, const struct item *it)
 {
 	char id[ID_TEXT + 1];
@@ -273,6 +285,8 @@ static struct match *typed_leaf(struct parser *p, const struct word *field, cons
 	case WORD_HAS:
 	case WORD_HAS_ATTACHMENT:
 		return flag_leaf(p, field, text);
+	case WORD_VERDICT:
+		return verdict_leaf(p, field, text);
 	case WORD_ID:
 		return id_leaf(p, it);
 	case WORD_MSGID:

@@ -1,6 +1,7 @@
 #include "query/print.h"
 
 #include "base/codec.h"
+#include "index/doc_verdict.h"
 #include "query/lex.h"
 #include "query/text.h"
 
@@ -152,6 +153,20 @@ static enum rc print_flags(const struct match *m, struct buf *out)
 	return rc == RC_OK && !single ? buf_add_byte(out, ')') : rc;
 }
 
+static const char *verdict_of(const struct match *m)
+{
+	const char *word = doc_verdict_word((enum doc_verdict)m->number, (uint32_t)m->low);
+
+	return word ? word : DOC_UNCHECKED;
+}
+
+/* What DMARC asks for has no name of its own in the language. */
+static const char *verdict_field(const struct match *m)
+{
+	return doc_verdict_name(m->number == DOC_DMARC_ASKS ? DOC_DMARC
+	                                                    : (enum doc_verdict)m->number);
+}
+
 static enum rc print_value(const struct match *m, const char *name, struct buf *out)
 {
 	bool bracket = m->kind == MATCH_MSGID && slice_find_byte(m->text, '"') != SIZE_MAX &&
@@ -207,6 +222,8 @@ static enum rc print(const struct match *m, bool grouped, struct buf *out)
 		return print_bytes(m, out);
 	case MATCH_FLAG:
 		return print_flags(m, out);
+	case MATCH_VERDICT:
+		return buf_addf(out, "%s:%s", verdict_field(m), verdict_of(m));
 	case MATCH_ID:
 		return print_value(m, "id", out);
 	case MATCH_MSGID:
@@ -331,6 +348,8 @@ json_t *query_json(const struct match *m)
 		return json_range(m, "bytes");
 	case MATCH_FLAG:
 		return json_flags(m);
+	case MATCH_VERDICT:
+		return json_pack("{s:s}", verdict_field(m), verdict_of(m));
 	case MATCH_ID:
 		return json_pack("{s:o}", "id", json_text(m->text));
 	case MATCH_MSGID:

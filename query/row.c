@@ -1,6 +1,7 @@
 #include "query/row.h"
 
 #include "base/codec.h"
+#include "index/doc_verdict.h"
 #include "query/text.h"
 
 #define ROW_TEXT (1u << 26) /* rows come from our own index, where fields have limits */
@@ -70,27 +71,40 @@ static json_t *json_hash(const uint8_t sha256[32])
 	return json_string(hex);
 }
 
+static void put_verdicts(json_t *o, uint32_t flags)
+{
+	for (int k = 0; k < DOC_VERDICTS; k++) {
+		const char *word = doc_verdict_word((enum doc_verdict)k, flags);
+
+		(void)json_object_set_new(o, doc_verdict_name((enum doc_verdict)k),
+		                          word ? json_string(word) : json_null());
+	}
+}
+
 json_t *row_json(const struct index_row *row, const char *archive)
 {
 	char id[ID_TEXT + 1];
 	bool dated = row->flags & DOC_HAS_SENT;
+	json_t *o;
 
 	id_format(id, &row->id);
-	return json_pack(
-	        "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o,"
-	        " s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
-	        "id", id, "archive", archive ? archive : "", "received",
-	        json_time(row->received_ms), "sent", dated ? json_time(row->sent_ms) : json_null(),
-	        "from", json_joined(row->from), "to", json_lines(row->to), "cc",
-	        json_lines(row->cc), "bcc", json_lines(row->bcc), "subject",
-	        json_utf8(row->subject), "message_id", json_utf8(row->message_id), "bytes",
-	        (json_int_t)row->bytes, "sha256", json_hash(row->sha256), "envelope_from",
-	        json_joined(row->envelope_from), "envelope_to", json_lines(row->envelope_to),
-	        "has_attachment", (row->flags & DOC_HAS_ATTACHMENT) != 0, "parse_problem",
-	        (row->flags & DOC_PARSE_PROBLEM) != 0, "not_indexed",
-	        (row->flags & DOC_NOT_INDEXED) != 0, "problem", json_utf8(row->problem),
-	        "attachments", json_lines(row->filename), "ingress", json_utf8(row->ingress), "ip",
-	        json_utf8(row->ip));
+	o = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o,"
+	              " s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
+	              "id", id, "archive", archive ? archive : "", "received",
+	              json_time(row->received_ms), "sent",
+	              dated ? json_time(row->sent_ms) : json_null(), "from", json_joined(row->from),
+	              "to", json_lines(row->to), "cc", json_lines(row->cc), "bcc",
+	              json_lines(row->bcc), "subject", json_utf8(row->subject), "message_id",
+	              json_utf8(row->message_id), "bytes", (json_int_t)row->bytes, "sha256",
+	              json_hash(row->sha256), "envelope_from", json_joined(row->envelope_from),
+	              "envelope_to", json_lines(row->envelope_to), "has_attachment",
+	              (row->flags & DOC_HAS_ATTACHMENT) != 0, "parse_problem",
+	              (row->flags & DOC_PARSE_PROBLEM) != 0, "not_indexed",
+	              (row->flags & DOC_NOT_INDEXED) != 0, "problem", json_utf8(row->problem),
+	              "attachments", json_lines(row->filename), "ingress", json_utf8(row->ingress),
+	              "ip", json_utf8(row->ip));
+	put_verdicts(o, row->flags);
+	return o;
 }
 
 /* ---- for people ---- */
@@ -120,6 +134,32 @@ static enum rc add_first(struct slice lines, const char *none, struct buf *out)
 		more += slice_trim(slice_cut(lines, '\n', &lines)).len > 0;
 	rc = first.len ? text_escape(first, out) : buf_add_str(out, none);
 	return rc == RC_OK && more ? buf_addf(out, " (+%u)", more) : rc;
+}
+
+/* What nobody asked for says nothing: no chain of ARC, and no policy of DMARC. */
+static bool says_something(enum doc_verdict k, const char *word)
+{
+	return word && !((k == DOC_ARC || k == DOC_DMARC_ASKS) && strcmp(word, "none") == 0);
+}
+
+/* "  = spf:pass dkim:fail dmarc:fail dmarc:reject": a line of its own, which begins as no subject
+ * can. */
+static enum rc add_verdicts(uint32_t flags, struct buf *out)
+{
+	bool any = false;
+	enum rc rc = RC_OK;
+
+	for (int k = 0; k < DOC_VERDICTS && rc == RC_OK; k++) {
+		enum doc_verdict kind = (enum doc_verdict)k;
+		const char *word = doc_verdict_word(kind, flags);
+
+		if (!says_something(kind, word))
+			continue;
+		rc = buf_addf(out, "%s%s:%s", any ? " " : "  = ",
+		              doc_verdict_name(kind == DOC_DMARC_ASKS ? DOC_DMARC : kind), word);
+		any = true;
+	}
+	return rc == RC_OK && any ? buf_add_byte(out, '\n') : rc;
 }
 
 static enum rc add_marks(const struct index_row *row, struct buf *out)
@@ -163,5 +203,7 @@ enum rc row_text(const struct index_row *row, struct buf *out)
 		                      : buf_add_str(out, "(no subject)");
 	if (rc == RC_OK)
 		rc = add_marks(row, out);
-	return rc == RC_OK ? buf_add_byte(out, '\n') : rc;
+	if (rc == RC_OK)
+		rc = buf_add_byte(out, '\n');
+	return rc == RC_OK ? add_verdicts(row->flags, out) : rc;
 }

@@ -14,10 +14,12 @@
 
 /* Strings: id archive received sent (null when unknown) from subject message_id sha256
  * envelope_from ingress ip problem; numbers: bytes; arrays of strings: to cc bcc envelope_to
- * attachments; booleans: has_attachment parse_problem not_indexed. A new reference. */
+ * attachments; booleans: has_attachment parse_problem not_indexed; and spf dkim arc dmarc dmarc_asks, words
+ * (index/doc_verdict.h) or null. A new reference. */
 json_t *row_json(const struct index_row *row, const char *archive);
 /* Two lines: "ID  2026-11-23T21:46:19Z  12.3 KB  From -> To" and "    Subject", with marks for
- * attachments and problems. */
+ * attachments and problems; where verdicts were found out a third one, as a query has them:
+ * "  = spf:pass dkim:fail". */
 enum rc row_text(const struct index_row *row, struct buf *out) MUST_USE;
 
 /* Bytes of unknown make, safe on a terminal: see above. Invalid UTF-8 is shown as \xNN. A line feed

@@ -2,6 +2,7 @@
 
 #include "base/codec.h"
 #include "base/json.h"
+#include "index/doc_verdict.h"
 
 struct list_place {
 	const char *member;
@@ -46,6 +47,20 @@ static enum rc read_lists(const json_t *row, struct index_row *out, struct buf *
 	return RC_OK;
 }
 
+static uint32_t read_verdicts(const json_t *row)
+{
+	uint32_t flags = 0;
+
+	for (int k = 0; k < DOC_VERDICTS; k++) {
+		enum doc_verdict kind = (enum doc_verdict)k;
+		uint32_t bits;
+
+		if (doc_verdict_bits(kind, json_member_text(row, doc_verdict_name(kind)), &bits))
+			flags |= bits;
+	}
+	return flags;
+}
+
 enum rc row_read(const json_t *row, struct index_row *out, struct buf *memory, struct err *e)
 {
 	*out = (struct index_row) { 0 };
@@ -63,6 +78,7 @@ enum rc row_read(const json_t *row, struct index_row *out, struct buf *memory, s
 		out->flags |= DOC_PARSE_PROBLEM;
 	if (json_member_bool(row, "not_indexed", false))
 		out->flags |= DOC_NOT_INDEXED;
+	out->flags |= read_verdicts(row);
 	out->bytes = (uint64_t)json_member_int(row, "bytes", 0);
 	out->from = json_member_text(row, "from");
 	out->subject = json_member_text(row, "subject");

@@ -51,6 +51,10 @@ static const struct word words[] = {
 	{ "has", WORD_HAS, 0 },
 	{ "is", WORD_HAS, 0 },
 	{ "hasattachment", WORD_HAS_ATTACHMENT, 0 },
+	{ "spf", WORD_VERDICT, DOC_SPF },
+	{ "dkim", WORD_VERDICT, DOC_DKIM },
+	{ "arc", WORD_VERDICT, DOC_ARC },
+	{ "dmarc", WORD_VERDICT, DOC_DMARC },
 	{ "id", WORD_ID, 0 },
 	{ "mid", WORD_ID, 0 },
 	{ "msgid", WORD_MSGID, 0 },
@@ -142,6 +146,20 @@ enum rc value_bool(struct slice text, bool *yes, struct err *e)
 	if (*yes || text_is(text, "false") || text_is(text, "no") || text_is(text, "0"))
 		return RC_OK;
 	return err_set(e, RC_INVALID, "true or false is wanted, not \"%.*s\"", SHOWN(text));
+}
+
+enum rc value_verdict(struct slice text, enum doc_verdict *kind, uint32_t *bits, struct err *e)
+{
+	bool asks = text_is(text, "quarantine") || text_is(text, "reject");
+
+	if (*kind == DOC_DMARC && asks)
+		*kind = DOC_DMARC_ASKS;
+	if (doc_verdict_bits(*kind, text, bits))
+		return RC_OK;
+	return err_set(e, RC_INVALID, "%s or " DOC_UNCHECKED " is wanted%s, not \"%.*s\"",
+	               doc_verdict_words(*kind),
+	               *kind == DOC_DMARC ? " (or what it asks for: quarantine, reject)" : "",
+	               SHOWN(text));
 }
 
 enum rc value_ip(struct slice text, struct err *e)

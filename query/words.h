@@ -5,6 +5,7 @@
 #define MM_QUERY_WORDS_H
 
 #include "base/err.h"
+#include "index/doc_verdict.h"
 #include "index/match.h"
 
 enum word_kind {
@@ -20,6 +21,7 @@ enum word_kind {
 	WORD_SMALLER,
 	WORD_HAS,
 	WORD_HAS_ATTACHMENT,
+	WORD_VERDICT, /* of the kind in `fields` (enum doc_verdict) */
 	WORD_ID,
 	WORD_MSGID,
 	WORD_INGRESS,
@@ -58,6 +60,8 @@ enum rc value_sizes(struct slice text, enum compare op, int64_t *low, int64_t *h
 enum rc value_size(struct slice text, int64_t *bytes, struct err *e) MUST_USE;
 enum rc value_has(struct slice text, uint32_t *flags, struct err *e) MUST_USE;
 enum rc value_bool(struct slice text, bool *yes, struct err *e) MUST_USE;
+/* `kind` becomes DOC_DMARC_ASKS where the word is one that DMARC asks for. */
+enum rc value_verdict(struct slice text, enum doc_verdict *kind, uint32_t *bits, struct err *e) MUST_USE;
 enum rc value_ip(struct slice text, struct err *e) MUST_USE;
 enum rc value_sha256(struct slice text, struct err *e) MUST_USE;
 /* Whether the text is the id of a message; `id` gets it in lower case. */

@@ -12,6 +12,7 @@
 #include "tools/cli.h"
 #include "tools/mmctl_call.h"
 #include "tools/mmctl_endpoint.h"
+#include "tools/mmctl_trial.h"
 
 static const struct cli_option options[] = {
 	{ "recovery", "FILE", "write a copy of the master key there; keep it elsewhere", "init" },
@@ -21,12 +22,23 @@ static const struct cli_option options[] = {
 	  NULL },
 	{ "running", NULL, "of a running mmd only", "status" },
 	{ "archive", "NAME", "only this archive (principal: that an auditor has; again for more)",
-	  "reindex principal" },
+	  "reindex principal explain replay" },
+	{ "rule-set", "NAME|FILE", "judge by this rule set, or by that in a file of apply",
+	  "explain replay" },
+	{ "message", "ID|FILE", "an archived message, or one in a file", "explain" },
+	{ "from", "ADDRESS", "of a message in a file: MAIL FROM", "explain" },
+	{ "to", "ADDRESS", "RCPT TO; again for more", "explain" },
+	{ "helo", "NAME", "what the client called itself", "explain" },
+	{ "ip", "ADDRESS", "its address", "explain" },
+	{ "tls", "VERSION", "1.2, 1.3 or none", "explain" },
+	{ "spf", "VERDICT", "PASS, FAIL, GRAY or PROCESSING_FAILED (the default)", "explain" },
+	{ "dkim", "VERDICT", "the same", "explain" },
+	{ "dmarc", "POLICY", "what DMARC asks for: NONE, QUARANTINE or REJECT", "explain" },
 	{ "all-archives", NULL, "an auditor of all, those to come too", "principal" },
 	{ "role", "ROLE", "admin, operator or auditor", "principal" },
 	{ "uid", "UID|USER", "this user of the system, instead of an access key", "principal" },
 	{ "disposition", "WORD", "unmatched, dropped, no-action, failed, lost or erased", "list" },
-	{ "limit", "N", "at most N messages", "list" },
+	{ "limit", "N", "at most N messages", "list replay" },
 	{ "password-file", "FILE", "read the password from FILE (or - for stdin)", "passwd" },
 	{ "endpoint", "URL", "ask the control API there; http or https (docs/man/mmctl.1.md)",
 	  NULL },
@@ -46,6 +58,8 @@ static const struct cli_command commands[] = {
 	{ "wait", "", "until everything accepted is archived" },
 	{ "list", "", "messages that are in no archive, or were erased from one, and why" },
 	{ "why", "ID", "what became of a message, by which rule, kept until when" },
+	{ "explain", "", "what a rule set does with a message, condition by condition" },
+	{ "replay", "[QUERY]...", "which archived messages a rule set would treat otherwise" },
 	{ "verify", "", "check store, index and audit log against each other" },
 	{ "reindex", "", "rebuild the index from the store" },
 	{ "seal", "", "seal the open index shards now" },
@@ -585,10 +599,11 @@ static int cmd_principal(struct cli *c)
 }
 
 /* In the order of `commands`. */
-static int (*const handlers[])(struct cli *c) = { cmd_init, cmd_apply,  cmd_show,     cmd_dump,
-	                                          cmd_call, cmd_passwd, cmd_status,   cmd_wait,
-	                                          cmd_list, cmd_why,    cmd_verify,   cmd_reindex,
-	                                          cmd_seal, cmd_repack, cmd_principal };
+static int (*const handlers[])(struct cli *c) = {
+	cmd_init,   cmd_apply,   cmd_show, cmd_dump,   cmd_call,     cmd_passwd,
+	cmd_status, cmd_wait,    cmd_list, cmd_why,    cmd_explain,  cmd_replay,
+	cmd_verify, cmd_reindex, cmd_seal, cmd_repack, cmd_principal
+};
 
 int main(int argc, char **argv)
 {

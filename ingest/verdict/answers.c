@@ -18,6 +18,7 @@ struct answers {
 	struct entry *at;
 	size_t count;
 	size_t room;
+	size_t memory; /* of records and their texts */
 	size_t given; /* those before it were given out, or were answered before anybody asked */
 };
 
@@ -197,6 +198,7 @@ void answers_put(struct answers *a, enum dns_type type, struct slice name,
 {
 	char text[NAME_BYTES + 1];
 	size_t texts = 0;
+	size_t texts_and_records;
 	struct entry *e;
 
 	if (!normal(text, name))
@@ -212,10 +214,14 @@ void answers_put(struct answers *a, enum dns_type type, struct slice name,
 		return;
 	if (answer->count <= ANSWERS_RECORDS)
 		texts = text_bytes(answer);
-	if (answer->count > ANSWERS_RECORDS || texts > ANSWERS_BYTES)
+	texts_and_records = texts + answer->count * sizeof(struct dns_record);
+	if (answer->count > ANSWERS_RECORDS || texts > ANSWERS_BYTES ||
+	    texts_and_records > ANSWERS_MEMORY - a->memory)
 		e->answer = failed;
 	else if (answer->count == 0)
 		e->answer.status = DNS_NO_DATA;
 	else
 		copy_records(e, answer, texts);
+	if (e->answer.status == DNS_RECORDS)
+		a->memory += texts_and_records;
 }

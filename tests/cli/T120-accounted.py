@@ -35,6 +35,8 @@ def commands():
     yield ['read'], ['mm-search', '--show', first_id()]
     yield ['read'], ['mm-search', '--raw', first_id()]
     yield ['read'], ['mmctl', 'why', first_id()]
+    yield ['read'], ['mmctl', 'explain', '--message', first_id(), '--rule-set', 'all']
+    yield ['replay'], ['mmctl', 'replay', '--archive', 'corp', '--rule-set', 'all', 'words']
     yield ['export'], ['mm-export', '--archive', 'corp', '--to', os.path.join(site.root, 'out'), 'words']
     yield ['apply'], ['mmctl', 'apply', resources]
     yield ['passwd'], ['mmctl', 'passwd', 'inbound', '--password-file', password]

@@ -167,6 +167,9 @@ MATRIX = {
     'message': ('yny', [({'id': REF, 'form': f}, MAILS, NOTFOUND) for f in ('raw', 'json', 'text')] +
                        [({'id': REF, 'form': 'raw'}, only(GONE, 'foreign', 'missing'), {'foreign': 'not found', 'missing': 'not found'}),
                         ({'id': foreign[0], 'archive': REF}, only(NAMES, 'foreign', 'missing'), INVALID)]),
+    'explain': ('yyn', [({'rule_set': REF, 'receipt': {'rcpt': [{'to': 'a@b.example'}]}}, {'own': 'all', 'missing': 'none'}, INVALID)]),
+    'explain-message': ('ynn', [({'id': REF}, MAILS, NOTFOUND), ({'id': REF, 'rule_set': 'all'}, MAILS, NOTFOUND)]),
+    'replay': ('ynn', [({'archive': REF, 'query': 'words', 'rule_set': 'all'}, refs, INVALID) for refs in (NAMES, IDS)]),
     'export': ('yny', [({'archive': REF, 'query': 'words', 'case': 'x'}, refs, INVALID) for refs in (NAMES, IDS)]),
     'import': ('ynn', [({'archive': REF, 'messages': [], 'received': 'now'}, refs, INVALID) for refs in (NAMES, IDS)]),
     'verify': ('yny', [({}, NONE, DONE)]),
@@ -304,7 +307,7 @@ def the_audit_log_by_role():
     check([t for e in lists['all'] for t in traces(json.dumps(e).encode())], 'the control: none to be found')
     # An operator sees that there was something, and no word of it.
     for e in lists['operator']:
-        if e['event'] in ('search', 'results', 'export', 'read', 'erase_intent', 'erase_done', 'erase_plan', 'purge_intent', 'purge_done', 'block', 'import'):
+        if e['event'] in ('search', 'results', 'replay', 'export', 'read', 'erase_intent', 'erase_done', 'erase_plan', 'purge_intent', 'purge_done', 'block', 'import'):
             check('detail' not in e, e)
     equal(len(lists['operator']) >= len(lists['admin']) - 10, True, 'the operator sees that they are there')
     check(b'words' not in raw('operator', {'op': 'audit-list'}), 'words of queries')
@@ -319,7 +322,7 @@ def every_request_is_entered():
         name = 'principal %s (uid %d)' % (who, UIDS[who])
         events = [e for e in entries if e['who'] == name]
         ops = {e['detail'].get('op') for e in events if e['event'] in ('request', 'denied')}
-        own_entry = {'search': 'search', 'export': 'export', 'message': 'read', 'why': 'read', 'verify': 'verify', 'seal': 'seal',
+        own_entry = {'search': 'search', 'export': 'export', 'message': 'read', 'why': 'read', 'explain-message': 'read', 'replay': 'replay', 'verify': 'verify', 'seal': 'seal',
                      'reindex': 'reindex', 'retention-plan': 'plan', 'erase': 'erase_plan', 'passwd': 'passwd'}
         done = {e['event'] for e in events}
         missing = {op for op in MATRIX if op not in ops and own_entry.get(op) not in done}

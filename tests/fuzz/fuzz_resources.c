@@ -35,6 +35,7 @@ static void make_snapshot(json_t *file)
 
 	give_ids(file, "Archives", "ArchiveId", "a-");
 	give_ids(file, "AddressLists", "AddressListId", "al-");
+	give_ids(file, "AddonInstances", "AddonInstanceId", "ai-");
 	give_ids(file, "TrafficPolicies", "TrafficPolicyId", "tp-");
 	give_ids(file, "RuleSets", "RuleSetId", "rs-");
 	for (size_t i = 0; i < json_array_size(points); i++) {
@@ -48,6 +49,39 @@ static void make_snapshot(json_t *file)
 	give_ids(file, "IngressPoints", "IngressPointId", "inp-");
 }
 
+/* Of every kind, by the field's length. */
+static struct rule_result analysis(const void *arg, struct slice instance, struct slice field)
+{
+	(void)arg;
+	(void)instance;
+	return (struct rule_result) { .kind = (enum rule_result_kind)(field.len % 4),
+		                      .verdict = (enum rule_verdict)(field.len % 3),
+		                      .text = field,
+		                      .yes = field.len & 1 };
+}
+
+/* Each reading is there to be read. */
+struct seen {
+	size_t bytes;
+	size_t steps;
+};
+
+static void see(void *arg, const struct rule_compared *c)
+{
+	struct seen *s = arg;
+
+	for (size_t i = 0; i < c->value.len; i++)
+		s->bytes += c->value.at[i] != 0;
+	s->bytes += strlen(c->what);
+}
+
+static void step(void *arg, const struct rule_step *s)
+{
+	struct seen *seen = arg;
+
+	seen->steps += s->held;
+}
+
 static void judge_rules(const struct rule_set *rs)
 {
 	static const char *const names[] = { "a@b.example", "postmaster@c.example" };
@@ -59,8 +93,14 @@ static void judge_rules(const struct rule_set *rs)
 		                .helo = slice_str("y.example"),
 		                .bytes = 1000,
 		                .headers = &header,
-		                .header_count = 1 };
+		                .header_count = 1,
+		                .spf = RULE_GRAY,
+		                .dmarc = RULE_DMARC_REJECT,
+		                .analysis = analysis };
+	struct seen seen = { 0 };
+	const struct rule_trace trace = { step, &seen, see };
 	struct rule_outcome out;
+	size_t live;
 	struct err e = { 0 };
 
 	f.fields[RULE_FROM] = (struct rule_field) { &from, 1, NULL, 0 };
@@ -68,6 +108,11 @@ static void judge_rules(const struct rule_set *rs)
 	if (rules_run(rs, &f, to, COUNT(to), &out, NULL, &e) != RC_OK)
 		abort();
 	if (out.live > out.recipient_count || out.unsettled > out.live)
+		abort();
+	live = out.live;
+	rule_outcome_free(&out);
+	/* Who looks on changes nothing. */
+	if (rules_run(rs, &f, to, COUNT(to), &out, &trace, &e) != RC_OK || out.live != live)
 		abort();
 	rule_outcome_free(&out);
 }

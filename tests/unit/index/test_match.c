@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "index/doc_verdict.h"
 #include "index/token.h"
 
 /*
@@ -252,6 +253,8 @@ static bool matches(const struct doc *d, const struct match *m)
 		return (int64_t)d->bytes >= m->low && (int64_t)d->bytes < m->high;
 	case MATCH_FLAG:
 		return (d->flags & m->number) != 0;
+	case MATCH_VERDICT:
+		return (d->flags >> (8 + 4 * m->number) & 15) << (8 + 4 * m->number) == m->low;
 	case MATCH_ID:
 		id_format(id, &d->id);
 		return slice_equal(m->text, slice_str(id));
@@ -277,7 +280,7 @@ static void doc_make(struct doc *d, uint32_t i)
 	d->received = DAY0 + (int64_t)dice(1000) * 60000;
 	d->id = place_id(d->received, i);
 	d->bytes = dice(10000);
-	d->flags = dice(8);
+	d->flags = dice(8) | dice(3) << 8 | dice(4) << 12 | dice(3) << 24;
 	if (dice(4)) {
 		d->flags |= DOC_HAS_SENT;
 		d->sent = DAY0 + (int64_t)dice(1000) * 60000;
@@ -368,11 +371,15 @@ static struct match *random_leaf(struct match_tree *t)
 	m = match_new(t, (enum match_kind[]) { MATCH_ALL, MATCH_NONE, MATCH_NEAR, MATCH_RECEIVED,
 	                                       MATCH_SENT, MATCH_BYTES, MATCH_FLAG, MATCH_ID,
 	                                       MATCH_MSGID, MATCH_INGRESS, MATCH_IP, MATCH_CONTAINS,
-	                                       MATCH_SHA256 }[dice(13)]);
+	                                       MATCH_SHA256, MATCH_VERDICT }[dice(14)]);
 	m->fields = random_fields();
 	m->number = 1u << dice(4);
 	if (m->kind == MATCH_NEAR)
 		return random_near(t);
+	if (m->kind == MATCH_VERDICT) {
+		m->number = (unsigned[]) { DOC_SPF, DOC_DKIM, DOC_DMARC_ASKS }[dice(3)];
+		m->low = (int64_t)dice(3) << (8 + 4 * m->number);
+	}
 	if (m->kind == MATCH_RECEIVED || m->kind == MATCH_SENT)
 		random_range(m, DAY0, 60000);
 	if (m->kind == MATCH_BYTES)

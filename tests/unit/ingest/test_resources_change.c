@@ -328,6 +328,111 @@ static void test_relays_and_addons(void **state)
 	EXPECT_OK(drop(f, RESOURCE_RELAY, "out"), &f->e);
 }
 
+#define ASKS(ref)                                                                                  \
+	"{'RuleSetName':'asks','Rules':[{'Conditions':[{'VerdictExpression':{'Evaluate':{"         \
+	"'Analysis':{'Analyzer':'" ref "','ResultField':'addon.verdict'}},'Operator':'EQUALS',"    \
+	"'Values':['FAIL']}}],'Actions':[{'Drop':{}}]}]}"
+
+static const char *analyzer_of(const json_t *rule_set)
+{
+	const json_t *rule = json_array_get(json_member_array(rule_set, "Rules"), 0);
+	const json_t *condition = json_array_get(json_member_array(rule, "Conditions"), 0);
+	const json_t *x = json_object_get(condition, "VerdictExpression");
+	const json_t *left = json_object_get(x, "Evaluate");
+
+	return json_string_value(json_object_get(json_object_get(left, "Analysis"), "Analyzer"));
+}
+
+/* A rule asks an instance that there is, by its id, its ARN or its add-on's name, and holds it. */
+static void test_rules_of_addons(void **state)
+{
+	struct fixture *f = *state;
+	char subscription[RESOURCE_ID_ROOM];
+	char instance[RESOURCE_ID_ROOM];
+	char rules[RESOURCE_ID_ROOM];
+	char text[600];
+	struct config *c;
+	json_t *json;
+
+	expect_rc(f, create(f, RESOURCE_RULE_SET, ASKS("ai-123")), RC_INVALID,
+	          "Rules[0].Conditions[0].VerdictExpression.Evaluate.Analysis.Analyzer: none of "
+	          "the AddonInstances is named or has the id \"ai-123\"");
+	(void)snprintf(subscription, sizeof(subscription), "%s",
+	               made(f, RESOURCE_ADDON_SUBSCRIPTION, "{'AddonName':'SPAMHAUS_DBL'}"));
+	expect_rc(f, create(f, RESOURCE_RULE_SET, ASKS("SPAMHAUS_DBL")), RC_INVALID,
+	          "none of the AddonInstances");
+	(void)snprintf(instance, sizeof(instance), "%s",
+	               made(f, RESOURCE_ADDON_INSTANCE, "{'AddonName':'SPAMHAUS_DBL'}"));
+	(void)snprintf(rules, sizeof(rules), "%s",
+	               made(f, RESOURCE_RULE_SET, ASKS("SPAMHAUS_DBL")));
+	json = got(f, RESOURCE_RULE_SET, rules);
+	assert_string_equal(analyzer_of(json), instance);
+	json_decref(json);
+	(void)snprintf(text, sizeof(text), "{'Rules':[]}");
+	EXPECT_OK(update(f, RESOURCE_RULE_SET, rules, text), &f->e);
+	(void)snprintf(text, sizeof(text),
+	               ASKS("arn:aws:ses:us-east-1:123456789012:addon-instance/%s"), instance);
+	EXPECT_OK(update(f, RESOURCE_RULE_SET, rules, text), &f->e);
+	expect_rc(f, drop(f, RESOURCE_ADDON_INSTANCE, instance), RC_EXISTS,
+	          "in use by \"asks\" of the RuleSets");
+	/* Compiled, also from what the front gets; a dump names the add-on. */
+	EXPECT_OK(resources_compile(f->db, NULL, &c, &f->e), &f->e);
+	assert_true(config_has(c, "AddonInstances", slice_str(instance), 1));
+	config_unref(&c);
+	EXPECT_OK(resources_dump(f->db, &json, &f->e), &f->e);
+	assert_string_equal(analyzer_of(json_array_get(json_member_array(json, "RuleSets"), 0)),
+	                    "SPAMHAUS_DBL");
+	json_decref(json);
+	EXPECT_OK(drop(f, RESOURCE_RULE_SET, rules), &f->e);
+	EXPECT_OK(drop(f, RESOURCE_ADDON_INSTANCE, instance), &f->e);
+	/* A version of before can't be compiled any more: what it asked is gone. */
+	EXPECT_OK(resources_version(f->db, RESOURCE_RULE_SET, slice_str(rules), 1, &json, &f->e),
+	          &f->e);
+	EXPECT_OK(resources_compile(f->db, NULL, &c, &f->e), &f->e);
+	{
+		struct rule_set *rs;
+
+		assert_int_equal(config_compile_rule_set(c, json, &rs, &f->e), RC_NOTFOUND);
+		assert_null(rs);
+	}
+	json_decref(json);
+	config_unref(&c);
+}
+
+/* A rule set of a file, as it would be stored, and nothing is. */
+static void test_rule_set_of_a_file(void **state)
+{
+	struct fixture *f = *state;
+	json_t *given = quoted("{'RuleSetName':'new','Rules':[{'Name':null,'Actions':[{'Archive':{"
+	                       "'TargetArchive':'kept'}}]}]}");
+	json_t *bad = quoted("{'RuleSetName':'new','Rules':[{'Actions':[{'Archive':{"
+	                     "'TargetArchive':'nowhere'}}]}]}");
+	struct rule_set *rs;
+	struct config *c;
+	json_t *made_of;
+	json_t *all;
+	char archive[RESOURCE_ID_ROOM];
+
+	(void)snprintf(archive, sizeof(archive), "%s",
+	               made(f, RESOURCE_ARCHIVE, "{'ArchiveName':'kept'}"));
+	EXPECT_OK(resources_rule_set(f->db, given, &made_of, &f->e), &f->e);
+	EXPECT_OK(resources_compile(f->db, NULL, &c, &f->e), &f->e);
+	EXPECT_OK(config_compile_rule_set(c, made_of, &rs, &f->e), &f->e);
+	assert_int_equal(rule_set_version(rs), 0);
+	assert_string_equal(rule_set_name(rs), "new");
+	rule_set_free(&rs);
+	assert_int_equal(resources_rule_set(f->db, bad, &all, &f->e), RC_INVALID);
+	assert_null(all);
+	assert_non_null(strstr(f->e.text, "Rules[0].Actions[0].Archive.TargetArchive: none of"));
+	EXPECT_OK(resources_show(f->db, "rule-sets", NULL, &all, &f->e), &f->e);
+	assert_int_equal(json_array_size(json_member_array(all, "RuleSets")), 0);
+	json_decref(all);
+	json_decref(made_of);
+	json_decref(given);
+	json_decref(bad);
+	config_unref(&c);
+}
+
 static void test_passwords(void **state)
 {
 	struct fixture *f = *state;
@@ -945,6 +1050,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_update),
 	TEST(test_delete),
 	TEST(test_relays_and_addons),
+	TEST(test_rules_of_addons),
+	TEST(test_rule_set_of_a_file),
 	TEST(test_passwords),
 	TEST(test_quotas),
 	TEST(test_pages),

@@ -1,3 +1,4 @@
+#include "ingest/operator.h"
 #include "ingest/rules.h"
 #include "tests/unit/ingest/quoted.h"
 
@@ -17,12 +18,20 @@ static uint32_t find_archive(void *arg, struct slice reference)
 	return slice_equal(reference, slice_str("two")) ? 2 : 0;
 }
 
+static const char *find_analyzer(void *arg, struct slice reference)
+{
+	(void)arg;
+	return slice_equal(reference, slice_str("ai-1")) ? "ai-1" : NULL;
+}
+
 /* A rule set with these rules. */
 static struct rule_set *make(const char *rules)
 {
 	json_t *names = quoted("['boss@corp.example','*.vip.example']");
 	struct address_list *list = NULL;
-	struct rule_lookup look = { .list = find_list, .archive = find_archive };
+	struct rule_lookup look = { .list = find_list,
+		                    .archive = find_archive,
+		                    .analyzer = find_analyzer };
 	struct rule_set *rs = NULL;
 	struct err e = { 0 };
 	struct buf text;
@@ -71,6 +80,25 @@ static const struct rule_header headers[] = {
 	{ TEXT("X-Flag"), TEXT("two") },
 };
 
+/* What the instance ai-1 says: it listed the sender, and is sure. */
+static struct rule_result analysis(const void *arg, struct slice instance, struct slice field)
+{
+	struct rule_result got = { .kind = RULE_RESULT_NONE };
+
+	(void)arg;
+	EXPECT_SLICE("instance", instance, "ai-1");
+	if (slice_equal(field, slice_str("verdict")))
+		got = (struct rule_result) { .kind = RULE_RESULT_VERDICT, .verdict = RULE_GRAY };
+	else if (slice_equal(field, slice_str("name")))
+		got = (struct rule_result) { .kind = RULE_RESULT_TEXT,
+			                     .text = slice_str("Eicar Test") };
+	else if (slice_equal(field, slice_str("listed")))
+		got = (struct rule_result) { .kind = RULE_RESULT_BOOLEAN, .yes = true };
+	else if (slice_equal(field, slice_str("clean")))
+		got = (struct rule_result) { .kind = RULE_RESULT_BOOLEAN };
+	return got;
+}
+
 static struct rule_facts message(void)
 {
 	struct rule_facts f = { .mail_from = slice_str("bounce+1@list.example"),
@@ -82,6 +110,10 @@ static struct rule_facts message(void)
 		                .headers = headers,
 		                .header_count = COUNT(headers) };
 
+	f.spf = RULE_PASS;
+	f.dkim = RULE_FAIL;
+	f.dmarc = RULE_DMARC_QUARANTINE;
+	f.analysis = analysis;
 	assert_true(ip_parse(&f.peer, slice_str("192.0.2.9")));
 	f.fields[RULE_SUBJECT] = (struct rule_field) { NULL, 0, subjects, COUNT(subjects) };
 	f.fields[RULE_FROM] =
@@ -108,6 +140,17 @@ static struct rule_facts message(void)
 #define LIST(attribute, op)                                                                        \
 	"{'BooleanExpression':{'Evaluate':{'IsInAddressList':{'Attribute':'" attribute             \
 	"','AddressLists':['vip']}},'Operator':'" op "'}}"
+
+#define VERDICT(about, op, values)                                                                 \
+	"{'VerdictExpression':{'Evaluate':{'Attribute':'" about "'},'Operator':'" op               \
+	"','Values':[" values "]}}"
+#define DMARC(op, values) "{'DmarcExpression':{'Operator':'" op "','Values':[" values "]}}"
+#define ANALYSIS(field)   "{'Analysis':{'Analyzer':'ai-1','ResultField':'" field "'}}"
+#define ANALYSED(kind, field, op, more)                                                            \
+	"{'" kind "Expression':{'Evaluate':" ANALYSIS(field) ",'Operator':'" op "'" more "}}"
+#define SAYS(field, op, values)  ANALYSED("Verdict", field, op, ",'Values':[" values "]")
+#define TELLS(field, op, values) ANALYSED("String", field, op, ",'Values':[" values "]")
+#define ANSWERS(field, op)       ANALYSED("Boolean", field, op, "")
 
 /* For the recipient boss@corp.example. */
 static const struct {
@@ -200,12 +243,56 @@ static const struct {
 	{ LIST("MAIL_FROM", "IS_TRUE"), false },
 	{ LIST("SENDER", "IS_FALSE"), true },
 	{ LIST("CC", "IS_TRUE"), false },
+	/* verdicts: SPF PASS, DKIM FAIL, DMARC asks for QUARANTINE */
+	{ VERDICT("SPF", "EQUALS", "'PASS'"), true },
+	{ VERDICT("SPF", "EQUALS", "'FAIL','GRAY','PROCESSING_FAILED'"), false },
+	{ VERDICT("SPF", "EQUALS", "'GRAY','PASS'"), true },
+	{ VERDICT("SPF", "NOT_EQUALS", "'PASS'"), false },
+	{ VERDICT("SPF", "NOT_EQUALS", "'FAIL','GRAY'"), true },
+	{ VERDICT("SPF", "NOT_EQUALS", "'FAIL','PASS'"), false },
+	{ VERDICT("DKIM", "EQUALS", "'FAIL'"), true },
+	{ VERDICT("DKIM", "EQUALS", "'PASS'"), false },
+	{ VERDICT("DKIM", "NOT_EQUALS", "'PASS'"), true },
+	{ DMARC("EQUALS", "'QUARANTINE'"), true },
+	{ DMARC("EQUALS", "'NONE','REJECT'"), false },
+	{ DMARC("EQUALS", "'REJECT','QUARANTINE'"), true },
+	{ DMARC("NOT_EQUALS", "'QUARANTINE'"), false },
+	{ DMARC("NOT_EQUALS", "'NONE','REJECT'"), true },
+	/* add-ons */
+	{ SAYS("verdict", "EQUALS", "'GRAY'"), true },
+	{ SAYS("addon.verdict", "EQUALS", "'FAIL','GRAY'"), true },
+	{ SAYS("verdict", "EQUALS", "'PASS'"), false },
+	{ SAYS("verdict", "NOT_EQUALS", "'GRAY'"), false },
+	{ SAYS("verdict", "NOT_EQUALS", "'PASS','PROCESSING_FAILED'"), true },
+	{ TELLS("name", "EQUALS", "'eicar test'"), true },
+	{ TELLS("addon.name", "CONTAINS", "'CAR T'"), true },
+	{ TELLS("name", "STARTS_WITH", "'test'"), false },
+	{ TELLS("name", "NOT_EQUALS", "'other'"), true },
+	{ TELLS("name", "NOT_EQUALS", "'other','EICAR TEST'"), false },
+	{ ANSWERS("listed", "IS_TRUE"), true },
+	{ ANSWERS("listed", "IS_FALSE"), false },
+	{ ANSWERS("clean", "IS_TRUE"), false },
+	{ ANSWERS("clean", "IS_FALSE"), true },
+	/* a field that isn't there, or is of another kind: nothing is concluded from it */
+	{ SAYS("other", "EQUALS", "'PROCESSING_FAILED'"), true },
+	{ SAYS("other", "EQUALS", "'PASS','FAIL','GRAY'"), false },
+	{ SAYS("other", "NOT_EQUALS", "'PASS'"), true },
+	{ SAYS("other", "NOT_EQUALS", "'PROCESSING_FAILED'"), false },
+	{ SAYS("name", "EQUALS", "'PROCESSING_FAILED'"), true },
+	{ SAYS("listed", "NOT_EQUALS", "'PROCESSING_FAILED'"), false },
+	{ TELLS("other", "EQUALS", "'x'"), false },
+	{ TELLS("other", "NOT_EQUALS", "'x'"), false },
+	{ TELLS("listed", "NOT_EQUALS", "'x'"), false },
+	{ TELLS("verdict", "EQUALS", "'GRAY'"), false },
+	{ ANSWERS("other", "IS_TRUE"), false },
+	{ ANSWERS("other", "IS_FALSE"), false },
+	{ ANSWERS("name", "IS_FALSE"), false },
+	{ ANSWERS("verdict", "IS_FALSE"), false },
 };
 
 /* Does the only rule with this condition apply? */
-static bool applies(const char *member, const char *list)
+static bool applies_to(const struct rule_facts *f, const char *member, const char *list)
 {
-	struct rule_facts f = message();
 	struct slice to = slice_str("boss@corp.example");
 	struct rule_outcome out;
 	struct rule_set *rs;
@@ -215,11 +302,116 @@ static bool applies(const char *member, const char *list)
 
 	(void)snprintf(text, sizeof(text), "{'%s':[%s],'Actions':[{'Drop':{}}]}", member, list);
 	rs = make(text);
-	EXPECT_OK(rules_run(rs, &f, &to, 1, &out, NULL, &e), &e);
+	EXPECT_OK(rules_run(rs, f, &to, 1, &out, NULL, &e), &e);
 	applied = !out.unmatched;
 	rule_outcome_free(&out);
 	rule_set_free(&rs);
 	return applied;
+}
+
+static bool applies(const char *member, const char *list)
+{
+	struct rule_facts f = message();
+
+	return applies_to(&f, member, list);
+}
+
+/* Facts that nobody filled, and what is so when scanners are down. */
+static void test_nothing_known(void **state)
+{
+	static const struct {
+		const char *condition;
+		bool holds;
+	} cases[] = {
+		{ VERDICT("SPF", "EQUALS", "'PROCESSING_FAILED'"), true },
+		{ VERDICT("DKIM", "EQUALS", "'PASS','FAIL','GRAY'"), false },
+		{ VERDICT("DKIM", "NOT_EQUALS", "'PASS'"), true },
+		{ VERDICT("SPF", "NOT_EQUALS", "'PROCESSING_FAILED'"), false },
+		{ DMARC("EQUALS", "'NONE','QUARANTINE','REJECT'"), false },
+		{ DMARC("NOT_EQUALS", "'NONE'"), true },
+		{ DMARC("NOT_EQUALS", "'NONE','QUARANTINE','REJECT'"), true },
+		{ SAYS("verdict", "EQUALS", "'PROCESSING_FAILED'"), true },
+		{ SAYS("verdict", "EQUALS", "'GRAY'"), false },
+		{ TELLS("name", "NOT_EQUALS", "'x'"), false },
+		{ ANSWERS("clean", "IS_FALSE"), false },
+		{ ANSWERS("listed", "IS_TRUE"), false },
+	};
+	struct rule_facts f = { .bytes = 1 };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		EXPECT(cases[i].condition,
+		       applies_to(&f, "Conditions", cases[i].condition) == cases[i].holds);
+		EXPECT(cases[i].condition,
+		       applies_to(&f, "Unless", cases[i].condition) == !cases[i].holds);
+	}
+}
+
+/* What a rule set refers to must be there; words are those of the API. */
+static void test_compiling(void **state)
+{
+	static const struct {
+		const char *condition;
+		enum rc rc;
+		const char *want;
+	} cases[] = {
+		{ "{'VerdictExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-2','ResultField':'"
+		  "x'"
+		  "}},'Operator':'EQUALS','Values':['PASS']}}",
+		  RC_NOTFOUND, "Rules[0].Conditions[0]: no add-on instance \"ai-2\"" },
+		{ "{'BooleanExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-2','ResultField':'"
+		  "x'"
+		  "}},'Operator':'IS_TRUE'}}",
+		  RC_NOTFOUND, "no add-on instance" },
+		{ "{'StringExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-2','ResultField':'x'"
+		  "}"
+		  "},'Operator':'EQUALS','Values':['x']}}",
+		  RC_NOTFOUND, "no add-on instance" },
+		{ VERDICT("SPF", "EQUALS", "'PASS','SOFTFAIL'"), RC_INVALID, "Values[1]" },
+		{ DMARC("EQUALS", "'PASS'"), RC_INVALID, "Values[0]" },
+		{ VERDICT("ARC", "EQUALS", "'PASS'"), RC_INVALID, "about nothing known" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct rule_lookup look = { .list = find_list,
+			                    .archive = find_archive,
+			                    .analyzer = find_analyzer };
+		struct rule_set *rs;
+		struct err e = { 0 };
+		char text[1024];
+		json_t *json;
+
+		(void)snprintf(text, sizeof(text),
+		               "{'RuleSetName':'r','Rules':[{'Conditions':[%s],'Actions':[]}]}",
+		               cases[i].condition);
+		json = quoted(text);
+		EXPECT(cases[i].condition, rule_set_new(&rs, json, &look, &e) == cases[i].rc);
+		if (!strstr(e.text, cases[i].want))
+			fail_msg("%s: %s", cases[i].condition, e.text);
+		json_decref(json);
+	}
+}
+
+static void test_words(void **state)
+{
+	enum rule_verdict v = RULE_PASS;
+	enum rule_dmarc d = RULE_DMARC_REJECT;
+
+	(void)state;
+	for (int i = RULE_PROCESSING_FAILED; i <= RULE_GRAY; i++) {
+		assert_true(
+		        rule_verdict_parse(slice_str(rule_verdict_word((enum rule_verdict)i)), &v));
+		assert_int_equal(v, i);
+	}
+	for (int i = RULE_DMARC_NONE; i <= RULE_DMARC_REJECT; i++) {
+		assert_true(rule_dmarc_parse(slice_str(rule_dmarc_word((enum rule_dmarc)i)), &d));
+		assert_int_equal(d, i);
+	}
+	assert_false(rule_verdict_parse(slice_str("pass"), &v));
+	assert_false(rule_verdict_parse(slice_str(""), &v));
+	assert_false(rule_dmarc_parse(slice_str("UNKNOWN"), &d));
+	assert_int_equal(d, RULE_DMARC_REJECT);
 }
 
 static void test_conditions(void **state)
@@ -479,7 +671,7 @@ static void test_trace(void **state)
 	struct rule_outcome out;
 	struct err e = { 0 };
 	struct buf text;
-	struct rule_trace trace = { note, &text };
+	struct rule_trace trace = { note, &text, NULL };
 
 	(void)state;
 	buf_init(&text, 1 << 16);
@@ -490,6 +682,158 @@ static void test_trace(void **state)
 	buf_free(&text);
 	rule_outcome_free(&out);
 	rule_set_free(&rs);
+}
+
+static void note_compared(void *arg, const struct rule_compared *c)
+{
+	add(arg, "%s%s%s:%.*s ", c->hit ? "=" : "", c->own ? "own " : "", c->what,
+	    (int)c->value.len, (const char *)c->value.at);
+}
+
+static void note_again(void *arg, const struct rule_step *s)
+{
+	if (s->condition >= 0)
+		add(arg, "-> %s%d=%d%s;", s->unless ? "u" : "", s->condition, s->held,
+		    s->again ? " again" : "");
+	else
+		add(arg, "| ");
+}
+
+/* What each condition compared, for the recipients a@x and b@x. */
+static const struct {
+	const char *condition;
+	const char *want;
+} compared[] = {
+	{ STRING("SUBJECT", "STARTS_WITH", "'second'"),
+	  "header:Quarterly figures =header:Second subject -> 0=1;| -> 0=1 again;| " },
+	{ STRING("FROM", "EQUALS", "'ann@corp.example'"),
+	  "=address:ann@corp.example address with name:Ann Lee <ann@corp.example> "
+	  "header:Ann Lee <ann@corp.example> -> 0=1;| -> 0=1 again;| " },
+	{ STRING("FROM", "NOT_EQUALS", "'ann@corp.example'"),
+	  "=address:ann@corp.example address with name:Ann Lee <ann@corp.example> "
+	  "header:Ann Lee <ann@corp.example> -> 0=0;| -> 0=0 again;| " },
+	{ LIST("TO", "IS_TRUE"),
+	  "address:bob@b.example =address:x@a.vip.example -> 0=1;| -> 0=1 again;| " },
+	{ STRING("RECIPIENT", "EQUALS", "'a@x'"),
+	  "=own recipient:a@x -> 0=1;| own recipient:b@x -> 0=0;| " },
+	{ STRING("SENDER", "CONTAINS", "'x'"), "-> 0=0;| -> 0=0 again;| " },
+	{ STRING("MAIL_FROM", "CONTAINS", "'list'"),
+	  "=MAIL FROM:bounce+1@list.example -> 0=1;| -> 0=1 again;| " },
+	{ STRING("HELO", "EQUALS", "'x'"), "HELO:mail.list.example -> 0=0;| -> 0=0 again;| " },
+	{ HEADER("x-flag", "EQUALS", "'two'"), "header:one =header:two -> 0=1;| -> 0=1 again;| " },
+	{ BOOL("TLS", "IS_FALSE"), "=TLS:true -> 0=0;| -> 0=0 again;| " },
+	{ BOOL("TLS_WRAPPED", "IS_FALSE"),
+	  "TLS from the first byte:false -> 0=1;| -> 0=1 again;| " },
+	{ BOOL("READ_RECEIPT_REQUESTED", "IS_TRUE"),
+	  "=read receipt asked for:true -> 0=1;| -> 0=1 again;| " },
+	{ SIZE("LESS_THAN", "5"), "bytes:1000 -> 0=0;| -> 0=0 again;| " },
+	{ IP("CIDR_MATCHES", "'192.0.2.0/24'"), "=peer:192.0.2.9 -> 0=1;| -> 0=1 again;| " },
+	{ VERDICT("SPF", "EQUALS", "'PASS'"), "=SPF:PASS -> 0=1;| -> 0=1 again;| " },
+	{ VERDICT("DKIM", "NOT_EQUALS", "'PASS'"), "DKIM:FAIL -> 0=1;| -> 0=1 again;| " },
+	{ DMARC("EQUALS", "'REJECT'"), "DMARC asks:QUARANTINE -> 0=0;| -> 0=0 again;| " },
+	{ SAYS("verdict", "EQUALS", "'GRAY'"), "=result:GRAY -> 0=1;| -> 0=1 again;| " },
+	{ SAYS("other", "EQUALS", "'PROCESSING_FAILED'"),
+	  "=no result, taken as:PROCESSING_FAILED -> 0=1;| -> 0=1 again;| " },
+	{ TELLS("name", "EQUALS", "'x'"), "result:Eicar Test -> 0=0;| -> 0=0 again;| " },
+	{ TELLS("other", "NOT_EQUALS", "'x'"), "no result: -> 0=0;| -> 0=0 again;| " },
+	{ ANSWERS("listed", "IS_TRUE"), "=result:true -> 0=1;| -> 0=1 again;| " },
+};
+
+static void test_compared(void **state)
+{
+	static const struct slice to[] = { TEXT("a@x"), TEXT("b@x") };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(compared); i++) {
+		struct rule_facts f = message();
+		struct rule_outcome out;
+		struct rule_set *rs;
+		struct err e = { 0 };
+		char rule[1024];
+		struct buf text;
+		struct rule_trace trace = { note_again, &text, note_compared };
+
+		(void)snprintf(rule, sizeof(rule),
+		               "{'Conditions':[%s],'Actions':[" ADD("X-A", "b") "]}",
+		               compared[i].condition);
+		rs = make(rule);
+		buf_init(&text, 1 << 16);
+		EXPECT_OK(rules_run(rs, &f, to, COUNT(to), &out, &trace, &e), &e);
+		EXPECT_SLICE(compared[i].condition, buf_slice(&text), compared[i].want);
+		buf_free(&text);
+		rule_outcome_free(&out);
+		rule_set_free(&rs);
+	}
+}
+
+/* Of headers that rules added each recipient's own are told, those of the message once. */
+static void test_compared_added(void **state)
+{
+	static const struct slice to[] = { TEXT("a@x"), TEXT("b@x") };
+	struct rule_set *rs = make(RULE(TO("b@x"), ADD("X-Flag", "red")) "," RULE(
+	        HEADER("X-Flag", "EQUALS", "'red'"), DROP));
+	struct rule_facts f = message();
+	struct rule_outcome out;
+	struct err e = { 0 };
+	struct buf text;
+	struct rule_trace trace = { note_again, &text, note_compared };
+
+	(void)state;
+	buf_init(&text, 1 << 16);
+	EXPECT_OK(rules_run(rs, &f, to, COUNT(to), &out, &trace, &e), &e);
+	EXPECT_SLICE(
+	        "steps", buf_slice(&text),
+	        "own recipient:a@x -> 0=0;| =own recipient:b@x -> 0=1;| "
+	        "header:one header:two -> 0=0;| =own header that a rule added:red -> 0=1 again;| ");
+	buf_free(&text);
+	rule_outcome_free(&out);
+	rule_set_free(&rs);
+}
+
+/* CONTAINS against the search of base/slice, on texts that begin again and again. */
+static void test_contains(void **state)
+{
+	uint32_t seed = 7;
+	char text[64];
+	char value[16];
+
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		char json[160];
+		struct text_test t;
+		struct err e = { 0 };
+		json_t *x;
+		size_t n;
+		size_t k;
+
+		seed = seed * 1664525 + 1013904223;
+		n = seed >> 16 & 31;
+		k = 1 + (seed >> 22 & 7);
+		for (size_t i = 0; i < n; i++) {
+			seed = seed * 1664525 + 1013904223;
+			text[i] = "aAbB"[seed >> 24 & 3];
+		}
+		for (size_t i = 0; i < k; i++) {
+			seed = seed * 1664525 + 1013904223;
+			value[i] = "abAa"[seed >> 24 & 3];
+		}
+		(void)snprintf(json, sizeof(json),
+		               "{'Operator':'CONTAINS','Values':['zz','%.*s','','%.*s']}",
+		               (int)k - 1, value + 1, (int)k, value);
+		x = quoted(json);
+		/* The empty one would hit everything. */
+		(void)json_array_remove(json_member_array(x, "Values"), 2);
+		if (k == 1)
+			(void)json_array_remove(json_member_array(x, "Values"), 1);
+		EXPECT_OK(text_test_new(&t, x, &e), &e);
+		EXPECT(json,
+		       text_test_hits(&t, slice_of(text, n)) ==
+		               (slice_contains_nocase(slice_of(text, n), slice_of(value, k)) ||
+		                (k > 1 && slice_contains_nocase(slice_of(text, n),
+		                                                slice_of(value + 1, k - 1)))));
+		text_test_free(&t);
+		json_decref(x);
+	}
 }
 
 /* The most that a rule set in shape can ask for. */
@@ -591,7 +935,10 @@ int main(void)
 		cmocka_unit_test(test_null_sender),    cmocka_unit_test(test_outcomes),
 		cmocka_unit_test(test_details),        cmocka_unit_test(test_trace),
 		cmocka_unit_test(test_most),           cmocka_unit_test(test_no_recipient),
-		cmocka_unit_test(test_closed_archive),
+		cmocka_unit_test(test_closed_archive), cmocka_unit_test(test_nothing_known),
+		cmocka_unit_test(test_compiling),      cmocka_unit_test(test_words),
+		cmocka_unit_test(test_compared),       cmocka_unit_test(test_compared_added),
+		cmocka_unit_test(test_contains),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

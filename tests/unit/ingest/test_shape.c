@@ -225,11 +225,20 @@ static const struct {
 	  CONDITION0 "[3].IpExpression.Values[0]: must be an IP network such as 192.0.2.0/24 or "
 	             "2001:db8::/32" },
 	{ "{'NumberExpression'", "{'VerdictExpression':{},'NumberExpression'",
-	  CONDITION0 "[2]: \"VerdictExpression\" is not built yet; it comes with the checks of SPF "
-	             "and DKIM" },
-	{ "{'NumberExpression'", "{'DmarcExpression':{},'NumberExpression'",
+	  CONDITION0 "[2].VerdictExpression.Evaluate: Member must not be null" },
+	{ "{'NumberExpression'",
+	  "{'VerdictExpression':{'Evaluate':{'Attribute':'DMARC'}},'NumberExpression'",
 	  CONDITION0
-	  "[2]: \"DmarcExpression\" is not built yet; it comes with the check of DMARC" },
+	  "[2].VerdictExpression.Evaluate.Attribute: Member must satisfy enum value set: "
+	  "[SPF, DKIM]" },
+	{ "{'NumberExpression'",
+	  "{'VerdictExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-1','ResultField':'a-b'}}},"
+	  "'NumberExpression'",
+	  CONDITION0 "[2].VerdictExpression.Evaluate.Analysis.ResultField: must match "
+	             "^(addon\\.)?[\\sa-zA-Z0-9_]+$" },
+	{ "{'NumberExpression'", "{'DmarcExpression':{'Values':['PASS']},'NumberExpression'",
+	  CONDITION0 "[2].DmarcExpression.Values[0]: Member must satisfy enum value set: [NONE, "
+	             "QUARANTINE, REJECT]" },
 	/* actions */
 	{ "{'Drop':{}}", "{'Drop':{'Now':true}}", ACTION0 "[3].Drop: unknown member \"Now\"" },
 	{ "{'Drop':{}}", "{}",

@@ -142,6 +142,13 @@ static const struct {
 	{ "hasattachment:true hasattachment:no", "has:attachment NOT has:attachment" },
 	{ "-has:attachments", "NOT has:attachment" },
 	{ "has:(attachment OR problem)", "has:attachment OR has:problem" },
+	/* verdicts */
+	{ "spf:pass dkim:FAIL arc:none dmarc:temperror",
+	  "spf:pass dkim:fail arc:none dmarc:temperror" },
+	{ "dmarc:reject DMARC:quarantine dmarc:none", "dmarc:reject dmarc:quarantine dmarc:none" },
+	{ "spf:(softfail OR neutral) -dkim:policy",
+	  "(spf:softfail OR spf:neutral) NOT dkim:policy" },
+	{ "spf:unchecked dmarc:\"unchecked\"", "spf:unchecked dmarc:unchecked" },
 	/* dates */
 	{ "received:2024", "received:2024-01-01T00:00:00Z..2025-01-01T00:00:00Z" },
 	{ "received:2024-02", "received:2024-02-01T00:00:00Z..2024-03-01T00:00:00Z" },
@@ -312,6 +319,12 @@ static void bad_values_are_refused(void **state)
 		{ "older_than:1x", "an age is wanted" },
 		{ "older_than:99999y", "an age is wanted" },
 		{ "larger:abc", "column 8, larger: a size is wanted" },
+		{ "spf:passed", "column 5, spf: none, neutral, pass" },
+		{ "dkim:reject", "column 6, dkim: none" },
+		{ "a dmarc:gray",
+		  "column 9, dmarc: none, pass, fail, temperror, permerror or unchecked "
+		  "is wanted (or what it asks for: quarantine, reject)" },
+		{ "arc:(pass OR policy)", "column 14, arc" },
 		{ "size:2m..1m", "ends before it begins" },
 		{ "size:1..", NULL },
 		{ "larger:99999999999999999999", "a size is wanted" },

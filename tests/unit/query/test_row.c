@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
+#include "index/doc_verdict.h"
 #include "query/row.h"
+#include "query/row_read.h"
 
 static struct index_row sample(void)
 {
@@ -127,6 +129,90 @@ static void terminal_lines(void **state)
 	buf_free(&out);
 }
 
+static uint32_t verdicts(const char *spf, const char *dkim, const char *dmarc, const char *asks)
+{
+	const char *const words[DOC_VERDICTS] = { spf, dkim, "none", dmarc, asks };
+	uint32_t flags = 0;
+
+	for (int k = 0; k < DOC_VERDICTS; k++) {
+		uint32_t bits;
+
+		assert_true(doc_verdict_bits((enum doc_verdict)k, slice_str(words[k]), &bits));
+		flags |= bits;
+	}
+	return flags;
+}
+
+/* All words of all kinds come back, and none is another's; what isn't checked has no bits. */
+static void verdict_words_are_numbers(void **state)
+{
+	uint32_t seen[64];
+	size_t count = 0;
+
+	(void)state;
+	for (int k = 0; k < DOC_VERDICTS; k++) {
+		enum doc_verdict kind = (enum doc_verdict)k;
+		struct slice rest = slice_str(doc_verdict_words(kind));
+		uint32_t bits;
+
+		assert_true(doc_verdict_bits(kind, slice_str("Unchecked"), &bits));
+		assert_int_equal(bits, 0);
+		assert_null(doc_verdict_word(kind, 0));
+		assert_null(doc_verdict_word(kind, doc_verdict_mask(kind)));
+		assert_false(doc_verdict_bits(kind, slice_str(""), &bits));
+		assert_false(doc_verdict_bits(kind, slice_str("passed"), &bits));
+		while (rest.len) {
+			struct slice word = slice_trim(slice_cut(rest, ',', &rest));
+
+			assert_true(doc_verdict_bits(kind, word, &bits));
+			assert_int_equal(bits & ~doc_verdict_mask(kind), 0);
+			EXPECT_SLICE("word", word, doc_verdict_word(kind, bits | 15));
+			for (size_t i = 0; i < count; i++)
+				assert_true(seen[i] != bits);
+			seen[count++] = bits;
+		}
+	}
+	assert_int_equal(count, 7 + 7 + 4 + 5 + 3);
+}
+
+static void rows_show_verdicts(void **state)
+{
+	static const char *const parts[] = { "\"spf\":\"softfail\"", "\"dkim\":\"pass\"",
+		                             "\"arc\":\"none\"", "\"dmarc\":\"fail\"",
+		                             "\"dmarc_asks\":\"reject\"" };
+	static const char *const unknown[] = { "\"spf\":null", "\"dmarc_asks\":null" };
+	struct index_row row = sample();
+	struct index_row again;
+	struct buf memory;
+	struct buf out;
+	struct err e = { 0 };
+	json_t *j;
+
+	(void)state;
+	buf_init(&out, 10000);
+	buf_init(&memory, 10000);
+	expect_json(&row, unknown, COUNT(unknown));
+	row.flags |= verdicts("softfail", "pass", "fail", "reject");
+	expect_json(&row, parts, COUNT(parts));
+	assert_int_equal(row_text(&row, &out), RC_OK);
+	assert_non_null(
+	        strstr(buf_text(&out),
+	               "[attachment]\n  = spf:softfail dkim:pass dmarc:fail dmarc:reject\n"));
+	/* What a tool reads back from JSON is the same. */
+	j = row_json(&row, "corp");
+	EXPECT_OK(row_read(j, &again, &memory, &e), &e);
+	assert_int_equal(again.flags, row.flags);
+	json_decref(j);
+	/* A subject is on its own line, whatever it says. */
+	buf_clear(&out);
+	row.flags = 0;
+	row.subject = slice_str("x\n  = spf:pass dkim:pass");
+	assert_int_equal(row_text(&row, &out), RC_OK);
+	assert_null(strstr(buf_text(&out), "\n  = "));
+	buf_free(&memory);
+	buf_free(&out);
+}
+
 static void escaping(void **state)
 {
 	static const struct {
@@ -161,6 +247,8 @@ int main(void)
 		cmocka_unit_test(json_has_the_contract),
 		cmocka_unit_test(json_of_odd_bytes),
 		cmocka_unit_test(terminal_lines),
+		cmocka_unit_test(verdict_words_are_numbers),
+		cmocka_unit_test(rows_show_verdicts),
 		cmocka_unit_test(escaping),
 	};
 
