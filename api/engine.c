@@ -1,6 +1,7 @@
 #include "api/engine.h"
 
 #include "api/engine_keys.h"
+#include "api/engine_verdicts.h"
 #include "api/job.h"
 #include "api/link.h"
 #include "api/requests.h"
@@ -89,6 +90,8 @@ static enum rc prepare_control(struct db *control, uint64_t *changes, struct err
 		rc = principals_prepare(control, e);
 	if (rc == RC_OK)
 		rc = job_prepare(control, e);
+	if (rc == RC_OK)
+		rc = engine_verdicts_prepare(control, e);
 	return rc;
 }
 
@@ -510,6 +513,30 @@ static void pipeline_filled(void *arg, bool full)
 		en->full(en->broken_arg, full);
 }
 
+static void pipeline_judged(void *arg, const struct message_id *id, bool refuse, const char *text)
+{
+	struct engine *en = arg;
+
+	en->judged(en->broken_arg, id, refuse, text);
+}
+
+static void wake_pipeline(struct engine *en, struct pipeline *p)
+{
+	(void)pthread_mutex_lock(&en->config_lock);
+	en->to_wake = p;
+	(void)pthread_mutex_unlock(&en->config_lock);
+}
+
+static void verdict_came(void *arg)
+{
+	struct engine *en = arg;
+
+	(void)pthread_mutex_lock(&en->config_lock);
+	if (en->to_wake)
+		pipeline_wake(en->to_wake);
+	(void)pthread_mutex_unlock(&en->config_lock);
+}
+
 static enum rc start_pipeline(struct engine *en, const struct engine_options *opt, struct err *e)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -520,16 +547,21 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.audit = en->audit,
 		.control = en->control,
 		.spool = en->spool,
+		.verdicts = engine_verdicts_of(en->verdicts),
 		.writing = &en->writing,
 		.config = config_for_pipeline,
 		.failed = pipeline_broke,
 		.full = pipeline_filled,
+		.judged = en->judged ? pipeline_judged : NULL,
 		.arg = en,
 		.keep_anchor = en->log_cut,
 		.workers = opt->parse_workers ? opt->parse_workers : (unsigned)MAX_OF(cores, 1L),
 	};
 
-	return pipeline_new(&en->pipeline, &parts, e);
+	enum rc rc = pipeline_new(&en->pipeline, &parts, e);
+
+	wake_pipeline(en, en->pipeline);
+	return rc;
 }
 
 enum rc engine_open(struct engine **out, const struct engine_options *opt, struct err *e)
@@ -543,6 +575,7 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	en->program = mem_string(opt->program);
 	en->broken = opt->broken;
 	en->full = opt->full;
+	en->judged = opt->judged;
 	en->spool_min_free = opt->spool_min_free;
 	en->api = opt->api;
 	en->broken_arg = opt->broken_arg;
@@ -560,6 +593,8 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 		rc = recover(en, e);
 	if (rc == RC_OK)
 		rc = open_spool(en, opt, e);
+	if (rc == RC_OK)
+		rc = engine_verdicts_start(&en->verdicts, en, opt, verdict_came, en, e);
 	if (rc == RC_OK)
 		rc = start_pipeline(en, opt, e);
 	if (rc != RC_OK) {
@@ -580,7 +615,9 @@ void engine_close(struct engine **enp)
 		return;
 	whole = en->pipeline != NULL;
 	import_line_free(&en->import_line);
+	wake_pipeline(en, NULL);
 	pipeline_free(&en->pipeline);
+	engine_verdicts_stop(&en->verdicts);
 	spool_close(&en->spool);
 	tally_free(&en->tally);
 	if (en->audit && en->store && engine_account(en, "stop", en->program, NULL, &e) != RC_OK)

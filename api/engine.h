@@ -45,11 +45,18 @@ struct engine_options {
 	uint64_t    spool_min_free; /* less room than this on the disk: no new mail; 0: see engine_room */
 	unsigned    parse_workers; /* 0: one a processor */
 	struct api_options api;
+	/* "dns" of the configuration, NULL: none. mmd has it kept for tools (`keeps_dns`), which read what is kept; and
+	 * has started the home of mm-verdict (ingest/verdicts.h), where there is one. */
+	const json_t *dns;
+	bool keeps_dns;
+	struct home *verdict_home;
 	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
 	void (*broken)(void *arg);
 	/* The pipeline waits for room on the disk, or no longer does; on its thread. */
 	void (*full)(void *arg, bool full);
-	void *broken_arg; /* of both */
+	/* pipeline_parts.judged; on the pipeline's thread. NULL: nobody waits. */
+	void (*judged)(void *arg, const struct message_id *id, bool refuse, const char *text);
+	void *broken_arg; /* of these */
 };
 
 struct engine {
@@ -65,6 +72,8 @@ struct engine {
 	struct index     *index;
 	struct spool     *spool;
 	struct pipeline  *pipeline;
+	struct engine_verdicts *verdicts; /* NULL: no DNS */
+	struct pipeline  *to_wake;        /* by a verdict; with `config_lock` held */
 	uint8_t           control_key[KEY_BYTES];
 	_Atomic uint64_t  changes; /* of control.db that are on disk: db_count */
 	char              link_secret[LINK_SECRET + 1];
@@ -95,6 +104,7 @@ struct engine {
 	void *changed_arg; /* of these, and principals_changed */
 	void (*broken)(void *arg); /* from engine_options */
 	void (*full)(void *arg, bool full);
+	void (*judged)(void *arg, const struct message_id *id, bool refuse, const char *text);
 	void *broken_arg;
 	/* Called when principals or access keys have changed: mm-httpd works with them when it returns. */
 	enum rc (*principals_changed)(void *arg, struct err *e);

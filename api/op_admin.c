@@ -33,6 +33,7 @@ static enum rc put_dispositions(struct db *db, json_t *o, struct err *e)
 	put_count(o, "failed", counts[DISPOSITION_FAILED] + counts[DISPOSITION_LOST]);
 	put_count(o, "unmatched", counts[DISPOSITION_UNMATCHED]);
 	put_count(o, "dropped", counts[DISPOSITION_DROPPED]);
+	put_count(o, "refused", counts[DISPOSITION_REFUSED]);
 	put_count(o, "no_action", counts[DISPOSITION_NO_ACTION]);
 	return rc;
 }

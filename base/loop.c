@@ -336,6 +336,11 @@ void loop_signal_free(struct loop_signal **at)
 	free(s);
 }
 
+struct event_base *loop_base(struct loop *l)
+{
+	return l->base;
+}
+
 uint8_t *loop_scratch(struct loop *l)
 {
 	return l->scratch;

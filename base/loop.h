@@ -64,6 +64,9 @@ void loop_timer_free(struct loop_timer **t); /* NULL is fine */
 struct loop_signal *loop_signal_new(struct loop *l, int number, void (*fn)(void *arg), void *arg);
 void loop_signal_free(struct loop_signal **s);
 
+/* For a library that puts its own events on the loop (libunbound). */
+struct event_base *loop_base(struct loop *l);
+
 /* LOOP_SCRATCH bytes that any callback may use until it returns. */
 uint8_t *loop_scratch(struct loop *l);
 

@@ -128,16 +128,31 @@ static int allow_threads(scmp_filter_ctx c, bool threads)
 	                        SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 }
 
-/* Stream sockets of IPv4 and IPv6. Which port, Landlock says where it can. */
-static int allow_connect(scmp_filter_ctx c)
+/* Sockets of IPv4 and IPv6. Which TCP port, Landlock says where it can. */
+static int allow_sockets(scmp_filter_ctx c, unsigned type)
 {
 	static const scmp_datum_t families[] = { AF_INET, AF_INET6 };
-	int bad = seccomp_rule_add(c, SCMP_ACT_ALLOW, __NR_connect, 0);
+	int bad = 0;
 
 	for (size_t i = 0; !bad && i < COUNT(families); i++)
 		bad = seccomp_rule_add(c, SCMP_ACT_ALLOW, __NR_socket, 2,
 		                       SCMP_A0(SCMP_CMP_EQ, families[i], 0),
-		                       SCMP_A1(SCMP_CMP_MASKED_EQ, 15, SOCK_STREAM));
+		                       SCMP_A1(SCMP_CMP_MASKED_EQ, 15, type));
+	return bad;
+}
+
+static int allow_connect(scmp_filter_ctx c, const struct sandbox_profile *p)
+{
+	int bad = 0;
+
+	if (p->connect_ports[0] || p->datagrams)
+		bad = seccomp_rule_add(c, SCMP_ACT_ALLOW, __NR_connect, 0);
+	if (!bad && p->connect_ports[0])
+		bad = allow_sockets(c, SOCK_STREAM);
+	if (!bad && p->datagrams)
+		bad = allow_sockets(c, SOCK_DGRAM);
+	if (!bad && p->datagrams)
+		bad = seccomp_rule_add(c, SCMP_ACT_ALLOW, __NR_bind, 0);
 	return bad;
 }
 
@@ -159,8 +174,8 @@ static enum rc filter_calls(const struct sandbox_profile *p, struct err *e)
 		bad = allow_abort(c);
 	if (!bad)
 		bad = allow_threads(c, p->threads);
-	if (!bad && p->connect_port)
-		bad = allow_connect(c);
+	if (!bad)
+		bad = allow_connect(c, p);
 	if (!bad)
 		bad = seccomp_load(c);
 	seccomp_release(c);
@@ -182,7 +197,7 @@ enum rc sandbox_enter(const struct sandbox_profile *p, struct err *e)
 	if (rc == RC_OK)
 		rc = set_limits(p, e);
 	if (rc == RC_OK)
-		rc = sandbox_restrict_files(NULL, 0, p->connect_port, e);
+		rc = sandbox_restrict_files(NULL, 0, p->connect_ports, e);
 	if (rc == RC_OK)
 		rc = filter_calls(p, e);
 	sandbox_probe();

@@ -23,6 +23,8 @@
 
 #include "base/err.h"
 
+#define SANDBOX_PORTS 20
+
 struct sandbox_profile {
 	/* Numbers (__NR_...) allowed beside the common ones: read, write, readv, writev, close, lseek,
 	 * fstat, memory without PROT_EXEC, futex, signals to itself, clocks and sleep, getrandom, exit.
@@ -31,7 +33,11 @@ struct sandbox_profile {
 	const int *syscalls;
 	size_t count;
 	bool threads; /* pthread_create works; never a new process */
-	uint16_t connect_port; /* TCP over IPv4 and IPv6, to this port of any address; 0: never connects */
+	/* TCP over IPv4 and IPv6, to these ports of any address; 0 ends; none: never connects. */
+	uint16_t connect_ports[SANDBOX_PORTS];
+	/* UDP over IPv4 and IPv6, from and to any port: neither Landlock nor seccomp can tell those. With it sockets
+	 * may be bound and connected; none listens. */
+	bool datagrams;
 	/* RLIMIT_AS in bytes; 0: none. Left out in sanitizer builds, whose shadow needs terabytes. */
 	uint64_t address_space;
 	unsigned nofile;    /* RLIMIT_NOFILE; 0: as it is */

@@ -97,7 +97,7 @@ static enum rc add_port(int ruleset, uint16_t port, struct err *e)
 }
 
 enum rc sandbox_restrict_files(const struct sandbox_path *paths, size_t count,
-                               uint16_t connect_port, struct err *e)
+                               const uint16_t *ports, struct err *e)
 {
 	/* 1: only tell the ABI */
 	int abi = (int)syscall(__NR_landlock_create_ruleset, NULL, 0, 1U);
@@ -115,8 +115,8 @@ enum rc sandbox_restrict_files(const struct sandbox_path *paths, size_t count,
 		return err_sys(e, "Landlock (ABI %d)", abi);
 	for (size_t i = 0; rc == RC_OK && i < count; i++)
 		rc = add_path(fd, &rules, &paths[i], e);
-	if (rc == RC_OK && connect_port && (rules.net & NET_CONNECT))
-		rc = add_port(fd, connect_port, e);
+	for (; rc == RC_OK && ports && *ports && (rules.net & NET_CONNECT); ports++)
+		rc = add_port(fd, *ports, e);
 	if (rc == RC_OK && syscall(__NR_landlock_restrict_self, fd, 0U) != 0)
 		rc = err_sys(e, "Landlock (ABI %d)", abi);
 	(void)close(fd);

@@ -306,7 +306,7 @@ enum rc sandbox_enter_owner(const struct sandbox_path *paths, size_t count,
 		all[n++] = (struct sandbox_path) { own[i], SANDBOX_RUN };
 	}
 	if (rc == RC_OK)
-		rc = sandbox_restrict_files(all, n, 0, e);
+		rc = sandbox_restrict_files(all, n, NULL, e);
 	if (rc == RC_OK)
 		rc = filter_calls(e);
 	sandbox_probe();

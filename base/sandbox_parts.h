@@ -24,8 +24,8 @@
 /* No core dump, not traceable, no new privileges, memory locked. */
 enum rc sandbox_seal_process(struct err *e) MUST_USE;
 /* No file but these; none of them may be a symbolic link's target only (Landlock knows files, not
- * names), and no TCP but to `connect_port` (0: none). */
-enum rc sandbox_restrict_files(const struct sandbox_path *paths, size_t count, uint16_t connect_port,
+ * names), and no TCP but to `ports` (0 ends; NULL: none). */
+enum rc sandbox_restrict_files(const struct sandbox_path *paths, size_t count, const uint16_t *ports,
                                struct err *e) MUST_USE;
 
 #ifdef MM_TEST

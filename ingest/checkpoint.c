@@ -68,12 +68,16 @@ void checkpoint_ledger(struct checkpoint *c, const uint8_t key[LEDGER_KEY],
 	entry->id = *id;
 }
 
+void checkpoint_message(struct checkpoint *c)
+{
+	if (c->messages++ == 0)
+		c->since_ms = clock_mono_ms();
+}
+
 void checkpoint_position(struct checkpoint *c, const struct spool_position *after)
 {
 	size_t i = 0;
 
-	if (c->messages++ == 0)
-		c->since_ms = clock_mono_ms();
 	while (i < c->after_count && c->after[i].file != after->file)
 		i++;
 	if (i == c->after_count) {

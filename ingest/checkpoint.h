@@ -21,7 +21,9 @@ void checkpoint_free(struct checkpoint **c);
 void checkpoint_disposition(struct checkpoint *c, const struct disposition *d);
 void checkpoint_ledger(struct checkpoint *c, const uint8_t key[LEDGER_KEY],
 		       const struct message_id *id);
-/* The message before this position is done. */
+/* One more message is done. */
+void checkpoint_message(struct checkpoint *c);
+/* All messages of its file before this position are done. */
 void checkpoint_position(struct checkpoint *c, const struct spool_position *after);
 /* Since the first thing that is not yet checkpointed; -1 when there is none. */
 int64_t checkpoint_age_ms(const struct checkpoint *c);

@@ -269,6 +269,8 @@ static enum rc make_point(const struct making *m, struct part *part, const json_
 	p->keep_bare = is_text(json_member_text(json, "BareNewlines"), "KEEP");
 	p->odd_local = json_member_bool(json, "AllowOddLocalParts", false);
 	p->closed = is_text(json_member_text(json, "Status"), "CLOSED");
+	if (is_text(json_member_text(json, "Judge"), "BEFORE_REPLY"))
+		p->judge_ms = json_member_int(json, "JudgeSeconds", JUDGE_SECONDS) * 1000;
 	if (p->type == INGRESS_MTLS && trust_store_read(&p->trust, json, e) != RC_OK)
 		return RC_INVALID;
 	return read_listen(part, e);

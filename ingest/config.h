@@ -26,6 +26,7 @@
 #include "ingest/rules.h"
 #include "retention/schedule.h"
 
+#define JUDGE_SECONDS 30 /* of BEFORE_REPLY, where the ingress point doesn't say */
 #define ARCHIVE_PENDING_DAYS 30 /* from the deletion of an archive to its destruction */
 
 struct config;
@@ -52,6 +53,7 @@ struct ingress_point {
 	bool keep_bare;   /* BareNewlines KEEP */
 	bool odd_local;   /* AllowOddLocalParts */
 	bool closed;      /* Status CLOSED: doesn't listen */
+	int64_t judge_ms; /* Judge BEFORE_REPLY: how long a reply waits for it at most; else 0 */
 	const struct policy *policy;
 	const struct rule_set *rules; /* the current version */
 	const char *rule_set_id;

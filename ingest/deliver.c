@@ -2,23 +2,18 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/channel.h"
-#include "base/child.h"
+#include "base/home.h"
 #include "base/json.h"
 #include "ingest/deliver_wire.h"
-#include "store/crypt.h"
 
 #define LOOK_MS 200
 
 struct deliver_home {
-	pid_t pid;
-	int fd;
-	pthread_mutex_t lock;
+	struct home *home;
 };
 
 struct deliver {
@@ -29,7 +24,7 @@ struct deliver {
 
 /* ---- frames ---- */
 
-static enum rc put_json(int fd, unsigned type, json_t *o, const int *fds, struct err *e)
+static enum rc put_json(int fd, unsigned type, json_t *o, struct err *e)
 {
 	struct buf text;
 	enum rc rc;
@@ -39,9 +34,7 @@ static enum rc put_json(int fd, unsigned type, json_t *o, const int *fds, struct
 	if (rc != RC_OK)
 		rc = err_set(e, rc, "too long for mm-deliver");
 	else
-		rc = channel_put(fd, type, buf_slice(&text), fds, fds ? 1 : 0, e);
-	if (text.at)
-		crypt_wipe(text.at, text.room);
+		rc = channel_put(fd, type, buf_slice(&text), NULL, 0, e);
 	buf_free(&text);
 	json_decref(o);
 	return rc;
@@ -128,35 +121,22 @@ static json_t *options_json(const struct deliver_options *o)
 enum rc deliver_home_start(struct deliver_home **out, const struct deliver_options *o,
                            struct err *e)
 {
-	struct child_start s = { .nfds = 1 };
-	struct deliver_home *h;
 	struct slice host;
+	struct home *home;
 	uint16_t port;
 	bool tls;
-	int ends[2];
 	enum rc rc;
 
 	*out = NULL;
 	if (!deliver_url(slice_str(o->url), &tls, &host, &port))
 		return err_set(e, RC_INVALID,
 		               "an S3 endpoint is https://HOST:PORT or http://HOST:PORT");
-	rc = channel_pair(ends, e);
+	rc = home_start(&home, o->program ? o->program : "mm-deliver", options_json(o), e);
 	if (rc != RC_OK)
 		return rc;
-	h = mem_new(sizeof(*h));
-	h->fd = ends[0];
-	h->pid = -1;
-	(void)pthread_mutex_init(&h->lock, NULL);
-	s.fds[0].fd = ends[1];
-	s.fds[0].at = DELIVER_FD;
-	rc = child_spawn(o->program ? o->program : "mm-deliver", &s, &h->pid, e);
-	if (rc == RC_OK)
-		rc = put_json(h->fd, DELIVER_CONFIG, options_json(o), NULL, e);
-	if (rc == RC_OK)
-		*out = h;
-	else
-		deliver_home_stop(&h);
-	return rc;
+	*out = mem_new(sizeof(**out));
+	(*out)->home = home;
+	return RC_OK;
 }
 
 void deliver_home_stop(struct deliver_home **at)
@@ -166,44 +146,25 @@ void deliver_home_stop(struct deliver_home **at)
 	*at = NULL;
 	if (!h)
 		return;
-	(void)close(h->fd);
-	while (h->pid > 0 && waitpid(h->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	(void)pthread_mutex_destroy(&h->lock);
+	home_stop(&h->home);
 	free(h);
 }
 
 /* ---- an export ---- */
 
-static enum rc start(struct deliver_home *h, int fd, struct slice bucket, struct slice prefix,
-                     struct err *e)
-{
-	json_t *o = json_object();
-	enum rc rc;
-
-	json_put_text(o, "bucket", bucket);
-	json_put_text(o, "prefix", prefix);
-	(void)pthread_mutex_lock(&h->lock);
-	rc = put_json(h->fd, DELIVER_START, o, &fd, e);
-	(void)pthread_mutex_unlock(&h->lock);
-	return rc == RC_OK ? rc : err_set(e, RC_IO, "mm-deliver has ended; mmd must be restarted");
-}
-
 enum rc deliver_new(struct deliver **out, struct deliver_home *h, struct slice bucket,
                     struct slice prefix, enum rc (*go_on)(void *arg, struct err *e), void *arg,
                     struct err *e)
 {
-	struct deliver *d;
-	int ends[2];
-	enum rc rc = channel_pair(ends, e);
+	struct deliver *d = mem_new(sizeof(*d));
+	json_t *task = json_object();
+	enum rc rc;
 
 	*out = NULL;
-	if (rc != RC_OK)
-		return rc;
-	d = mem_new(sizeof(*d));
-	*d = (struct deliver) { .fd = ends[0], .go_on = go_on, .arg = arg };
-	rc = start(h, ends[1], bucket, prefix, e);
-	(void)close(ends[1]);
+	*d = (struct deliver) { .fd = -1, .go_on = go_on, .arg = arg };
+	json_put_text(task, "bucket", bucket);
+	json_put_text(task, "prefix", prefix);
+	rc = home_child(h->home, &d->fd, task, NULL, 0, e);
 	if (rc == RC_OK)
 		rc = hear(d, e);
 	if (rc == RC_OK)
@@ -220,7 +181,8 @@ void deliver_free(struct deliver **at)
 	*at = NULL;
 	if (!d)
 		return;
-	(void)close(d->fd);
+	if (d->fd >= 0)
+		(void)close(d->fd);
 	free(d);
 }
 
@@ -240,7 +202,7 @@ enum rc deliver_begin(struct deliver *d, const char *key, const char *type, stru
 
 	json_put_text(o, "key", slice_str(key));
 	json_put_text(o, "type", slice_str(type));
-	(void)!put_json(d->fd, DELIVER_BEGIN, o, NULL, &gone);
+	(void)!put_json(d->fd, DELIVER_BEGIN, o, &gone);
 	return hear(d, e);
 }
 

@@ -1,20 +1,15 @@
 /*
- * ingest/deliver_wire.h - what mmd, the home of mm-deliver and its children tell each other
+ * ingest/deliver_wire.h - what mmd and the children of mm-deliver tell each other
  *
- * The home has one channel: CONFIG once, then a START with a descriptor for each export: the end of the
- * child's channel. Each frame on a child's channel has an answer, so at most one is under way.
+ * The home (base/home.h) has the JSON of struct deliver_options as its configuration; a child's task is
+ * {"bucket","prefix"}, which it answers as if it were a frame. Each frame on a child's channel has an answer, so at
+ * most one is under way.
  */
 #ifndef MM_INGEST_DELIVER_WIRE_H
 #define MM_INGEST_DELIVER_WIRE_H
 
-#define DELIVER_FD    3      /* the home's channel */
 #define DELIVER_TEXT  65536  /* longest frame but DATA */
 #define DELIVER_PIECE 65536  /* longest DATA */
-
-enum deliver_to_home {
-	DELIVER_CONFIG = 1, /* JSON: struct deliver_options */
-	DELIVER_START,      /* JSON {"bucket","prefix"}, 1 descriptor; no answer but the child's first one */
-};
 
 enum deliver_to_child {
 	DELIVER_BEGIN = 16, /* JSON {"key","type"} */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 static const char *const names[DISPOSITION_KINDS] = { "unmatched", "dropped", "no-action", "failed",
-	                                              "lost" };
+	                                              "lost",      "refused" };
 
 const char *disposition_name(enum disposition_kind kind)
 {

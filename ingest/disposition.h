@@ -22,6 +22,7 @@ enum disposition_kind {
 	DISPOSITION_NO_ACTION, /* rules acted, but nothing final was asked for */
 	DISPOSITION_FAILED,    /* an action could not be carried out; `text` says why */
 	DISPOSITION_LOST,      /* the spool's record is damaged: its bytes are gone */
+	DISPOSITION_REFUSED,   /* dropped before its reply: its sender was told 550 */
 	DISPOSITION_KINDS
 };
 

@@ -442,6 +442,20 @@ static bool on_stats(struct front *f, struct slice body)
 	return r.ok && !r.rest.len;
 }
 
+static bool on_answered(struct front *f, struct slice body)
+{
+	struct reader r = reader_over(body);
+	struct slice refused = read_bytes(&r, 1);
+	struct slice id_bytes = read_bytes(&r, ID_BYTES);
+	struct message_id id;
+
+	if (!r.ok || r.rest.len)
+		return false;
+	memcpy(id.b, id_bytes.at, ID_BYTES);
+	f->ops->answered(f->arg, &id, refused.at[0] != 0);
+	return true;
+}
+
 static bool take_message(struct front *f, unsigned type, struct slice body)
 {
 	switch (type) {
@@ -455,6 +469,8 @@ static bool take_message(struct front *f, unsigned type, struct slice body)
 		return on_marked(f, body);
 	case WIRE_FAILED:
 		return on_failed(f, body);
+	case WIRE_ANSWERED:
+		return on_answered(f, body);
 	case WIRE_STATS:
 		return on_stats(f, body);
 	}
@@ -736,6 +752,19 @@ void front_hear(struct front *f)
 {
 	if (f->channel)
 		channel_hear(f->channel);
+}
+
+void front_judged(struct front *f, const struct message_id *id, bool refuse, const char *text)
+{
+	uint8_t body[1 + ID_BYTES + 200] = { refuse };
+	size_t len = MIN_OF(strlen(text), sizeof(body) - 1 - ID_BYTES);
+
+	memcpy(body + 1, id->b, ID_BYTES);
+	memcpy(body + 1 + ID_BYTES, text, len);
+	if (f->channel)
+		to_child(f, WIRE_JUDGED, slice_of(body, 1 + ID_BYTES + len), NULL);
+	else
+		f->ops->answered(f->arg, id, false);
 }
 
 void front_end_file(struct front *f)

@@ -25,6 +25,8 @@ struct front_ops {
 	void (*ready)(void *arg);
 	/* Messages are on disk and can be read from the spool. */
 	void (*durable)(void *arg);
+	/* To each front_judged: its sender was told 550, or (not `refused`) was not. Not told when mm-smtpd ends first. */
+	void (*answered)(void *arg, const struct message_id *id, bool refused);
 	/* mm-smtpd ended and will be started again, or a spool file can't be made. For the log and the
 	 * status; the front goes on by itself. */
 	void (*failed)(void *arg, const char *text);
@@ -73,6 +75,9 @@ enum rc front_prepare(struct front *f, const struct front_options *opt, const st
 void front_pause(struct front *f, bool pause);
 /* Takes what mm-smtpd has told, now: a message whose sender has its 250 is then known to the spool. */
 void front_hear(struct front *f);
+/* What the rules say of a message whose sender waits for it (`judge_first` in its meta): 550 with `text`, or 250.
+ * `answered` follows. */
+void front_judged(struct front *f, const struct message_id *id, bool refuse, const char *text);
 /* Ends the current spool file, so that it can be finished. */
 void front_end_file(struct front *f);
 /* No further connections; those that are open get 421; what was committed is written. `stopped` follows. */

@@ -35,6 +35,7 @@ struct gate {
 	size_t point_count;
 	uint8_t certs[32]; /* hash of what the points' contexts were made of */
 	struct gate_counts counts;
+	struct gate_session *judging; /* whose replies wait for a judgement */
 	bool paused;
 };
 
@@ -50,6 +51,12 @@ struct gate_session {
 	bool body;       /* between body_begin and body_end */
 	bool waiting;    /* committed, and not done */
 	struct gate_check *check;
+	int64_t judge_ms; /* the message's reply waits so long for its judgement; 0: not at all */
+	struct gate_session *judging_next;
+	struct gate_session **judging_at; /* NULL: it doesn't wait */
+	struct loop_timer *deadline;
+	struct message_id id;
+	const struct durable *proof; /* shown to the session, never looked into */
 	enum policy_tls tls;
 	char tls_version[16];
 	char tls_cipher[64];
@@ -296,12 +303,14 @@ static bool add_configuration(struct gate_session *s)
 	const struct ingress_point *i = (now ? now : s->point)->ingress;
 	const struct policy *judged = s->point->ingress->policy;
 
+	s->judge_ms = i->judge_ms;
 	return meta_text(b, "ingress", slice_str(i->name)) == RC_OK &&
 	       meta_text(b, "ingress_id", slice_str(i->id)) == RC_OK &&
 	       (!judged || (meta_text(b, "policy", slice_str(policy_id(judged))) == RC_OK &&
 	                    meta_int(b, "policy_version", policy_version(judged)) == RC_OK)) &&
 	       meta_text(b, "rule_set", slice_str(i->rule_set_id)) == RC_OK &&
-	       meta_int(b, "rule_set_version", i->rule_set_version) == RC_OK;
+	       meta_int(b, "rule_set_version", i->rule_set_version) == RC_OK &&
+	       (!i->judge_ms || meta_bool(b, "judge_first", true) == RC_OK);
 }
 
 static bool end_envelope(struct gate_session *s)
@@ -479,6 +488,73 @@ static const struct smtp_server_ops session_ops = {
 	.starttls = on_starttls,
 };
 
+/* --- replies that wait for a judgement --- */
+
+static void judging_end(struct gate_session *s)
+{
+	*s->judging_at = s->judging_next;
+	if (s->judging_next)
+		s->judging_next->judging_at = s->judging_at;
+	s->judging_at = NULL;
+	s->judging_next = NULL;
+	loop_timer_free(&s->deadline);
+}
+
+static void answer_accepted(struct gate_session *s)
+{
+	char text[ID_TEXT + 1];
+
+	id_format(text, &s->id);
+	smtp_answer_accepted(s->smtp, text, s->proof);
+}
+
+static void on_deadline(void *arg)
+{
+	struct gate_session *s = arg;
+
+	judging_end(s);
+	answer_accepted(s);
+	s->ops->wake(s->arg);
+}
+
+static void judging_begin(struct gate_session *s)
+{
+	struct gate *g = s->gate;
+
+	s->judging_next = g->judging;
+	if (s->judging_next)
+		s->judging_next->judging_at = &s->judging_next;
+	s->judging_at = &g->judging;
+	g->judging = s;
+	s->deadline = loop_timer_new(g->loop, on_deadline, s);
+	loop_timer_set(s->deadline, s->judge_ms);
+}
+
+bool gate_judged(struct gate *g, const struct message_id *id, bool refuse, const char *text)
+{
+	struct gate_session *s = g->judging;
+
+	while (s && id_compare(&s->id, id) != 0)
+		s = s->judging_next;
+	if (!s)
+		return false;
+	judging_end(s);
+	if (refuse) {
+		g->counts.judged++;
+		smtp_answer_refused(s->smtp, 550, "5.7.1", text);
+	} else {
+		answer_accepted(s);
+	}
+	s->ops->wake(s->arg);
+	return refuse;
+}
+
+void gate_judge_no_more(struct gate *g)
+{
+	while (g->judging)
+		on_deadline(g->judging);
+}
+
 /* --- sessions --- */
 
 struct gate_session *gate_session_new(struct gate *g, struct gate_point *p,
@@ -516,6 +592,8 @@ void gate_session_free(struct gate_session **at)
 	if (s->check)
 		gate_check_forget(s->check);
 	s->check = NULL;
+	if (s->judging_at)
+		judging_end(s);
 	smtp_session_free(&s->smtp); /* calls `reset` where a transaction was open */
 	spool_abort(&s->draft);
 	if (!s->waiting)
@@ -545,7 +623,7 @@ bool gate_session_secured(struct gate_session *s, const char *version, const cha
 
 enum gate_doing gate_session_doing(const struct gate_session *s)
 {
-	if (s->waiting || s->check)
+	if (s->waiting || s->check || s->judging_at)
 		return GATE_WAITS;
 	return s->body || smtp_session_in_body(s->smtp) ? GATE_BODY : GATE_COMMANDS;
 }
@@ -568,7 +646,6 @@ static void on_done(void *app, void *cookie, const struct message_id *id, int64_
 {
 	struct gate *g = app;
 	struct gate_session *s = cookie;
-	char text[ID_TEXT + 1];
 
 	(void)received_ms;
 	s->waiting = false;
@@ -576,14 +653,20 @@ static void on_done(void *app, void *cookie, const struct message_id *id, int64_
 		refuse(s, why);
 	} else {
 		g->counts.accepted++;
-		id_format(text, id);
-		if (s->smtp)
-			smtp_answer_accepted(s->smtp, text, proof);
+		s->id = *id;
+		s->proof = proof;
 	}
-	if (s->smtp)
-		s->ops->wake(s->arg);
-	else
+	if (!s->smtp) {
 		release(s);
+		return;
+	}
+	if (proof && s->judge_ms) {
+		judging_begin(s);
+		return;
+	}
+	if (proof)
+		answer_accepted(s);
+	s->ops->wake(s->arg);
 }
 
 /* The draft of a session that is there: one without a draft waits for no file. */
@@ -656,6 +739,7 @@ enum rc gate_new(struct gate **out, struct loop *l, const struct spool_writer_op
 void gate_stop(struct gate *g)
 {
 	spool_writer_stop(g->spool);
+	gate_judge_no_more(g);
 }
 
 void gate_free(struct gate **at)

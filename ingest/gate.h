@@ -5,6 +5,7 @@
  *          policy, checks passwords, and puts bodies into the spool with what is to be kept beside
  *          them. One gate a process, one gate session a connection.
  * 250      Only the spool writer's proof makes smtp_answer_accepted.
+ * Judged   Where the ingress point says BEFORE_REPLY a durable message's 250 waits for gate_judged, up to the deadline.
  * Config   A connection keeps the ingress point's state of its beginning (policy, TLS, limits); what is
  *          recorded beside a message is the version of the rule set at its commit.
  * Lost     A connection that is gone while its message waits for the disk leaves a session that is
@@ -56,12 +57,17 @@ enum rc gate_configure(struct gate *g, struct config *c, const struct gate_optio
 void gate_pause(struct gate *g, bool pause);
 /* After each round of the loop: committed messages go to the writer. */
 void gate_flush(struct gate *g);
+/* What was found out about a message whose reply waits for it. True when its sender was told 550, with `text`. */
+bool gate_judged(struct gate *g, const struct message_id *id, bool refuse, const char *text) MUST_USE;
+/* Who waits for a judgement gets his 250 now. */
+void gate_judge_no_more(struct gate *g);
 /* Messages that wait for the disk. */
 size_t gate_waiting(const struct gate *g);
 struct gate_counts {
 	uint64_t accepted;
 	uint64_t refused; /* at the end of data, for reasons of ours */
 	uint64_t denied;  /* recipients that a policy denied */
+	uint64_t judged;  /* of those accepted: refused after all, as rules say */
 };
 void gate_count(const struct gate *g, struct gate_counts *out);
 

@@ -218,8 +218,19 @@ static void explain_failure(const struct config *c, const struct rule_action *a,
 		               a->archive_ref);
 }
 
+/* It is dropped whole, and nothing else is asked for. */
+static bool only_dropped(const struct rule_outcome *o)
+{
+	if (o->unmatched || o->live)
+		return false;
+	for (size_t i = 0; i < o->execution_count; i++)
+		if (o->executions[i].what->kind == RULE_ARCHIVE)
+			return false;
+	return true;
+}
+
 static bool settle(const struct config *c, const struct rule_set *rs, const struct rule_outcome *o,
-                   const struct tally *t, struct disposition *d)
+                   const struct tally *t, enum judge_reply reply, struct disposition *d)
 {
 	const struct rule_execution *undone = t->failed ? t->failed : t->erased;
 	const struct rule_execution *x = undone ? undone : t->dropped;
@@ -236,8 +247,10 @@ static bool settle(const struct config *c, const struct rule_set *rs, const stru
 		explain_failure(c, undone->what, t->failed != NULL, d);
 	} else if (o->unmatched) {
 		d->kind = DISPOSITION_UNMATCHED;
+	} else if (o->live) {
+		d->kind = DISPOSITION_NO_ACTION;
 	} else {
-		d->kind = o->live == 0 ? DISPOSITION_DROPPED : DISPOSITION_NO_ACTION;
+		d->kind = reply == REPLY_REFUSED ? DISPOSITION_REFUSED : DISPOSITION_DROPPED;
 	}
 	return true;
 }
@@ -258,8 +271,11 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 	rc = rules_run(rs, &facts, m->mail->recipients, m->mail->recipient_count, &outcome, NULL,
 	               e);
 	if (rc == RC_OK) {
-		rc = carry_out(j, rs, &outcome, m, &t, e);
-		*record = settle(c, rs, &outcome, &t, d);
+		if (m->reply == REPLY_WAITS && only_dropped(&outcome))
+			rc = RC_AGAIN;
+		else
+			rc = carry_out(j, rs, &outcome, m, &t, e);
+		*record = settle(c, rs, &outcome, &t, m->reply, d);
 		rule_outcome_free(&outcome);
 	} else if (rc == RC_LIMIT) {
 		*record = true;

@@ -20,15 +20,24 @@ struct judge;
 struct judge *judge_new(const struct pipeline_parts *parts, struct filing *f);
 void judge_free(struct judge **j);
 
+/* Does its sender still wait for a reply that the judgement may change? */
+enum judge_reply {
+	REPLY_GIVEN,   /* he has his 250, or is gone */
+	REPLY_WAITS,   /* RC_AGAIN where rules drop the message: is to be told 550 before anything is done */
+	REPLY_REFUSED, /* he was told 550 */
+};
+
 /* One message as the spool gave it and the worker read it. */
 struct judged {
 	const struct mail *mail;
 	const struct parsed *parsed;
 	struct slice raw;
 	const uint8_t *sha256;
+	enum judge_reply reply;
 };
 
-/* RC_OK: done, and `d` says whether a disposition is to be recorded (*record). Everything else is an
+/* RC_OK: done, and `d` says whether a disposition is to be recorded (*record). RC_AGAIN: nothing was done, see
+ * REPLY_WAITS. Everything else is an
  * error of the key ring or the rules' versions: nothing may be checkpointed. */
 enum rc judge_message(struct judge *j, const struct config *c, const struct judged *m,
 		      struct disposition *d, bool *record, struct err *e) MUST_USE;

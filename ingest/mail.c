@@ -65,6 +65,7 @@ static void read_receipt(struct mail *m, const json_t *receipt, const json_t *mo
 	m->tls = tls_of(json_member_text(json_object_get(receipt, "tls"), "version"));
 	m->client_cert = json_member_object(receipt, "client_cert");
 	m->tls_wrapped = json_member_bool(receipt, "tls_wrapped", false);
+	m->judge_first = json_member_bool(receipt, "judge_first", false);
 	read_recipients(m, receipt, more);
 }
 

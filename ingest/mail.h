@@ -32,6 +32,7 @@ struct mail {
 	struct slice odd; /* "a bare LF" */
 	enum policy_tls tls;
 	bool tls_wrapped;
+	bool judge_first; /* its sender waits for the judgement */
 	const json_t *client_cert; /* or NULL */
 	struct slice *recipients; /* as received; behind them those of ReplaceRecipient (stored mail) */
 	size_t recipient_count;

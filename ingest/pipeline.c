@@ -13,6 +13,7 @@
 #include "ingest/checkpoint.h"
 #include "ingest/filing.h"
 #include "ingest/judge.h"
+#include "ingest/lobby.h"
 #include "ingest/parse.h"
 #include "store/crypt.h"
 
@@ -27,24 +28,23 @@
 #define CHECKPOINT_MIN_MS 100  /* a trickle shares its syncs */
 #define CHECKPOINT_MAX_MS 1000 /* a flood waits no longer than this to be findable */
 #define CHECKPOINT_BYTES  (32u << 20)
-
-struct item {
-	struct spool_record record;
-	struct mail mail;
-	bool readable; /* mail_read worked */
-};
-
-/* A record's buffer is used again, unless it was a large message's. */
-#define ITEM_KEPT 262144
+#define REPLY_MS          5000 /* for mm-smtpd to say what it told a sender */
 
 struct batch {
 	size_t count;
-	struct item items[BATCH_MESSAGES];
+	struct lobby_item *items[BATCH_MESSAGES];
 	struct parse_job jobs[BATCH_MESSAGES];
+};
+
+struct answered {
+	struct answered *next;
+	struct message_id id;
+	bool refused;
 };
 
 struct pipeline {
 	struct pipeline_parts parts;
+	struct lobby *lobby;
 	struct parse_pool *pool;
 	struct filing *filing;
 	struct judge *judge;
@@ -66,47 +66,50 @@ struct pipeline {
 	uint64_t done; /* messages checkpointed since start */
 	struct err failure;
 	struct pipeline_totals totals;
+	struct answered *answers; /* of senders that waited for a judgement */
 };
 
 /* ---- one batch ---- */
 
+static void take_answers(struct pipeline *p)
+{
+	struct answered *list;
+
+	(void)pthread_mutex_lock(&p->lock);
+	list = p->answers;
+	p->answers = NULL;
+	(void)pthread_mutex_unlock(&p->lock);
+	while (list) {
+		struct answered *a = list;
+
+		list = a->next;
+		lobby_release(p->lobby, &a->id, a->refused);
+		free(a);
+	}
+}
+
 static enum rc fill_batch(struct pipeline *p, struct batch *b, struct err *e)
 {
 	size_t bytes = 0;
+	struct lobby_item *it;
+	enum rc rc;
+
+	take_answers(p);
+	rc = lobby_fill(p->lobby, BATCH_MESSAGES, BATCH_BYTES, e);
 
 	b->count = 0;
-	while (b->count < BATCH_MESSAGES && bytes < BATCH_BYTES) {
-		struct item *it = &b->items[b->count];
-		enum rc rc = spool_next(p->parts.spool, &it->record, e);
-
-		if (rc == RC_AGAIN)
-			break;
-		if (rc != RC_OK)
-			return rc;
+	while (rc == RC_OK && b->count < BATCH_MESSAGES && bytes < BATCH_BYTES &&
+	       (it = lobby_take(p->lobby))) {
+		b->items[b->count] = it;
 		b->jobs[b->count] = (struct parse_job) { .raw = it->record.raw };
 		bytes += it->record.raw.len;
 		b->count++;
-	}
-	return RC_OK;
-}
-
-static enum rc read_envelope(struct item *it)
-{
-	struct err e = { 0 };
-	enum rc rc = mail_read(&it->mail, &it->record.id, it->record.received_ms, it->record.meta,
-	                       it->record.writer == SPOOL_WRITER_IMPORT, &e);
-	char id[ID_TEXT + 1];
-
-	it->readable = rc == RC_OK;
-	if (rc != RC_OK) {
-		id_format(id, &it->record.id);
-		log_error("message %s: %s", id, e.text);
 	}
 	return rc;
 }
 
 /* A record whose envelope can't be read is listed, not forgotten. */
-static void note_unreadable(struct pipeline *p, const struct item *it)
+static void note_unreadable(struct pipeline *p, const struct lobby_item *it)
 {
 	struct disposition d = { .id = it->record.id,
 		                 .received_ms = it->record.received_ms,
@@ -119,7 +122,7 @@ static void note_unreadable(struct pipeline *p, const struct item *it)
 
 /* The front says what the hash is; one that lies must not make the archive look damaged for ever.
  */
-static bool hash_holds(struct item *it)
+static bool hash_holds(struct lobby_item *it)
 {
 	uint8_t sum[32];
 	char id[ID_TEXT + 1];
@@ -135,47 +138,66 @@ static bool hash_holds(struct item *it)
 	return false;
 }
 
-static enum rc judge_item(struct pipeline *p, const struct config *c, struct item *it,
-                          const struct parse_job *job, struct err *e)
+/* Its sender waits for what the rules say. */
+static bool is_waited_for(const struct pipeline *p, const struct lobby_item *it)
 {
-	struct judged m = { &it->mail, &job->parsed, it->record.raw, it->record.sha256 };
+	return p->parts.judged && it->mail.judge_first && !it->answered;
+}
+
+/* RC_AGAIN: nothing was done, and its sender is being told. */
+static enum rc judge_readable(struct pipeline *p, const struct config *c, struct lobby_item *it,
+                              const struct parse_job *job, struct err *e)
+{
+	bool holds = hash_holds(it);
+	struct judged m = { &it->mail, &job->parsed, it->record.raw, it->record.sha256,
+		            REPLY_GIVEN };
 	struct disposition d;
 	bool record;
 	enum rc rc;
 
-	if (read_envelope(it) != RC_OK) {
-		note_unreadable(p, it);
-	} else {
-		bool holds = hash_holds(it);
-
-		rc = judge_message(p->judge, c, &m, &d, &record, e);
-		if (rc != RC_OK)
-			return rc;
-		if (!holds) {
-			d.kind = DISPOSITION_FAILED;
-			(void)snprintf(
-			        d.text, sizeof(d.text),
-			        "its bytes do not have the hash that was recorded at receipt");
-		}
-		if (record || !holds)
-			checkpoint_disposition(p->checkpoint, &d);
-		if (it->mail.import)
-			checkpoint_ledger(p->checkpoint, it->mail.ledger, &it->mail.id);
+	if (is_waited_for(p, it))
+		m.reply = REPLY_WAITS;
+	else if (it->refused)
+		m.reply = REPLY_REFUSED;
+	rc = judge_message(p->judge, c, &m, &d, &record, e);
+	if (m.reply == REPLY_WAITS && (rc == RC_OK || rc == RC_AGAIN))
+		p->parts.judged(p->parts.arg, &it->mail.id, rc == RC_AGAIN,
+		                "Message refused by policy");
+	if (rc != RC_OK)
+		return rc;
+	if (!holds) {
+		d.kind = DISPOSITION_FAILED;
+		(void)snprintf(d.text, sizeof(d.text),
+		               "its bytes do not have the hash that was recorded at receipt");
 	}
-	checkpoint_position(p->checkpoint, &it->record.after);
+	if (record || !holds)
+		checkpoint_disposition(p->checkpoint, &d);
+	if (it->mail.import)
+		checkpoint_ledger(p->checkpoint, it->mail.ledger, &it->mail.id);
 	return RC_OK;
 }
 
+static enum rc judge_item(struct pipeline *p, const struct config *c, struct lobby_item *it,
+                          const struct parse_job *job, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (it->readable)
+		rc = judge_readable(p, c, it, job, e);
+	else
+		note_unreadable(p, it);
+	if (rc == RC_OK)
+		lobby_settle(p->lobby, it, p->checkpoint);
+	return rc;
+}
+
 /* What the spool, the worker and the envelope gave; nothing of it is used any more. */
-static void batch_clear(struct batch *b)
+static void batch_clear(struct pipeline *p, struct batch *b)
 {
 	for (size_t i = 0; i < b->count; i++) {
-		struct item *it = &b->items[i];
-
-		mail_free(&it->mail);
 		parse_job_free(&b->jobs[i]);
-		if (it->record.bytes.room > ITEM_KEPT)
-			spool_record_free(&it->record);
+		if (b->items[i])
+			lobby_done(p->lobby, b->items[i]);
 	}
 	b->count = 0;
 }
@@ -187,7 +209,13 @@ static enum rc judge_batch(struct pipeline *p, struct batch *b, struct err *e)
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; rc == RC_OK && i < b->count; i++) {
-		rc = judge_item(p, c, &b->items[i], &b->jobs[i], e);
+		rc = judge_item(p, c, b->items[i], &b->jobs[i], e);
+		if (rc == RC_AGAIN) {
+			lobby_hold(p->lobby, b->items[i], clock_mono_ms() + REPLY_MS);
+			b->items[i] = NULL;
+			rc = RC_OK;
+			continue;
+		}
 		through.messages++;
 		if (b->jobs[i].outcome != PARSE_OK)
 			through.unparsed++;
@@ -210,7 +238,7 @@ static enum rc end_filing(struct pipeline *p, struct err *e)
 {
 	enum rc rc = filing_wait(p->filing, e);
 
-	batch_clear(batch_at(p, 2));
+	batch_clear(p, batch_at(p, 2));
 	return rc;
 }
 
@@ -289,7 +317,8 @@ static void take_back(struct pipeline *p)
 	(void)!filing_wait(p->filing, NULL);
 	filing_forget(p->filing);
 	for (unsigned i = 0; i < BATCHES; i++)
-		batch_clear(&p->batches[i]);
+		batch_clear(p, &p->batches[i]);
+	lobby_clear(p->lobby);
 	index_rollback(p->parts.index);
 	checkpoint_forget(p->checkpoint);
 	spool_rewind(p->parts.spool);
@@ -462,22 +491,6 @@ static void *run(void *arg)
 
 /* ---- from outside ---- */
 
-static void init_batches(struct pipeline *p)
-{
-	for (size_t b = 0; b < BATCHES; b++)
-		for (size_t i = 0; i < BATCH_MESSAGES; i++)
-			spool_record_init(&p->batches[b].items[i].record);
-}
-
-static void free_batches(struct pipeline *p)
-{
-	for (size_t b = 0; b < BATCHES; b++) {
-		batch_clear(&p->batches[b]);
-		for (size_t i = 0; i < BATCH_MESSAGES; i++)
-			spool_record_free(&p->batches[b].items[i].record);
-	}
-}
-
 enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, struct err *e)
 {
 	struct pipeline *p = mem_new(sizeof(*p));
@@ -487,7 +500,7 @@ enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, 
 	*out = NULL;
 	p->parts = *parts;
 	p->checkpoint = checkpoint_new(parts);
-	init_batches(p);
+	p->lobby = lobby_new(parts->spool, parts->verdicts);
 	MUST(pthread_mutex_init(&p->lock, NULL) == 0);
 	MUST(pthread_condattr_init(&attributes) == 0);
 	MUST(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
@@ -523,7 +536,10 @@ void pipeline_free(struct pipeline **pp)
 	}
 	parse_pool_free(&p->pool);
 	filing_free(&p->filing);
-	free_batches(p);
+	for (size_t i = 0; i < BATCHES; i++)
+		batch_clear(p, &p->batches[i]);
+	take_answers(p);
+	lobby_free(&p->lobby);
 	judge_free(&p->judge);
 	checkpoint_free(&p->checkpoint);
 	(void)pthread_mutex_destroy(&p->lock);
@@ -539,6 +555,19 @@ void pipeline_wake(struct pipeline *p)
 	if (p->resting)
 		(void)pthread_cond_broadcast(&p->changed);
 	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void pipeline_answered(struct pipeline *p, const struct message_id *id, bool refused)
+{
+	struct answered *a = mem_new(sizeof(*a));
+
+	a->id = *id;
+	a->refused = refused;
+	(void)pthread_mutex_lock(&p->lock);
+	a->next = p->answers;
+	p->answers = a;
+	(void)pthread_mutex_unlock(&p->lock);
+	pipeline_wake(p);
 }
 
 const struct err *pipeline_failure(struct pipeline *p)

@@ -25,6 +25,7 @@
 #include "store/store.h"
 
 struct pipeline;
+struct verdicts;
 
 /* All borrowed; they outlive the pipeline. */
 struct pipeline_parts {
@@ -34,10 +35,14 @@ struct pipeline_parts {
 	struct audit    *audit;
 	struct db       *control; /* used with `writing` held */
 	struct spool    *spool;
+	struct verdicts *verdicts; /* NULL: none are asked for */
 	pthread_mutex_t *writing;
 	struct config *(*config)(void *arg); /* the current snapshot, with a reference */
 	void (*failed)(void *arg, const struct err *e); /* on the pipeline's thread; may be NULL */
 	void (*full)(void *arg, bool full); /* the disk is, or is no longer; the same */
+	/* To be told to the sender of a message that has `judge_first`, who waits: 550 with `text`, or (not
+	 * `refuse`) 250. pipeline_answered follows a refusal. On the pipeline's thread. NULL: nobody waits. */
+	void (*judged)(void *arg, const struct message_id *id, bool refuse, const char *text);
 	void    *arg;
 	unsigned workers; /* mm-parse processes */
 	bool keep_anchor; /* the audit log was cut: what it had is not forgotten (ingest/anchor.h) */
@@ -49,6 +54,8 @@ enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts,
 void    pipeline_free(struct pipeline **p);
 /* There may be something in the spool. */
 void    pipeline_wake(struct pipeline *p);
+/* Was the sender told so (parts.judged)? Any thread. */
+void    pipeline_answered(struct pipeline *p, const struct message_id *id, bool refused);
 /* Waits until everything accepted before the call is checkpointed, at most `ms`. RC_AGAIN when the
  * time is over, RC_IO when the pipeline has failed. */
 enum rc pipeline_drain(struct pipeline *p, int64_t ms, struct err *e) MUST_USE;

@@ -284,6 +284,7 @@ static enum rc settle_point(const struct storing *st, json_t *point, const json_
 	put_default(point, "TlsWrapped", json_false());
 	put_default(point, "BareNewlines", json_string("REJECT"));
 	put_default(point, "AllowOddLocalParts", json_false());
+	put_default(point, "Judge", json_string("AFTER_REPLY"));
 	put_default(point, "Status", json_string("ACTIVE"));
 	return RC_OK;
 }

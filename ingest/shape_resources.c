@@ -19,6 +19,8 @@ static const char *listen_fault(struct slice s)
 
 TEXT(ListenAddress, 1, 64, .fault = listen_fault);
 ENUM(BareNewlines, "REJECT KEEP");
+ENUM(Judge, "AFTER_REPLY BEFORE_REPLY");
+WHOLE(JudgeSeconds, 1, 240);
 LIST(Addresses, Address, 0, ADDRESS_LIST_MOST);
 
 STRUCT(apply_archive,
@@ -61,6 +63,8 @@ STRUCT(apply_ingress_point,
 	OURS(TlsWrapped, Boolean),
 	OURS(BareNewlines, BareNewlines),
 	OURS(AllowOddLocalParts, Boolean),
+	OURS(Judge, Judge),
+	OURS(JudgeSeconds, JudgeSeconds),
 	OURS(Status, IngressPointStatusToUpdate),
 	MAY(IngressPointConfiguration, apply_point_configuration),
 	LATER(NetworkConfiguration, NetworkConfiguration, "say where to listen by \"Listen\""),

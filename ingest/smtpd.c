@@ -263,6 +263,8 @@ static void stop(struct smtpd *d)
 		return;
 	d->stopping = true;
 	close_listeners(d);
+	if (d->gate)
+		gate_judge_no_more(d->gate);
 	smtpd_sessions_stop(d->sessions);
 	loop_timer_set(d->stop, smtpd_sessions_count(d->sessions) ? STOP_MS : 0);
 }
@@ -466,6 +468,22 @@ static void on_big_file(struct smtpd *d, struct slice body, int *fd)
 
 /* --- from mmd --- */
 
+static void on_judged(struct smtpd *d, struct slice body)
+{
+	struct reader r = reader_over(body);
+	bool refuse = read_bytes(&r, 1).at[0];
+	struct slice id_bytes = read_bytes(&r, ID_BYTES);
+	char *text = slice_string(r.rest);
+	uint8_t answer[1 + ID_BYTES] = { 0 };
+	struct message_id id;
+
+	memcpy(id.b, id_bytes.at, ID_BYTES);
+	memcpy(answer + 1, id_bytes.at, ID_BYTES);
+	answer[0] = d->gate && gate_judged(d->gate, &id, refuse, text);
+	tell(d, WIRE_ANSWERED, slice_of(answer, sizeof(answer)));
+	free(text);
+}
+
 static void on_pause(struct smtpd *d, struct slice body)
 {
 	d->paused = body.len == 1 && body.at[0];
@@ -496,6 +514,8 @@ static void on_message(void *arg, unsigned type, struct slice body, int *fds, si
 		on_pause(d, body);
 	else if (type == WIRE_FLOOR)
 		d->floor_ms = (int64_t)read_u64(&r);
+	else if (type == WIRE_JUDGED && body.len > 1 + ID_BYTES)
+		on_judged(d, body);
 	else if (type == WIRE_MARK)
 		tell(d, WIRE_MARKED, body);
 	else if (type == WIRE_STOP)

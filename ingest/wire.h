@@ -28,6 +28,7 @@ enum wire_to_smtpd {
 	WIRE_PAUSE,          /* u8: 1 pause, 0 go on */
 	WIRE_MARK,           /* u64, to be sent back when all before it is done */
 	WIRE_FLOOR,          /* i64 ms, before the first WIRE_CONFIG: nothing is received earlier */
+	WIRE_JUDGED,         /* u8: 1 refuse, 0 accept; 16 bytes id of a message that waits for it; reply text */
 	WIRE_STOP,           /* 421 to all, write what was committed, exit 0 */
 };
 
@@ -37,6 +38,7 @@ enum wire_to_mmd {
 	WIRE_DURABLE, /* u64 file, u64 offset, u64 messages in it */
 	WIRE_MARKED,  /* u64 */
 	WIRE_FAILED,  /* text: it is going to exit */
+	WIRE_ANSWERED, /* to WIRE_JUDGED: u8: 1 it was refused, 0 not (it had its 250, or nobody waits); id */
 	WIRE_STATS,   /* u64 connections open, accepted messages, refused ones, denied recipients */
 };
 

@@ -16,6 +16,7 @@
 #include "api/requests.h"
 #include "api/schedule.h"
 #include "base/clock.h"
+#include "base/home.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -23,6 +24,7 @@
 #include "base/tls.h"
 #include "ingest/front.h"
 #include "ingest/resources.h"
+#include "ingest/verdicts.h"
 #include "store/crypt.h"
 #include "tools/cli.h"
 #include "tools/mmd_settings.h"
@@ -55,6 +57,7 @@ struct mmd {
 	pthread_mutex_t lock; /* below */
 	pthread_cond_t done;
 	struct errand *errands;
+	struct judged *judged; /* newest first */
 	bool closing;
 };
 
@@ -257,6 +260,84 @@ static void on_front_stopped(void *arg)
 		loop_stop(m->loop);
 }
 
+/* ---- senders that wait for what the rules say ---- */
+
+/* On its way from the pipeline's thread to the loop's. */
+struct judged {
+	struct judged *next;
+	struct message_id id;
+	bool refuse;
+	char text[100];
+};
+
+static struct judged *take_judged(struct mmd *m, bool closing)
+{
+	struct judged *list;
+
+	(void)pthread_mutex_lock(&m->lock);
+	m->closing |= closing;
+	list = m->judged;
+	m->judged = NULL;
+	(void)pthread_mutex_unlock(&m->lock);
+	return list;
+}
+
+static void tell_judged(void *arg)
+{
+	struct mmd *m = arg;
+	struct judged *list = take_judged(m, false);
+
+	while (list) {
+		struct judged *j = list;
+
+		list = j->next;
+		front_judged(m->front, &j->id, j->refuse, j->text);
+		free(j);
+	}
+}
+
+/* The front is gone: who waited has his 250. */
+static void judge_no_more(struct mmd *m)
+{
+	struct judged *list = take_judged(m, true);
+
+	while (list) {
+		struct judged *j = list;
+
+		list = j->next;
+		if (m->engine)
+			pipeline_answered(m->engine->pipeline, &j->id, false);
+		free(j);
+	}
+}
+
+static void on_judged(void *arg, const struct message_id *id, bool refuse, const char *text)
+{
+	struct mmd *m = arg;
+	struct judged *j = mem_new(sizeof(*j));
+	bool closing;
+
+	j->id = *id;
+	j->refuse = refuse;
+	(void)snprintf(j->text, sizeof(j->text), "%s", text);
+	(void)pthread_mutex_lock(&m->lock);
+	closing = m->closing;
+	j->next = m->judged;
+	m->judged = j;
+	(void)pthread_mutex_unlock(&m->lock);
+	if (closing)
+		judge_no_more(m);
+	else
+		loop_post(m->loop, tell_judged, m);
+}
+
+static void on_answered(void *arg, const struct message_id *id, bool refused)
+{
+	struct mmd *m = arg;
+
+	pipeline_answered(m->engine->pipeline, id, refused);
+}
+
 static const struct http_front_ops http_ops = { on_front_stopped };
 
 static void stop_fronts(struct mmd *m)
@@ -266,7 +347,7 @@ static void stop_fronts(struct mmd *m)
 	front_stop(m->front);
 }
 
-static const struct front_ops front_ops = { on_ready, on_durable, on_front_failed,
+static const struct front_ops front_ops = { on_ready, on_durable, on_answered, on_front_failed,
 	                                    on_front_stopped };
 
 static void on_terminate(void *arg)
@@ -462,6 +543,8 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 
 	if (rc == RC_OK && m->set.s3.url) /* who may not connect can't start who may */
 		rc = deliver_home_start(&m->set.jobs.s3, &m->set.s3, e);
+	if (rc == RC_OK && m->set.engine.dns)
+		rc = verdicts_home_start(&m->set.engine.verdict_home, m->set.engine.dns, NULL, e);
 	if (rc == RC_OK)
 		rc = confine(m, e);
 	if (rc == RC_OK)
@@ -563,6 +646,7 @@ static void stop(struct mmd *m)
 	struct err e = { 0 };
 
 	close_errands(m);
+	judge_no_more(m);
 	request_server_free(&m->shared);
 	http_front_free(&m->http);
 	request_server_free(&m->calls);
@@ -578,6 +662,7 @@ static void stop(struct mmd *m)
 	if (m->engine && pipeline_drain(m->engine->pipeline, m->full ? 0 : DRAIN_MS, &e) != RC_OK)
 		log_warn("%s; they are archived at the next start", e.text);
 	engine_close(&m->engine);
+	home_stop(&m->set.engine.verdict_home);
 }
 
 static int run(struct mmd *m, struct err *e)
@@ -649,6 +734,8 @@ int main(int argc, char **argv)
 		                                 .program = "mmd",
 		                                 .broken = on_broken,
 		                                 .full = on_full,
+		                                 .judged = on_judged,
+		                                 .keeps_dns = true,
 		                                 .broken_arg = &m };
 	if (settings_read(&m.set, cli_get(&c, "config"), &e) != RC_OK) {
 		(void)cli_fail(&c, &e);

@@ -5,12 +5,21 @@ BUILD_PACKAGES="
 	gcc g++ cmake ninja-build pkg-config make libc6-dev
 	libevent-dev libssl-dev libsodium-dev libzstd-dev libsqlite3-dev libgmime-3.0-dev libicu-dev
 	libjansson-dev libseccomp-dev libarchive-dev libcbor-dev libcurl4-openssl-dev uthash-dev
+	libunbound-dev libpsl-dev publicsuffix libidn2-dev
 	openssl ca-certificates curl"
 
 TEST_PACKAGES="
 	libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 universal-ctags git python3 swaks
 	libnet-ssleay-perl procps strace sqlite3 zstd e2fsprogs mount util-linux checksec systemd man-db mandoc
 	qemu-system-common fuse3 xfsprogs libeatmydata1"
+
+# An authoritative DNS server, and the suite of RFC 7208 that it serves (tests/peers/T500-spf-suite.py).
+TEST_PACKAGES="$TEST_PACKAGES nsd python3-yaml"
+# Another DKIM and ARC (tests/peers/T518-dkim-judges.py), with what it needs for Ed25519.
+TEST_PACKAGES="$TEST_PACKAGES python3-dkim python3-nacl"
+
+# Signs what the suites of DMARC send (tests/peers/T520-dmarc-suites.py).
+TEST_PACKAGES="$TEST_PACKAGES python3-dkim"
 
 # The AWS SDK and other signers (tests/peers/npm). Node's own packages bring npm along, and exclude Debian's.
 command -v npm >/dev/null 2>&1 || TEST_PACKAGES="$TEST_PACKAGES nodejs npm"

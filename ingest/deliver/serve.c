@@ -2,15 +2,12 @@
 
 #include <curl/curl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/channel.h"
-#include "base/clock.h"
+#include "base/home.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "base/sigv4.h"
@@ -35,7 +32,7 @@ static enum rc confine(const struct task *t, struct err *e)
 	};
 	const struct sandbox_profile p = { .syscalls = calls,
 		                           .count = COUNT(calls),
-		                           .connect_port = s3_port(t->s3),
+		                           .connect_ports = { s3_port(t->s3) },
 		                           .nofile = 64 };
 
 	return sandbox_enter(&p, e);
@@ -112,16 +109,14 @@ static void serve(struct task *t)
 	buf_free(&body);
 }
 
-static void run_task(const json_t *config, struct slice body, int fd)
+static void run_task(const json_t *config, const json_t *task, int fd, const int extra[HOME_EXTRA])
 {
 	struct task t = { .fd = fd };
 	struct err e = { 0 };
 	struct err ignored;
-	json_t *bucket = NULL;
-	enum rc rc = json_read(&bucket, body, &e);
+	enum rc rc = s3_new(&t.s3, config, task, gone, &t, &e);
 
-	if (rc == RC_OK)
-		rc = s3_new(&t.s3, config, bucket, gone, &t, &e);
+	(void)extra;
 	if (rc == RC_OK)
 		rc = confine(&t, &e);
 	if (answer(&t, rc, &e, &ignored) == RC_OK)
@@ -130,57 +125,18 @@ static void run_task(const json_t *config, struct slice body, int fd)
 
 /* ---- the home ---- */
 
-static void start_task(const json_t *config, struct slice body, int fd)
+static bool prepare(void)
 {
-	pid_t pid = fork();
-
-	if (pid < 0)
-		log_error("no process for an export"); /* mmd finds the channel closed */
-	if (pid != 0)
-		return;
-	(void)close(DELIVER_FD);
-	run_task(config, body, fd);
-	_exit(0);
-}
-
-static int serve_home(void)
-{
-	struct buf body;
-	struct err e = { 0 };
-	int fds[CHANNEL_FDS];
-	size_t nfds;
-	unsigned type;
-	json_t *config = NULL;
-	enum rc rc;
-
-	buf_init(&body, DELIVER_TEXT);
-	rc = channel_get(DELIVER_FD, &type, &body, fds, &nfds, &e);
-	if (rc == RC_OK)
-		rc = json_read(&config, buf_slice(&body), &e);
-	if (rc != RC_OK)
-		return 1;
-	while ((rc = channel_get(DELIVER_FD, &type, &body, fds, &nfds, &e)) == RC_OK) {
-		if (type == DELIVER_START && nfds == 1)
-			start_task(config, buf_slice(&body), fds[0]);
-		for (size_t i = 0; i < nfds; i++)
-			(void)close(fds[i]);
-	}
-	return rc == RC_NOTFOUND ? 0 : 1;
+	sigv4_init();
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
+		return true;
+	log_error("libcurl doesn't start");
+	return false;
 }
 
 int deliver_home_main(void)
 {
-	const struct rlimit none = { 0, 0 };
+	static const struct home_program program = { "mm-deliver", prepare, run_task };
 
-	(void)setrlimit(RLIMIT_CORE, &none); /* it holds the endpoint's secret */
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	clock_init();
-	sigv4_init();
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGCHLD, SIG_IGN); /* the kernel reaps */
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-		log_error("libcurl doesn't start");
-		return 1;
-	}
-	return serve_home();
+	return home_main(&program);
 }

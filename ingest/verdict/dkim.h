@@ -1,8 +1,8 @@
 /*
  * ingest/verdict/dkim.h - signatures of a message, checked (RFC 6376, 8301, 8463)
  *
- * What     All DKIM-Signature fields, from the top, at most DKIM_SIGNATURES; those behind are reported as
- *          DKIM_UNCHECKED. Raw bytes are hashed, each pair of (body canonicalisation, hash, l=) once.
+ * What     All DKIM-Signature fields, from the top, at most DKIM_SIGNATURES; those behind, up to DKIM_REPORTED in all, are
+ *          reported as DKIM_UNCHECKED. Raw bytes are hashed, each pair of (body canonicalisation, hash, l=) once.
  * Strict   rsa-sha1 (RFC 8301), RSA keys under 1024 bits, keys whose h=, s= or t=s forbid the use, expired
  *          signatures (x=), From not signed, a domain of i= outside d=: permerror or fail, each with its reason.
  *          RSA keys above 4096 bits aren't tried (time). Length tags are judged safely: a signature whose l=
@@ -20,6 +20,7 @@
 #include "ingest/verdict/raw.h"
 
 #define DKIM_SIGNATURES 10
+#define DKIM_REPORTED   20 /* of more, a message has as many as this */
 
 enum dkim_result {
 	DKIM_NONE,
@@ -47,6 +48,8 @@ struct dkim_signature {
 
 struct dkim;
 
+/* Fetches what OpenSSL reads from its configuration; to be called before a sandbox is entered. For ARC, too. */
+void dkim_init(void);
 /* Never fails: what can't be read is a result. `now_s` judges t= and x=. */
 struct dkim *dkim_new(const struct raw_message *m, int64_t now_s);
 void dkim_free(struct dkim **d); /* NULL is fine */

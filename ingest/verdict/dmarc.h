@@ -7,7 +7,11 @@
  * pct      The sample is drawn by a hash of the message's id, so a second judgement draws the same; below 100 the others get the
  *          next weaker policy (section 6.6.4).
  * From     Several From fields, or one with several domains, or none that can be read: result FAIL with disposition REJECT
- *          where any of the domains asks for it (section 6.6.1 leaves it open; a message must not escape by it).
+ *          where any of the domains asks for it (section 6.6.1 leaves it open; a message must not escape by it). More than
+ *          DMARC_FROM domains: REJECT.
+ * Unsure   Nothing passed is aligned, and what couldn't be checked now might have been: TEMPERROR, where it is
+ *          of the From domain itself or of its organisational domain.
+ * Before   spf and dkim are known they may be NULL: then only the lookups are noted.
  * Threads  Any; dmarc_init first, once.
  */
 #ifndef MM_INGEST_VERDICT_DMARC_H
@@ -15,6 +19,8 @@
 
 #include "ingest/verdict/dkim.h"
 #include "ingest/verdict/spf.h"
+
+#define DMARC_FROM 50
 
 enum dmarc_result { DMARC_NONE, DMARC_PASS, DMARC_FAIL, DMARC_TEMPERROR, DMARC_PERMERROR };
 enum dmarc_policy { DMARC_ASKS_NONE, DMARC_ASKS_QUARANTINE, DMARC_ASKS_REJECT };

@@ -3,9 +3,13 @@
  *
  * What     check_host() of section 4 for MAIL FROM, or for HELO where MAIL FROM is <> (section 2.4: then
  *          postmaster@HELO). A function of the question and the answers of DNS (answers.h).
- * Limits   Section 4.6.4: 10 terms that ask DNS; 10 names of an mx or ptr; 2 void lookups; each beyond: permerror.
+ * Limits   Section 4.6.4: 10 terms that ask DNS, 10 names of an mx, 2 terms that find nothing ("void"); each beyond:
+ *          permerror. Of the client's own names (ptr, %{p}) the first 10 are looked at. A record has
+ *          SPF_RECORD_BYTES (spf_record.h).
  *          An explanation that can't be had is left out (6.2).
- * Macros   Section 7, in domain-spec and exp. %{p} is looked up; %{r} and %{t} in exp only.
+ * Asks     What a record will need is asked for together, as far as it has no macros: never about a term that isn't in
+ *          its first 10, level by level; 233 questions are the most.
+ * Macros   Section 7, in domain-spec and exp. %{p} is looked up, and counts as a term once; %{c}, %{r} and %{t} in exp only.
  * Threads  Any.
  */
 #ifndef MM_INGEST_VERDICT_SPF_H
@@ -25,7 +29,7 @@ enum spf_result {
 
 struct spf_question {
 	struct ip client;
-	struct slice mail_from; /* without brackets; empty for <> */
+	struct slice mail_from; /* without brackets, its domain in A-labels; empty for <> */
 	struct slice helo;
 	struct slice receiver; /* our name, for %{r} */
 	int64_t now_ms;        /* for %{t} */

@@ -124,6 +124,7 @@ static size_t take(struct line *l)
 			EXPECT_OK(index_add(l->parts.index, 1, &d, &l->e), &l->e);
 		checkpoint_disposition(l->c, &what);
 		checkpoint_ledger(l->c, key, &r.id);
+		checkpoint_message(l->c);
 		checkpoint_position(l->c, &r.after);
 		count++;
 	}

@@ -1,0 +1,362 @@
+#include "ingest/lobby.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "ingest/verdicts.h"
+
+/* A record's buffer is used again, unless it was a large message's. */
+#define ITEM_KEPT 262144
+#define MOST_FREE 256
+
+/* A message's place in its file of the spool. */
+struct lobby_place {
+	struct lobby_place *next;
+	struct spool_position after;
+	bool done;
+};
+
+/* The places of one file, in the order of its records, those before the first that isn't done left out. */
+struct lobby_file {
+	struct lobby_file *next;
+	uint64_t number;
+	struct lobby_place *first;
+	struct lobby_place *last;
+};
+
+struct lobby {
+	struct spool *spool;
+	struct verdicts *verdicts;
+	struct lobby_item *first; /* in the order of reading */
+	struct lobby_item *last;
+	struct lobby_item *free;
+	size_t free_count;
+	size_t count; /* of items in the line */
+	size_t bytes;
+	size_t ready; /* of them */
+	size_t ready_bytes;
+	size_t held;
+	struct lobby_file *files;
+	size_t places;
+};
+
+struct lobby *lobby_new(struct spool *spool, struct verdicts *verdicts)
+{
+	struct lobby *l = mem_new(sizeof(*l));
+
+	l->spool = spool;
+	l->verdicts = verdicts;
+	return l;
+}
+
+/* ---- items ---- */
+
+static struct lobby_item *get_item(struct lobby *l)
+{
+	struct lobby_item *it = l->free;
+
+	if (it) {
+		l->free = it->next;
+		l->free_count--;
+		it->next = NULL;
+		return it;
+	}
+	it = mem_new(sizeof(*it));
+	spool_record_init(&it->record);
+	return it;
+}
+
+static void put_item(struct lobby *l, struct lobby_item *it)
+{
+	mail_free(&it->mail);
+	it->place = NULL;
+	it->ready = it->readable = it->refused = it->answered = false;
+	it->asked = 0;
+	it->held_until = 0;
+	if (it->record.bytes.room > ITEM_KEPT)
+		spool_record_free(&it->record);
+	if (l->free_count >= MOST_FREE) {
+		spool_record_free(&it->record);
+		free(it);
+		return;
+	}
+	it->next = l->free;
+	l->free = it;
+	l->free_count++;
+}
+
+/* ---- places ---- */
+
+static struct lobby_file *file_of(struct lobby *l, uint64_t number)
+{
+	struct lobby_file *f = l->files;
+
+	while (f && f->number != number)
+		f = f->next;
+	if (f)
+		return f;
+	f = mem_new(sizeof(*f));
+	f->number = number;
+	f->next = l->files;
+	l->files = f;
+	return f;
+}
+
+static void add_place(struct lobby *l, struct lobby_item *it)
+{
+	struct lobby_file *f = file_of(l, it->record.after.file);
+	struct lobby_place *p = mem_new(sizeof(*p));
+
+	p->after = it->record.after;
+	if (f->last)
+		f->last->next = p;
+	else
+		f->first = p;
+	f->last = p;
+	l->places++;
+	it->place = p;
+}
+
+static void drop_file(struct lobby *l, const struct lobby_file *f)
+{
+	struct lobby_file **at = &l->files;
+
+	while (*at != f)
+		at = &(*at)->next;
+	*at = f->next;
+	free((void *)(uintptr_t)f);
+}
+
+static void drop_first(struct lobby *l, struct lobby_file *f)
+{
+	struct lobby_place *p = f->first;
+
+	f->first = p->next;
+	if (!f->first)
+		f->last = NULL;
+	free(p);
+	l->places--;
+}
+
+void lobby_settle(struct lobby *l, struct lobby_item *it, struct checkpoint *c)
+{
+	struct lobby_file *f = file_of(l, it->record.after.file);
+	struct spool_position upto;
+	bool moved = false;
+
+	it->place->done = true;
+	it->place = NULL;
+	for (; f->first && f->first->done; drop_first(l, f)) {
+		upto = f->first->after;
+		moved = true;
+	}
+	checkpoint_message(c);
+	if (moved)
+		checkpoint_position(c, &upto);
+	if (!f->first)
+		drop_file(l, f);
+}
+
+/* ---- the line ---- */
+
+static void set_ready(struct lobby *l, struct lobby_item *it)
+{
+	it->ready = true;
+	it->asked = 0;
+	l->ready++;
+	l->ready_bytes += it->record.raw.len;
+}
+
+static void ask(struct lobby *l, struct lobby_item *it)
+{
+	if (l->verdicts && it->readable && !it->mail.import)
+		it->asked = verdicts_ask(l->verdicts, &it->mail, it->record.raw);
+	else
+		set_ready(l, it);
+}
+
+static void read_envelope(struct lobby_item *it)
+{
+	struct err e = { 0 };
+	char id[ID_TEXT + 1];
+
+	it->readable = mail_read(&it->mail, &it->record.id, it->record.received_ms,
+	                         it->record.meta, it->record.writer == SPOOL_WRITER_IMPORT,
+	                         &e) == RC_OK;
+	if (it->readable)
+		return;
+	id_format(id, &it->record.id);
+	log_error("message %s: %s", id, e.text);
+}
+
+static void append(struct lobby *l, struct lobby_item *it)
+{
+	if (l->last)
+		l->last->next = it;
+	else
+		l->first = it;
+	l->last = it;
+	l->count++;
+	l->bytes += it->record.raw.len;
+}
+
+void lobby_hold(struct lobby *l, struct lobby_item *it, int64_t until_ms)
+{
+	it->ready = false;
+	it->held_until = until_ms;
+	it->next = l->first;
+	l->first = it;
+	if (!l->last)
+		l->last = it;
+	l->count++;
+	l->bytes += it->record.raw.len;
+	l->held++;
+}
+
+static void release(struct lobby *l, struct lobby_item *it, bool refused)
+{
+	it->held_until = 0;
+	it->refused = refused;
+	it->answered = true;
+	l->held--;
+	set_ready(l, it);
+}
+
+void lobby_release(struct lobby *l, const struct message_id *id, bool refused)
+{
+	for (struct lobby_item *it = l->first; it; it = it->next)
+		if (it->held_until && id_compare(&it->record.id, id) == 0) {
+			release(l, it, refused);
+			return;
+		}
+}
+
+static void release_late(struct lobby *l)
+{
+	int64_t now = l->held ? clock_mono_ms() : 0;
+
+	for (struct lobby_item *it = l->first; it && l->held; it = it->next)
+		if (it->held_until && it->held_until <= now)
+			release(l, it, false);
+}
+
+static bool has_room(const struct lobby *l)
+{
+	return l->count == 0 || (l->count < LOBBY_MESSAGES && l->bytes < LOBBY_BYTES &&
+	                         l->places < LOBBY_PLACES);
+}
+
+static void take_verdicts(struct lobby *l)
+{
+	uint64_t number;
+	json_t *said;
+
+	while (l->ready < l->count && verdicts_take(l->verdicts, &number, &said)) {
+		struct lobby_item *it = l->first;
+
+		while (it && it->asked != number)
+			it = it->next;
+		if (!it) {
+			json_decref(said);
+			continue;
+		}
+		mail_set_verdicts(&it->mail, said);
+		set_ready(l, it);
+	}
+}
+
+enum rc lobby_fill(struct lobby *l, size_t messages, size_t bytes, struct err *e)
+{
+	take_verdicts(l);
+	release_late(l);
+	while (l->ready < messages && l->ready_bytes < bytes && has_room(l)) {
+		struct lobby_item *it = get_item(l);
+		enum rc rc = spool_next(l->spool, &it->record, e);
+
+		if (rc != RC_OK) {
+			put_item(l, it);
+			if (rc != RC_AGAIN)
+				return rc;
+			break;
+		}
+		add_place(l, it);
+		read_envelope(it);
+		ask(l, it);
+		append(l, it);
+	}
+	return RC_OK;
+}
+
+static struct lobby_item *unlink_after(struct lobby *l, struct lobby_item *before)
+{
+	struct lobby_item *it = before ? before->next : l->first;
+
+	if (before)
+		before->next = it->next;
+	else
+		l->first = it->next;
+	if (l->last == it)
+		l->last = before;
+	it->next = NULL;
+	l->count--;
+	l->bytes -= it->record.raw.len;
+	if (it->ready) {
+		l->ready--;
+		l->ready_bytes -= it->record.raw.len;
+	}
+	if (it->held_until)
+		l->held--;
+	return it;
+}
+
+struct lobby_item *lobby_take(struct lobby *l)
+{
+	struct lobby_item *before = NULL;
+
+	for (struct lobby_item *it = l->first; it; before = it, it = it->next)
+		if (it->ready)
+			return unlink_after(l, before);
+	return NULL;
+}
+
+void lobby_done(struct lobby *l, struct lobby_item *it)
+{
+	put_item(l, it);
+}
+
+void lobby_clear(struct lobby *l)
+{
+	while (l->first)
+		put_item(l, unlink_after(l, NULL));
+	while (l->files) {
+		while (l->files->first)
+			drop_first(l, l->files);
+		drop_file(l, l->files);
+	}
+	if (l->verdicts)
+		verdicts_forget(l->verdicts);
+}
+
+size_t lobby_waiting(const struct lobby *l)
+{
+	return l->count - l->ready;
+}
+
+void lobby_free(struct lobby **at)
+{
+	struct lobby *l = *at;
+
+	if (!l)
+		return;
+	lobby_clear(l);
+	while (l->free) {
+		struct lobby_item *it = l->free;
+
+		l->free = it->next;
+		spool_record_free(&it->record);
+		free(it);
+	}
+	free(l);
+	*at = NULL;
+}

@@ -1,0 +1,48 @@
+/*
+ * ingest/verdict/verdict.h - SPF, DKIM, ARC and DMARC of one message
+ *
+ * What     verdict_new reads the message and hashes its body: behind it the message may go. verdict_run computes all four from
+ *          the answers of DNS; each round runs every part that isn't done, so that their lookups go out together.
+ *          verdict_json is what is kept beside the message (docs/verdicts.md, "Kept beside the message").
+ * Late     What isn't known when the time is over is temperror, by verdict_json's own judgement: parts that are done
+ *          keep what they said.
+ * SPF      Mail that came by AUTH or MTLS has none.
+ * Owner    The struct verdict owns all texts.
+ * Threads  One at a time; verdict_init first, once, before a sandbox.
+ */
+#ifndef MM_INGEST_VERDICT_VERDICT_H
+#define MM_INGEST_VERDICT_VERDICT_H
+
+#include "base/id.h"
+#include "base/json.h"
+#include "ingest/verdict/arc.h"
+#include "ingest/verdict/dmarc.h"
+
+/* Slices live for verdict_new. */
+struct verdict_facts {
+	struct message_id id; /* DMARC's sample is drawn by it */
+	struct ip ip;         /* the client; family 0: unknown */
+	struct slice helo;
+	struct slice mail_from; /* without brackets; empty for <> */
+	struct slice receiver;  /* our name */
+	bool authenticated;
+	int64_t now_ms; /* of receipt: signatures expire, %{t} */
+};
+
+struct verdict;
+
+void verdict_init(void);
+struct verdict *verdict_new(struct slice raw, const struct verdict_facts *f);
+void verdict_free(struct verdict **v); /* NULL is fine */
+/* RC_OK: all is known; RC_AGAIN: answers are wanted. */
+enum rc verdict_run(struct verdict *v, struct answers *a) MUST_USE;
+/* A new reference. */
+json_t *verdict_json(struct verdict *v);
+
+/* The results themselves, for Authentication-Results and for tests; NULL: not known. */
+const struct spf_answer *verdict_spf(const struct verdict *v);
+const struct dkim *verdict_dkim(const struct verdict *v);
+const struct arc_answer *verdict_arc(const struct verdict *v);
+const struct dmarc_answer *verdict_dmarc(const struct verdict *v);
+
+#endif
