@@ -81,7 +81,9 @@ static enum rc start_thread(struct engine_verdicts *v, struct home *home, const 
                             const char *hostname, void (*woken)(void *arg), void *arg,
                             struct err *e)
 {
-	struct verdicts_options o = { .home = home, .receiver = hostname, .woken = woken, .arg = arg };
+	struct verdicts_options o = {
+		.home = home, .receiver = hostname, .woken = woken, .arg = arg
+	};
 	enum rc rc = verdicts_deadline(dns, &o.deadline_ms, e);
 
 	if (rc != RC_OK)

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/sigv4.h"
+#include "ingest/verdicts.h"
 #include "store/crypt.h"
 
 #define S3_PART_LEAST     5242880 /* S3's own bound */
@@ -347,6 +348,24 @@ static enum rc read_endpoints(struct settings *s, struct err *e)
 	return rc == RC_OK && s3 ? read_s3(s, s3, e) : rc;
 }
 
+/* Where mm-verdict looks names up; without it there are no verdicts. */
+static enum rc read_dns(struct settings *s, struct err *e)
+{
+	static const struct member known[] = {
+		{ "forward", MEMBER_TEXT },      { "resolv_conf", MEMBER_BOOL },
+		{ "trust_anchor", MEMBER_TEXT }, { "stubs", MEMBER_OBJECT },
+		{ "deadline", MEMBER_NUMBER },
+	};
+	const json_t *dns = json_object_get(s->json, "dns");
+	enum rc rc = check_members(dns, "dns.", known, COUNT(known), e);
+
+	if (rc != RC_OK || !dns)
+		return rc;
+	s->engine.dns = dns;
+	rc = verdicts_configure(dns, e);
+	return rc == RC_OK ? rc : err_in(e, "configuration");
+}
+
 /* The socket for those who can't reach the directory; bound now, since the sandbox lets mmd do
  * nothing outside its own places. */
 static enum rc read_socket(struct settings *s, struct err *e)
@@ -378,6 +397,7 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 		{ "parse", MEMBER_OBJECT }, { "retention", MEMBER_OBJECT },
 		{ "audit", MEMBER_OBJECT }, { "socket", MEMBER_OBJECT },
 		{ "api", MEMBER_OBJECT },   { "endpoints", MEMBER_OBJECT },
+		{ "dns", MEMBER_OBJECT },
 	};
 	static const struct member retention[] = { { "schedule", MEMBER_TEXT } };
 	static const struct member audit[] = { { "anchor", MEMBER_TEXT } };
@@ -417,6 +437,8 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 		rc = read_api(s, e);
 	if (rc == RC_OK)
 		rc = read_endpoints(s, e);
+	if (rc == RC_OK)
+		rc = read_dns(s, e);
 	return rc == RC_OK ? read_socket(s, e) : rc;
 }
 

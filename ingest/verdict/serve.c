@@ -148,8 +148,15 @@ static void step(struct task *t)
 /* ---- messages ---- */
 
 #ifdef MM_TEST
-/* Messages that do to the child what no honest one is known to: "X-MM-Verdict: crash" kills it, "spin" takes
- * processor time until that is over, "hang" none, "nonsense" makes it say what mmd doesn't take. */
+static void crash_later(void *arg)
+{
+	(void)arg;
+	abort();
+}
+
+/* Messages that do to the child what no honest one is known to: "X-MM-Verdict: crash" kills it,
+ * "crash later" as an answer could, "spin" takes processor time until that is over, "hang" none,
+ * "nonsense" makes it say what mmd doesn't take. */
 static bool obey(struct server *s, struct slice raw, uint64_t number)
 {
 	static const char name[] = "X-MM-Verdict: ";
@@ -157,6 +164,10 @@ static bool obey(struct server *s, struct slice raw, uint64_t number)
 	                            ? slice_from(raw, strlen(name))
 	                            : slice_of(NULL, 0);
 
+	if (slice_starts_nocase(what, slice_str("crash later"))) {
+		loop_timer_set(loop_timer_new(s->loop, crash_later, NULL), 50);
+		return true;
+	}
 	if (slice_starts_nocase(what, slice_str("crash")))
 		abort();
 	while (slice_starts_nocase(what, slice_str("spin")))
@@ -303,9 +314,10 @@ static uint64_t address_space(void)
 static enum rc confine(const struct resolver_options *o, struct err *e)
 {
 	static const int calls[] = {
-		__NR_epoll_wait, __NR_epoll_pwait, __NR_epoll_ctl,   __NR_recvmsg,     __NR_recvfrom,
-		__NR_sendmsg,    __NR_sendto,      __NR_setsockopt,  __NR_getsockopt,  __NR_fcntl,
-		__NR_shutdown,   __NR_setitimer,   __NR_getsockname, __NR_getpeername,
+		__NR_epoll_wait,  __NR_epoll_pwait, __NR_epoll_ctl, __NR_recvmsg,
+		__NR_recvfrom,    __NR_sendmsg,     __NR_sendto,    __NR_setsockopt,
+		__NR_getsockopt,  __NR_fcntl,       __NR_shutdown,  __NR_setitimer,
+		__NR_getsockname, __NR_getpeername,
 	};
 	struct sandbox_profile p = { .syscalls = calls,
 		                     .count = COUNT(calls),

@@ -289,6 +289,94 @@ static void test_owner(void **state)
 	(void)rmdir("/tmp/mm-sandbox-owner");
 }
 
+/* ---- UDP, and TCP to the ports that are named: mm-verdict's ---- */
+
+static struct sockaddr_in loopback(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return a;
+}
+
+static int try_datagram(void)
+{
+	struct sockaddr_in any = loopback(0);
+	struct sockaddr_in to = loopback(9);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) != 0)
+		return errno;
+	return outcome(connect(fd, (struct sockaddr *)&to, sizeof(to)));
+}
+
+static int connect_to(uint16_t port)
+{
+	struct sockaddr_in to = loopback(port);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? EIO : outcome(connect(fd, (struct sockaddr *)&to, sizeof(to)));
+}
+
+/* Nobody listens there. */
+static int try_named_port(void)
+{
+	return connect_to(1);
+}
+
+static int try_other_port(void)
+{
+	return connect_to(2);
+}
+
+static int try_listen(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? EIO : outcome(listen(fd, 1));
+}
+
+static int try_unix_datagram(void)
+{
+	return outcome(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+}
+
+static int try_netlink(void)
+{
+	return outcome(socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+}
+
+static int try_raw(void)
+{
+	return outcome(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP));
+}
+
+static void test_datagrams(void **state)
+{
+	struct sandbox_profile p = { .datagrams = true, .connect_ports = { 53, 1 } };
+	struct sandbox_profile tcp = { .connect_ports = { 1 } };
+	struct sandbox_profile none = { .count = 0 };
+
+	(void)state;
+	assert_int_equal(run_confined(&p, try_datagram), 0);
+	assert_int_equal(run_confined(&p, try_named_port), ECONNREFUSED);
+	assert_int_equal(run_confined(&p, try_listen), EPERM);
+	assert_int_equal(run_confined(&p, try_unix_socket), EPERM);
+	assert_int_equal(run_confined(&p, try_unix_datagram), EPERM);
+	assert_int_equal(run_confined(&p, try_netlink), EPERM);
+	assert_int_equal(run_confined(&p, try_raw), EPERM);
+	assert_int_equal(run_confined(&p, try_open), EPERM);
+	assert_int_equal(run_confined(&tcp, try_datagram), EPERM);
+	assert_int_equal(run_confined(&tcp, try_named_port), ECONNREFUSED);
+	assert_int_equal(run_confined(&none, try_datagram), EPERM);
+	assert_int_equal(run_confined(&none, try_named_port), EIO);
+	if (sandbox_has_landlock_here()) {
+		int other = run_confined(&p, try_other_port);
+
+		assert_true(other == EACCES || other == ECONNREFUSED); /* before its ABI 4 */
+	}
+}
+
 /* seccomp lets open through here: what refuses is Landlock. */
 static void test_landlock(void **state)
 {
@@ -333,7 +421,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_refused), cmocka_unit_test(test_what_is_allowed),
 		cmocka_unit_test(test_landlock),        cmocka_unit_test(test_other_abi),
-		cmocka_unit_test(test_owner),
+		cmocka_unit_test(test_owner),           cmocka_unit_test(test_datagrams),
 #ifndef NO_MEMORY_LIMIT
 		cmocka_unit_test(test_address_space),
 #endif
