@@ -53,9 +53,14 @@ def theirs(call, *args, **more):
     except Exception as e:  # whatever its parsers raise at odd mail
         return type(e).__name__
 
-def changed(message):
-    """One bit of the body, or of the subject where nothing is in it."""
-    return flipped(message)
+def explain(mine, other, explained, name):
+    """A difference that has a reason."""
+    reason = None
+    if other in ('MessageFormatError', 'ParameterError'):
+        reason = 'python3-dkim can\'t read the message: ' + other
+    if reason:
+        explained.setdefault(reason, []).append(name)
+    return bool(reason)
 
 def ready():
     if not dkim:
@@ -82,7 +87,7 @@ def signed_there_and_verified_here():
         other = theirs(dkim.verify, message, dnsfunc=keys.dns)
         check(mine['result'] == 'pass' and other is True, '%s %s: here %s (%s), there %s' % (name, forms, mine['result'], mine['why'], other))
         signed += 1
-        wrong = changed(message)
+        wrong = flipped(message)
         if wrong:
             check(ours.check(wrong, int(time.time()))['signatures'][0]['result'] == 'fail', name + ' changed passes here')
             check(theirs(dkim.verify, wrong, dnsfunc=keys.dns) is not True, name + ' changed passes there')
@@ -117,7 +122,7 @@ def sealed_here_and_verified_there():
         check(mine['arc'] == other or explain(mine, other, explained, name),
               '%s: here %s (%s), there %s' % (name, mine['arc'], mine['arc_why'], other))
         counts[mine['arc']] = counts.get(mine['arc'], 0) + 1
-        wrong = changed(message)
+        wrong = flipped(message)
         if mine['arc'] == 'pass' and wrong:
             equal(ours.check(wrong, int(time.time()))['arc'], 'fail', name + ' changed, here')
             again = theirs(dkim.arc_verify, wrong, dnsfunc=keys.dns)
@@ -128,14 +133,5 @@ def sealed_here_and_verified_there():
     for why, names in sorted(explained.items()):
         print('   %d: %s (%s)' % (len(names), why, names[0]))
     check(counts.get('pass', 0) > (COUNT or 8000) * 0.8, 'too few pass')
-
-def explain(mine, other, explained, name):
-    """A difference that has a reason."""
-    reason = None
-    if other in ('MessageFormatError', 'ParameterError'):
-        reason = 'python3-dkim can\'t read the message: ' + other
-    if reason:
-        explained.setdefault(reason, []).append(name)
-    return bool(reason)
 
 done()
