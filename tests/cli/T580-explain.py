@@ -4,7 +4,7 @@ both; what it says is what happens, and it does nothing."""
 import json, os, random, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
-from verdicts import give
+from given import give
 
 seed = int(os.environ.get('MM_SEED') or random.randrange(1 << 32))
 print('   MM_SEED=%d' % seed)

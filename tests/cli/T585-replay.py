@@ -4,7 +4,7 @@ happens to the same mail under that rule set; it does nothing, and it reads no m
 import json, os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
-from verdicts import give
+from given import give
 
 def text(attribute, operator, *values):
     return {"StringExpression": {"Evaluate": {"Attribute": attribute}, "Operator": operator, "Values": list(values)}}
