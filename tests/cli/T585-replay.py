@@ -174,6 +174,7 @@ def more_than_a_batch_and_imports():
     with open(path, 'wb') as f:
         f.write(mail('an old letter'))
     site.run('mm-import', '--archive', 'corp', path)
+    site.wait()
     rows, result = replay([rule('odd', [DROP], [text('SUBJECT', 'ENDS_WITH', *'13579')])] + RULES)
     equal((len(rows), result['messages'], result['imported'], result['differ']), (75, 157, 1, 75))
     equal(result['same'], 157 - 75 - 1)
