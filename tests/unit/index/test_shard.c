@@ -875,7 +875,6 @@ static void test_sealed_beside_the_writer(void **state)
 static void test_sealing_is_waited_for(void **state)
 {
 	struct place *p = *state;
-	const uint64_t lots[] = { 1 };
 	uint64_t dead[16];
 	size_t count;
 	uint64_t removed;
@@ -893,7 +892,7 @@ static void test_sealing_is_waited_for(void **state)
 		add_numbered(p, i, DAY0 + i, 0, 1);
 	place_commit(p);
 	assert_true(seal_beside(p));
-	EXPECT_OK(index_remove(p->ix, 1, lots, 1, is_odd, NULL, dead, 16, &count, &removed, &p->e),
+	EXPECT_OK(index_remove(p->ix, 1, NULL, 0, is_odd, NULL, dead, 16, &count, &removed, &p->e),
 	          &p->e);
 	assert_int_equal(removed, 17);
 	assert_int_equal(place_count(p, 1, "common"), 18);
