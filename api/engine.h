@@ -50,7 +50,6 @@ struct engine_options {
 	const json_t *dns;
 	bool keeps_dns;
 	struct home *verdict_home;
-	const char *hostname; /* ours, as SPF's receiver; NULL: none; lives as long as the engine */
 	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
 	void (*broken)(void *arg);
 	/* The pipeline waits for room on the disk, or no longer does; on its thread. */

@@ -114,7 +114,7 @@ enum rc engine_verdicts_start(struct engine_verdicts **out, struct engine *en,
 		rc = verdicts_home_start(&v->own, dns, NULL, e);
 	if (rc == RC_OK)
 		rc = start_thread(v, opt->verdict_home ? opt->verdict_home : v->own, dns,
-		                  opt->hostname, woken, arg, e);
+		                  en->api.hostname, woken, arg, e);
 	json_decref(dns);
 	if (rc != RC_OK) {
 		engine_verdicts_stop(&v);

@@ -61,6 +61,8 @@ static void take_compared(void *arg, const struct rule_compared *c)
 {
 	struct explaining *x = arg;
 
+	if (x->rc != RC_OK)
+		return; /* nobody listens any more */
 	if (c->own) {
 		json_push(x->own, reading_json(c));
 		return;

@@ -1,7 +1,8 @@
 /*
  * ingest/verdict_wire.h - what mmd and a child of mm-verdict tell each other
  *
- * The home (base/home.h) has the configuration's section dns. A child's task is {} with VERDICT_EXTRA descriptors: a leash,
+ * The home (base/home.h) has the configuration's section dns. A child's task is {} with VERDICT_EXTRA
+ *          descriptors: a leash,
  * and memory of VERDICT_MARK bytes, in whose first 8 it writes which message it works at (0: none), so that mmd knows
  * what it died of. It says READY or FAILED first; then BATCHes go one way and ANSWERs the other, in any order.
  */

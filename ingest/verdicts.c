@@ -67,6 +67,7 @@ struct verdicts {
 	int64_t wait_ms;
 	struct loop_timer *again;
 	struct loop_timer *look;
+	bool looking; /* its time comes */
 	bool news; /* `woken` is to be called */
 };
 
@@ -92,11 +93,20 @@ enum rc verdicts_configure(const json_t *dns, struct err *e)
 enum rc verdicts_home_start(struct home **out, const json_t *dns, const char *program,
                             struct err *e)
 {
+	const char *anchor = json_string_value(json_object_get(dns, "trust_anchor"));
 	enum rc rc = verdicts_configure(dns, e);
+	struct buf text;
 
 	*out = NULL;
 	if (rc != RC_OK)
 		return rc;
+	if (anchor) { /* each child reads it; that it isn't there is said at the start */
+		buf_init(&text, 1 << 20);
+		rc = file_read_all(anchor, &text, e);
+		buf_free(&text);
+	}
+	if (rc != RC_OK)
+		return err_in(e, "dns.trust_anchor");
 	return home_start(out, program ? program : "mm-verdict", json_deep_copy(dns), e);
 }
 
@@ -578,6 +588,15 @@ static void end_hanging(struct verdicts *v, int64_t now)
 	lose_child(v, "it hangs", number ? number : UINT64_MAX);
 }
 
+/* One that is set already stays: who asks often must not put it off. */
+static void look_soon(struct verdicts *v)
+{
+	if (v->looking || TAILQ_EMPTY(&v->asks))
+		return;
+	v->looking = true;
+	loop_timer_set(v->look, LOOK_MS);
+}
+
 static void on_look(void *arg)
 {
 	struct verdicts *v = arg;
@@ -596,8 +615,8 @@ static void on_look(void *arg)
 	if (hangs)
 		end_hanging(v, now);
 	send_what_waits(v);
-	if (!TAILQ_EMPTY(&v->asks))
-		loop_timer_set(v->look, LOOK_MS);
+	v->looking = false;
+	look_soon(v);
 	unlock_and_tell(v);
 }
 
@@ -608,8 +627,7 @@ static void on_asked(void *arg)
 	lock(v);
 	v->posted = false;
 	send_what_waits(v);
-	if (!TAILQ_EMPTY(&v->asks))
-		loop_timer_set(v->look, LOOK_MS);
+	look_soon(v);
 	unlock_and_tell(v);
 }
 

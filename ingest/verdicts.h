@@ -1,14 +1,17 @@
 /*
  * ingest/verdicts.h - SPF, DKIM, ARC and DMARC of messages, asked of mm-verdict
  *
- * What     The pipeline's thread asks (verdicts_ask) and takes what has come (verdicts_take), in any order; `woken` tells it
+ * What     The pipeline's thread asks (verdicts_ask) and takes what has come (verdicts_take), in any
+ *          order; `woken` tells it
  *          that something has. The loop's thread has the child: it starts it, hands it messages in batches of
- *          shared memory that the child only reads, and checks what it says, word by word (ingest/verdict/verdict_words).
+ *          shared memory that the child only reads, and checks what it says, word by word
+ *          (ingest/verdict/verdict_words).
  * Home     mmd may not connect, and neither may what it starts: verdicts_home_start before mmd confines itself.
- * Late     A message has its verdict after `deadline` at the latest: the child says what it knows by then. One that says nothing
- *          for GRACE_MS more hangs, and is ended.
+ * Late     A message has its verdict after `deadline` at the latest: the child says what it knows by
+ *          then. One that says nothing for GRACE_MS more hangs, and is ended.
  * Death    A child that dies, hangs or talks nonsense is started again, and what it had is asked again, each with a new
- *          deadline. It tells in shared memory which message it works at: one that it has died of twice is PROCESSING_FAILED.
+ *          deadline. It tells in shared memory which message it works at: one that it has died of
+ *          twice is PROCESSING_FAILED.
  *          Where it worked at none (an answer of DNS, then) what it had is asked again by halves, with nothing beside,
  *          until the message is found, or it doesn't die any more.
  * Bounds   VERDICT_UNDER_WAY messages are with the child; the caller bounds how many wait.
@@ -42,8 +45,8 @@ struct verdicts_totals {
 	size_t waiting;    /* now, with and without the child */
 };
 
-/* `dns` is the configuration's section (not NULL). `program`: NULL: "mm-verdict". RC_INVALID: the section says what can't
- * be; then nothing is started. */
+/* `dns` is the configuration's section (not NULL). `program`: NULL: "mm-verdict". RC_INVALID: the
+ * section says what can't be; then nothing is started. */
 enum rc verdicts_home_start(struct home **out, const json_t *dns, const char *program,
 			    struct err *e) MUST_USE;
 /* The section's deadline, checked. */

@@ -16,6 +16,7 @@
 #include "api/requests.h"
 #include "api/schedule.h"
 #include "base/clock.h"
+#include "base/home.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -23,6 +24,7 @@
 #include "base/tls.h"
 #include "ingest/front.h"
 #include "ingest/resources.h"
+#include "ingest/verdicts.h"
 #include "store/crypt.h"
 #include "tools/cli.h"
 #include "tools/mmd_settings.h"
@@ -541,6 +543,8 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 
 	if (rc == RC_OK && m->set.s3.url) /* who may not connect can't start who may */
 		rc = deliver_home_start(&m->set.jobs.s3, &m->set.s3, e);
+	if (rc == RC_OK && m->set.engine.dns)
+		rc = verdicts_home_start(&m->set.engine.verdict_home, m->set.engine.dns, NULL, e);
 	if (rc == RC_OK)
 		rc = confine(m, e);
 	if (rc == RC_OK)
@@ -658,6 +662,7 @@ static void stop(struct mmd *m)
 	if (m->engine && pipeline_drain(m->engine->pipeline, m->full ? 0 : DRAIN_MS, &e) != RC_OK)
 		log_warn("%s; they are archived at the next start", e.text);
 	engine_close(&m->engine);
+	home_stop(&m->set.engine.verdict_home);
 }
 
 static int run(struct mmd *m, struct err *e)
@@ -730,6 +735,7 @@ int main(int argc, char **argv)
 		                                 .broken = on_broken,
 		                                 .full = on_full,
 		                                 .judged = on_judged,
+		                                 .keeps_dns = true,
 		                                 .broken_arg = &m };
 	if (settings_read(&m.set, cli_get(&c, "config"), &e) != RC_OK) {
 		(void)cli_fail(&c, &e);

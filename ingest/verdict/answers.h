@@ -10,7 +10,8 @@
  *          fuzzer gives it a table in place of DNS.
  * Limits   ANSWERS_QUESTIONS questions in all, then each new one counts as failed; ANSWERS_RECORDS records
  *          of one answer and ANSWERS_BYTES of texts, what is beyond makes the answer a failed one: an
- *          answer that is cut could turn a fail into a pass. All answers of a message have ANSWERS_MEMORY bytes of records and
+ *          answer that is cut could turn a fail into a pass. All answers of a message have
+ *          ANSWERS_MEMORY bytes of records and
  *          texts together, and each beyond is a failed one: thousands of messages wait at a time.
  * Names    ASCII letters without case, without the final dot. A name that can't be in DNS (empty, over 253
  *          bytes, a label over 63 or empty) is answered DNS_NO_NAME without asking (RFC 7208 section 4.3).

@@ -63,7 +63,7 @@ static bool read_seal(struct arc *arc, const struct arc_sets *sets, size_t i, in
 /* Each seal signs all sets up to its own; what comes before it is hashed once for all. */
 static bool read_seals(struct arc *arc, const struct arc_sets *sets, int64_t now_s)
 {
-	EVP_MD_CTX *before = sha256_new();
+	EVP_MD_CTX *before = canon_sha256_new();
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	struct taglist tags;
 	bool good = true;
@@ -75,7 +75,7 @@ static bool read_seals(struct arc *arc, const struct arc_sets *sets, int64_t now
 		canon_field(CANON_RELAXED, sets->at[i].message, sha256_take, before);
 		MUST(EVP_MD_CTX_copy_ex(ctx, before));
 		signature_hash_itself(ctx, CANON_RELAXED, sets->at[i].seal, &tags);
-		sha256_end(ctx, arc->seals[i].header_sha256);
+		canon_sha256_end(ctx, arc->seals[i].header_sha256);
 		canon_field(CANON_RELAXED, sets->at[i].seal, sha256_take, before);
 	}
 	EVP_MD_CTX_free(ctx);

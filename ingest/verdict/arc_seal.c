@@ -225,7 +225,7 @@ static void hash_chain(const struct sealing *s, EVP_MD_CTX *ctx)
 
 static enum rc write_seal(struct sealing *s, struct err *e)
 {
-	EVP_MD_CTX *ctx = sha256_new();
+	EVP_MD_CTX *ctx = canon_sha256_new();
 	uint8_t hash[CANON_SHA256];
 	struct taglist tags;
 	struct raw_field field;
@@ -242,7 +242,7 @@ static enum rc write_seal(struct sealing *s, struct err *e)
 	MUST(taglist_read(&tags, field.value) == NULL);
 	hash_chain(s, ctx);
 	signature_hash_itself(ctx, CANON_RELAXED, &field, &tags);
-	sha256_end(ctx, hash);
+	canon_sha256_end(ctx, hash);
 	EVP_MD_CTX_free(ctx);
 	return add_signature(s->by, &s->seal, hash, e);
 }

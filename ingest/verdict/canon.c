@@ -26,7 +26,7 @@ const EVP_MD *sha256_algorithm(void)
 	return sha256;
 }
 
-EVP_MD_CTX *sha256_new(void)
+EVP_MD_CTX *canon_sha256_new(void)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
@@ -39,7 +39,7 @@ void sha256_take(void *ctx, struct slice part)
 	MUST(EVP_DigestUpdate(ctx, part.at, part.len));
 }
 
-void sha256_end(EVP_MD_CTX *ctx, uint8_t out[CANON_SHA256])
+void canon_sha256_end(EVP_MD_CTX *ctx, uint8_t out[CANON_SHA256])
 {
 	MUST(EVP_DigestFinal_ex(ctx, out, NULL));
 }
@@ -283,7 +283,7 @@ static void look(struct hashing *h, uint64_t at)
 	MUST(copy);
 	for (; h->next < h->count && limit_of(h->wanted[h->next]) <= at; h->next++) {
 		MUST(EVP_MD_CTX_copy_ex(copy, h->ctx));
-		sha256_end(copy, h->wanted[h->next]->sha256);
+		canon_sha256_end(copy, h->wanted[h->next]->sha256);
 	}
 	EVP_MD_CTX_free(copy);
 }
@@ -308,7 +308,7 @@ static void take_body(void *arg, struct slice part)
 static void begin(struct hashing *h, enum canon how)
 {
 	canon_body_begin(&h->body, how, take_body, h);
-	h->ctx = sha256_new();
+	h->ctx = canon_sha256_new();
 	look(h, 0);
 }
 

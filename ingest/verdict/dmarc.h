@@ -2,13 +2,15 @@
  * ingest/verdict/dmarc.h - what does the domain of From ask for? (RFC 7489)
  *
  * What     Finds the policy of the From domain or of its organisational domain (libpsl), aligns the identities that SPF
- *          and DKIM passed, and says pass or fail, and what is asked for: NONE when it passes or no policy applies, else the
- *          policy after sp and pct.
- * pct      The sample is drawn by a hash of the message's id, so a second judgement draws the same; below 100 the others get the
+ *          and DKIM passed, and says pass or fail, and what is asked for: NONE when it passes or no
+ *          policy applies, else the policy after sp and pct.
+ * pct      The sample is drawn by a hash of the message's id, so a second judgement draws the same;
+ *          below 100 the others get the
  *          next weaker policy (section 6.6.4).
- * From     Several From fields, or one with several domains, or none that can be read: result FAIL with disposition REJECT
- *          where any of the domains asks for it (section 6.6.1 leaves it open; a message must not escape by it). More than
- *          DMARC_FROM domains: REJECT.
+ * From     Several From fields, or one with several domains, or none that can be read: result FAIL
+ *          with disposition REJECT
+ *          where any of the domains asks for it (section 6.6.1 leaves it open; a message must not
+ *          escape by it). More than DMARC_FROM domains: REJECT.
  * Unsure   Nothing passed is aligned, and what couldn't be checked now might have been: TEMPERROR, where it is
  *          of the From domain itself or of its organisational domain.
  * Before   spf and dkim are known they may be NULL: then only the lookups are noted.

@@ -5,10 +5,10 @@
  *          6532 and the groups of RFC 6854), and gives the domain of each, once, in lower case, in A-labels.
  * Odd      There isn't one From field; or one of them can't be read whole. Of a field that can't be read every
  *          name behind an "@" counts, in comments and quoted strings too, so that a domain that somebody's reader
- *          could show isn't missed. Where that is one domain and no more, and there is one field, it isn't odd: careless
- *          programs leave commas unquoted.
- * Limits   FROM_DOMAINS domains; there are more where count is that. No recursion; one pass, a second one over a field that can't be
- *          read.
+ *          could show isn't missed. Where that is one domain and no more, and there is one field, it
+ *          isn't odd: careless programs leave commas unquoted.
+ * Limits   FROM_DOMAINS domains; there are more where count is that. No recursion; one pass, a second
+ *          one over a field that can't be read.
  * Owner    The struct owns its texts.
  * Threads  Any.
  */

@@ -295,7 +295,7 @@ void signature_hash_header(struct signature *s, const struct header_index *index
 {
 	uint32_t *taken = mem_array(index->m->count + 1, sizeof(*taken));
 	struct slice list = taglist_value(tags, "h");
-	EVP_MD_CTX *ctx = sha256_new();
+	EVP_MD_CTX *ctx = canon_sha256_new();
 	const struct raw_field *signed_field;
 	struct slice name;
 
@@ -305,7 +305,7 @@ void signature_hash_header(struct signature *s, const struct header_index *index
 			canon_field(s->header, signed_field, sha256_take, ctx);
 	}
 	signature_hash_itself(ctx, s->header, f, tags);
-	sha256_end(ctx, s->header_sha256);
+	canon_sha256_end(ctx, s->header_sha256);
 	EVP_MD_CTX_free(ctx);
 	free(taken);
 }

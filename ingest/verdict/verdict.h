@@ -1,7 +1,8 @@
 /*
  * ingest/verdict/verdict.h - SPF, DKIM, ARC and DMARC of one message
  *
- * What     verdict_new reads the message and hashes its body: behind it the message may go. verdict_run computes all four from
+ * What     verdict_new reads the message and hashes its body: behind it the message may go.
+ *          verdict_run computes all four from
  *          the answers of DNS; each round runs every part that isn't done, so that their lookups go out together.
  *          verdict_json is what is kept beside the message (docs/verdicts.md, "Kept beside the message").
  * Late     What isn't known when the time is over is temperror, by verdict_json's own judgement: parts that are done

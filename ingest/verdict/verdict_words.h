@@ -1,7 +1,8 @@
 /*
  * ingest/verdict/verdict_words.h - the words of verdicts, and what may be said in them
  *
- * What     The API's four words of RFC 8601's results (docs/verdicts.md, "Words"); a check of verdicts that somebody else
+ * What     The API's four words of RFC 8601's results (docs/verdicts.md, "Words"); a check of verdicts
+ *          that somebody else
  *          computed: the members, words, lengths and characters that verdict_json makes, and no others; and those of
  *          a message that nothing could be found out about.
  * Threads  Any.

@@ -215,6 +215,17 @@ def rspamd():
     check(not table(rows), 'cases not passed')
 
 @test
+def long_answers_come_by_tcp():
+    """From the confined child, too: more than a datagram takes."""
+    long = ' '.join(['v=spf1'] + ['ip6:2001:db8:%x::/48' % i for i in range(100)] + ['ip4:%s' % IP, '-all']).encode()
+    check(len(long) > 1500, 'a short record')
+    server = Nsd({'long.example': [('TXT', text(long))]})
+    judge = Judge(server.forward)
+    equal(judge(b'From: a@long.example\r\n\r\n', ip=IP, helo='x.example', **{'from': 'a@long.example'})['spf']['verdict'], 'PASS')
+    judge.end()
+    server.close()
+
+@test
 def the_server_is_asked():
     """The control: where nobody answers, nothing is known."""
     judge = Judge('127.0.0.1@%d' % free_port())
