@@ -270,10 +270,11 @@ enum rc logbook_append(struct logbook *b, struct slice entries, int64_t now_ms, 
 	enum rc rc = RC_OK;
 
 	if (b->file && file_is_over(b, now_ms)) {
-		rc = logbook_sync(b, e);
+		if (logbook_sync(b, e) != RC_OK)
+			log_error("records of the log may be lost: %s", e->text);
 		leave_file(b);
 	}
-	if (rc == RC_OK && !b->file)
+	if (!b->file)
 		rc = begin_file(b, now_ms, e);
 	if (rc != RC_OK)
 		return rc;
@@ -437,10 +438,12 @@ static enum rc give_entries(const struct reading *x, struct err *e)
 	return rc;
 }
 
+/* What is missing behind a damaged frame is that one itself. */
 static enum rc walk(struct reading *x, struct err *e)
 {
 	struct slice rest = buf_slice(&x->bytes);
 	enum logbook_found found = LOGBOOK_FRAME;
+	bool damaged = false;
 	enum rc rc = RC_OK;
 
 	while (rc == RC_OK && (found == LOGBOOK_FRAME || found == LOGBOOK_DAMAGED)) {
@@ -450,12 +453,11 @@ static enum rc walk(struct reading *x, struct err *e)
 		found = logbook_frame_take(&rest, &x->place->frame, &x->entries, &x->header,
 		                           &x->keys);
 		if (found == LOGBOOK_DAMAGED ||
-		    (found == LOGBOOK_FRAME && x->place->frame != expected + 1))
+		    (found == LOGBOOK_FRAME && x->place->frame != expected + 1 && !damaged))
 			rc = tell(x, "records are damaged, or missing", e);
 		if (rc == RC_OK && found == LOGBOOK_FRAME)
 			rc = give_entries(x, e);
-		if (found == LOGBOOK_DAMAGED)
-			x->place->frame = expected + 1;
+		damaged = found == LOGBOOK_DAMAGED;
 		x->place->offset += before - rest.len;
 	}
 	return rc;
