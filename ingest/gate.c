@@ -295,7 +295,8 @@ static bool add_security(struct gate_session *s)
 	     buf_add(b, buf_slice(&s->client_cert)) != RC_OK || meta_close(b, '}') != RC_OK))
 		return false;
 	if (smtp_session_authenticated(s->smtp) &&
-	    meta_text(b, "auth", slice_str(s->user)) != RC_OK)
+	    (meta_text(b, "auth", slice_str(s->user)) != RC_OK ||
+	     meta_int(b, "auth_version", s->password_version) != RC_OK))
 		return false;
 	return meta_bool(b, "tls_wrapped", s->point->ingress->tls_wrapped) == RC_OK &&
 	       (!odd || meta_text(b, "odd", slice_str(odd)) == RC_OK);
@@ -514,17 +515,18 @@ static void on_reset(void *app, struct smtp_session *smtp)
 	drop_envelope(s);
 }
 
-static void on_checked(void *arg, bool good)
+static void on_checked(void *arg, int64_t version)
 {
 	struct gate_session *s = arg;
 	char ip[IP_TEXT];
 
 	s->check = NULL;
-	if (!good) {
+	s->password_version = version;
+	if (!version) {
 		ip_format(ip, &s->peer.ip);
 		log_info("AUTH failed at %s from %s", s->point->ingress->id, ip);
 	}
-	smtp_answer_auth(s->smtp, good);
+	smtp_answer_auth(s->smtp, version != 0);
 	s->ops->wake(s->arg);
 }
 
