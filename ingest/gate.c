@@ -65,6 +65,7 @@ struct gate_session {
 	char tls_cipher[64];
 	struct buf client_cert;             /* members of the meta's; empty: none */
 	char user[72];                      /* an ingress point's id or name */
+	int64_t password_version;           /* that the user gave */
 	struct buf mail_from;               /* for the policy log alone */
 	char log_id[POLICY_SESSION_ID + 1]; /* empty before the first record */
 };
