@@ -284,6 +284,58 @@ static void test_hostile_batches(void **state)
 	policy_log_free(&l);
 }
 
+/* Steps out of order, and numbers that are none. */
+static void test_steps_in_order(void **state)
+{
+#define CONDITION "C\1\0\0\0A\1\0\0\0B\0\0\1"
+#define CASE(name, steps, good)                                                                    \
+	{                                                                                          \
+		name, { (const uint8_t *)(steps), sizeof(steps) - 1 }, good                        \
+	}
+	static const struct {
+		const char *name;
+		struct slice steps;
+		bool good;
+	} cases[] = {
+		CASE("none", "", true),
+		CASE("one", "S\0" CONDITION "E\1", true),
+		CASE("two and the default", "S\0" CONDITION "E\0S\1" CONDITION CONDITION "E\0D\1",
+		     true),
+		CASE("cut", "S\0" CONDITION, true),
+		CASE("no statement", CONDITION, false),
+		CASE("an end alone", "E\1", false),
+		CASE("a statement in another", "S\0S\0", false),
+		CASE("a default in a statement", "S\0D\0", false),
+		CASE("behind the end", "S\0" CONDITION "E\1" CONDITION, false),
+		CASE("another step", "X\1", false),
+		CASE("neither yes nor no", "D\2", false),
+		CASE("half a step", "S", false),
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		uint8_t head[27 + 9 * 4] = { 0 }; /* times, numbers, empty texts */
+		struct buf record;
+		struct buf batch;
+		struct policy_batch b;
+
+		buf_init(&record, 1024);
+		buf_init(&batch, 1024);
+		assert_int_equal(buf_add(&record, slice_of(head, sizeof(head))), RC_OK);
+		assert_int_equal(buf_add(&record, cases[i].steps), RC_OK);
+		assert_int_equal(buf_put_u64(&batch, 0), RC_OK);
+		assert_int_equal(buf_put_u64(&batch, 0), RC_OK);
+		assert_int_equal(buf_put_slice(&batch, buf_slice(&record)), RC_OK);
+		EXPECT(cases[i].name, policy_batch_read(&b, buf_slice(&batch)) == cases[i].good);
+		batch.at[16 + 4 + 8] = INGRESS_MTLS + 1; /* no type of ingress point */
+		EXPECT(cases[i].name, !policy_batch_read(&b, buf_slice(&batch)));
+		buf_free(&record);
+		buf_free(&batch);
+	}
+#undef CASE
+#undef CONDITION
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_large_policy),
 		cmocka_unit_test(test_hostile_batches),
+		cmocka_unit_test(test_steps_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
