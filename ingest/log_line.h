@@ -1,14 +1,15 @@
 /*
  * ingest/log_line.h - records of the logs, as lines of JSON in the service's shapes
  *
- * What     One function for each kind of record; the fields are those of Amazon SES Mail Manager's logs (docs/logs.md has all of
- *          them). A line is printable ASCII, whatever a peer sent: everything else is escaped, bytes that are no UTF-8 become
- *          U+FFFD.
+ * What     One function for each kind of record; the fields are those of Amazon SES Mail Manager's logs
+ *          (docs/logs.md has all of them). A line is printable ASCII, whatever a peer sent: everything else
+ *          is escaped, bytes that are no UTF-8 become U+FFFD.
  * Content  Nothing of a message's header or body is in a line.
- * Addresses  Without `addresses` what says who wrote, to whom and from where is left out: sender_ip_address, smtp_mail_from, smtp_helo,
- *          recipients, recipients_matched (but an empty one), recipient, the client certificate's names, and what a policy compares
- *          recipients and senders' addresses with.
- * Limits   A line has at most LOG_LINE_MOST bytes. A list that doesn't fit ends early, and recipients_left_out says by how many.
+ * Addresses  Without `addresses` what says who wrote, to whom and from where is left out: sender_ip_address,
+ *          smtp_mail_from, smtp_helo, recipients, recipients_matched (but an empty one), recipient, the
+ *          client certificate's names, and what a policy compares recipients and senders' addresses with.
+ * Limits   A line has at most LOG_LINE_MOST bytes. A list that doesn't fit ends early, and
+ *          recipients_left_out says by how many.
  * Threads  Pure functions.
  */
 #ifndef MM_INGEST_LOG_LINE_H

@@ -1,8 +1,9 @@
 /*
  * ingest/log_rate.h - how many records a second a log may have
  *
- * What     So many in each second; what is beyond is counted, and told in one record when a second has passed without any
- *          that was left out, or after a minute. So a flood costs what the limit says, and leaves no silent gap.
+ * What     So many in each second; what is beyond is counted, and told in one record when a second has passed
+ *          without any that was left out, or after a minute. So a flood costs what the limit says, and leaves
+ *          no silent gap.
  * Threads  The caller's.
  */
 #ifndef MM_INGEST_LOG_RATE_H

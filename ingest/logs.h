@@ -1,15 +1,20 @@
 /*
  * ingest/logs.h - mmd's logs in the service's shapes: what was accepted, what rules did, how policies judged
  *
- * What     Two logs, application and policy debug, each nowhere, in a plain file (a line a record), or sealed in the data directory
- *          (store/logbook.h). docs/logs.md tells what is in them.
- * Once     Application records of a message are made while it is judged, and written when its checkpoint is on disk: what a kill or a
- *          full disk makes the pipeline do again is told once. Those that a kill keeps from being written are lost.
- * Never    waits: records go into a queue of bounded size; a thread writes it a few times a second. What doesn't fit, and what can't be
- *          written (a full disk, a file at its limit), is lost and counted; no mail waits for it or fails by it.
- * Rate     So many records a second of each log; what is beyond is counted and told in one record (ingest/log_rate.h).
- * Room     A sealed log lies on the mail's disk: while that has little room (`room`), nothing is written to it.
- * Threads  The pipeline's, with `writing` held: logs_ingress, logs_rule, logs_mark, logs_undo, logs_commit, logs_forget. Any: the others.
+ * What     Two logs, application and policy debug, each nowhere, in a plain file (a line a record), or sealed
+ *          in the data directory (store/logbook.h). docs/logs.md tells what is in them.
+ * Once     Application records of a message are made while it is judged, and written when its checkpoint is
+ *          on disk: what a kill or a full disk makes the pipeline do again is told once. Those that a kill
+ *          keeps from being written are lost.
+ * Never    waits: records go into a queue of bounded size; a thread writes it a few times a second. What
+ *          doesn't fit, and what can't be written (a full disk, a file at its limit), is lost and counted; no
+ *          mail waits for it or fails by it.
+ * Rate     So many records a second of each log; what is beyond is counted and told in one record
+ *          (ingest/log_rate.h).
+ * Room     A sealed log lies on the mail's disk: while that has little room (`room`), nothing is written to
+ *          it.
+ * Threads  The pipeline's, with `writing` held: logs_ingress, logs_rule, logs_mark, logs_undo, logs_commit,
+ *          logs_forget. Any: the others.
  */
 #ifndef MM_INGEST_LOGS_H
 #define MM_INGEST_LOGS_H
@@ -42,8 +47,8 @@ enum rc logs_open_file(const char *path, struct file **out, struct err *e) MUST_
 
 struct logs;
 
-/* `dir` is the data directory; `home` and `keys` outlive the logs. `room` may be NULL: there is room. RC_OK with *out NULL: both are
- * nowhere. */
+/* `dir` is the data directory; the texts of `home`, and `keys`, outlive the logs. `room` may be NULL: there
+ * is room. RC_OK with *out NULL: both are nowhere. */
 enum rc logs_new(struct logs **out, struct logs_options *opt, const char *dir, struct keyring *keys,
 		 const struct arn_home *home, bool (*room)(void *arg), void *arg,
 		 struct err *e) MUST_USE;

@@ -1,19 +1,21 @@
 /*
  * ingest/policy_log.h - how a traffic policy judged, told by mm-smtpd to mmd
  *
- * What     mm-smtpd has the policy and follows its judgement (policy_trace); mmd writes the log. Between them goes a record for each
- *          recipient, and one for the size of each message, many in one WIRE_LOG.
- * Rate     Beyond so many records a second nothing is followed or told but their number, so that a flood costs no judgement more
- *          than a comparison.
+ * What     mm-smtpd has the policy and follows its judgement (policy_trace); mmd writes the log. Between them
+ *          goes a record for each recipient, and one for the size of each message, many in one WIRE_LOG.
+ * Rate     Beyond so many records a second nothing is followed or told but their number, so that a flood
+ *          costs no judgement more than a comparison.
  * Never    waits: what mmd doesn't take in time is counted as lost, and dropped.
  * Limits   A record has at most POLICY_RECORD_MOST bytes: values beyond half of that are left out.
- * Trust    policy_record_read believes nothing: it checks each length, and gives slices into what it was given.
+ * Trust    policy_record_read believes nothing: it checks each length, and gives slices into what it was
+ *          given.
  * Threads  The loop's.
  *
- * Format   WIRE_LOG: u64 records left out, u64 lost since the last one; then records, each a u32 length and: i64 time, u8 type of the
- *          ingress point, u8 accepted, u8 scope, u64 allowed, u64 received; slices (u32 length, bytes): ingress point's id, session's
- *          id, policy's id, IP, MAIL FROM, HELO, TLS version, cipher, recipient; then the evaluation to the end: steps, each a u8:
- *          'S' u8 allow: a statement begins; 'C' its next condition: slices attribute, operator, u16 n, n slices, u8 held;
+ * Format   WIRE_LOG: u64 records left out, u64 lost since the last one; then records, each a u32 length and:
+ *          i64 time, u8 type of the ingress point, u8 accepted, u8 scope, u64 allowed, u64 received; slices
+ *          (u32 length, bytes): ingress point's id, session's id, policy's id, IP, MAIL FROM, HELO, TLS
+ *          version, cipher, recipient; then the evaluation to the end: steps, each a u8: 'S' u8 allow: a
+ *          statement begins; 'C' its next condition: slices attribute, operator, u16 n, n slices, u8 held;
  *          'E' u8 held: the statement ends; 'D' u8 allow: the default.
  */
 #ifndef MM_INGEST_POLICY_LOG_H
@@ -56,8 +58,8 @@ struct policy_log;
 
 struct policy_log *policy_log_new(uint64_t rate);
 void policy_log_free(struct policy_log **l); /* NULL is fine */
-/* Is the next judgement of `p` (NULL: there is none) to be followed? Then policy_log_trace gives what to hand to policy_decide,
- * and policy_log_add follows. `l` may be NULL: never. */
+/* Is the next judgement of `p` (NULL: there is none) to be followed? Then policy_log_trace gives what to hand
+ * to policy_decide, and policy_log_add follows. `l` may be NULL: never. */
 bool policy_log_begin(struct policy_log *l, const struct policy *p);
 const struct policy_trace *policy_log_trace(struct policy_log *l);
 /* `r` without its evaluation: that is what was traced since policy_log_begin. */

@@ -1,15 +1,18 @@
 /*
  * store/logbook.h - the sealed log: lines that hold addresses, in the data directory
  *
- * What     Append-only files DIR/logs/NNNNNNNN.log, each under a key of its own. A file ends with the UTC day, with its process, or at
- *          16 MiB; it is forgotten, key first, when it is older than is asked for, or when all of them are larger.
- * Why      Logs with addresses must not lie in the clear beside sealed mail, and must be forgotten for good: a key is one sector of
- *          the key ring in each replica.
- * Last     What logbook_append has written survives the end of the process, and a power failure once logbook_sync has returned.
- *          A torn tail is passed over by readers and never appended to.
- * Order    A new file: its key (synced), then the file. Forgotten: its key, then the file. A file without a key, and a key without a
- *          file, are what a kill left: logbook_tidy removes them, unless the key ring has lost slots.
- * Fails    RC_NOSPACE and RC_IO: those entries are lost, the file is left, the next append begins another one.
+ * What     Append-only files DIR/logs/NNNNNNNN.log, each under a key of its own. A file ends with the UTC
+ *          day, with its process, or at 16 MiB; it is forgotten, key first, when it is older than is asked
+ *          for, or when all of them are larger.
+ * Why      Logs with addresses must not lie in the clear beside sealed mail, and must be forgotten for good:
+ *          a key is one sector of the key ring in each replica.
+ * Last     What logbook_append has written survives the end of the process, and a power failure once
+ *          logbook_sync has returned. A torn tail is passed over by readers and never appended to.
+ * Order    A new file: its key (synced), then the file. Forgotten: its key, then the file. A file without a
+ *          key, and a key without a file, are what a kill left: logbook_tidy removes them, unless the key
+ *          ring has lost slots.
+ * Fails    RC_NOSPACE and RC_IO: those entries are lost, the file is left, the next append begins another
+ *          one.
  * Threads  One a logbook. A reader's own logbook may be used beside the writer's.
  * On disk  docs/formats.md, "Sealed log"
  */
@@ -56,7 +59,8 @@ struct logbook_place {
 	uint64_t offset;
 	uint64_t frame;
 };
-/* From `place` to what is there now; *place is where the next call goes on. A file that was forgotten meanwhile is passed over. */
+/* From `place` to what is there now; *place is where the next call goes on. A file that was forgotten
+ * meanwhile is passed over. */
 enum rc logbook_read(struct logbook *b, struct logbook_place *place,
 		     const struct logbook_reader *r, struct err *e) MUST_USE;
 /* Lists anew, for a reader that goes on. */

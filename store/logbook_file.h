@@ -1,12 +1,12 @@
 /*
  * store/logbook_file.h - the bytes of a file of the sealed log, for store/logbook.c alone
  *
- * What     Encodes and decodes the header, frames and the entries in a frame. A frame is what was written at a time: its
- *          entries are sealed together. Does no I/O.
- * Bound    To each frame: the uuid of its file and its number in it, so that none can be moved, left out unseen or said twice;
- *          a tail that is cut off isn't noticed.
- * Trust    Whoever has the file may have written anything into it: all lengths are checked, nothing is taken that doesn't
- *          authenticate.
+ * What     Encodes and decodes the header, frames and the entries in a frame. A frame is what was written at
+ *          a time: its entries are sealed together. Does no I/O.
+ * Bound    To each frame: the uuid of its file and its number in it, so that none can be moved, left out
+ *          unseen or said twice; a tail that is cut off isn't noticed.
+ * Trust    Whoever has the file may have written anything into it: all lengths are checked, nothing is taken
+ *          that doesn't authenticate.
  * On disk  docs/formats.md, "Sealed log"
  */
 #ifndef MM_STORE_LOGBOOK_FILE_H
