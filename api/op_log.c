@@ -48,17 +48,24 @@ static bool is_wanted(const struct reading *x, const struct logbook_entry *entry
 	       (!x->id.len || slice_find(entry->text, x->id) != SIZE_MAX);
 }
 
+static enum rc show_problem(void *arg, const char *text, struct err *e)
+{
+	struct reading *x = arg;
+	json_t *row = json_object();
+
+	json_put_text(row, "problem", slice_str(text));
+	return request_row(x->r, row, e);
+}
+
 static enum rc show_entry(void *arg, const struct logbook_entry *entry, struct err *e)
 {
 	struct reading *x = arg;
 	json_t *row;
-	enum rc rc;
 
 	if (!is_wanted(x, entry))
 		return request_gone(x->r->w) ? err_set(e, RC_IO, "the client has gone") : RC_OK;
-	rc = json_read(&row, entry->text, e);
-	if (rc != RC_OK)
-		return err_in(e, "a record of the log");
+	if (json_read(&row, entry->text, NULL) != RC_OK)
+		return show_problem(x, "a record that is no JSON", e);
 	if (x->id.len && !slice_equal(json_member_text(row, "message_id"), x->id)) {
 		json_decref(row);
 		return RC_OK;
@@ -71,15 +78,6 @@ static enum rc show_entry(void *arg, const struct logbook_entry *entry, struct e
 	}
 	if (x->left != UINT64_MAX)
 		x->left--;
-	return request_row(x->r, row, e);
-}
-
-static enum rc show_problem(void *arg, const char *text, struct err *e)
-{
-	struct reading *x = arg;
-	json_t *row = json_object();
-
-	json_put_text(row, "problem", slice_str(text));
 	return request_row(x->r, row, e);
 }
 

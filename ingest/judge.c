@@ -305,6 +305,7 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 	struct telling telling = { j->parts.logs, c, rs, &m->mail->id };
 	struct rule_trace trace = { .step = no_step, .arg = &telling, .deed = tell_deed };
 	bool told = logs_wants(j->parts.logs, LOG_APPLICATION);
+	size_t mark = logs_mark(j->parts.logs);
 	struct rule_outcome outcome;
 	struct tally t = { 0 };
 	enum rc rc;
@@ -321,6 +322,7 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 		*record = settle(c, rs, &outcome, &t, m->reply, d);
 		rule_outcome_free(&outcome);
 	} else if (rc == RC_LIMIT) {
+		logs_undo(j->parts.logs, mark); /* nothing of it is carried out */
 		*record = true;
 		d->kind = DISPOSITION_FAILED;
 		copy_name(d->text, sizeof(d->text), e ? e->text : "too many recipients");

@@ -15,7 +15,7 @@ struct line {
 /* --- text --- */
 
 /* The character at the front of `s`, which isn't empty, and its bytes; U+FFFD and one byte where it
- * is none. */
+ * is none, or a NUL, which readers of JSON refuse. */
 static uint32_t character(struct slice s, size_t *bytes)
 {
 	uint8_t c = s.at[0];
@@ -23,9 +23,9 @@ static uint32_t character(struct slice s, size_t *bytes)
 	uint32_t v;
 
 	*bytes = 1;
-	if (n == 1)
+	if (n == 1 && c)
 		return c;
-	if (n == 0 || n > s.len || !slice_is_utf8(slice_part(s, 0, n)))
+	if (n <= 1 || n > s.len || !slice_is_utf8(slice_part(s, 0, n)))
 		return 0xfffd;
 	v = c & (0xffu >> (n + 1));
 	for (size_t i = 1; i < n; i++)

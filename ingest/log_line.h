@@ -3,7 +3,7 @@
  *
  * What     One function for each kind of record; the fields are those of Amazon SES Mail Manager's logs
  *          (docs/logs.md has all of them). A line is printable ASCII, whatever a peer sent: everything else
- *          is escaped, bytes that are no UTF-8 become U+FFFD.
+ *          is escaped, bytes that are no UTF-8, and NUL, become U+FFFD.
  * Content  Nothing of a message's header or body is in a line.
  * Addresses  Without `addresses` what says who wrote, to whom and from where is left out: sender_ip_address,
  *          smtp_mail_from, smtp_helo, recipients, recipients_matched (but an empty one), recipient, the

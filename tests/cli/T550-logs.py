@@ -333,6 +333,23 @@ def a_tool_alone_reads_it():
     sealed.run('mmctl', 'log', '--follow', code=3)
 
 @test
+def damage_is_told():
+    folder = os.path.join(sealed.data, 'logs')
+    path = os.path.join(folder, sorted(os.listdir(folder))[0])
+    equal(sealed.verify()['problems'], 0)
+    good = open(path, 'rb').read()
+    bad = bytearray(good)
+    bad[96 + 16 + 30] ^= 1
+    with open(path, 'wb') as f:
+        f.write(bad)
+    sealed.run('mmctl', 'log', code=1)
+    check('damaged' in sealed.stderr, sealed.stderr)
+    check('log file 00000001' in sealed.run('mmctl', 'verify', code=1), 'verify tells it too')
+    with open(path, 'wb') as f:
+        f.write(good)
+    sealed.run('mmctl', 'verify')
+
+@test
 def what_is_old_can_not_be_read():
     folder = os.path.join(sealed.data, 'logs')
     copy = {n: open(os.path.join(folder, n), 'rb').read() for n in os.listdir(folder)}
