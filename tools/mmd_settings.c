@@ -351,7 +351,7 @@ static enum rc read_dns(struct settings *s, struct err *e)
 		{ "deadline", MEMBER_NUMBER },
 	};
 	const json_t *dns = json_object_get(s->json, "dns");
-	enum rc rc = check_members(dns, "dns.", known, COUNT(known), e);
+	enum rc rc = settings_members(dns, "dns.", known, COUNT(known), e);
 
 	if (rc != RC_OK || !dns)
 		return rc;
