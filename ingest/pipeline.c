@@ -14,6 +14,7 @@
 #include "ingest/filing.h"
 #include "ingest/judge.h"
 #include "ingest/lobby.h"
+#include "ingest/logs.h"
 #include "ingest/parse.h"
 #include "store/crypt.h"
 
@@ -283,6 +284,7 @@ static void publish(struct pipeline *p)
 {
 	uint64_t done = checkpoint_done(p->checkpoint);
 
+	logs_commit(p->parts.logs);
 	(void)pthread_mutex_lock(&p->lock);
 	p->done = done;
 	p->totals.checkpoints++;
@@ -322,6 +324,7 @@ static void take_back(struct pipeline *p)
 	lobby_clear(p->lobby);
 	index_rollback(p->parts.index);
 	checkpoint_forget(p->checkpoint);
+	logs_forget(p->parts.logs);
 	spool_rewind(p->parts.spool);
 }
 
