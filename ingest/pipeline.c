@@ -14,6 +14,7 @@
 #include "ingest/filing.h"
 #include "ingest/judge.h"
 #include "ingest/lobby.h"
+#include "ingest/logs.h"
 #include "ingest/parse.h"
 #include "store/crypt.h"
 
@@ -283,6 +284,7 @@ static void publish(struct pipeline *p)
 {
 	uint64_t done = checkpoint_done(p->checkpoint);
 
+	logs_commit(p->parts.logs);
 	(void)pthread_mutex_lock(&p->lock);
 	p->done = done;
 	p->totals.checkpoints++;
@@ -322,6 +324,7 @@ static void take_back(struct pipeline *p)
 	lobby_clear(p->lobby);
 	index_rollback(p->parts.index);
 	checkpoint_forget(p->checkpoint);
+	logs_forget(p->parts.logs);
 	spool_rewind(p->parts.spool);
 }
 
@@ -509,7 +512,7 @@ enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, 
 	*out = NULL;
 	p->parts = *parts;
 	p->checkpoint = checkpoint_new(parts);
-	p->lobby = lobby_new(parts->spool, parts->verdicts);
+	p->lobby = lobby_new(parts);
 	MUST(pthread_mutex_init(&p->lock, NULL) == 0);
 	MUST(pthread_condattr_init(&attributes) == 0);
 	MUST(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
