@@ -537,6 +537,20 @@ static void verdict_came(void *arg)
 	(void)pthread_mutex_unlock(&en->config_lock);
 }
 
+static bool room_for_logs(void *arg)
+{
+	return engine_room(arg);
+}
+
+static enum rc start_logs(struct engine *en, const struct engine_options *opt, struct err *e)
+{
+	const struct arn_home home = { en->api.region, en->api.account };
+
+	return opt->logs ? logs_new(&en->logs, opt->logs, en->dir, en->keys, &home, room_for_logs,
+	                            en, e)
+	                 : RC_OK;
+}
+
 static enum rc start_pipeline(struct engine *en, const struct engine_options *opt, struct err *e)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -548,6 +562,7 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.control = en->control,
 		.spool = en->spool,
 		.verdicts = engine_verdicts_of(en->verdicts),
+		.logs = en->logs,
 		.writing = &en->writing,
 		.config = config_for_pipeline,
 		.failed = pipeline_broke,
@@ -596,6 +611,8 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	if (rc == RC_OK)
 		rc = engine_verdicts_start(&en->verdicts, en, opt, verdict_came, en, e);
 	if (rc == RC_OK)
+		rc = start_logs(en, opt, e);
+	if (rc == RC_OK)
 		rc = start_pipeline(en, opt, e);
 	if (rc != RC_OK) {
 		engine_close(&en);
@@ -618,6 +635,7 @@ void engine_close(struct engine **enp)
 	wake_pipeline(en, NULL);
 	pipeline_free(&en->pipeline);
 	engine_verdicts_stop(&en->verdicts);
+	logs_free(&en->logs); /* it looks at the spool's room */
 	spool_close(&en->spool);
 	tally_free(&en->tally);
 	if (en->audit && en->store && engine_account(en, "stop", en->program, NULL, &e) != RC_OK)

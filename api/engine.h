@@ -25,6 +25,7 @@
 #include "base/loop.h"
 #include "index/index.h"
 #include "ingest/config.h"
+#include "ingest/logs.h"
 #include "ingest/pipeline.h"
 #include "ingest/spool/spool.h"
 #include "retention/sweep.h"
@@ -50,6 +51,7 @@ struct engine_options {
 	const json_t *dns;
 	bool keeps_dns;
 	struct home *verdict_home;
+	struct logs_options *logs; /* its files are taken over; NULL: no logs are written */
 	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
 	void (*broken)(void *arg);
 	/* The pipeline waits for room on the disk, or no longer does; on its thread. */
@@ -71,6 +73,7 @@ struct engine {
 	struct db        *catalogue; /* the index's connection: it is written to beside the pipeline's judging */
 	struct index     *index;
 	struct spool     *spool;
+	struct logs      *logs; /* NULL: none are written */
 	struct pipeline  *pipeline;
 	struct engine_verdicts *verdicts; /* NULL: no DNS */
 	struct pipeline  *to_wake;        /* by a verdict; with `config_lock` held */

@@ -114,6 +114,19 @@ static void put_audit(struct engine *en, json_t *o)
 	json_put_text(o, "audit_time", slice_str(when));
 }
 
+/* Since this mmd was started. */
+static void put_logs(const struct engine *en, json_t *o)
+{
+	struct logs_totals n;
+
+	if (!en->logs)
+		return;
+	logs_count(en->logs, &n);
+	put_count(o, "log_records", n.written);
+	put_count(o, "log_left_out", n.left_out);
+	put_count(o, "log_lost", n.lost);
+}
+
 /* What belongs to no archive: the spool, mail that was not archived, what fails. */
 static enum rc put_flow(struct request *r, struct db *db, struct err *e)
 {
@@ -122,6 +135,7 @@ static enum rc put_flow(struct request *r, struct db *db, struct err *e)
 
 	if (strcmp(r->en->program, "mmd") == 0)
 		put_count(r->result, "pid", (uint64_t)getpid());
+	put_logs(r->en, r->result);
 	if (failure)
 		json_put_text(r->result, "failure", slice_str(failure->text));
 	return rc;
