@@ -80,7 +80,7 @@ static const struct slice recipients[] = { { (const uint8_t *)"b@corp.example", 
 static uint64_t ask_all(struct rig *r, const char *const *names, size_t count, struct slice raw)
 {
 	struct scan_instance i[4];
-	char ids[4][16];
+	char ids[4][32];
 	struct scan_facts f = { .id = slice_str("01ABC"),
 		                .helo = slice_str("mx.shop.example"),
 		                .mail_from = slice_str("a@shop.example"),
