@@ -539,6 +539,20 @@ static void result_came(void *arg)
 	(void)pthread_mutex_unlock(&en->config_lock);
 }
 
+static bool room_for_logs(void *arg)
+{
+	return engine_room(arg);
+}
+
+static enum rc start_logs(struct engine *en, const struct engine_options *opt, struct err *e)
+{
+	const struct arn_home home = { en->api.region, en->api.account };
+
+	return opt->logs ? logs_new(&en->logs, opt->logs, en->dir, en->keys, &home, room_for_logs,
+	                            en, e)
+	                 : RC_OK;
+}
+
 static enum rc start_pipeline(struct engine *en, const struct engine_options *opt, struct err *e)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -550,6 +564,7 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.control = en->control,
 		.spool = en->spool,
 		.verdicts = engine_verdicts_of(en->verdicts),
+		.logs = en->logs,
 		.scans = engine_scans_of(en->scans),
 		.writing = &en->writing,
 		.config = config_for_pipeline,
@@ -601,6 +616,8 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	if (rc == RC_OK)
 		rc = engine_scans_start(&en->scans, en, opt, result_came, en, e);
 	if (rc == RC_OK)
+		rc = start_logs(en, opt, e);
+	if (rc == RC_OK)
 		rc = start_pipeline(en, opt, e);
 	if (rc != RC_OK) {
 		engine_close(&en);
@@ -623,6 +640,7 @@ void engine_close(struct engine **enp)
 	wake_pipeline(en, NULL);
 	pipeline_free(&en->pipeline);
 	engine_verdicts_stop(&en->verdicts);
+	logs_free(&en->logs); /* it looks at the spool's room */
 	engine_scans_stop(&en->scans);
 	spool_close(&en->spool);
 	tally_free(&en->tally);

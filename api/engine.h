@@ -25,6 +25,7 @@
 #include "base/loop.h"
 #include "index/index.h"
 #include "ingest/config.h"
+#include "ingest/logs.h"
 #include "ingest/pipeline.h"
 #include "ingest/spool/spool.h"
 #include "retention/sweep.h"
@@ -50,6 +51,7 @@ struct engine_options {
 	const json_t *dns;
 	bool keeps_dns;
 	struct home *verdict_home;
+	struct logs_options *logs; /* its files are taken over; NULL: no logs are written */
 	const json_t *addons; /* likewise */
 	struct home *scan_home; /* of mm-scan (ingest/scans.h) */
 	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
@@ -73,6 +75,7 @@ struct engine {
 	struct db        *catalogue; /* the index's connection: it is written to beside the pipeline's judging */
 	struct index     *index;
 	struct spool     *spool;
+	struct logs      *logs; /* NULL: none are written */
 	struct pipeline  *pipeline;
 	struct engine_verdicts *verdicts; /* NULL: no DNS */
 	struct pipeline  *to_wake;        /* by a verdict; with `config_lock` held */

@@ -115,6 +115,19 @@ static void put_audit(struct engine *en, json_t *o)
 	json_put_text(o, "audit_time", slice_str(when));
 }
 
+/* Since this mmd was started. */
+static void put_logs(const struct engine *en, json_t *o)
+{
+	struct logs_totals n;
+
+	if (!en->logs)
+		return;
+	logs_count(en->logs, &n);
+	put_count(o, "log_records", n.written);
+	put_count(o, "log_left_out", n.left_out);
+	put_count(o, "log_lost", n.lost);
+}
+
 /* Scanners that are configured, by add-on. */
 static void put_scans(struct request *r)
 {
@@ -134,6 +147,7 @@ static enum rc put_flow(struct request *r, struct db *db, struct err *e)
 
 	if (strcmp(r->en->program, "mmd") == 0)
 		put_count(r->result, "pid", (uint64_t)getpid());
+	put_logs(r->en, r->result);
 	if (failure)
 		json_put_text(r->result, "failure", slice_str(failure->text));
 	put_scans(r);

@@ -61,6 +61,8 @@ static void take_compared(void *arg, const struct rule_compared *c)
 {
 	struct explaining *x = arg;
 
+	if (x->rc != RC_OK)
+		return; /* nobody listens any more */
 	if (c->own) {
 		json_push(x->own, reading_json(c));
 		return;
@@ -306,7 +308,7 @@ static enum rc take_given(struct explaining *x)
 static enum rc judge(struct explaining *x)
 {
 	struct trial_message m = { &x->mail, &x->job.parsed, x->raw.len };
-	struct rule_trace trace = { take_step, x, take_compared };
+	struct rule_trace trace = { take_step, x, take_compared, NULL };
 	struct rule_outcome o;
 	enum rc rc;
 

@@ -16,6 +16,7 @@
 #include "base/loop.h"
 #include "base/tls.h"
 #include "ingest/config.h"
+#include "ingest/logs.h"
 #include "ingest/spool/spool.h"
 
 struct front;
@@ -47,6 +48,7 @@ struct front_options {
 	unsigned message_timeout_s; /* 3600 */
 	unsigned min_rate;          /* 128 bytes a second */
 	const char *program;        /* NULL: "mm-smtpd" */
+	struct logs *logs; /* not of the file. NULL: how policies judge isn't asked for */
 };
 
 struct front_stats {

@@ -395,6 +395,7 @@ static void on_reload(void *arg)
 {
 	struct mmd *m = arg;
 
+	logs_reopen(m->engine->logs);
 	reload_certs(m, "smtp", open_front);
 	if (m->http)
 		reload_certs(m, "api", use_api_certs);
@@ -464,8 +465,8 @@ static void on_new_day(void *arg)
 /* ---- confinement ---- */
 
 struct places {
-	struct sandbox_path at[8 * MAX_CERTS + 2];
-	char *names[8 * MAX_CERTS + 2]; /* to be freed */
+	struct sandbox_path at[8 * MAX_CERTS + 4];
+	char *names[8 * MAX_CERTS + 4]; /* to be freed */
 	size_t count;
 	size_t name_count;
 };
@@ -518,6 +519,10 @@ static enum rc confine(struct mmd *m, struct err *e)
 	add_pem_files(&p, json_object_get(m->set.json, "api"), "tls_key");
 	if (anchor)
 		add_directory_of(&p, anchor, SANDBOX_WRITE);
+	for (int i = 0; i < LOG_NAMES; i++) /* one that is rotated is made anew */
+		if (settings_log(&m->set, (enum log_name)i))
+			add_directory_of(&p, settings_log(&m->set, (enum log_name)i),
+			                 SANDBOX_WRITE);
 	rc = sandbox_enter_owner(p.at, p.count, programs, e);
 	while (p.name_count)
 		free(p.names[--p.name_count]);
@@ -632,6 +637,7 @@ static enum rc start(struct mmd *m, struct err *e)
 	m->engine->principals_changed = on_principals;
 	m->engine->end_files = on_new_day;
 	m->engine->changed_arg = m;
+	m->set.smtp.logs = m->engine->logs;
 	m->front = front_new(m->loop, m->engine->spool, &front_ops, m);
 	m->fronts = 1;
 	m->room = loop_timer_new(m->loop, look_for_room, m);
@@ -722,7 +728,7 @@ static const struct cli_spec spec = {
 	.option_count = COUNT(options),
 	.more = "Stays in the foreground, logs to stderr, prints \"ready\" on stdout when all "
 	        "listeners are\n"
-	        "open. SIGTERM stops it cleanly, SIGHUP reloads the certificate.\n",
+	        "open. SIGTERM stops it cleanly, SIGHUP reloads the certificate and opens logs anew.\n",
 };
 
 int main(int argc, char **argv)
@@ -750,7 +756,8 @@ int main(int argc, char **argv)
 		                                 .full = on_full,
 		                                 .judged = on_judged,
 		                                 .keeps_dns = true,
-		                                 .broken_arg = &m };
+		                                 .broken_arg = &m,
+		                                 .logs = &m.set.logs };
 	if (settings_read(&m.set, cli_get(&c, "config"), &e) != RC_OK) {
 		(void)cli_fail(&c, &e);
 		status = CLI_USAGE;

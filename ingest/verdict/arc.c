@@ -63,7 +63,7 @@ static bool read_seal(struct arc *arc, const struct arc_sets *sets, size_t i, in
 /* Each seal signs all sets up to its own; what comes before it is hashed once for all. */
 static bool read_seals(struct arc *arc, const struct arc_sets *sets, int64_t now_s)
 {
-	EVP_MD_CTX *before = canon_sha256();
+	EVP_MD_CTX *before = canon_sha256_new();
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	struct taglist tags;
 	bool good = true;

@@ -225,7 +225,7 @@ static void hash_chain(const struct sealing *s, EVP_MD_CTX *ctx)
 
 static enum rc write_seal(struct sealing *s, struct err *e)
 {
-	EVP_MD_CTX *ctx = canon_sha256();
+	EVP_MD_CTX *ctx = canon_sha256_new();
 	uint8_t hash[CANON_SHA256];
 	struct taglist tags;
 	struct raw_field field;

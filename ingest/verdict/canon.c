@@ -26,7 +26,7 @@ const EVP_MD *sha256_algorithm(void)
 	return sha256;
 }
 
-EVP_MD_CTX *canon_sha256(void)
+EVP_MD_CTX *canon_sha256_new(void)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
@@ -308,7 +308,7 @@ static void take_body(void *arg, struct slice part)
 static void begin(struct hashing *h, enum canon how)
 {
 	canon_body_begin(&h->body, how, take_body, h);
-	h->ctx = canon_sha256();
+	h->ctx = canon_sha256_new();
 	look(h, 0);
 }
 

@@ -69,7 +69,7 @@ void body_hashes(struct slice body, struct body_hash *wanted, size_t count);
  * later. */
 void canon_init(void);
 /* A running SHA-256, from its beginning; the caller frees it with EVP_MD_CTX_free. */
-struct evp_md_ctx_st *canon_sha256(void);
+struct evp_md_ctx_st *canon_sha256_new(void);
 /* A canon_take whose `arg` is a running SHA-256. */
 void sha256_take(void *ctx, struct slice part);
 void canon_sha256_end(struct evp_md_ctx_st *ctx, uint8_t out[CANON_SHA256]);

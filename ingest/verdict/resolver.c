@@ -43,10 +43,12 @@ TAILQ_HEAD(asks, resolver_ask);
 
 struct resolver {
 	struct ub_ctx *ctx;
-	struct loop_timer *soon; /* what isn't done inside libunbound's calls: start lookups, tell askers */
+	struct loop_timer
+	        *soon; /* what isn't done inside libunbound's calls: start lookups, tell askers */
 	struct loop_timer *late;
 	struct lookups line;      /* not started */
-	struct lookups under_way; /* libunbound has them; in the order of their deadlines, as the line is */
+	struct lookups under_way; /* libunbound has them; in the order of their deadlines, as the
+	                             line is */
 	struct lookups left;      /* libunbound has them still, nobody else */
 	struct asks waiting;
 	struct asks ready;
@@ -114,7 +116,7 @@ static void fail(struct lookup *u)
 
 /* libunbound's call, perhaps before ub_resolve_event has returned. */
 static void on_answer(void *arg, int code, void *packet, int length, int security, char *why,
-		      int limited)
+                      int limited)
 {
 	struct lookup *u = arg;
 	struct resolver *r = u->resolver;
@@ -157,8 +159,8 @@ static void leave_line(struct lookup *u)
 	u->resolver->n_line--;
 }
 
-/* libunbound takes names as zone files have them: what is no letter, digit, '-' or '_' is written as a number,
- * so that a backslash is one. */
+/* libunbound takes names as zone files have them: what is no letter, digit, '-' or '_' is written
+ * as a number, so that a backslash is one. */
 static void escape(char out[ESCAPED], const char *name)
 {
 	size_t n = 0;
@@ -166,7 +168,7 @@ static void escape(char out[ESCAPED], const char *name)
 	for (; *name; name++) {
 		unsigned char c = (unsigned char)*name;
 		bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-			     c == '_' || c == '.';
+		             c == '_' || c == '.';
 
 		n += (size_t)snprintf(out + n, ESCAPED - n, plain ? "%c" : "\\%03u", c);
 	}
@@ -254,7 +256,7 @@ static void on_soon(void *arg)
 /* ---- askers ---- */
 
 struct resolver_ask *resolver_ask(struct resolver *r, struct answers *a, void (*done)(void *arg),
-				  void *arg)
+                                  void *arg)
 {
 	struct resolver_ask *ask = mem_new(sizeof(*ask));
 	struct dns_question q;
@@ -323,7 +325,8 @@ static enum rc set(struct ub_ctx *c, const struct option *o, size_t count, struc
 {
 	for (size_t i = 0; i < count; i++)
 		if (ub_ctx_set_option(c, o[i].name, o[i].value) != 0)
-			return err_set(e, RC_IO, "libunbound doesn't take %s %s", o[i].name, o[i].value);
+			return err_set(e, RC_IO, "libunbound doesn't take %s %s", o[i].name,
+			               o[i].value);
 	return RC_OK;
 }
 
@@ -354,20 +357,22 @@ static enum rc set_bounds(struct ub_ctx *c, size_t cache, struct err *e)
 	return set(c, options, COUNT(options), e);
 }
 
-/* Zones that libunbound answers by itself: not where somebody else is asked for everything. */
+/* Zones that libunbound answers by itself: not where somebody else is asked for everything.
+ * ("nodefault" is no way: libunbound 1.17 keeps it with the zone's name as one word.) */
 static enum rc open_zones(struct ub_ctx *c, struct err *e)
 {
 	static const struct option options[] = {
 		{ "unblock-lan-zones:", "yes" },
 		{ "insecure-lan-zones:", "yes" },
-		{ "local-zone:", "localhost. nodefault" },
-		{ "local-zone:", "127.in-addr.arpa. nodefault" },
-		{ "local-zone:", "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa."
-				 " nodefault" },
-		{ "local-zone:", "home.arpa. nodefault" },
-		{ "local-zone:", "onion. nodefault" },
-		{ "local-zone:", "test. nodefault" },
-		{ "local-zone:", "invalid. nodefault" },
+		{ "local-zone:", "localhost. transparent" },
+		{ "local-zone:", "127.in-addr.arpa. transparent" },
+		{ "local-zone:",
+		  "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa."
+		  " transparent" },
+		{ "local-zone:", "home.arpa. transparent" },
+		{ "local-zone:", "onion. transparent" },
+		{ "local-zone:", "test. transparent" },
+		{ "local-zone:", "invalid. transparent" },
 	};
 
 	return set(c, options, COUNT(options), e);
@@ -386,7 +391,7 @@ static enum rc open_stub(struct ub_ctx *c, const struct resolver_stub *s, struct
 		return err_set(e, RC_INVALID, "DNS: the server of %s is ADDR@PORT", s->zone);
 	if (ub_ctx_set_stub(c, s->zone, s->server, 0) != 0)
 		return err_set(e, RC_INVALID, "DNS: libunbound takes no stub zone %s", s->zone);
-	(void)snprintf(zone, sizeof(zone), "%s nodefault", s->zone);
+	(void)snprintf(zone, sizeof(zone), "%s transparent", s->zone);
 	return set(c, &open, 1, e);
 }
 
@@ -431,7 +436,7 @@ static enum rc set_anchor(struct ub_ctx *c, const char *path, struct err *e)
 }
 
 static void on_warm(void *arg, int code, void *packet, int length, int security, char *why,
-		    int limited)
+                    int limited)
 {
 	struct resolver *r = arg;
 
@@ -450,14 +455,14 @@ static enum rc warm_up(struct resolver *r, struct err *e)
 
 	if (ub_ctx_data_add(r->ctx, READY_NAME " 60 IN A 127.0.0.1") != 0)
 		return err_set(e, RC_INVALID,
-			       "DNS: libunbound doesn't start (is the trust anchor one?)");
+		               "DNS: libunbound doesn't start (is the trust anchor one?)");
 	if (ub_resolve_event(r->ctx, READY_NAME, DNS_A, CLASS_IN, r, on_warm, &id) != 0 || !r->warm)
 		return err_set(e, RC_IO, "DNS: libunbound doesn't start");
 	return RC_OK;
 }
 
 enum rc resolver_new(struct resolver **out, struct loop *l, const struct resolver_options *o,
-		     struct err *e)
+                     struct err *e)
 {
 	struct resolver *r = mem_new(sizeof(*r));
 	enum rc rc;

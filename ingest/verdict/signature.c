@@ -8,7 +8,7 @@ bool signature_settle(struct signature *s, enum dkim_result result, const char *
 {
 	if (s->result == DKIM_NONE) {
 		s->result = result;
-		(void)snprintf(s->why, sizeof(s->why), "%s", why);
+		(void)snprintf(s->why, sizeof(s->why), "%.*s", (int)sizeof(s->why) - 1, why);
 	}
 	return false;
 }
@@ -88,14 +88,17 @@ static bool read_form(enum canon *out, struct slice word)
 	return *out == CANON_RELAXED || slice_equal(word, slice_str("simple"));
 }
 
-static bool read_forms(struct signature *s, const struct taglist *t)
+/* RFC 8617 doesn't say what holds without c=; those who seal and validate mean relaxed. */
+static bool read_forms(struct signature *s, enum signature_kind kind, const struct taglist *t)
 {
 	struct slice body;
 	struct slice value = taglist_value(t, "c");
 	struct slice header = slice_cut(value, '/', &body);
 
+	if (!value.at && kind == SIGNATURE_ARC_MESSAGE)
+		s->header = s->body.how = CANON_RELAXED;
 	if (!value.at)
-		return true; /* simple/simple */
+		return true; /* simple/simple otherwise */
 	if (!read_form(&s->header, header) || (body.at && !read_form(&s->body.how, body)))
 		return settle_tag(s, DKIM_NEUTRAL, "c", "is no form of RFC 6376");
 	return true;
@@ -123,14 +126,15 @@ static bool has_query(const struct taglist *t)
 }
 
 /* What only those have that sign a message. */
-static bool read_message_tags(struct signature *s, const struct taglist *t)
+static bool read_message_tags(struct signature *s, enum signature_kind kind,
+                              const struct taglist *t)
 {
 	size_t len = 0;
 
 	if (!read_base64(s->body_sha256, sizeof(s->body_sha256), &len, taglist_value(t, "bh")) ||
 	    len != sizeof(s->body_sha256))
 		return settle_tag(s, DKIM_NEUTRAL, "bh", "is no SHA-256 in base64");
-	if (!read_forms(s, t))
+	if (!read_forms(s, kind, t))
 		return false;
 	s->body.limited = taglist_find(t, "l") != NULL;
 	if (!read_number(&s->body.limit, t, "l"))
@@ -172,7 +176,7 @@ bool signature_read(struct signature *s, enum signature_kind kind, const struct 
 		return settle_tag(s, DKIM_NEUTRAL, "b", "is no signature in base64");
 	if (kind == SIGNATURE_ARC_SEAL)
 		s->header = CANON_RELAXED;
-	else if (!read_message_tags(s, tags))
+	else if (!read_message_tags(s, kind, tags))
 		return false;
 	return read_times(s, tags, now_s);
 }
@@ -291,7 +295,7 @@ void signature_hash_header(struct signature *s, const struct header_index *index
 {
 	uint32_t *taken = mem_array(index->m->count + 1, sizeof(*taken));
 	struct slice list = taglist_value(tags, "h");
-	EVP_MD_CTX *ctx = canon_sha256();
+	EVP_MD_CTX *ctx = canon_sha256_new();
 	const struct raw_field *signed_field;
 	struct slice name;
 

@@ -9,8 +9,8 @@
  *          An explanation that can't be had is left out (6.2).
  * Asks     What a record will need is asked for together, as far as it has no macros: never about a term that isn't in
  *          its first 10, level by level; 233 questions are the most.
- * Macros   Section 7, in domain-spec and exp. %{p} is looked up, and counts as a term once; %{c}, %{r}
- *          and %{t} in exp only.
+ * Macros   Section 7, in domain-spec and exp. %{p} is looked up, and counts as a term once; %{c}, %{r} and %{t} in
+ *          exp only. A term that puts what isn't ASCII into a name matches nothing (RFC 8616 section 4).
  * Threads  Any.
  */
 #ifndef MM_INGEST_VERDICT_SPF_H

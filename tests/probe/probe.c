@@ -191,7 +191,7 @@ static long try_connect(void)
 {
 	struct sockaddr_in a = loopback(port);
 
-	return connect(some_socket(AF_INET), (struct sockaddr *)&a, sizeof(a));
+	return syscall(__NR_connect, some_socket(AF_INET), (struct sockaddr *)&a, sizeof(a));
 }
 
 static long try_bind(void)
@@ -218,7 +218,7 @@ static long try_unix_connect(void)
 {
 	struct sockaddr_un a = at_path(in_place("sock"));
 
-	return connect(some_socket(AF_UNIX), (struct sockaddr *)&a, sizeof(a));
+	return syscall(__NR_connect, some_socket(AF_UNIX), (struct sockaddr *)&a, sizeof(a));
 }
 
 static long try_unix_bind(void)

@@ -12,7 +12,6 @@ try:
     AUTH = folder()
 except Skip:
     AUTH = None
-RFC8301 = 'RFC 8301'
 
 def auth():
     if not AUTH:
@@ -20,15 +19,22 @@ def auth():
     return AUTH
 
 def whys(answer):
-    return '; '.join('%s: %s' % (s['result'], s['why']) for s in answer['signatures']) or 'no DKIM-Signature'
+    said = ['%s: %s' % (s['result'], s['why']) for s in answer['signatures']]
+    return '; '.join(dict.fromkeys(said)) or 'no DKIM-Signature'
 
 def forbidden(case, answer):
-    """Why a later RFC has it otherwise; '' if none does."""
-    text = whys(answer)
-    if RFC8301 in text:
-        return text
+    """Why a later RFC, or mm, has it otherwise; '' if nothing explains it."""
+    said = whys(answer)
+    if 'RFC 8301' in said:
+        return said
     if b'\nDomainKey-Signature:' in b'\n' + case.message and not answer['signatures']:
         return 'DomainKeys (RFC 4870), which DKIM has replaced (RFC 4871)'
+    if "v= isn't 1" in said or 'q= doesn\'t have' in said and b'q=dns;' in case.message:
+        return 'v= or q= as a draft before RFC 4871 had it: ' + said
+    if case.want == 'OK' and answer['dkim'] == 'policy':
+        return said + ': never a pass'
+    if case.want == 'invalid' and answer['dkim'] == 'fail' and 'the body' in said:
+        return 'the body was changed too, so the key isn\'t asked for'
     return ''
 
 def control(results):
@@ -41,9 +47,7 @@ def control(results):
 
 def suite(name, cases, agree, known, more=()):
     results = judge(cases)
-    rows = [(case.name, agree(case.want, answer),
-             known.get(case.name) or forbidden(case, answer) or '') for case, answer in results]
-    rows = [(n, a, r and '%s' % r) for n, a, r in rows]
+    rows = [(case.name, agree(case.want, answer), known.get(case.name) or forbidden(case, answer)) for case, answer in results]
     for (case, answer), row in zip(results, rows):
         if not row[1] and not row[2]:
             print('   %s: want %s, got %s' % (case.name, case.want, whys(answer)))
@@ -71,7 +75,9 @@ def libopendkim():
         return got not in ('pass', 'none')
     left = {}
     cases = list(opendkim(auth(), left))
-    suite('opendkim', cases, agree, {}, ['not a message with a result: %s (%s)' % item for item in left.items()])
+    known = {'t-test58': 'a message that libopendkim refuses whole; it isn\'t signed',
+             't-test76': 'a field without b=, which libopendkim counts as none'}
+    suite('opendkim', cases, agree, known, ['not a message with a result: %s (%s)' % item for item in left.items()])
 
 @test
 def go_msgauth():
