@@ -175,13 +175,17 @@ static void set_ready(struct lobby *l, struct lobby_item *it)
 	l->ready_bytes += it->record.raw.len;
 }
 
-static void ask_scanners(struct lobby *l, struct lobby_item *it)
+/* Each takes of the add-ons' instances what is his: block lists, or scanners. */
+static void ask_about(struct lobby *l, struct lobby_item *it)
 {
 	struct scan_instance asked[ADDONS_MOST];
 	struct config *c = l->config(l->arg);
-	size_t n =
-	        config_scans(c, it->mail.rule_set, it->mail.rule_set_version, asked, ADDONS_MOST);
+	size_t n = l->scans ? config_scans(c, it->mail.rule_set, it->mail.rule_set_version, asked,
+	                                   ADDONS_MOST)
+	                    : 0;
 
+	if (l->verdicts)
+		it->asked = verdicts_ask_lists(l->verdicts, &it->mail, it->record.raw, asked, n);
 	if (n)
 		it->scanned = scans_ask_mail(l->scans, asked, n, &it->mail, it->record.raw);
 	config_unref(&c);
@@ -189,12 +193,8 @@ static void ask_scanners(struct lobby *l, struct lobby_item *it)
 
 static void ask(struct lobby *l, struct lobby_item *it)
 {
-	bool judged = it->readable && !it->mail.import;
-
-	if (judged && l->verdicts)
-		it->asked = verdicts_ask(l->verdicts, &it->mail, it->record.raw);
-	if (judged && l->scans)
-		ask_scanners(l, it);
+	if (it->readable && !it->mail.import && (l->verdicts || l->scans))
+		ask_about(l, it);
 	if (!it->asked && !it->scanned)
 		set_ready(l, it);
 }
@@ -283,6 +283,8 @@ static void take_verdicts(struct lobby *l)
 			json_decref(said);
 			continue;
 		}
+		mail_add_addons(&it->mail, json_incref(json_object_get(said, "addons")));
+		(void)json_object_del(said, "addons");
 		mail_set_verdicts(&it->mail, said);
 		it->asked = 0;
 		if (!it->scanned)

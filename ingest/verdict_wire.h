@@ -21,14 +21,14 @@
 enum verdict_to_child {
 	/* JSON {"facts": n, "bytes": m}, 1 descriptor: memory of m bytes, sealed. The first n are JSON, an array of
 	 * {"number","at","len","left" (ms until the deadline),"now" (ms),"id","ip","helo","from","receiver",
-	 * "authenticated"}; raw messages lie behind. */
+	 * "authenticated"}, and "lists": [{"id","addon"}]; raw messages lie behind. */
 	VERDICT_ASK = 1,
 };
 
 enum verdict_to_mmd {
 	VERDICT_READY = 16,
 	VERDICT_FAILED, /* text: the child ends */
-	VERDICT_ANSWER, /* JSON {"number","verdicts"} */
+	VERDICT_ANSWER, /* JSON {"number","verdicts"}, and "addons" where "lists" were asked for */
 };
 
 #endif

@@ -13,6 +13,8 @@
 #include "base/file.h"
 #include "base/home.h"
 #include "base/log.h"
+#include "ingest/scan_result.h"
+#include "ingest/scans.h"
 #include "ingest/verdict/resolver.h"
 #include "ingest/verdict/verdict_words.h"
 #include "ingest/verdict_wire.h"
@@ -33,9 +35,9 @@ struct ask {
 	json_t *facts;
 	int64_t due_ms;
 	bool with_child;
-	bool suspect;     /* the child died with it, and it isn't known of which one */
-	unsigned blamed;  /* how often the child died of this one */
-	unsigned deaths;  /* how often it died with it */
+	bool suspect;    /* the child died with it, and it isn't known of which one */
+	unsigned blamed; /* how often the child died of this one */
+	unsigned deaths; /* how often it died with it */
 };
 
 struct said {
@@ -62,13 +64,14 @@ struct verdicts {
 	volatile uint64_t *mark;
 	bool ready;
 	size_t child_has; /* messages, forgotten ones too */
-	size_t together;  /* suspects that are asked about at once: all, or half of those that it died with */
+	size_t together;  /* suspects that are asked about at once: all, or half of those that it
+	                     died with */
 	int64_t started_ms;
 	int64_t wait_ms;
 	struct loop_timer *again;
 	struct loop_timer *look;
 	bool looking; /* its time comes */
-	bool news; /* `woken` is to be called */
+	bool news;    /* `woken` is to be called */
 };
 
 static void start_child(void *arg);
@@ -153,8 +156,8 @@ static struct ask *find(struct verdicts *v, uint64_t number)
 	struct ask *a;
 
 	TAILQ_FOREACH(a, &v->asks, link)
-		if (a->number == number)
-			return a;
+	if (a->number == number)
+		return a;
 	return NULL;
 }
 
@@ -226,8 +229,8 @@ static bool fits(const struct batch *b, const struct ask *a)
 	       (b->count < VERDICT_BATCH && b->raw + a->raw.len <= VERDICT_BATCH_SIZE);
 }
 
-/* Facts first; `at` counts from the begin of the memory, which isn't known before their length is: they
- * are written twice. */
+/* Facts first; `at` counts from the begin of the memory, which isn't known before their length is:
+ * they are written twice. */
 static enum rc write_facts(const struct batch *b, size_t before, struct buf *out)
 {
 	json_t *list = json_array();
@@ -288,8 +291,8 @@ static enum rc fill(const struct batch *b, struct slice facts, struct file **f, 
 	return rc;
 }
 
-static enum rc send_filled(struct verdicts *v, const struct batch *b, size_t facts,
-                           struct file *f, struct err *e)
+static enum rc send_filled(struct verdicts *v, const struct batch *b, size_t facts, struct file *f,
+                           struct err *e)
 {
 	json_t *o = json_object();
 	struct buf body;
@@ -339,8 +342,8 @@ static bool any_suspect(struct verdicts *v)
 	struct ask *a;
 
 	TAILQ_FOREACH(a, &v->asks, link)
-		if (a->suspect)
-			return true;
+	if (a->suspect)
+		return true;
 	v->together = VERDICT_UNDER_WAY;
 	return false;
 }
@@ -352,7 +355,8 @@ static bool send_one_batch(struct verdicts *v, bool suspects, size_t *sent)
 	struct err e = { 0 };
 	struct ask *a;
 
-	TAILQ_FOREACH(a, &v->asks, link) {
+	TAILQ_FOREACH(a, &v->asks, link)
+	{
 		if (!may_send(v, a, suspects, *sent + b.count))
 			continue;
 		if (!fits(&b, a))
@@ -418,7 +422,7 @@ static void suspect_all(struct verdicts *v)
 	size_t count = 0;
 
 	TAILQ_FOREACH(a, &v->asks, link)
-		count += a->with_child;
+	count += a->with_child;
 	if (count)
 		v->together = MAX_OF(count / 2, (size_t)1);
 	for (a = TAILQ_FIRST(&v->asks); a; a = next) {
@@ -464,6 +468,32 @@ static uint64_t marked(const struct verdicts *v)
 /* ---- what the child says ---- */
 
 /* *number: of whom it spoke, where that can be told. */
+/* "addons" of what the child said, made anew, into `verdicts`; it may say none. */
+static enum rc take_addons(const json_t *o, json_t *verdicts, struct err *e)
+{
+	const json_t *from = json_object_get(o, "addons");
+	json_t *addons = json_object();
+	enum rc rc = RC_OK;
+	const char *id;
+	json_t *value;
+
+	if (from && (!json_is_object(from) || json_object_size(from) > ADDONS_MOST))
+		rc = err_set(e, RC_INVALID, "add-ons that nobody asked for");
+	json_object_foreach((json_t *)(uintptr_t)from, id, value)
+	{
+		json_t *one = NULL;
+
+		if (rc == RC_OK)
+			rc = scan_result_read(&one, value, e);
+		if (rc == RC_OK)
+			json_put(addons, id, one);
+	}
+	if (rc == RC_OK && from)
+		json_put(verdicts, "addons", json_incref(addons));
+	json_decref(addons);
+	return rc;
+}
+
 static enum rc hear_answer(struct verdicts *v, struct slice body, uint64_t *number, struct err *e)
 {
 	json_t *o = NULL;
@@ -477,11 +507,13 @@ static enum rc hear_answer(struct verdicts *v, struct slice body, uint64_t *numb
 	*number = (uint64_t)json_member_int(o, "number", 0);
 	verdicts = json_object_get(o, "verdicts");
 	a = find(v, *number);
-	if (json_object_size(o) != 2 || *number == 0 || *number > v->last || v->child_has == 0 ||
-	    (a && !a->with_child))
+	if (json_object_size(o) != (json_object_get(o, "addons") ? 3 : 2) || *number == 0 ||
+	    *number > v->last || v->child_has == 0 || (a && !a->with_child))
 		rc = err_set(e, RC_INVALID, "an answer that nobody asked for");
 	else
 		rc = verdicts_valid(verdicts, e);
+	if (rc == RC_OK)
+		rc = take_addons(o, verdicts, e);
 	if (rc == RC_OK) {
 		if (--v->child_has == 0)
 			v->together = VERDICT_UNDER_WAY;
@@ -680,12 +712,31 @@ static json_t *facts_new(const struct verdicts *v, const struct mail *m)
 	json_put(o, "helo", json_of_slice(m->helo));
 	json_put(o, "from", json_of_slice(m->mail_from));
 	json_put_text(o, "receiver", slice_str(v->o.receiver ? v->o.receiver : ""));
-	json_put_bool(o, "authenticated",
-	              m->client_cert || json_member_text(m->json, "auth").at);
+	json_put_bool(o, "authenticated", m->client_cert || json_member_text(m->json, "auth").at);
 	return o;
 }
 
 uint64_t verdicts_ask(struct verdicts *v, const struct mail *m, struct slice raw)
+{
+	return verdicts_ask_lists(v, m, raw, NULL, 0);
+}
+
+static void put_lists(json_t *facts, const struct scan_instance *asked, size_t count)
+{
+	json_t *lists = json_array();
+
+	for (size_t i = 0; i < count; i++) {
+		json_t *one = json_object();
+
+		json_put(one, "id", json_of_slice(asked[i].id));
+		json_put(one, "addon", json_of_slice(asked[i].addon));
+		json_push(lists, one);
+	}
+	json_put(facts, "lists", lists);
+}
+
+uint64_t verdicts_ask_lists(struct verdicts *v, const struct mail *m, struct slice raw,
+                            const struct scan_instance *asked, size_t count)
 {
 	struct ask *a = mem_new(sizeof(*a));
 	uint64_t number;
@@ -693,6 +744,8 @@ uint64_t verdicts_ask(struct verdicts *v, const struct mail *m, struct slice raw
 
 	a->raw = raw;
 	a->facts = facts_new(v, m);
+	if (count)
+		put_lists(a->facts, asked, count);
 	a->due_ms = clock_mono_ms() + v->o.deadline_ms;
 	lock(v);
 	number = a->number = ++v->last;

@@ -27,6 +27,7 @@
 #include "ingest/mail.h"
 
 struct home;
+struct scan_instance;
 struct verdicts;
 
 struct verdicts_options {
@@ -60,6 +61,10 @@ void verdicts_free(struct verdicts **v);
 
 /* Its number, never 0. */
 uint64_t verdicts_ask(struct verdicts *v, const struct mail *m, struct slice raw);
+/* And what the DNS block lists among those add-on instances (ingest/scans.h) say, as "addons" of what is said, beside
+ * the verdicts, by the instances' ids. `dns` had "lists": the configuration's add-ons that are block lists. */
+uint64_t verdicts_ask_lists(struct verdicts *v, const struct mail *m, struct slice raw,
+			    const struct scan_instance *asked, size_t count);
 /* False: nothing has come. `said` is a new reference: what is kept beside the message (docs/verdicts.md). */
 bool verdicts_take(struct verdicts *v, uint64_t *number, json_t **said);
 /* What was asked and not taken is forgotten; numbers aren't used again. */

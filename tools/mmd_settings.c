@@ -352,6 +352,33 @@ static enum rc read_addons(struct settings *s, struct err *e)
 	return rc == RC_OK ? rc : err_in(e, "configuration");
 }
 
+static enum rc need_no_lists(const struct addons *a, struct err *e)
+{
+	for (size_t i = 0; i < a->count; i++)
+		if (a->at[i].kind == ADDON_DNSBL)
+			return err_set(e, RC_INVALID,
+			               "configuration: addons.%s: a DNS block list needs the section dns, "
+			               "{} at least",
+			               a->at[i].name);
+	return RC_OK;
+}
+
+static void put_lists(struct settings *s)
+{
+	json_t *lists = json_object();
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)s->engine.addons, name, value)
+	{
+		if (json_object_get(value, "dnsbl"))
+			json_put(lists, name, json_incref(value));
+	}
+	if (json_object_size(lists))
+		json_put(s->dns, "lists", json_incref(lists));
+	json_decref(lists);
+}
+
 /* Where mm-verdict looks names up; without it there are no verdicts. */
 static enum rc read_dns(struct settings *s, struct err *e)
 {
@@ -363,9 +390,13 @@ static enum rc read_dns(struct settings *s, struct err *e)
 	const json_t *dns = json_object_get(s->json, "dns");
 	enum rc rc = settings_members(dns, "dns.", known, COUNT(known), e);
 
-	if (rc != RC_OK || !dns)
+	if (rc != RC_OK)
 		return rc;
-	s->engine.dns = dns;
+	if (!dns)
+		return need_no_lists(&s->addons, e);
+	s->dns = json_copy((json_t *)(uintptr_t)dns);
+	put_lists(s);
+	s->engine.dns = s->dns;
 	rc = verdicts_configure(dns, e);
 	return rc == RC_OK ? rc : err_in(e, "configuration");
 }
@@ -463,6 +494,7 @@ void settings_free(struct settings *s)
 		crypt_wipe(s->s3_secret.at, s->s3_secret.room);
 	buf_free(&s->s3_secret);
 	addons_free(&s->addons);
+	json_decref(s->dns);
 	certificates_free(&s->certificates);
 	certificates_free(&s->api_certificates);
 }

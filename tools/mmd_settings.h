@@ -33,6 +33,7 @@ struct settings {
 	struct deliver_options s3;     /* without `url`: no exports of the API */
 	struct buf s3_secret;
 	struct addons addons;
+	json_t *dns; /* the section, with block lists of `addons` as its member "lists" */
 	char link_url[300];
 	struct certificates *certificates;
 	struct certificates *api_certificates;

@@ -15,7 +15,7 @@ struct one {
 };
 
 struct lists {
-	struct one at[ADDONS_MOST];
+	struct one at[LISTS_MOST];
 	size_t count;
 	struct dnsbl_question q; /* its texts are these: */
 	char mail_from[ADDRESS];
@@ -53,7 +53,7 @@ struct lists *lists_new(const struct addons *addons, const json_t *asked,
 {
 	struct lists *l = mem_new(sizeof(*l));
 
-	for (size_t i = 0; i < json_array_size(asked) && l->count < ADDONS_MOST; i++) {
+	for (size_t i = 0; i < json_array_size(asked) && l->count < LISTS_MOST; i++) {
 		const json_t *one = json_array_get(asked, i);
 		const struct addon *a = addons_find(addons, json_member_text(one, "addon"));
 

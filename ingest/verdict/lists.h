@@ -18,9 +18,11 @@
 
 #include "ingest/verdict/dnsbl.h"
 
+#define LISTS_MOST 8 /* of one message: each may want DNSBL_DOMAINS of the answers' questions */
+
 struct lists;
 
-/* `asked` is [{"id":"ai-...","addon":"SPAMHAUS_DBL"},...], at most ADDONS_MOST of which count; those whose add-on is
+/* `asked` is [{"id":"ai-...","addon":"SPAMHAUS_DBL"},...], at most LISTS_MOST of which count; those whose add-on is
  * no block list of `addons` are left out. NULL: there are none. */
 struct lists *lists_new(const struct addons *addons, const json_t *asked,
 			const struct dnsbl_question *q);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/sandbox.h"
+#include "ingest/verdict/lists.h"
 #include "ingest/verdict/resolver.h"
 #include "ingest/verdict/verdict.h"
 #include "ingest/verdict/verdict_words.h"
@@ -38,6 +39,7 @@ struct task {
 	struct server *server;
 	uint64_t number;
 	struct verdict *verdict;
+	struct lists *lists; /* NULL: its rules ask none */
 	struct answers *answers;
 	struct resolver_ask *ask;
 	struct loop_timer *late;
@@ -53,6 +55,7 @@ struct server {
 	struct channel *channel;
 	struct loop_timer *more;
 	volatile uint64_t *mark;
+	struct addons lists;
 	struct batches batches;
 	struct tasks tasks;
 };
@@ -76,7 +79,8 @@ static void leave(struct server *s)
 	*s->mark = 0;
 }
 
-static void say(struct server *s, uint64_t number, json_t *verdicts)
+/* `verdicts` and `addons`, which may be NULL, are given away. */
+static void say(struct server *s, uint64_t number, json_t *verdicts, json_t *addons)
 {
 	json_t *o = json_object();
 	struct buf text;
@@ -85,10 +89,13 @@ static void say(struct server *s, uint64_t number, json_t *verdicts)
 
 	json_put_int(o, "number", (int64_t)number);
 	json_put(o, "verdicts", verdicts);
+	if (addons)
+		json_put(o, "addons", addons);
 	buf_init(&text, VERDICT_TEXT);
 	rc = json_write(&text, o);
 	if (rc != RC_OK) {
 		json_put(o, "verdicts", verdicts_failed("too much to say of it"));
+		(void)json_object_del(o, "addons");
 		buf_clear(&text);
 		rc = json_write(&text, o);
 	}
@@ -106,13 +113,14 @@ static void task_free(struct task *t)
 	resolver_cancel(&t->ask);
 	loop_timer_free(&t->late);
 	verdict_free(&t->verdict);
+	lists_free(&t->lists);
 	answers_free(&t->answers);
 	free(t);
 }
 
 static void finish(struct task *t)
 {
-	say(t->server, t->number, verdict_json(t->verdict));
+	say(t->server, t->number, verdict_json(t->verdict), lists_json(t->lists));
 	task_free(t);
 }
 
@@ -138,6 +146,8 @@ static void step(struct task *t)
 
 	enter(s, t->number);
 	rc = verdict_run(t->verdict, t->answers);
+	if (lists_run(t->lists, t->answers) != RC_OK)
+		rc = RC_AGAIN;
 	if (rc == RC_OK || t->rounds++ == ROUNDS)
 		finish(t);
 	else
@@ -176,7 +186,7 @@ static bool obey(struct server *s, struct slice raw, uint64_t number)
 		clock_sleep_ms(1000);
 	if (!slice_starts_nocase(what, slice_str("nonsense")))
 		return false;
-	say(s, number, json_string("nonsense"));
+	say(s, number, json_string("nonsense"), NULL);
 	return true;
 }
 #else
@@ -188,6 +198,15 @@ static bool obey(const struct server *s, struct slice raw, uint64_t number)
 	return false;
 }
 #endif
+
+static struct lists *lists_of(const struct server *s, const json_t *facts,
+                              const struct verdict_facts *f, const struct verdict *v)
+{
+	struct dnsbl_question q = { .client = f->ip, .mail_from = f->mail_from, .helo = f->helo };
+
+	q.from_count = verdict_from(v, &q.from_domains);
+	return lists_new(&s->lists, json_member_array(facts, "lists"), &q);
+}
 
 static void begin(struct server *s, const json_t *facts, struct slice raw)
 {
@@ -209,6 +228,7 @@ static void begin(struct server *s, const json_t *facts, struct slice raw)
 		t->server = s;
 		t->number = number;
 		t->verdict = verdict_new(raw, &f);
+		t->lists = lists_of(s, facts, &f, t->verdict);
 		t->answers = answers_new();
 		t->late = loop_timer_new(s->loop, on_late, t);
 		loop_timer_set(t->late, MAX_OF(json_member_int(facts, "left", 0), (int64_t)1));
@@ -344,6 +364,8 @@ static enum rc open_server(struct server *s, const json_t *dns, int memory, stru
 	s->loop = loop_new();
 	s->more = loop_timer_new(s->loop, on_more, s);
 	verdict_init();
+	if (rc == RC_OK)
+		rc = addons_read(&s->lists, json_object_get(dns, "lists"), e);
 	if (rc == RC_OK)
 		rc = resolver_new(&s->resolver, s->loop, &o, e);
 	return rc == RC_OK ? confine(&o, e) : rc;

@@ -303,3 +303,9 @@ json_t *verdict_json(struct verdict *v)
 	json_put(o, "dmarc", dmarc_json(v));
 	return o;
 }
+
+size_t verdict_from(const struct verdict *v, const struct slice **domains)
+{
+	*domains = v->from.domains;
+	return v->from.count;
+}
