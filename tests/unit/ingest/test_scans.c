@@ -8,7 +8,7 @@
 #include "tests/unit/ingest/fake_scanner.h"
 #include "tests/unit/ingest/quoted.h"
 
-#define WAIT_S 120 /* for what comes at once, on a machine that does much else */
+#define WAIT_S 60 /* for what comes at once, on a machine that does much else */
 
 static char program[4200];
 
@@ -23,6 +23,8 @@ struct rig {
 	pthread_cond_t woken;
 	unsigned wakes;
 };
+
+static struct rig rig; /* of the test that runs */
 
 static void on_woken(void *arg)
 {
@@ -64,14 +66,20 @@ static void open_rig(struct rig *r, bool http, const char *config)
 	buf_free(&text);
 }
 
-static void close_rig(struct rig *r)
+/* Of a test that failed, too: its threads would go on in the next one. */
+static int close_rig(void **state)
 {
+	struct rig *r = &rig;
+
+	(void)state;
 	scans_free(&r->scans);
 	home_stop(&r->home);
 	addons_free(&r->addons);
 	json_decref(r->config);
 	fake_free(&r->fake[0]);
 	fake_free(&r->fake[1]);
+	rig = (struct rig) { .home = NULL };
+	return 0;
 }
 
 static const struct slice recipients[] = { { (const uint8_t *)"b@corp.example", 14 },
@@ -193,24 +201,22 @@ static void expect_bytes(struct fake *f, struct slice raw)
 
 static void test_clamd(void **state)
 {
-	struct rig r;
 	uint8_t *large = mem_new(3000001);
 	const char *name = "V";
 
 	(void)state;
-	open_rig(&r, false, "{'V':{'clamd':'127.0.0.1:@'}}");
-	fake_says(r.fake[0], ok, sizeof(ok));
-	expect(&r, ask(&r, "V", "Subject: x\r\n\r\nbody\r\n"), CLEAN);
-	expect_bytes(r.fake[0], slice_str("Subject: x\r\n\r\nbody\r\n"));
-	fake_says(r.fake[0], found, sizeof(found));
-	expect(&r, ask(&r, "V", ""), MALWARE);
+	open_rig(&rig, false, "{'V':{'clamd':'127.0.0.1:@'}}");
+	fake_says(rig.fake[0], ok, sizeof(ok));
+	expect(&rig, ask(&rig, "V", "Subject: x\r\n\r\nbody\r\n"), CLEAN);
+	expect_bytes(rig.fake[0], slice_str("Subject: x\r\n\r\nbody\r\n"));
+	fake_says(rig.fake[0], found, sizeof(found));
+	expect(&rig, ask(&rig, "V", ""), MALWARE);
 	for (size_t i = 0; i < 3000001; i++)
 		large[i] = (uint8_t)(i * 7 + (i >> 8));
-	expect(&r, ask_all(&r, &name, 1, slice_of(large, 3000001)), MALWARE);
-	expect_bytes(r.fake[0], slice_of(large, 3000001));
-	assert_int_equal(counted(&r, "V", "scanned"), 3);
-	assert_int_equal(counted(&r, "V", "failed"), 0);
-	close_rig(&r);
+	expect(&rig, ask_all(&rig, &name, 1, slice_of(large, 3000001)), MALWARE);
+	expect_bytes(rig.fake[0], slice_of(large, 3000001));
+	assert_int_equal(counted(&rig, "V", "scanned"), 3);
+	assert_int_equal(counted(&rig, "V", "failed"), 0);
 	free(large);
 }
 
@@ -218,22 +224,20 @@ static void test_clamd_unix_and_by_name(void **state)
 {
 	char path[] = "/tmp/mm-fake-XXXXXX";
 	char config[300];
-	struct rig r = { .home = NULL };
 
 	(void)state;
 	assert_non_null(mkdtemp(path));
 	(void)snprintf(config, sizeof(config), "%s/sock", path);
-	r.fake[0] = fake_new(false, 0, config);
-	r.fake[1] = fake_new(false, 0, NULL);
-	fake_says(r.fake[0], found, sizeof(found));
-	fake_says(r.fake[1], ok, sizeof(ok));
+	rig.fake[0] = fake_new(false, 0, config);
+	rig.fake[1] = fake_new(false, 0, NULL);
+	fake_says(rig.fake[0], found, sizeof(found));
+	fake_says(rig.fake[1], ok, sizeof(ok));
 	(void)snprintf(config, sizeof(config),
 	               "{'U':{'clamd':'%s/sock'},'N':{'clamd':'localhost:%u'}}", path,
-	               r.fake[1]->port);
-	open_scans(&r, config);
-	expect(&r, ask(&r, "U", "x"), MALWARE);
-	expect(&r, ask(&r, "N", "x"), CLEAN);
-	close_rig(&r);
+	               rig.fake[1]->port);
+	open_scans(&rig, config);
+	expect(&rig, ask(&rig, "U", "x"), MALWARE);
+	expect(&rig, ask(&rig, "N", "x"), CLEAN);
 	(void)snprintf(config, sizeof(config), "%s/sock", path);
 	(void)unlink(config);
 	(void)rmdir(path);
@@ -247,35 +251,33 @@ static void test_clamd_goes_wrong(void **state)
 	static char endless[4096];
 	uint8_t *large = mem_new(3000000);
 	const char *name = "V";
-	struct rig r;
 
 	(void)state;
 	memset(endless, 'x', sizeof(endless));
-	open_rig(&r, false, "{'V':{'clamd':'127.0.0.1:@'}}");
-	fake_says(r.fake[0], nonsense, sizeof(nonsense));
-	expect_failed(&r, ask(&r, "V", "x"), "no answer of clamd's: 220 mail");
-	assert_true(is_down(&r, "V"));
-	fake_says(r.fake[0], ok, sizeof(ok));
-	expect(&r, ask(&r, "V", "x"), CLEAN);
-	assert_false(is_down(&r, "V"));
-	fake_says(r.fake[0], memory, sizeof(memory));
-	expect_failed(&r, ask(&r, "V", "x"), "allocate");
-	r.fake[0]->way = FAKE_HANGS_UP;
-	expect_failed(&r, ask(&r, "V", "x"), "hung up");
-	r.fake[0]->way = FAKE_POURS;
-	fake_says(r.fake[0], endless, sizeof(endless));
-	expect_failed(&r, ask(&r, "V", "x"), "without an end");
+	open_rig(&rig, false, "{'V':{'clamd':'127.0.0.1:@'}}");
+	fake_says(rig.fake[0], nonsense, sizeof(nonsense));
+	expect_failed(&rig, ask(&rig, "V", "x"), "no answer of clamd's: 220 mail");
+	assert_true(is_down(&rig, "V"));
+	fake_says(rig.fake[0], ok, sizeof(ok));
+	expect(&rig, ask(&rig, "V", "x"), CLEAN);
+	assert_false(is_down(&rig, "V"));
+	fake_says(rig.fake[0], memory, sizeof(memory));
+	expect_failed(&rig, ask(&rig, "V", "x"), "allocate");
+	rig.fake[0]->way = FAKE_HANGS_UP;
+	expect_failed(&rig, ask(&rig, "V", "x"), "hung up");
+	rig.fake[0]->way = FAKE_POURS;
+	fake_says(rig.fake[0], endless, sizeof(endless));
+	expect_failed(&rig, ask(&rig, "V", "x"), "without an end");
 	/* It says so before it has all of a message that is too long, and that is no outage. */
-	r.fake[0]->way = FAKE_ANSWERS;
-	fake_says(r.fake[0], ok, sizeof(ok));
-	expect(&r, ask(&r, "V", "x"), CLEAN);
-	r.fake[0]->way = FAKE_EARLY;
-	fake_says(r.fake[0], size, sizeof(size));
-	expect_failed(&r, ask_all(&r, &name, 1, slice_of(large, 3000000)), "");
-	r.fake[0]->way = FAKE_ANSWERS;
-	expect_failed(&r, ask(&r, "V", "x"), "size limit exceeded");
-	assert_false(is_down(&r, "V"));
-	close_rig(&r);
+	rig.fake[0]->way = FAKE_ANSWERS;
+	fake_says(rig.fake[0], ok, sizeof(ok));
+	expect(&rig, ask(&rig, "V", "x"), CLEAN);
+	rig.fake[0]->way = FAKE_EARLY;
+	fake_says(rig.fake[0], size, sizeof(size));
+	expect_failed(&rig, ask_all(&rig, &name, 1, slice_of(large, 3000000)), "");
+	rig.fake[0]->way = FAKE_ANSWERS;
+	expect_failed(&rig, ask(&rig, "V", "x"), "size limit exceeded");
+	assert_false(is_down(&rig, "V"));
 	free(large);
 }
 
@@ -304,31 +306,29 @@ static void expect_head(struct fake *f, const char *line)
 
 static void test_rspamd_and_our_own(void **state)
 {
-	struct rig r;
 
 	(void)state;
-	open_rig(&r, true,
+	open_rig(&rig, true,
 	         "{'R':{'rspamd':'http://127.0.0.1:@'},'O':{'http':'http://localhost:@/scan/"
 	         "it?a=1'}}");
-	says_http(r.fake[0], "200 OK", "{'action':'reject','score':21,'symbols':{'GTUBE':{}}}");
-	expect(&r, ask(&r, "R", "Subject: x\r\n\r\nbody"),
+	says_http(rig.fake[0], "200 OK", "{'action':'reject','score':21,'symbols':{'GTUBE':{}}}");
+	expect(&rig, ask(&rig, "R", "Subject: x\r\n\r\nbody"),
 	       "{'ai-0':{'verdict':'FAIL','fields':{'category':'SPAM','action':'reject','score':'"
 	       "21.00',"
 	       "'symbols':' GTUBE ','isPassed':false}}}");
-	expect_head(r.fake[0], "POST /checkv2 HTTP/1.1\r\n");
-	expect_head(r.fake[0], "\r\nIP: 192.0.2.1\r\n");
-	expect_head(r.fake[0], "\r\nHelo: mx.shop.example\r\n");
-	expect_head(r.fake[0], "\r\nFrom: a@shop.example\r\n");
-	expect_head(r.fake[0], "\r\nRcpt: b@corp.example\r\nRcpt: c@corp.example\r\n");
-	expect_head(r.fake[0], "\r\nQueue-Id: 01ABC\r\n");
-	expect_head(r.fake[0], "\r\n\r\nSubject: x\r\n\r\nbody");
-	says_http(r.fake[1], "200 OK", "{'verdict':'GRAY','fields':{'category':'BULK','n':3}}");
-	expect(&r, ask(&r, "O", "x"),
+	expect_head(rig.fake[0], "POST /checkv2 HTTP/1.1\r\n");
+	expect_head(rig.fake[0], "\r\nIP: 192.0.2.1\r\n");
+	expect_head(rig.fake[0], "\r\nHelo: mx.shop.example\r\n");
+	expect_head(rig.fake[0], "\r\nFrom: a@shop.example\r\n");
+	expect_head(rig.fake[0], "\r\nRcpt: b@corp.example\r\nRcpt: c@corp.example\r\n");
+	expect_head(rig.fake[0], "\r\nQueue-Id: 01ABC\r\n");
+	expect_head(rig.fake[0], "\r\n\r\nSubject: x\r\n\r\nbody");
+	says_http(rig.fake[1], "200 OK", "{'verdict':'GRAY','fields':{'category':'BULK','n':3}}");
+	expect(&rig, ask(&rig, "O", "x"),
 	       "{'ai-0':{'verdict':'GRAY','fields':{'category':'BULK','n':'3','isPassed':false}}}");
-	expect_head(r.fake[1], "POST /scan/it?a=1 HTTP/1.1\r\nHost: localhost:");
-	expect_head(r.fake[1], "\r\nMM-Mail-From: a@shop.example\r\n");
-	expect_head(r.fake[1], "\r\nMM-Addon: O\r\n");
-	close_rig(&r);
+	expect_head(rig.fake[1], "POST /scan/it?a=1 HTTP/1.1\r\nHost: localhost:");
+	expect_head(rig.fake[1], "\r\nMM-Mail-From: a@shop.example\r\n");
+	expect_head(rig.fake[1], "\r\nMM-Addon: O\r\n");
 }
 
 static void test_http_goes_wrong(void **state)
@@ -346,27 +346,25 @@ static void test_http_goes_wrong(void **state)
 		{ "200 OK", "<html>", "no JSON", true },
 		{ "200 OK", "", "no JSON", true },
 	};
-	struct rig r;
 
 	(void)state;
-	open_rig(&r, true, "{'O':{'http':'http://127.0.0.1:@/'}}");
+	open_rig(&rig, true, "{'O':{'http':'http://127.0.0.1:@/'}}");
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		says_http(r.fake[0], "200 OK", "{'verdict':'PASS'}");
-		expect(&r, ask(&r, "O", "x"),
+		says_http(rig.fake[0], "200 OK", "{'verdict':'PASS'}");
+		expect(&rig, ask(&rig, "O", "x"),
 		       "{'ai-0':{'verdict':'PASS','fields':{'isPassed':true}}}");
-		assert_false(is_down(&r, "O"));
-		says_http(r.fake[0], cases[i].status, cases[i].body);
-		expect_failed(&r, ask(&r, "O", "x"), cases[i].why);
-		EXPECT(cases[i].why, is_down(&r, "O") == cases[i].outage);
+		assert_false(is_down(&rig, "O"));
+		says_http(rig.fake[0], cases[i].status, cases[i].body);
+		expect_failed(&rig, ask(&rig, "O", "x"), cases[i].why);
+		EXPECT(cases[i].why, is_down(&rig, "O") == cases[i].outage);
 	}
-	fake_says(r.fake[0], "SSH-2.0-x\r\n", 11);
-	expect_failed(&r, ask(&r, "O", "x"), "");
-	r.fake[0]->way = FAKE_HANGS_UP;
-	expect_failed(&r, ask(&r, "O", "x"), "");
-	r.fake[0]->way = FAKE_POURS;
-	fake_says(r.fake[0], "HTTP/1.1 200 OK\r\n\r\n", 19);
-	expect_failed(&r, ask(&r, "O", "x"), "more than 262144 bytes");
-	close_rig(&r);
+	fake_says(rig.fake[0], "SSH-2.0-x\r\n", 11);
+	expect_failed(&rig, ask(&rig, "O", "x"), "");
+	rig.fake[0]->way = FAKE_HANGS_UP;
+	expect_failed(&rig, ask(&rig, "O", "x"), "");
+	rig.fake[0]->way = FAKE_POURS;
+	fake_says(rig.fake[0], "HTTP/1.1 200 OK\r\n\r\n", 19);
+	expect_failed(&rig, ask(&rig, "O", "x"), "more than 262144 bytes");
 }
 
 /* ---- who is away, or slow ---- */
@@ -382,7 +380,6 @@ static uint16_t some_port(void)
 
 static void test_away_for_a_while(void **state)
 {
-	struct rig r = { .home = NULL };
 	uint16_t port = some_port();
 	char config[100];
 	uint64_t asked[3];
@@ -390,95 +387,88 @@ static void test_away_for_a_while(void **state)
 	(void)state;
 	(void)snprintf(config, sizeof(config), "{'V':{'clamd':'127.0.0.1:%u','deadline':600}}",
 	               port);
-	open_scans(&r, config);
+	open_scans(&rig, config);
 	for (int i = 0; i < 3; i++)
-		asked[i] = ask(&r, "V", "x");
-	while (!is_down(&r, "V"))
+		asked[i] = ask(&rig, "V", "x");
+	while (!is_down(&rig, "V"))
 		clock_sleep_ms(5);
-	r.fake[0] = fake_new(false, port, NULL);
-	fake_says(r.fake[0], ok, sizeof(ok));
+	rig.fake[0] = fake_new(false, port, NULL);
+	fake_says(rig.fake[0], ok, sizeof(ok));
 	for (int i = 0; i < 3; i++) {
 		uint64_t number;
-		json_t *said = take(&r, &number);
+		json_t *said = take(&rig, &number);
 
 		assert_true(number >= asked[0] && number <= asked[2]);
 		expect_said(said, CLEAN);
 	}
-	assert_false(is_down(&r, "V"));
-	assert_int_equal(counted(&r, "V", "failed"), 0);
-	close_rig(&r);
+	assert_false(is_down(&rig, "V"));
+	assert_int_equal(counted(&rig, "V", "failed"), 0);
 }
 
 static void test_away_for_long(void **state)
 {
-	struct rig r = { .home = NULL };
 	uint16_t port = some_port();
 	char config[100];
 	uint64_t number;
 
 	(void)state;
 	(void)snprintf(config, sizeof(config), "{'V':{'clamd':'127.0.0.1:%u','deadline':1}}", port);
-	open_scans(&r, config);
+	open_scans(&rig, config);
 	for (int i = 0; i < 30; i++)
-		(void)ask(&r, "V", "x");
+		(void)ask(&rig, "V", "x");
 	for (int i = 0; i < 30; i++)
-		json_decref(take(&r, &number));
-	assert_int_equal(counted(&r, "V", "failed"), 30);
+		json_decref(take(&rig, &number));
+	assert_int_equal(counted(&rig, "V", "failed"), 30);
 	/* now no message waits for it any more, and it is tried all the same */
 	for (int i = 0; i < 30; i++)
-		expect_failed(&r, ask(&r, "V", "x"), "no connection");
-	r.fake[0] = fake_new(false, port, NULL);
-	fake_says(r.fake[0], ok, sizeof(ok));
+		expect_failed(&rig, ask(&rig, "V", "x"), "no connection");
+	rig.fake[0] = fake_new(false, port, NULL);
+	fake_says(rig.fake[0], ok, sizeof(ok));
 	do {
-		(void)ask(&r, "V", "x");
-		json_decref(take(&r, &number));
+		(void)ask(&rig, "V", "x");
+		json_decref(take(&rig, &number));
 		clock_sleep_ms(20);
-	} while (is_down(&r, "V"));
-	expect(&r, ask(&r, "V", "x"), CLEAN);
-	close_rig(&r);
+	} while (is_down(&rig, "V"));
+	expect(&rig, ask(&rig, "V", "x"), CLEAN);
 }
 
 static void test_slow(void **state)
 {
-	struct rig r;
 
 	(void)state;
-	open_rig(&r, false,
+	open_rig(&rig, false,
 	         "{'V':{'clamd':'127.0.0.1:@','deadline':1},'W':{'clamd':'127.0.0.1:@'}}");
-	fake_says(r.fake[0], ok, sizeof(ok));
-	fake_says(r.fake[1], found, sizeof(found));
-	r.fake[0]->way = FAKE_HOLDS;
-	expect_failed(&r, ask(&r, "V", "x"), "no answer within 1 s");
-	assert_true(is_down(&r, "V"));
-	expect(&r, ask(&r, "W", "x"), MALWARE); /* costs no other scanner anything */
-	r.fake[0]->way = FAKE_ANSWERS;
-	expect(&r, ask(&r, "V", "x"), CLEAN);
-	assert_false(is_down(&r, "V"));
-	close_rig(&r);
+	fake_says(rig.fake[0], ok, sizeof(ok));
+	fake_says(rig.fake[1], found, sizeof(found));
+	rig.fake[0]->way = FAKE_HOLDS;
+	expect_failed(&rig, ask(&rig, "V", "x"), "no answer within 1 s");
+	assert_true(is_down(&rig, "V"));
+	expect(&rig, ask(&rig, "W", "x"), MALWARE); /* costs no other scanner anything */
+	rig.fake[0]->way = FAKE_ANSWERS;
+	expect(&rig, ask(&rig, "V", "x"), CLEAN);
+	assert_false(is_down(&rig, "V"));
 }
 
 static void test_so_many_at_once(void **state)
 {
-	struct rig r;
 	uint64_t number;
 
 	(void)state;
-	open_rig(&r, false, "{'V':{'clamd':'127.0.0.1:@','at_once':3,'deadline':600}}");
-	fake_says(r.fake[0], ok, sizeof(ok));
-	r.fake[0]->way = FAKE_HOLDS;
+	open_rig(&rig, false, "{'V':{'clamd':'127.0.0.1:@','at_once':3,'deadline':600}}");
+	fake_says(rig.fake[0], ok, sizeof(ok));
+	rig.fake[0]->way = FAKE_HOLDS;
 	for (int i = 0; i < 20; i++)
-		(void)ask(&r, "V", "x");
-	while (r.fake[0]->now < 3)
+		(void)ask(&rig, "V", "x");
+	while (rig.fake[0]->now < 3)
 		clock_sleep_ms(5);
-	assert_int_equal(counted(&r, "V", "waiting"), 17);
-	r.fake[0]->way = FAKE_ANSWERS;
+	assert_int_equal(counted(&rig, "V", "waiting"), 17);
+	rig.fake[0]->way = FAKE_ANSWERS;
 	for (int i = 0; i < 20; i++)
-		expect_said(take(&r, &number), CLEAN);
+		expect_said(take(&rig, &number), CLEAN);
 	/* one that has answered may not have hung up yet when the next one comes */
-	assert_true(r.fake[0]->most >= 3 && r.fake[0]->most <= 6);
-	assert_int_equal(r.fake[0]->all, 20);
-	assert_int_equal(counted(&r, "V", "waiting"), 0);
-	close_rig(&r);
+	assert_true(rig.fake[0]->most >= 3 && rig.fake[0]->most <= 6);
+	assert_int_equal(rig.fake[0]->all, 20);
+	assert_int_equal(counted(&rig, "V", "waiting"), 0);
 }
 
 /* ---- what else is asked ---- */
@@ -486,78 +476,70 @@ static void test_so_many_at_once(void **state)
 static void test_several_instances(void **state)
 {
 	static const char *const names[] = { "V", "UNKNOWN", "D", "W" };
-	struct rig r;
 
 	(void)state;
-	open_rig(&r, false,
+	open_rig(&rig, false,
 	         "{'V':{'clamd':'127.0.0.1:@'},'D':{'dnsbl':'a.example','lists':'ip'},"
 	         "'W':{'clamd':'127.0.0.1:@'}}");
-	fake_says(r.fake[0], ok, sizeof(ok));
-	fake_says(r.fake[1], found, sizeof(found));
-	expect(&r, ask_all(&r, names, 4, slice_str("x")),
+	fake_says(rig.fake[0], ok, sizeof(ok));
+	fake_says(rig.fake[1], found, sizeof(found));
+	expect(&rig, ask_all(&rig, names, 4, slice_str("x")),
 	       "{'ai-0':{'verdict':'PASS','fields':{'category':'CLEAN','isPassed':true}},"
 	       "'ai-1':{'verdict':'PROCESSING_FAILED','why':'no scanner is configured for it'},"
 	       "'ai-3':{'verdict':'FAIL','fields':{'category':'MALWARE','signature':'Eicar',"
 	       "'isPassed':false}}}");
-	expect(&r, ask(&r, "D", "x"), "{}");
-	expect(&r, ask_all(&r, names, 0, slice_str("x")), "{}");
-	close_rig(&r);
+	expect(&rig, ask(&rig, "D", "x"), "{}");
+	expect(&rig, ask_all(&rig, names, 0, slice_str("x")), "{}");
 }
 
 static void test_without_any_scanner(void **state)
 {
-	struct rig r = { .home = NULL };
 	struct err e;
 
 	(void)state;
-	(void)pthread_mutex_init(&r.lock, NULL);
-	(void)pthread_cond_init(&r.woken, NULL);
-	EXPECT_OK(addons_read(&r.addons, NULL, &e), &e);
-	EXPECT_OK(scans_new(&r.scans, NULL, &r.addons, on_woken, &r, &e), &e);
-	expect_failed(&r, ask(&r, "V", "x"), "no scanner is configured for it");
-	close_rig(&r);
+	(void)pthread_mutex_init(&rig.lock, NULL);
+	(void)pthread_cond_init(&rig.woken, NULL);
+	EXPECT_OK(addons_read(&rig.addons, NULL, &e), &e);
+	EXPECT_OK(scans_new(&rig.scans, NULL, &rig.addons, on_woken, &rig, &e), &e);
+	expect_failed(&rig, ask(&rig, "V", "x"), "no scanner is configured for it");
 }
 
 static void test_forgotten(void **state)
 {
-	struct rig r;
 	uint64_t number;
 	json_t *said;
 
 	(void)state;
-	open_rig(&r, false,
+	open_rig(&rig, false,
 	         "{'V':{'clamd':'127.0.0.1:@','at_once':2},'W':{'clamd':'127.0.0.1:@'}}");
-	fake_says(r.fake[0], ok, sizeof(ok));
-	r.fake[0]->way = FAKE_HOLDS;
+	fake_says(rig.fake[0], ok, sizeof(ok));
+	rig.fake[0]->way = FAKE_HOLDS;
 	for (int i = 0; i < 10; i++)
-		(void)ask(&r, "V", "x");
-	(void)ask(&r, "UNKNOWN", "x"); /* its result is there, and goes */
-	while (r.fake[0]->now < 2)
+		(void)ask(&rig, "V", "x");
+	(void)ask(&rig, "UNKNOWN", "x"); /* its result is there, and goes */
+	while (rig.fake[0]->now < 2)
 		clock_sleep_ms(5);
-	scans_forget(r.scans);
-	assert_false(scans_take(r.scans, &number, &said));
-	while (counted(&r, "V", "waiting"))
+	scans_forget(rig.scans);
+	assert_false(scans_take(rig.scans, &number, &said));
+	while (counted(&rig, "V", "waiting"))
 		clock_sleep_ms(5);
-	r.fake[0]->way = FAKE_ANSWERS;
-	expect(&r, ask(&r, "V", "x"), CLEAN);
-	assert_false(scans_take(r.scans, &number, &said));
-	assert_true(r.fake[0]->all <= 4);
-	close_rig(&r);
+	rig.fake[0]->way = FAKE_ANSWERS;
+	expect(&rig, ask(&rig, "V", "x"), CLEAN);
+	assert_false(scans_take(rig.scans, &number, &said));
+	assert_true(rig.fake[0]->all <= 4);
 }
 
 static void test_freed_under_way(void **state)
 {
-	struct rig r;
 
 	(void)state;
-	open_rig(&r, false, "{'V':{'clamd':'127.0.0.1:@','at_once':2}}");
-	r.fake[0]->way = FAKE_HOLDS;
+	open_rig(&rig, false, "{'V':{'clamd':'127.0.0.1:@','at_once':2}}");
+	rig.fake[0]->way = FAKE_HOLDS;
 	for (int i = 0; i < 10; i++)
-		(void)ask(&r, "V", "x");
-	while (r.fake[0]->now < 2)
+		(void)ask(&rig, "V", "x");
+	while (rig.fake[0]->now < 2)
 		clock_sleep_ms(5);
-	(void)ask(&r, "V", "x"); /* its thread may not have it yet */
-	close_rig(&r);
+	(void)ask(&rig, "V", "x"); /* its thread may not have it yet */
 }
 
 /* ---- processes that die ---- */
@@ -602,64 +584,60 @@ static void kill_child(pid_t home)
 
 static void test_child_dies(void **state)
 {
-	struct rig r;
 	pid_t home;
 	uint64_t asked;
 
 	(void)state;
-	open_rig(&r, false,
+	open_rig(&rig, false,
 	         "{'V':{'clamd':'127.0.0.1:@','deadline':600},'W':{'clamd':'127.0.0.1:@'}}");
-	fake_says(r.fake[0], ok, sizeof(ok));
-	fake_says(r.fake[1], found, sizeof(found));
-	expect(&r, ask(&r, "V", "x"), CLEAN);
+	fake_says(rig.fake[0], ok, sizeof(ok));
+	fake_says(rig.fake[1], found, sizeof(found));
+	expect(&rig, ask(&rig, "V", "x"), CLEAN);
 	home = child_of(getpid(), "mm-scan");
 	assert_true(home > 0);
 	/* what it had is asked once more */
-	r.fake[0]->way = FAKE_HOLDS;
-	asked = ask(&r, "V", "x");
-	while (r.fake[0]->all < 2)
+	rig.fake[0]->way = FAKE_HOLDS;
+	asked = ask(&rig, "V", "x");
+	while (rig.fake[0]->all < 2)
 		clock_sleep_ms(5);
 	clock_sleep_ms(100); /* who connected ends */
 	kill_child(home);
-	while (r.fake[0]->all < 3)
+	while (rig.fake[0]->all < 3)
 		clock_sleep_ms(5);
-	r.fake[0]->way = FAKE_ANSWERS;
-	expect(&r, asked, CLEAN);
-	assert_false(is_down(&r, "V"));
+	rig.fake[0]->way = FAKE_ANSWERS;
+	expect(&rig, asked, CLEAN);
+	assert_false(is_down(&rig, "V"));
 	/* and no third time */
-	r.fake[0]->way = FAKE_HOLDS;
-	asked = ask(&r, "V", "x");
-	while (r.fake[0]->all < 4)
+	rig.fake[0]->way = FAKE_HOLDS;
+	asked = ask(&rig, "V", "x");
+	while (rig.fake[0]->all < 4)
 		clock_sleep_ms(5);
 	clock_sleep_ms(100);
 	kill_child(home);
-	while (r.fake[0]->all < 5)
+	while (rig.fake[0]->all < 5)
 		clock_sleep_ms(5);
 	clock_sleep_ms(100);
 	kill_child(home);
-	expect_failed(&r, asked, "died");
-	r.fake[0]->way = FAKE_ANSWERS;
-	expect(&r, ask(&r, "V", "x"), CLEAN);
-	expect(&r, ask(&r, "W", "x"), MALWARE);
-	close_rig(&r);
+	expect_failed(&rig, asked, "died");
+	rig.fake[0]->way = FAKE_ANSWERS;
+	expect(&rig, ask(&rig, "V", "x"), CLEAN);
+	expect(&rig, ask(&rig, "W", "x"), MALWARE);
 }
 
 static void test_home_dies(void **state)
 {
-	struct rig r;
 	pid_t home;
 
 	(void)state;
-	open_rig(&r, false, "{'V':{'clamd':'127.0.0.1:@','deadline':1}}");
-	fake_says(r.fake[0], ok, sizeof(ok));
-	expect(&r, ask(&r, "V", "x"), CLEAN);
+	open_rig(&rig, false, "{'V':{'clamd':'127.0.0.1:@','deadline':1}}");
+	fake_says(rig.fake[0], ok, sizeof(ok));
+	expect(&rig, ask(&rig, "V", "x"), CLEAN);
 	home = child_of(getpid(), "mm-scan");
 	assert_int_equal(kill(home, SIGKILL), 0);
 	while (child_of(getpid(), "mm-scan") && child_of(home, "mm-scan"))
 		clock_sleep_ms(5);
-	expect_failed(&r, ask(&r, "V", "x"), "");
-	assert_true(is_down(&r, "V"));
-	close_rig(&r);
+	expect_failed(&rig, ask(&rig, "V", "x"), "");
+	assert_true(is_down(&rig, "V"));
 }
 
 static int start(void **state)
@@ -683,21 +661,21 @@ static int start(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clamd),
-		cmocka_unit_test(test_clamd_unix_and_by_name),
-		cmocka_unit_test(test_clamd_goes_wrong),
-		cmocka_unit_test(test_rspamd_and_our_own),
-		cmocka_unit_test(test_http_goes_wrong),
-		cmocka_unit_test(test_away_for_a_while),
-		cmocka_unit_test(test_away_for_long),
-		cmocka_unit_test(test_slow),
-		cmocka_unit_test(test_so_many_at_once),
-		cmocka_unit_test(test_several_instances),
-		cmocka_unit_test(test_without_any_scanner),
-		cmocka_unit_test(test_forgotten),
-		cmocka_unit_test(test_freed_under_way),
-		cmocka_unit_test(test_child_dies),
-		cmocka_unit_test(test_home_dies),
+		cmocka_unit_test_teardown(test_clamd, close_rig),
+		cmocka_unit_test_teardown(test_clamd_unix_and_by_name, close_rig),
+		cmocka_unit_test_teardown(test_clamd_goes_wrong, close_rig),
+		cmocka_unit_test_teardown(test_rspamd_and_our_own, close_rig),
+		cmocka_unit_test_teardown(test_http_goes_wrong, close_rig),
+		cmocka_unit_test_teardown(test_away_for_a_while, close_rig),
+		cmocka_unit_test_teardown(test_away_for_long, close_rig),
+		cmocka_unit_test_teardown(test_slow, close_rig),
+		cmocka_unit_test_teardown(test_so_many_at_once, close_rig),
+		cmocka_unit_test_teardown(test_several_instances, close_rig),
+		cmocka_unit_test_teardown(test_without_any_scanner, close_rig),
+		cmocka_unit_test_teardown(test_forgotten, close_rig),
+		cmocka_unit_test_teardown(test_freed_under_way, close_rig),
+		cmocka_unit_test_teardown(test_child_dies, close_rig),
+		cmocka_unit_test_teardown(test_home_dies, close_rig),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);
