@@ -1,6 +1,8 @@
 #include "api/engine.h"
 
 #include "api/engine_keys.h"
+#include "api/engine_scans.h"
+#include "api/engine_setting.h"
 #include "api/engine_verdicts.h"
 #include "api/job.h"
 #include "api/link.h"
@@ -91,7 +93,7 @@ static enum rc prepare_control(struct db *control, uint64_t *changes, struct err
 	if (rc == RC_OK)
 		rc = job_prepare(control, e);
 	if (rc == RC_OK)
-		rc = engine_verdicts_prepare(control, e);
+		rc = setting_prepare(control, e);
 	return rc;
 }
 
@@ -527,7 +529,7 @@ static void wake_pipeline(struct engine *en, struct pipeline *p)
 	(void)pthread_mutex_unlock(&en->config_lock);
 }
 
-static void verdict_came(void *arg)
+static void result_came(void *arg)
 {
 	struct engine *en = arg;
 
@@ -535,6 +537,20 @@ static void verdict_came(void *arg)
 	if (en->to_wake)
 		pipeline_wake(en->to_wake);
 	(void)pthread_mutex_unlock(&en->config_lock);
+}
+
+static bool room_for_logs(void *arg)
+{
+	return engine_room(arg);
+}
+
+static enum rc start_logs(struct engine *en, const struct engine_options *opt, struct err *e)
+{
+	const struct arn_home home = { en->api.region, en->api.account };
+
+	return opt->logs ? logs_new(&en->logs, opt->logs, en->dir, en->keys, &home, room_for_logs,
+	                            en, e)
+	                 : RC_OK;
 }
 
 static enum rc start_pipeline(struct engine *en, const struct engine_options *opt, struct err *e)
@@ -548,6 +564,8 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.control = en->control,
 		.spool = en->spool,
 		.verdicts = engine_verdicts_of(en->verdicts),
+		.logs = en->logs,
+		.scans = engine_scans_of(en->scans),
 		.writing = &en->writing,
 		.config = config_for_pipeline,
 		.failed = pipeline_broke,
@@ -594,7 +612,11 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	if (rc == RC_OK)
 		rc = open_spool(en, opt, e);
 	if (rc == RC_OK)
-		rc = engine_verdicts_start(&en->verdicts, en, opt, verdict_came, en, e);
+		rc = engine_verdicts_start(&en->verdicts, en, opt, result_came, en, e);
+	if (rc == RC_OK)
+		rc = engine_scans_start(&en->scans, en, opt, result_came, en, e);
+	if (rc == RC_OK)
+		rc = start_logs(en, opt, e);
 	if (rc == RC_OK)
 		rc = start_pipeline(en, opt, e);
 	if (rc != RC_OK) {
@@ -618,6 +640,8 @@ void engine_close(struct engine **enp)
 	wake_pipeline(en, NULL);
 	pipeline_free(&en->pipeline);
 	engine_verdicts_stop(&en->verdicts);
+	logs_free(&en->logs); /* it looks at the spool's room */
+	engine_scans_stop(&en->scans);
 	spool_close(&en->spool);
 	tally_free(&en->tally);
 	if (en->audit && en->store && engine_account(en, "stop", en->program, NULL, &e) != RC_OK)

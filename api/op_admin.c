@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/engine_scans.h"
 #include "api/ops.h"
 #include "base/codec.h"
 #include "ingest/disposition.h"
@@ -114,6 +115,30 @@ static void put_audit(struct engine *en, json_t *o)
 	json_put_text(o, "audit_time", slice_str(when));
 }
 
+/* Since this mmd was started. */
+static void put_logs(const struct engine *en, json_t *o)
+{
+	struct logs_totals n;
+
+	if (!en->logs)
+		return;
+	logs_count(en->logs, &n);
+	put_count(o, "log_records", n.written);
+	put_count(o, "log_left_out", n.left_out);
+	put_count(o, "log_lost", n.lost);
+}
+
+/* Scanners that are configured, by add-on. */
+static void put_scans(struct request *r)
+{
+	struct scans *s = engine_scans_of(r->en->scans);
+	json_t *addons = s ? scans_status(s) : NULL;
+
+	if (json_object_size(addons))
+		json_put(r->result, "addons", json_incref(addons));
+	json_decref(addons);
+}
+
 /* What belongs to no archive: the spool, mail that was not archived, what fails. */
 static enum rc put_flow(struct request *r, struct db *db, struct err *e)
 {
@@ -122,8 +147,10 @@ static enum rc put_flow(struct request *r, struct db *db, struct err *e)
 
 	if (strcmp(r->en->program, "mmd") == 0)
 		put_count(r->result, "pid", (uint64_t)getpid());
+	put_logs(r->en, r->result);
 	if (failure)
 		json_put_text(r->result, "failure", slice_str(failure->text));
+	put_scans(r);
 	return rc;
 }
 

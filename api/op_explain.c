@@ -308,7 +308,7 @@ static enum rc take_given(struct explaining *x)
 static enum rc judge(struct explaining *x)
 {
 	struct trial_message m = { &x->mail, &x->job.parsed, x->raw.len };
-	struct rule_trace trace = { take_step, x, take_compared };
+	struct rule_trace trace = { take_step, x, take_compared, NULL };
 	struct rule_outcome o;
 	enum rc rc;
 

@@ -5,7 +5,8 @@
  * in the store but not in the index and the other way round, blocks that the audit log doesn't know
  * or knows with another root, audited blocks that are missing although their lot is alive, a
  * replica of the key ring that isn't what the ring holds, damaged pages of shards and of the
- * control database, an older copy of this one, a broken or cut audit chain.
+ * control database, an older copy of this one, a broken or cut audit chain, damage in the sealed
+ * log.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "base/codec.h"
 #include "ingest/anchor.h"
 #include "store/audited.h"
+#include "store/logbook.h"
 #include "retention/erase.h"
 
 struct verify {
@@ -260,6 +262,35 @@ static enum rc check_older(struct verify *v, struct err *e)
 	return rc;
 }
 
+static enum rc pass_entry(void *arg, const struct logbook_entry *x, struct err *e)
+{
+	(void)arg;
+	(void)x;
+	(void)e;
+	return RC_OK;
+}
+
+static enum rc log_problem(void *arg, const char *text, struct err *e)
+{
+	return problem(arg, "logs", e, "%s", text);
+}
+
+static enum rc check_logs(struct verify *v, struct err *e)
+{
+	const struct logbook_reader reader = { pass_entry, log_problem, v };
+	struct logbook_place place = { 0 };
+	struct logbook *book;
+	enum rc rc;
+
+	if (!is_asked(v, 0))
+		return RC_OK;
+	rc = logbook_open(&book, v->r->en->dir, v->r->en->keys, e);
+	if (rc == RC_OK)
+		rc = logbook_read(book, &place, &reader, e);
+	logbook_close(&book);
+	return rc;
+}
+
 /* Log, key ring and control database: what all archives share. */
 static enum rc verify_shared(struct verify *v, struct err *e)
 {
@@ -274,6 +305,8 @@ static enum rc verify_shared(struct verify *v, struct err *e)
 		rc = problem(v, "audit log", e, "%s", e->text);
 	if (rc == RC_OK)
 		rc = check_keys(v, e);
+	if (rc == RC_OK)
+		rc = check_logs(v, e);
 	return rc == RC_OK ? check_control(v, e) : rc;
 }
 

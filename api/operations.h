@@ -30,6 +30,7 @@ OPERATION("retention-run", op_retention_run, ACCESS_RETENTION, OWN, "destroy wha
 OPERATION("erase", op_erase, ACCESS_RETENTION, OWN, "destroy single messages")
 OPERATION("audit-list", op_audit_list, ACCESS_AUDIT, PLAIN, "entries of the audit log")
 OPERATION("audit-verify", op_audit_verify, ACCESS_AUDIT, PLAIN, "check the audit log's chain")
+OPERATION("log", op_log, ACCESS_READ_CONFIG, OWN, "records of the sealed log")
 OPERATION("principals", op_principals, ACCESS_ADMIN, PLAIN, "who may ask, as what")
 OPERATION("principal-create", op_principal_create, ACCESS_ADMIN, OWN, "make a principal, and its first key")
 OPERATION("principal-archives", op_principal_archives, ACCESS_ADMIN, OWN, "what an auditor has")

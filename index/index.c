@@ -224,6 +224,7 @@ void index_close(struct index **ix)
 {
 	if (!*ix)
 		return;
+	sealing_settle(*ix);
 	while ((*ix)->writers)
 		writer_free(*ix, (*ix)->writers);
 	while ((*ix)->shards)
@@ -350,7 +351,7 @@ static struct shard *find_open(struct index *ix, uint32_t archive)
 	lock_index(ix);
 	for (s = ix->shards; s; s = s->next)
 		if (s->meta.archive == archive && !s->sealed && !s->dead && !s->damaged &&
-		    !is_full(ix, s, 0))
+		    s != ix->sealing.shard && !is_full(ix, s, 0))
 			break;
 	unlock_index(ix);
 	return s;
@@ -516,12 +517,11 @@ static enum rc seal_file(struct shard *s, const char *path, struct err *e)
 	return rc;
 }
 
-/* The sealed file takes the place of the open one under the same number and key. */
-static enum rc seal(struct index *ix, struct shard *s, struct err *e)
+/* What takes its place, under the same number and key; nothing is added to the open one any more. */
+static struct shard *sealed_of(struct index *ix, struct shard *s)
 {
 	struct writer *w = writer_find(ix, s->meta.archive);
 	struct shard *sealed;
-	enum rc rc;
 
 	if (w && w->shard == s)
 		writer_free(ix, w);
@@ -529,16 +529,12 @@ static enum rc seal(struct index *ix, struct shard *s, struct err *e)
 	sealed->stats = s->stats;
 	sealed->key_id = s->key_id;
 	memcpy(sealed->key, s->key, KEY_BYTES);
-	rc = seal_file(s, sealed->path, e);
-	if (rc == RC_OK)
-		rc = catalogue_put(ix, sealed, e);
-	if (rc != RC_OK) {
-		/* The open file goes on being written, so this one may not be found beside it. */
-		sealed->remove_file = true;
-		shard_drop(sealed);
-		return rc;
-	}
-	/* A view that is opened in between sees both or none; so no gap and no view in between. */
+	return sealed;
+}
+
+/* A view that is opened in between sees both or none; so no gap and no view in between. */
+static void exchange(struct index *ix, struct shard *s, struct shard *sealed)
+{
 	lock_index(ix);
 	for (struct shard **at = &ix->shards; *at; at = &(*at)->next)
 		if (*at == s) {
@@ -552,23 +548,130 @@ static enum rc seal(struct index *ix, struct shard *s, struct err *e)
 	unlock_index(ix);
 	close_idle(s);
 	shard_drop(s);
-	return RC_OK;
+}
+
+/* `rc`: of making its file. */
+static enum rc put_sealed(struct index *ix, struct shard *s, struct shard *sealed, enum rc rc,
+                          struct err *e)
+{
+	if (rc == RC_OK)
+		rc = catalogue_put(ix, sealed, e);
+	if (rc == RC_OK) {
+		exchange(ix, s, sealed);
+		return RC_OK;
+	}
+	/* The open file goes on being written, so this one may not be found beside it. */
+	sealed->remove_file = true;
+	shard_drop(sealed);
+	return rc;
+}
+
+static enum rc seal(struct index *ix, struct shard *s, struct err *e)
+{
+	struct shard *sealed = sealed_of(ix, s);
+
+	return put_sealed(ix, s, sealed, seal_file(s, sealed->path, e), e);
+}
+
+/* ---- sealing beside ---- */
+
+static void *run_sealing(void *arg)
+{
+	struct sealing *g = arg;
+
+	g->rc = seal_file(g->shard, g->sealed->path, &g->why);
+	atomic_store(&g->done, true);
+	return NULL;
+}
+
+/* Takes over the caller's hold. */
+static enum rc sealing_begin(struct index *ix, struct shard *s, struct err *e)
+{
+	struct sealing *g = &ix->sealing;
+
+	*g = (struct sealing) { .shard = s, .sealed = sealed_of(ix, s) };
+	if (pthread_create(&g->thread, NULL, run_sealing, g) == 0)
+		return RC_OK;
+	shard_drop(g->sealed);
+	shard_drop(s);
+	g->shard = NULL;
+	return err_set(e, RC_LIMIT, "no thread to seal a shard");
+}
+
+static enum rc sealing_end(struct index *ix, struct err *e)
+{
+	struct sealing *g = &ix->sealing;
+	struct shard *s = g->shard;
+	enum rc rc;
+
+	MUST(pthread_join(g->thread, NULL) == 0);
+	g->shard = NULL;
+	rc = put_sealed(ix, s, g->sealed, g->rc, e);
+	if (g->rc != RC_OK)
+		*e = g->why;
+	shard_drop(s);
+	return rc;
+}
+
+void sealing_settle(struct index *ix)
+{
+	struct err e;
+
+	if (ix->sealing.shard && sealing_end(ix, &e) != RC_OK)
+		log_warn("a shard stays open: %s", e.text);
+}
+
+static bool can_be_sealed(const struct index *ix, const struct shard *s, bool all)
+{
+	return !s->sealed && s->stats.messages && (all || is_full(ix, s, 0));
+}
+
+enum rc index_seal_beside(struct index *ix, bool *busy, struct err *e)
+{
+	struct shard **list;
+	struct shard *next = NULL;
+	size_t count;
+	enum rc rc = RC_OK;
+
+	*busy = ix->sealing.shard && !atomic_load(&ix->sealing.done);
+	if (*busy)
+		return RC_OK;
+	if (ix->sealing.shard)
+		rc = sealing_end(ix, e);
+	if (rc == RC_OK)
+		rc = index_commit(ix, e);
+	if (rc != RC_OK)
+		return rc;
+	count = shards_hold(ix, 0, false, &list);
+	for (size_t i = 0; i < count && !next; i++)
+		if (can_be_sealed(ix, list[i], false))
+			next = list[i];
+	if (next)
+		shard_hold(next);
+	shards_drop(&list, count);
+	if (!next)
+		return RC_OK;
+	rc = sealing_begin(ix, next, e);
+	*busy = rc == RC_OK;
+	return rc;
 }
 
 enum rc index_seal(struct index *ix, bool all, unsigned *sealed, struct err *e)
 {
 	struct shard **list;
 	size_t count;
-	enum rc rc = index_commit(ix, e);
+	enum rc rc;
 
 	*sealed = 0;
+	sealing_settle(ix);
+	rc = index_commit(ix, e);
 	if (rc != RC_OK)
 		return rc;
 	count = shards_hold(ix, 0, false, &list);
 	for (size_t i = 0; rc == RC_OK && i < count; i++) {
 		struct shard *s = list[i];
 
-		if (s->sealed || s->stats.messages == 0 || !(all || is_full(ix, s, 0)))
+		if (!can_be_sealed(ix, s, all))
 			continue;
 		rc = seal(ix, s, e);
 		*sealed += rc == RC_OK;
@@ -650,9 +753,11 @@ enum rc index_verify(struct index *ix, uint32_t archive,
                      void *arg, struct err *e)
 {
 	struct shard **list;
-	size_t count = shards_hold(ix, archive, false, &list);
+	size_t count;
 	enum rc rc = RC_OK;
 
+	sealing_settle(ix);
+	count = shards_hold(ix, archive, false, &list);
 	for (size_t i = 0; rc == RC_OK && i < count; i++) {
 		struct err why = { 0 };
 		char name[48];

@@ -53,6 +53,11 @@ void    index_rollback(struct index *ix);
 bool    index_has(struct index *ix, uint32_t archive, const struct message_id *id);
 /* Seals what has reached its limits; `all` seals every open shard that is not empty. */
 enum rc index_seal(struct index *ix, bool all, unsigned *sealed, struct err *e) MUST_USE;
+/* The same for one that has reached its limits, on a thread of its own, which takes seconds; mail goes on into the
+ * next shard meanwhile. Puts one that is sealed by now in its place, and begins with the next. *busy: one is being
+ * sealed; then call it again later. An error is that of the one before. Whatever else writes to
+ * the index as a whole (seal, remove, reset, verify, close) waits for it. */
+enum rc index_seal_beside(struct index *ix, bool *busy, struct err *e) MUST_USE;
 
 /* Whether a message goes; asked once a row. */
 typedef bool (*index_gone)(void *arg, const struct message_id *id, uint64_t lot);

@@ -9,6 +9,7 @@
 #define MM_INDEX_INDEX_PARTS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "index/shard.h"
 
@@ -43,6 +44,16 @@ struct writer {
 	struct shard_stats pending; /* not committed */
 };
 
+/* A full shard that is being sealed on a thread of its own. The rest belongs to the writing thread. */
+struct sealing {
+	struct shard *shard; /* NULL: none */
+	struct shard *sealed;
+	pthread_t thread;
+	_Atomic bool done; /* rc and why are there */
+	enum rc rc;
+	struct err why;
+};
+
 struct index {
 	char *dir; /* DIR/index */
 	struct keyring *kr;
@@ -55,6 +66,7 @@ struct index {
 	size_t rebuilding_count;
 	/* the writing thread's */
 	struct writer *writers;
+	struct sealing sealing;
 	uint64_t last_number;
 	struct err lost; /* what was added since the last commit is lost, and why */
 };
@@ -78,6 +90,8 @@ void    shard_return(struct shard *s, struct conn **c);
 size_t shards_hold(struct index *ix, uint32_t archive, bool dead, struct shard ***out);
 void   shards_drop(struct shard ***list, size_t count);
 
+/* Waits for a shard that is being sealed beside. One that can't be stays as it is. */
+void    sealing_settle(struct index *ix);
 enum rc writer_commit(struct writer *w, struct err *e) MUST_USE;
 struct writer *writer_find(struct index *ix, uint32_t archive);
 /* Closes the writer's connection; the shard stays listed, unsealed. */

@@ -256,8 +256,10 @@ enum rc index_remove(struct index *ix, uint32_t archive, const uint64_t *lots, s
 	struct removal r = { ix, sorted, count, gone, arg, dead, room, 0, 0, 0, 0 };
 	struct shard **list;
 	size_t shards;
-	enum rc rc = index_commit(ix, e);
+	enum rc rc;
 
+	sealing_settle(ix);
+	rc = index_commit(ix, e);
 	if (count)
 		memcpy(sorted, lots, count * sizeof(*sorted));
 	qsort(sorted, count, sizeof(*sorted), compare_lots);
@@ -277,8 +279,10 @@ enum rc index_remove(struct index *ix, uint32_t archive, const uint64_t *lots, s
 void index_reset(struct index *ix, uint32_t archive, uint64_t **dead, size_t *count)
 {
 	struct shard **list;
-	size_t shards = shards_hold(ix, archive, true, &list);
+	size_t shards;
 
+	sealing_settle(ix);
+	shards = shards_hold(ix, archive, true, &list);
 	*dead = mem_array(shards + 1, sizeof(**dead));
 	*count = 0;
 	for (size_t i = 0; i < shards; i++) {

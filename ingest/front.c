@@ -145,6 +145,8 @@ static json_t *smtp_members(const struct front_options *opt)
 	put_number(o, "data_timeout_s", opt->data_timeout_s, 180);
 	put_number(o, "message_timeout_s", opt->message_timeout_s, 3600);
 	put_number(o, "min_rate", opt->min_rate, 128);
+	if (logs_wants(opt->logs, LOG_POLICY_DEBUG))
+		json_put_int(o, "policy_log", logs_rate(opt->logs));
 	return o;
 }
 
@@ -471,6 +473,8 @@ static bool take_message(struct front *f, unsigned type, struct slice body)
 		return on_failed(f, body);
 	case WIRE_ANSWERED:
 		return on_answered(f, body);
+	case WIRE_LOG:
+		return f->opt && logs_policy(f->opt->logs, body);
 	case WIRE_STATS:
 		return on_stats(f, body);
 	}

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "base/codec.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "ingest/client_cert.h"
@@ -35,6 +37,7 @@ struct gate {
 	size_t point_count;
 	uint8_t certs[32]; /* hash of what the points' contexts were made of */
 	struct gate_counts counts;
+	struct policy_log *log;       /* NULL: none */
 	struct gate_session *judging; /* whose replies wait for a judgement */
 	bool paused;
 };
@@ -60,8 +63,11 @@ struct gate_session {
 	enum policy_tls tls;
 	char tls_version[16];
 	char tls_cipher[64];
-	struct buf client_cert; /* members of the meta's; empty: none */
-	char user[72];          /* an ingress point's id or name */
+	struct buf client_cert;             /* members of the meta's; empty: none */
+	char user[72];                      /* an ingress point's id or name */
+	int64_t password_version;           /* that the user gave */
+	struct buf mail_from;               /* for the policy log alone */
+	char log_id[POLICY_SESSION_ID + 1]; /* empty before the first record */
 };
 
 /* --- ingress points --- */
@@ -226,6 +232,7 @@ static void drop_envelope(struct gate_session *s)
 		buf_free(&s->meta);
 	else
 		buf_clear(&s->meta);
+	buf_free(&s->mail_from);
 }
 
 static bool begin_envelope(struct gate_session *s, const struct smtp_path *from,
@@ -289,7 +296,8 @@ static bool add_security(struct gate_session *s)
 	     buf_add(b, buf_slice(&s->client_cert)) != RC_OK || meta_close(b, '}') != RC_OK))
 		return false;
 	if (smtp_session_authenticated(s->smtp) &&
-	    meta_text(b, "auth", slice_str(s->user)) != RC_OK)
+	    (meta_text(b, "auth", slice_str(s->user)) != RC_OK ||
+	     meta_int(b, "auth_version", s->password_version) != RC_OK))
 		return false;
 	return meta_bool(b, "tls_wrapped", s->point->ingress->tls_wrapped) == RC_OK &&
 	       (!odd || meta_text(b, "odd", slice_str(odd)) == RC_OK);
@@ -319,6 +327,65 @@ static bool end_envelope(struct gate_session *s)
 	       add_security(s) && meta_close(&s->meta, '}') == RC_OK;
 }
 
+/* --- the policy log --- */
+
+static void draw_log_id(struct gate_session *s)
+{
+	uint8_t random[POLICY_SESSION_ID / 2];
+
+	if (s->log_id[0])
+		return;
+	crypt_random(random, sizeof(random));
+	hex_encode(s->log_id, random, sizeof(random));
+}
+
+static void log_judgement(struct gate_session *s, struct policy_record *r)
+{
+	const struct policy *policy = s->point->ingress->policy;
+	char ip[IP_TEXT];
+
+	draw_log_id(s);
+	ip_format(ip, &s->peer.ip);
+	r->when_ms = clock_now_ms();
+	r->type = s->point->ingress->type;
+	r->ingress_id = slice_str(s->point->ingress->id);
+	r->session_id = slice_str(s->log_id);
+	r->policy_id = slice_str(policy ? policy_id(policy) : "");
+	r->ip = slice_str(ip);
+	r->mail_from = buf_slice(&s->mail_from);
+	r->helo = smtp_session_helo(s->smtp);
+	r->tls_version = slice_str(s->tls_version);
+	r->tls_cipher = slice_str(s->tls_cipher);
+	policy_log_add(s->gate->log, r);
+}
+
+static bool ask_policy(struct gate_session *s, const struct policy_facts *f)
+{
+	const struct policy *policy = s->point->ingress->policy;
+	bool logged = policy_log_begin(s->gate->log, policy);
+	bool allowed = policy &&
+	               policy_decide(policy, f, logged ? policy_log_trace(s->gate->log) : NULL) ==
+	                       POLICY_ALLOW;
+	struct policy_record r = { .accepted = allowed,
+		                   .scope = POLICY_SCOPE_RECIPIENT,
+		                   .recipient = f->recipient };
+
+	if (logged)
+		log_judgement(s, &r);
+	return allowed;
+}
+
+static void log_size(struct gate_session *s, bool accepted)
+{
+	struct policy_record r = { .accepted = accepted,
+		                   .scope = POLICY_SCOPE_DATA,
+		                   .allowed = s->point->smtp.limits.message_bytes,
+		                   .received = smtp_session_body_bytes(s->smtp) };
+
+	if (policy_log_begin(s->gate->log, s->point->ingress->policy))
+		log_judgement(s, &r);
+}
+
 /* --- the session's questions --- */
 
 static void on_mail(void *app, struct smtp_session *smtp, const struct smtp_path *from,
@@ -328,7 +395,8 @@ static void on_mail(void *app, struct smtp_session *smtp, const struct smtp_path
 
 	if (s->gate->paused || spool_writer_failed(s->gate->spool))
 		smtp_answer(smtp, 452, "4.3.1", "The archive is behind, try again later");
-	else if (!begin_envelope(s, from, p))
+	else if (!begin_envelope(s, from, p) ||
+	         (s->gate->log && buf_add(&s->mail_from, from->address) != RC_OK))
 		smtp_answer(smtp, 452, "4.3.1", "No memory left");
 	else
 		smtp_answer(smtp, 250, "2.1.0", "Ok");
@@ -353,9 +421,8 @@ static void on_rcpt(void *app, struct smtp_session *smtp, const struct smtp_path
 		                  .peer = s->peer.ip,
 		                  .tls = s->tls,
 		                  .authenticated = smtp_session_authenticated(smtp) };
-	const struct policy *policy = s->point->ingress->policy;
 
-	if (!policy || policy_decide(policy, &f, NULL) != POLICY_ALLOW) {
+	if (!ask_policy(s, &f)) {
 		s->gate->counts.denied++;
 		smtp_answer(smtp, 550, "5.7.1", "Recipient refused by policy");
 	} else if (!add_recipient(s, to, p)) {
@@ -421,6 +488,7 @@ static void on_body_end(void *app, struct smtp_session *smtp)
 	struct gate_session *s = app;
 
 	s->body = false;
+	log_size(s, true);
 	if (!s->draft || !end_envelope(s)) {
 		s->gate->counts.refused++;
 		spool_abort(&s->draft);
@@ -430,6 +498,12 @@ static void on_body_end(void *app, struct smtp_session *smtp)
 	s->waiting = true;
 	spool_commit(&s->draft, buf_slice(&s->meta), s);
 	drop_envelope(s);
+}
+
+static void on_too_big(void *app, struct smtp_session *smtp)
+{
+	(void)smtp;
+	log_size(app, false);
 }
 
 static void on_reset(void *app, struct smtp_session *smtp)
@@ -442,17 +516,18 @@ static void on_reset(void *app, struct smtp_session *smtp)
 	drop_envelope(s);
 }
 
-static void on_checked(void *arg, bool good)
+static void on_checked(void *arg, int64_t version)
 {
 	struct gate_session *s = arg;
 	char ip[IP_TEXT];
 
 	s->check = NULL;
-	if (!good) {
+	s->password_version = version;
+	if (!version) {
 		ip_format(ip, &s->peer.ip);
 		log_info("AUTH failed at %s from %s", s->point->ingress->id, ip);
 	}
-	smtp_answer_auth(s->smtp, good);
+	smtp_answer_auth(s->smtp, version != 0);
 	s->ops->wake(s->arg);
 }
 
@@ -483,6 +558,7 @@ static const struct smtp_server_ops session_ops = {
 	.body_begin = on_body_begin,
 	.body = on_body,
 	.body_end = on_body_end,
+	.too_big = on_too_big,
 	.reset = on_reset,
 	.auth = on_auth,
 	.starttls = on_starttls,
@@ -570,6 +646,7 @@ struct gate_session *gate_session_new(struct gate *g, struct gate_point *p,
 	s->arg = arg;
 	buf_init(&s->meta, SPOOL_META_MAX);
 	buf_init(&s->client_cert, CLIENT_CERT_MOST);
+	buf_init(&s->mail_from, LIMIT_SMTP_LINE);
 	s->smtp = smtp_session_new(&p->smtp, &session_ops, s);
 	return s;
 }
@@ -578,6 +655,7 @@ static void release(struct gate_session *s)
 {
 	buf_free(&s->meta);
 	buf_free(&s->client_cert);
+	buf_free(&s->mail_from);
 	gate_point_free(&s->point);
 	free(s);
 }
@@ -760,6 +838,11 @@ void gate_free(struct gate **at)
 struct spool_writer *gate_spool(struct gate *g)
 {
 	return g->spool;
+}
+
+void gate_log(struct gate *g, struct policy_log *log)
+{
+	g->log = log;
 }
 
 void gate_pause(struct gate *g, bool pause)

@@ -19,6 +19,7 @@
 
 #include "base/conn.h"
 #include "ingest/config.h"
+#include "ingest/policy_log.h"
 #include "ingest/spool/writer.h"
 #include "smtp/server.h"
 
@@ -55,6 +56,8 @@ enum rc gate_configure(struct gate *g, struct config *c, const struct gate_optio
 		       struct err *e) MUST_USE;
 /* 452 4.3.1 to MAIL while the archive can't keep up. */
 void gate_pause(struct gate *g, bool pause);
+/* How policies judge is told to it from now on; it outlives the gate, or the next call. NULL: to nobody. */
+void gate_log(struct gate *g, struct policy_log *log);
 /* After each round of the loop: committed messages go to the writer. */
 void gate_flush(struct gate *g);
 /* What was found out about a message whose reply waits for it. True when its sender was told 550, with `text`. */

@@ -24,14 +24,15 @@ struct gate_check {
 	struct gate_check *next;
 	struct gate_auth *auth;
 	char hashes[MOST_HASHES][crypto_pwhash_STRBYTES];
+	int64_t versions[MOST_HASHES]; /* of the passwords, from 1 */
 	size_t hash_count;
 	bool known;
 	char password[PASSWORD_ROOM];
 	size_t password_len;
 	struct ip from;
 	int64_t since_ms;
-	bool good;
-	void (*done)(void *arg, bool good);
+	int64_t good; /* the version that was right; 0: none was */
+	void (*done)(void *arg, int64_t version);
 	void *arg;
 };
 
@@ -177,12 +178,12 @@ static void finish(struct gate_auth *a, struct gate_check *c)
 /* All hashes, whether one was right or not: the time tells nothing. */
 static void verify(struct gate_check *c)
 {
-	bool good = false;
+	int64_t good = 0;
 
 	for (size_t i = 0; i < c->hash_count; i++)
 		if (crypto_pwhash_str_verify(c->hashes[i], c->password, c->password_len) == 0)
-			good = true;
-	c->good = good && c->known;
+			good = c->versions[i];
+	c->good = c->known ? good : 0;
 }
 
 static struct gate_check *next_check(struct gate_auth *a)
@@ -273,6 +274,7 @@ static void copy_hashes(struct gate_check *c, const struct ingress_point *p)
 
 		if ((h->expires_ms && h->expires_ms <= now) || len >= sizeof(c->hashes[0]))
 			continue;
+		c->versions[c->hash_count] = MAX_OF(h->version, INT64_C(1));
 		memcpy(c->hashes[c->hash_count++], h->hash, len + 1);
 	}
 	if (c->hash_count)
@@ -293,7 +295,7 @@ static void enqueue(struct gate_auth *a, struct gate_check *c)
 
 struct gate_check *gate_auth_check(struct gate_auth *a, const struct ip *peer,
                                    const struct ingress_point *p, bool known, struct slice password,
-                                   void (*done)(void *arg, bool good), void *arg)
+                                   void (*done)(void *arg, int64_t version), void *arg)
 {
 	int64_t now = clock_mono_ms();
 	struct ip key = guesser_key(peer);

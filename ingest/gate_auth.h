@@ -27,11 +27,11 @@ struct gate_auth *gate_auth_new(struct loop *l);
 void gate_auth_free(struct gate_auth **a);
 /* Copies what it needs. `known`: the user is this ingress point's; if not, the answer will be no, at
  * the same cost. NULL when the queue is full or the address has guessed too often: try later. Else
- * `done` follows from the loop, never from within this call. */
+ * `done` follows from the loop, never from within this call: with the version of the password that it is, or 0. */
 struct gate_check *gate_auth_check(struct gate_auth *a, const struct ip *peer,
 				   const struct ingress_point *p, bool known,
-				   struct slice password, void (*done)(void *arg, bool good),
-				   void *arg);
+				   struct slice password,
+				   void (*done)(void *arg, int64_t version), void *arg);
 /* `done` won't be called any more. */
 void gate_check_forget(struct gate_check *c);
 

@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/limits.h"
 #include "ingest/decided.h"
+#include "ingest/logs.h"
 #include "ingest/resources.h"
 #include "retention/erase.h"
 
@@ -255,6 +257,44 @@ static bool settle(const struct config *c, const struct rule_set *rs, const stru
 	return true;
 }
 
+/* ---- the log of what rules do ---- */
+
+struct telling {
+	struct logs *logs;
+	const struct config *config;
+	const struct rule_set *rules;
+	const struct message_id *id;
+};
+
+static void no_step(void *arg, const struct rule_step *step)
+{
+	(void)arg;
+	(void)step;
+}
+
+static void tell_deed(void *arg, const struct rule_deed *deed)
+{
+	const struct telling *t = arg;
+	struct disposition why = { .text = "" };
+	struct log_rule r = { .when_ms = clock_now_ms(),
+		              .id = t->id,
+		              .rule_set_id = rule_set_id(t->rules),
+		              .rule_set_name = rule_set_name(t->rules),
+		              .rule_name = deed->rule_name,
+		              .rule = deed->rule,
+		              .action = deed->action,
+		              .what = deed->what,
+		              .recipients = deed->recipients,
+		              .matched = deed->matched,
+		              .matched_count = deed->matched_count };
+
+	if (deed->failed) {
+		explain_failure(t->config, deed->what, true, &why);
+		r.failure = why.text;
+	}
+	logs_rule(t->logs, &r);
+}
+
 static enum rc judge_by_rules(struct judge *j, const struct config *c, const struct rule_set *rs,
                               const struct judged *m, struct disposition *d, bool *record,
                               struct err *e)
@@ -262,14 +302,18 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 	struct rule_facts facts = { .bytes = m->raw.len,
 		                    .archive_open = config_archive_open,
 		                    .archive_arg = c };
+	struct telling telling = { j->parts.logs, c, rs, &m->mail->id };
+	struct rule_trace trace = { .step = no_step, .arg = &telling, .deed = tell_deed };
+	bool told = logs_wants(j->parts.logs, LOG_APPLICATION);
+	size_t mark = logs_mark(j->parts.logs);
 	struct rule_outcome outcome;
 	struct tally t = { 0 };
 	enum rc rc;
 
 	document_facts(&facts, m->parsed);
 	mail_facts(m->mail, &facts);
-	rc = rules_run(rs, &facts, m->mail->recipients, m->mail->recipient_count, &outcome, NULL,
-	               e);
+	rc = rules_run(rs, &facts, m->mail->recipients, m->mail->recipient_count, &outcome,
+	               told ? &trace : NULL, e);
 	if (rc == RC_OK) {
 		if (m->reply == REPLY_WAITS && only_dropped(&outcome))
 			rc = RC_AGAIN;
@@ -278,6 +322,7 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 		*record = settle(c, rs, &outcome, &t, m->reply, d);
 		rule_outcome_free(&outcome);
 	} else if (rc == RC_LIMIT) {
+		logs_undo(j->parts.logs, mark); /* nothing of it is carried out */
 		*record = true;
 		d->kind = DISPOSITION_FAILED;
 		copy_name(d->text, sizeof(d->text), e ? e->text : "too many recipients");
@@ -287,8 +332,8 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 	return rc;
 }
 
-enum rc judge_message(struct judge *j, const struct config *c, const struct judged *m,
-                      struct disposition *d, bool *record, struct err *e)
+static enum rc judge_one(struct judge *j, const struct config *c, const struct judged *m,
+                         struct disposition *d, bool *record, struct err *e)
 {
 	const struct rule_set *rs;
 	json_t *decided;
@@ -322,4 +367,19 @@ enum rc judge_message(struct judge *j, const struct config *c, const struct judg
 		return RC_OK;
 	}
 	return rc == RC_OK ? judge_by_rules(j, c, rs, m, d, record, e) : rc;
+}
+
+enum rc judge_message(struct judge *j, const struct config *c, const struct judged *m,
+                      struct disposition *d, bool *record, struct err *e)
+{
+	struct logs *logs = j->parts.logs;
+	size_t mark = logs_mark(logs);
+	enum rc rc;
+
+	if (!m->mail->import && m->reply != REPLY_REFUSED && logs_wants(logs, LOG_APPLICATION))
+		logs_ingress(logs, m->mail, m->raw.len);
+	rc = judge_one(j, c, m, d, record, e);
+	if (rc != RC_OK) /* it is judged again */
+		logs_undo(logs, mark);
+	return rc;
 }

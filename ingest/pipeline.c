@@ -14,6 +14,7 @@
 #include "ingest/filing.h"
 #include "ingest/judge.h"
 #include "ingest/lobby.h"
+#include "ingest/logs.h"
 #include "ingest/parse.h"
 #include "store/crypt.h"
 
@@ -52,7 +53,7 @@ struct pipeline {
 	struct batch batches[BATCHES];
 	unsigned ready; /* the batch that is parsed, if it holds any; behind it the one to fill, and
 	                   the one that is indexed */
-	bool unsealed;  /* a shard may have become full: guarded by `writing` */
+	bool unsealed;  /* a shard may have become full, or is being sealed: guarded by `writing` */
 	struct backoff seal_backoff; /* the same */
 	struct err seal_failure;     /* why it waits */
 	pthread_t thread;
@@ -63,6 +64,7 @@ struct pipeline {
 	bool stop;
 	bool running;
 	bool full;     /* the disk is */
+	bool sealing;  /* a shard is to be sealed, or being sealed */
 	uint64_t done; /* messages checkpointed since start */
 	struct err failure;
 	struct pipeline_totals totals;
@@ -282,6 +284,7 @@ static void publish(struct pipeline *p)
 {
 	uint64_t done = checkpoint_done(p->checkpoint);
 
+	logs_commit(p->parts.logs);
 	(void)pthread_mutex_lock(&p->lock);
 	p->done = done;
 	p->totals.checkpoints++;
@@ -321,15 +324,25 @@ static void take_back(struct pipeline *p)
 	lobby_clear(p->lobby);
 	index_rollback(p->parts.index);
 	checkpoint_forget(p->checkpoint);
+	logs_forget(p->parts.logs);
 	spool_rewind(p->parts.spool);
+}
+
+static void set_sealing(struct pipeline *p, bool sealing)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	p->sealing = sealing;
+	(void)pthread_mutex_unlock(&p->lock);
 }
 
 /* Checkpointed, so nothing need be taken back when sealing fails; it is tried again. With `writing`
  * held. */
 static enum rc write_checkpoint(struct pipeline *p, struct err *e)
 {
-	enum rc rc = checkpoint_write(p->checkpoint, e);
+	enum rc rc;
 
+	set_sealing(p, true); /* before anybody finds the spool empty */
+	rc = checkpoint_write(p->checkpoint, e);
 	if (rc == RC_OK) {
 		publish(p);
 		p->unsealed = true;
@@ -342,7 +355,6 @@ static enum rc write_checkpoint(struct pipeline *p, struct err *e)
 /* As long as what is full can't be sealed the disk is full, though all mail be archived. */
 static enum rc seal(struct pipeline *p, struct err *e)
 {
-	unsigned sealed;
 	enum rc rc;
 
 	if (!p->unsealed)
@@ -351,9 +363,8 @@ static enum rc seal(struct pipeline *p, struct err *e)
 		*e = p->seal_failure;
 		return RC_NOSPACE;
 	}
-	rc = index_seal(p->parts.index, false, &sealed, e);
+	rc = index_seal_beside(p->parts.index, &p->unsealed, e);
 	if (rc == RC_OK) {
-		p->unsealed = false;
 		p->seal_backoff = (struct backoff) { 0 };
 		return RC_OK;
 	}
@@ -390,6 +401,7 @@ static enum rc step(struct pipeline *p, bool *more, int64_t *age_ms, struct err 
 		rc = seal(p, e);
 	*more = *more && rc != RC_NOSPACE;
 	*age_ms = checkpoint_age_ms(p->checkpoint);
+	set_sealing(p, p->unsealed && rc == RC_OK);
 	(void)pthread_mutex_unlock(p->parts.writing);
 	return rc;
 }
@@ -500,7 +512,7 @@ enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, 
 	*out = NULL;
 	p->parts = *parts;
 	p->checkpoint = checkpoint_new(parts);
-	p->lobby = lobby_new(parts->spool, parts->verdicts);
+	p->lobby = lobby_new(parts);
 	MUST(pthread_mutex_init(&p->lock, NULL) == 0);
 	MUST(pthread_condattr_init(&attributes) == 0);
 	MUST(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
@@ -611,7 +623,17 @@ void pipeline_count(struct pipeline *p, struct pipeline_totals *out)
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
-/* A stream of further messages doesn't keep it waiting. */
+static bool is_sealing(struct pipeline *p)
+{
+	bool sealing;
+
+	(void)pthread_mutex_lock(&p->lock);
+	sealing = p->sealing;
+	(void)pthread_mutex_unlock(&p->lock);
+	return sealing;
+}
+
+/* A stream of further messages doesn't keep it waiting; a shard that became full by them does. */
 enum rc pipeline_drain(struct pipeline *p, int64_t ms, struct err *e)
 {
 	int64_t until = ms > INT64_MAX - clock_mono_ms() ? INT64_MAX : clock_mono_ms() + ms;
@@ -625,7 +647,7 @@ enum rc pipeline_drain(struct pipeline *p, int64_t ms, struct err *e)
 		left = spool_behind(p->parts.spool, marks, count);
 		if (pipeline_failure(p)) {
 			rc = err_set(e, RC_IO, "the pipeline has stopped: %s", p->failure.text);
-		} else if (left == 0) {
+		} else if (left == 0 && !is_sealing(p)) {
 			rc = RC_OK;
 		} else if (clock_mono_ms() >= until) {
 			(void)err_set(e, RC_AGAIN, "%llu messages are still in the spool",

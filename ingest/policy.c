@@ -29,6 +29,7 @@ struct policy {
 	uint64_t max_bytes;
 	struct statement *statements;
 	size_t count;
+	json_t *said; /* PolicyStatements, for who follows a judgement */
 };
 
 struct compiling {
@@ -129,6 +130,7 @@ enum rc policy_new(struct policy **out, const json_t *json, address_list_finder 
 	p->otherwise = is_word(json, "DefaultAction", "ALLOW") ? POLICY_ALLOW : POLICY_DENY;
 	p->max_bytes = (uint64_t)MAX_OF(json_member_int(json, "MaxMessageSizeBytes", 0), 0);
 	p->statements = mem_array(json_array_size(statements) + 1, sizeof(*p->statements));
+	p->said = json_deep_copy(statements);
 	for (size_t i = 0; i < json_array_size(statements); i++) {
 		enum rc rc = compile_statement(&p->statements[p->count++],
 		                               json_array_get(statements, i), &k, &mine);
@@ -162,6 +164,7 @@ void policy_free(struct policy **p)
 	for (size_t i = 0; i < old->count; i++)
 		statement_free(&old->statements[i]);
 	free(old->statements);
+	json_decref(old->said);
 	free(old->name);
 	free(old->id);
 	free(old);
@@ -249,4 +252,13 @@ const char *policy_id(const struct policy *p)
 int64_t policy_version(const struct policy *p)
 {
 	return p->version;
+}
+
+const json_t *policy_condition(const struct policy *p, int statement, int condition)
+{
+	const json_t *s = statement < 0 ? NULL : json_array_get(p->said, (size_t)statement);
+
+	return condition < 0
+	               ? NULL
+	               : json_array_get(json_member_array(s, "Conditions"), (size_t)condition);
 }

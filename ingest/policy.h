@@ -64,5 +64,8 @@ uint64_t policy_max_bytes(const struct policy *p);
 const char *policy_name(const struct policy *p);
 const char *policy_id(const struct policy *p);
 int64_t policy_version(const struct policy *p);
+/* What a step of a trace was about, in the API's shape; lives as long as the policy. NULL: there is no such
+ * condition. */
+const json_t *policy_condition(const struct policy *p, int statement, int condition);
 
 #endif

@@ -186,10 +186,23 @@ struct rule_compared {
 	bool own;           /* of this recipient alone: is told for each, also in a step that says `again` */
 };
 
+/* An action of a rule, as it is carried out; or a rule that applied to nobody. */
+struct rule_deed {
+	unsigned rule;
+	const char *rule_name;
+	unsigned action;                /* 0 where `what` is NULL */
+	const struct rule_action *what; /* NULL: the rule applied to nobody */
+	bool failed;                    /* as in struct rule_execution */
+	const struct rule_recipient *recipients; /* of the run so far, for this call */
+	const uint32_t *matched;                 /* whom the action is for, before it changes them */
+	size_t matched_count;
+};
+
 struct rule_trace {
 	void (*step)(void *arg, const struct rule_step *step);
 	void *arg;
 	void (*compared)(void *arg, const struct rule_compared *c); /* may be NULL */
+	void (*deed)(void *arg, const struct rule_deed *d); /* may be NULL */
 };
 
 struct rule_set;
@@ -213,6 +226,8 @@ const char *rule_set_name(const struct rule_set *rs);
 const char *rule_set_id(const struct rule_set *rs);
 int64_t rule_set_version(const struct rule_set *rs);
 size_t rule_set_rules(const struct rule_set *rs);
+/* Does a condition ask the add-on's instance of that id? */
+bool rule_set_asks(const struct rule_set *rs, const char *instance);
 
 /* Judges. `trace` may be NULL. The same input gives the same outcome. RC_LIMIT leaves *out empty.
  * Free the outcome with rule_outcome_free. */

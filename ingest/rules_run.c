@@ -646,12 +646,35 @@ static enum rc run_replace(struct run *r, unsigned rule, unsigned action, struct
 	return rc;
 }
 
+/* `action` at what->action_count: there was nobody to act for. */
+static void tell_deed(const struct run *r, unsigned rule, unsigned action)
+{
+	const struct rule *of = &r->rs->rules[rule];
+	struct rule_deed d = { .rule = rule,
+		               .rule_name = of->name,
+		               .recipients = r->out->recipients,
+		               .matched = r->matched.at,
+		               .matched_count = r->matched.count };
+
+	if (!r->trace || !r->trace->deed)
+		return;
+	if (action < of->action_count) {
+		d.action = action;
+		d.what = &of->actions[action];
+		d.failed = d.what->kind == RULE_ARCHIVE && !archive_is_open(r, d.what);
+	}
+	r->trace->deed(r->trace->arg, &d);
+}
+
 static enum rc run_actions(struct run *r, unsigned rule, struct err *e)
 {
 	const struct rule *what = &r->rs->rules[rule];
 	enum rc rc = RC_OK;
 
+	if (!r->matched.count)
+		tell_deed(r, rule, (unsigned)what->action_count);
 	for (unsigned i = 0; i < what->action_count && r->matched.count && rc == RC_OK; i++) {
+		tell_deed(r, rule, i);
 		switch (what->actions[i].kind) {
 		case RULE_ARCHIVE:
 			run_archive(r, rule, i);

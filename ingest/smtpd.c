@@ -23,6 +23,9 @@
 #define FIRST_FILE_MS 5000 /* how long clients wait for the first spool file */
 #define STOP_MS       3000 /* for clients to take their last reply */
 #define STATS_MS      2000
+#define LOG_MS        100     /* records are gathered so long */
+#define LOG_SOME      32768   /* or until they are so many bytes */
+#define LOG_UNREAD    4194304 /* with more on its way to mmd, records are lost */
 #define MOST_CERTS    64
 #define PUBLIC_KEY    32
 #define MOST_FDS      65536
@@ -56,6 +59,9 @@ struct smtpd {
 	struct loop_timer *rest; /* accepting goes on */
 	struct loop_timer *stop;
 	struct loop_timer *stats;
+	struct policy_log *log; /* NULL: mmd doesn't want it */
+	struct loop_timer *logging;
+	bool log_due; /* the timer runs */
 	int64_t complained_ms;
 	bool accepting; /* there is, or was, a spool file */
 	bool paused;
@@ -113,6 +119,34 @@ static void tell_stats(void *arg)
 	put_le64(body + 24, n.denied);
 	tell(d, WIRE_STATS, slice_of(body, sizeof(body)));
 	loop_timer_set(d->stats, STATS_MS);
+}
+
+/* mmd may be slow: mail goes on. */
+static void send_log(void *arg)
+{
+	struct smtpd *d = arg;
+	struct slice batch;
+
+	d->log_due = false;
+	while (policy_log_waiting(d->log)) {
+		batch = policy_log_take(d->log, channel_waiting(d->channel) < LOG_UNREAD);
+		if (!batch.len)
+			break;
+		tell(d, WIRE_LOG, batch);
+	}
+}
+
+static void look_at_log(struct smtpd *d)
+{
+	size_t n = d->log ? policy_log_waiting(d->log) : 0;
+
+	if (n >= LOG_SOME) {
+		loop_timer_clear(d->logging);
+		send_log(d);
+	} else if (n && !d->log_due) {
+		d->log_due = true;
+		loop_timer_set(d->logging, LOG_MS);
+	}
 }
 
 static void fail(struct smtpd *d, const char *text)
@@ -254,6 +288,8 @@ static void end_now(void *arg)
 	smtpd_sessions_stop(d->sessions);
 	smtpd_sessions_free(&d->sessions);
 	gate_free(&d->gate);
+	if (d->log)
+		send_log(d);
 	loop_stop(d->loop);
 }
 
@@ -373,6 +409,16 @@ static void read_limits(const json_t *smtp, struct smtpd_limits *l)
 	};
 }
 
+/* mmd's configuration stays as it is while it runs. */
+static void start_log(struct smtpd *d, const json_t *smtp)
+{
+	int64_t rate = json_member_int(smtp, "policy_log", 0);
+
+	if (rate > 0 && !d->log)
+		d->log = policy_log_new((uint64_t)rate);
+	gate_log(d->gate, d->log);
+}
+
 static enum rc start_gate(struct smtpd *d, struct err *e)
 {
 	struct spool_writer_options opt = { .writer = SPOOL_WRITER_SMTP, .floor_ms = d->floor_ms };
@@ -405,6 +451,8 @@ static enum rc configure(struct smtpd *d, const json_t *j, struct err *e)
 	opt.message_bytes = (uint64_t)json_member_int(smtp, "max_message", LIMIT_MESSAGE_BYTES);
 	opt.cert_count = read_certs(json_member_array(j, "certs"), certs);
 	rc = start_gate(d, e);
+	if (rc == RC_OK)
+		start_log(d, smtp);
 	if (rc == RC_OK)
 		rc = gate_configure(d->gate, c, &opt, e);
 	read_limits(smtp, &limits);
@@ -544,6 +592,7 @@ static void after_round(void *arg)
 	if (!d->gate)
 		return;
 	gate_flush(d->gate);
+	look_at_log(d);
 	why = spool_writer_failed(gate_spool(d->gate));
 	if (why && !d->failed) {
 		fail(d, why->text);
@@ -618,11 +667,13 @@ int smtpd_main(void)
 	d.rest = loop_timer_new(d.loop, accept_again, &d);
 	d.stop = loop_timer_new(d.loop, end_now, &d);
 	d.stats = loop_timer_new(d.loop, tell_stats, &d);
+	d.logging = loop_timer_new(d.loop, send_log, &d);
 	loop_timer_set(d.stats, STATS_MS);
 	loop_timer_set(d.rest, FIRST_FILE_MS);
 	loop_run(d.loop, after_round, &d);
 	loop_timer_clear(d.stop);
 	loop_timer_clear(d.stats);
+	loop_timer_clear(d.logging);
 	send_the_rest(&d);
 	code = d.failed ? 1 : 0;
 	config_unref(&d.config);
@@ -631,6 +682,8 @@ int smtpd_main(void)
 	loop_timer_free(&d.rest);
 	loop_timer_free(&d.stop);
 	loop_timer_free(&d.stats);
+	loop_timer_free(&d.logging);
+	policy_log_free(&d.log);
 	loop_free(&d.loop);
 	return code;
 }

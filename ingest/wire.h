@@ -10,11 +10,12 @@
 #define WIRE_CHANNEL_FD 3 /* in mm-smtpd */
 #define WIRE_CONFIG_MAX 67108864
 #define WIRE_LIST_MAX   1048576 /* bodies of WIRE_LIST; several make a long list */
-#define WIRE_NEWS_MAX   4096 /* bodies of what mm-smtpd sends */
+#define WIRE_NEWS_MAX   65536 /* bodies of what mm-smtpd sends */
 
 enum wire_to_smtpd {
 	/* JSON {"smtp":{"hostname", "max_connections", "max_per_address", "max_message",
-	 * "command_timeout_s", "data_timeout_s", "message_timeout_s", "min_rate"},
+	 * "command_timeout_s", "data_timeout_s", "message_timeout_s", "min_rate", "policy_log" (records a
+	 * second; absent: how policies judge is not to be told)},
 	 * "certs":[{"chain","key"}], "snapshot":{config_write, since the WIRE_CONFIG before}} */
 	WIRE_CONFIG = 1,
 	/* Before the WIRE_CONFIG that names the list, or alone: id of an address list, then lines: '+' or '-'
@@ -39,6 +40,7 @@ enum wire_to_mmd {
 	WIRE_MARKED,  /* u64 */
 	WIRE_FAILED,  /* text: it is going to exit */
 	WIRE_ANSWERED, /* to WIRE_JUDGED: u8: 1 it was refused, 0 not (it had its 250, or nobody waits); id */
+	WIRE_LOG,     /* how policies judged, see ingest/policy_log.h; only where WIRE_CONFIG asks for it */
 	WIRE_STATS,   /* u64 connections open, accepted messages, refused ones, denied recipients */
 };
 

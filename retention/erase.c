@@ -1,5 +1,6 @@
 #include "retention/erase.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,6 +36,7 @@ struct day {
 	size_t all_count;
 	uint32_t generation; /* the newest so far */
 	struct block_list *blocks;
+	struct removal *removal; /* under way */
 };
 
 static int by_id(const void *a, const void *b)
@@ -255,6 +257,46 @@ static enum rc remove_words(const struct sweep *s, const struct day *d, struct e
 	return rc;
 }
 
+/* Rows and words are taken out on a thread of their own, while what stays is read and compressed: both take
+ * a processor for seconds. Nothing that was copied is accounted for or gets its name before they are gone. */
+struct removal {
+	const struct sweep *s;
+	const struct day *day;
+	struct erase_report *report;
+	pthread_t thread;
+	bool running;
+	enum rc rc;
+	struct err why;
+};
+
+static void *run_removal(void *arg)
+{
+	struct removal *r = arg;
+
+	r->rc = remove_words(r->s, r->day, r->report, &r->why);
+	return NULL;
+}
+
+static void removal_begin(struct removal *r, const struct sweep *s, const struct day *d,
+                          struct erase_report *report)
+{
+	*r = (struct removal) { .s = s, .day = d, .report = report };
+	r->running = pthread_create(&r->thread, NULL, run_removal, r) == 0;
+	if (!r->running)
+		(void)run_removal(r);
+}
+
+/* They are gone; may be asked again. */
+static enum rc removal_end(struct removal *r, struct err *e)
+{
+	if (r->running)
+		MUST(pthread_join(r->thread, NULL) == 0);
+	r->running = false;
+	if (r->rc != RC_OK)
+		*e = r->why;
+	return r->rc;
+}
+
 static void on_block(void *arg, const struct store_block *b)
 {
 	const struct day *d = arg;
@@ -265,8 +307,10 @@ static void on_block(void *arg, const struct store_block *b)
 static enum rc account(void *arg, struct err *e)
 {
 	struct day *d = arg;
-	enum rc rc = check_whole(d, e);
+	enum rc rc = removal_end(d->removal, e);
 
+	if (rc == RC_OK)
+		rc = check_whole(d, e);
 	if (rc != RC_OK)
 		return rc;
 	rc = block_list_account(&d->blocks, d->s->audit, BLOCKS_COPIED, e);
@@ -305,30 +349,44 @@ static enum rc copy_rest(const struct sweep *s, struct day *d, uint64_t into,
 	return rc == RC_OK ? emptied : rc;
 }
 
-static enum rc erase_day(const struct sweep *s, struct day *d, struct erase_report *report,
-                         struct err *e)
+/* Takes the words out, and copies what stays into a lot of its own. */
+static enum rc renew(const struct sweep *s, struct day *d, struct erase_report *report,
+                     struct err *e)
 {
 	const struct key_info want = { .kind = KEY_LOT,
 		                       .archive = d->x->archive,
 		                       .day = d->day,
 		                       .generation = d->generation + 1 };
+	struct removal removal;
+	enum rc removed;
 	uint64_t into;
+	enum rc rc = keyring_add(s->keys, &want, &into, e);
+
+	if (rc != RC_OK)
+		return rc;
+	removal_begin(&removal, s, d, report);
+	d->removal = &removal;
+	rc = copy_rest(s, d, into, report, e);
+	removed = removal_end(&removal, e);
+	rc = removed == RC_OK ? rc : removed;
+	/* Nothing has a name under it yet, and the next try makes another. */
+	if ((rc == RC_CORRUPT || removed != RC_OK) &&
+	    keyring_destroy(s->keys, &into, 1, NULL) != RC_OK)
+		log_warn("key %llu of an erasure that failed stays", (unsigned long long)into);
+	return rc;
+}
+
+static enum rc erase_day(const struct sweep *s, struct day *d, struct erase_report *report,
+                         struct err *e)
+{
 	/* Whoever allowed it may have thought better of it since, also before a kill. */
 	enum rc rc = may_go(d, e);
 
-	if (rc == RC_OK)
-		rc = remove_words(s, d, report, e);
 	/* No live lot: a sweep has destroyed the day since. */
-	if (rc != RC_OK || d->count == 0)
-		return rc;
-	rc = keyring_add(s->keys, &want, &into, e);
-	if (rc == RC_OK) {
-		rc = copy_rest(s, d, into, report, e);
-		/* Nothing has a name under it yet, and the next try makes another. */
-		if (rc == RC_CORRUPT && keyring_destroy(s->keys, &into, 1, NULL) != RC_OK)
-			log_warn("key %llu of an erasure that failed stays",
-			         (unsigned long long)into);
-	}
+	if (rc == RC_OK && d->count == 0)
+		return remove_words(s, d, report, e);
+	if (rc == RC_OK)
+		rc = renew(s, d, report, e);
 	if (rc == RC_OK)
 		rc = keyring_destroy(s->keys, d->lots, d->count, e);
 	if (rc == RC_OK)

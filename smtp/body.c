@@ -48,6 +48,8 @@ bool smtp_body_refused(struct smtp_session *s)
 	if (!s->body_dropped && !odd(s)) /* a CR at the very end of chunks is found late */
 		return false;
 	if (too_big(s)) {
+		if (s->ops->too_big)
+			s->ops->too_big(s->app, s);
 		refuse(s, 552, "5.3.4", "Message too big");
 	} else if (odd(s)) {
 		(void)snprintf(text, sizeof(text), "The message has %s",

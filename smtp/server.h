@@ -82,6 +82,9 @@ struct smtp_server_ops {
 	enum rc (*body)(void *app, struct smtp_session *s, struct slice bytes);
 	/* The end of data.                       smtp_answer_accepted or smtp_answer_refused */
 	void (*body_end)(void *app, struct smtp_session *s);
+	/* Told: the message is larger than limits.message_bytes, by smtp_session_body_bytes; it is refused, and
+	 * `reset` follows. May be NULL. */
+	void (*too_big)(void *app, struct smtp_session *s);
 	/* The transaction is over without body_end being accepted: drop what was received. Also called
 	 * after a refusal. Not answered. */
 	void (*reset)(void *app, struct smtp_session *s);

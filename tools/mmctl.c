@@ -13,6 +13,7 @@
 #include "tools/mmctl_call.h"
 #include "tools/mmctl_endpoint.h"
 #include "tools/mmctl_trial.h"
+#include "tools/mmctl_log.h"
 
 static const struct cli_option options[] = {
 	{ "recovery", "FILE", "write a copy of the master key there; keep it elsewhere", "init" },
@@ -25,9 +26,11 @@ static const struct cli_option options[] = {
 	  "reindex principal explain replay" },
 	{ "rule-set", "NAME|FILE", "judge by this rule set, or by that in a file of apply",
 	  "explain replay" },
-	{ "message", "ID|FILE", "an archived message, or one in a file", "explain" },
-	{ "from", "ADDRESS", "of a message in a file: MAIL FROM", "explain" },
-	{ "to", "ADDRESS", "RCPT TO; again for more", "explain" },
+	{ "message", "ID|FILE", "an archived message, or one in a file (log: an ID)",
+	  "explain log" },
+	{ "from", "ADDRESS|TIME", "of a message in a file: MAIL FROM (log: from then on)",
+	  "explain log" },
+	{ "to", "ADDRESS|TIME", "RCPT TO; again for more (log: before then)", "explain log" },
 	{ "helo", "NAME", "what the client called itself", "explain" },
 	{ "ip", "ADDRESS", "its address", "explain" },
 	{ "tls", "VERSION", "1.2, 1.3 or none", "explain" },
@@ -38,7 +41,9 @@ static const struct cli_option options[] = {
 	{ "role", "ROLE", "admin, operator or auditor", "principal" },
 	{ "uid", "UID|USER", "this user of the system, instead of an access key", "principal" },
 	{ "disposition", "WORD", "unmatched, dropped, no-action, failed, lost or erased", "list" },
-	{ "limit", "N", "at most N messages", "list replay" },
+	{ "limit", "N", "at most N messages, or records of the log", "list replay log" },
+	{ "kind", "WORD", "ingress, rule, policy or gap", "log" },
+	{ "follow", NULL, "go on with what comes, until you end it", "log" },
 	{ "password-file", "FILE", "read the password from FILE (or - for stdin)", "passwd" },
 	{ "endpoint", "URL", "ask the control API there; http or https (docs/man/mmctl.1.md)",
 	  NULL },
@@ -60,6 +65,7 @@ static const struct cli_command commands[] = {
 	{ "why", "ID", "what became of a message, by which rule, kept until when" },
 	{ "explain", "", "what a rule set does with a message, condition by condition" },
 	{ "replay", "[QUERY]...", "which archived messages a rule set would treat otherwise" },
+	{ "log", "", "records of the sealed log: what was accepted, what rules and policies did" },
 	{ "verify", "", "check store, index and audit log against each other" },
 	{ "reindex", "", "rebuild the index from the store" },
 	{ "seal", "", "seal the open index shards now" },
@@ -599,11 +605,11 @@ static int cmd_principal(struct cli *c)
 }
 
 /* In the order of `commands`. */
-static int (*const handlers[])(struct cli *c) = {
-	cmd_init,   cmd_apply,   cmd_show, cmd_dump,   cmd_call,     cmd_passwd,
-	cmd_status, cmd_wait,    cmd_list, cmd_why,    cmd_explain,  cmd_replay,
-	cmd_verify, cmd_reindex, cmd_seal, cmd_repack, cmd_principal
-};
+static int (*const handlers[])(struct cli *c) = { cmd_init,   cmd_apply,    cmd_show,    cmd_dump,
+	                                          cmd_call,   cmd_passwd,   cmd_status,  cmd_wait,
+	                                          cmd_list,   cmd_why,      cmd_explain, cmd_replay,
+	                                          cmd_log,    cmd_verify,   cmd_reindex, cmd_seal,
+	                                          cmd_repack, cmd_principal };
 
 int main(int argc, char **argv)
 {

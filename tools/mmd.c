@@ -24,6 +24,7 @@
 #include "base/tls.h"
 #include "ingest/front.h"
 #include "ingest/resources.h"
+#include "ingest/scans.h"
 #include "ingest/verdicts.h"
 #include "store/crypt.h"
 #include "tools/cli.h"
@@ -394,6 +395,7 @@ static void on_reload(void *arg)
 {
 	struct mmd *m = arg;
 
+	logs_reopen(m->engine->logs);
 	reload_certs(m, "smtp", open_front);
 	if (m->http)
 		reload_certs(m, "api", use_api_certs);
@@ -463,8 +465,8 @@ static void on_new_day(void *arg)
 /* ---- confinement ---- */
 
 struct places {
-	struct sandbox_path at[8 * MAX_CERTS + 2];
-	char *names[8 * MAX_CERTS + 2]; /* to be freed */
+	struct sandbox_path at[8 * MAX_CERTS + 4];
+	char *names[8 * MAX_CERTS + 4]; /* to be freed */
 	size_t count;
 	size_t name_count;
 };
@@ -517,9 +519,27 @@ static enum rc confine(struct mmd *m, struct err *e)
 	add_pem_files(&p, json_object_get(m->set.json, "api"), "tls_key");
 	if (anchor)
 		add_directory_of(&p, anchor, SANDBOX_WRITE);
+	for (int i = 0; i < LOG_NAMES; i++) /* one that is rotated is made anew */
+		if (settings_log(&m->set, (enum log_name)i))
+			add_directory_of(&p, settings_log(&m->set, (enum log_name)i),
+			                 SANDBOX_WRITE);
 	rc = sandbox_enter_owner(p.at, p.count, programs, e);
 	while (p.name_count)
 		free(p.names[--p.name_count]);
+	return rc;
+}
+
+/* Those who may connect, started by who can't do it later. */
+static enum rc start_homes(struct mmd *m, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (m->set.s3.url)
+		rc = deliver_home_start(&m->set.jobs.s3, &m->set.s3, e);
+	if (rc == RC_OK && m->set.engine.dns)
+		rc = verdicts_home_start(&m->set.engine.verdict_home, m->set.engine.dns, NULL, e);
+	if (rc == RC_OK && addons_scan(&m->set.addons))
+		rc = scans_home(&m->set.engine.scan_home, m->set.engine.addons, NULL, e);
 	return rc;
 }
 
@@ -541,10 +561,8 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 	struct key_file keys = { .outers = 0 };
 	enum rc rc = read_keys(m, &keys, e);
 
-	if (rc == RC_OK && m->set.s3.url) /* who may not connect can't start who may */
-		rc = deliver_home_start(&m->set.jobs.s3, &m->set.s3, e);
-	if (rc == RC_OK && m->set.engine.dns)
-		rc = verdicts_home_start(&m->set.engine.verdict_home, m->set.engine.dns, NULL, e);
+	if (rc == RC_OK)
+		rc = start_homes(m, e);
 	if (rc == RC_OK)
 		rc = confine(m, e);
 	if (rc == RC_OK)
@@ -619,6 +637,7 @@ static enum rc start(struct mmd *m, struct err *e)
 	m->engine->principals_changed = on_principals;
 	m->engine->end_files = on_new_day;
 	m->engine->changed_arg = m;
+	m->set.smtp.logs = m->engine->logs;
 	m->front = front_new(m->loop, m->engine->spool, &front_ops, m);
 	m->fronts = 1;
 	m->room = loop_timer_new(m->loop, look_for_room, m);
@@ -662,6 +681,7 @@ static void stop(struct mmd *m)
 	if (m->engine && pipeline_drain(m->engine->pipeline, m->full ? 0 : DRAIN_MS, &e) != RC_OK)
 		log_warn("%s; they are archived at the next start", e.text);
 	engine_close(&m->engine);
+	home_stop(&m->set.engine.scan_home);
 	home_stop(&m->set.engine.verdict_home);
 }
 
@@ -708,7 +728,7 @@ static const struct cli_spec spec = {
 	.option_count = COUNT(options),
 	.more = "Stays in the foreground, logs to stderr, prints \"ready\" on stdout when all "
 	        "listeners are\n"
-	        "open. SIGTERM stops it cleanly, SIGHUP reloads the certificate.\n",
+	        "open. SIGTERM stops it cleanly, SIGHUP reloads the certificate and opens logs anew.\n",
 };
 
 int main(int argc, char **argv)
@@ -736,7 +756,8 @@ int main(int argc, char **argv)
 		                                 .full = on_full,
 		                                 .judged = on_judged,
 		                                 .keeps_dns = true,
-		                                 .broken_arg = &m };
+		                                 .broken_arg = &m,
+		                                 .logs = &m.set.logs };
 	if (settings_read(&m.set, cli_get(&c, "config"), &e) != RC_OK) {
 		(void)cli_fail(&c, &e);
 		status = CLI_USAGE;

@@ -11,6 +11,7 @@
 #include "base/sigv4.h"
 #include "ingest/verdicts.h"
 #include "store/crypt.h"
+#include "tools/mmd_settings_parts.h"
 
 #define S3_PART_LEAST     5242880 /* S3's own bound */
 #define S3_PART_MOST      67108864
@@ -98,13 +99,6 @@ struct certificates *settings_use_certs(struct settings *s, const char *section,
 
 /* ---- members ---- */
 
-enum member_type { MEMBER_TEXT, MEMBER_NUMBER, MEMBER_FILES, MEMBER_OBJECT, MEMBER_BOOL };
-
-struct member {
-	const char *name;
-	enum member_type type;
-};
-
 static bool has_type(const json_t *value, enum member_type type)
 {
 	switch (type) {
@@ -126,8 +120,8 @@ static bool has_type(const json_t *value, enum member_type type)
 }
 
 /* A member of another type must not pass for one that isn't there: its default would be taken. */
-static enum rc check_members(const json_t *object, const char *where, const struct member *known,
-                             size_t count, struct err *e)
+enum rc settings_members(const json_t *object, const char *where, const struct member *known,
+                         size_t count, struct err *e)
 {
 	static const char *const wanted[] = {
 		[MEMBER_TEXT] = "a text",
@@ -184,7 +178,7 @@ static enum rc read_smtp(struct settings *s, struct err *e)
 	int64_t per_address = json_member_int(smtp, "max_per_address", 0);
 	int64_t message = json_member_int(smtp, "max_message", 0);
 	struct certificates *c;
-	enum rc rc = check_members(smtp, "smtp.", known, COUNT(known), e);
+	enum rc rc = settings_members(smtp, "smtp.", known, COUNT(known), e);
 
 	if (rc == RC_OK)
 		rc = read_hostname(s, smtp, e);
@@ -263,7 +257,7 @@ static enum rc read_api(struct settings *s, struct err *e)
 	};
 	const json_t *api = json_object_get(s->json, "api");
 	struct certificates *c;
-	enum rc rc = check_members(api, "api.", known, COUNT(known), e);
+	enum rc rc = settings_members(api, "api.", known, COUNT(known), e);
 
 	if (rc == RC_OK)
 		rc = api_configure(&s->engine.api, api, e);
@@ -316,7 +310,7 @@ static enum rc read_s3(struct settings *s, const json_t *s3, struct err *e)
 	struct slice host;
 	uint16_t port;
 	bool tls;
-	enum rc rc = check_members(s3, "endpoints.s3.", known, COUNT(known), e);
+	enum rc rc = settings_members(s3, "endpoints.s3.", known, COUNT(known), e);
 
 	if (rc != RC_OK)
 		return rc;
@@ -343,9 +337,19 @@ static enum rc read_endpoints(struct settings *s, struct err *e)
 	static const struct member known[] = { { "s3", MEMBER_OBJECT } };
 	const json_t *endpoints = json_object_get(s->json, "endpoints");
 	const json_t *s3 = json_object_get(endpoints, "s3");
-	enum rc rc = check_members(endpoints, "endpoints.", known, COUNT(known), e);
+	enum rc rc = settings_members(endpoints, "endpoints.", known, COUNT(known), e);
 
 	return rc == RC_OK && s3 ? read_s3(s, s3, e) : rc;
+}
+
+/* Who judges mail for which add-on; what isn't there is never connected to. */
+static enum rc read_addons(struct settings *s, struct err *e)
+{
+	enum rc rc;
+
+	s->engine.addons = json_object_get(s->json, "addons");
+	rc = addons_read(&s->addons, s->engine.addons, e);
+	return rc == RC_OK ? rc : err_in(e, "configuration");
 }
 
 /* Where mm-verdict looks names up; without it there are no verdicts. */
@@ -357,7 +361,7 @@ static enum rc read_dns(struct settings *s, struct err *e)
 		{ "deadline", MEMBER_NUMBER },
 	};
 	const json_t *dns = json_object_get(s->json, "dns");
-	enum rc rc = check_members(dns, "dns.", known, COUNT(known), e);
+	enum rc rc = settings_members(dns, "dns.", known, COUNT(known), e);
 
 	if (rc != RC_OK || !dns)
 		return rc;
@@ -376,7 +380,7 @@ static enum rc read_socket(struct settings *s, struct err *e)
 	const char *given = json_string_value(json_object_get(socket, "mode"));
 	const char *text = given ? given : "0660";
 	mode_t mode;
-	enum rc rc = check_members(socket, "socket.", known, COUNT(known), e);
+	enum rc rc = settings_members(socket, "socket.", known, COUNT(known), e);
 
 	if (rc != RC_OK || !socket)
 		return rc;
@@ -397,7 +401,9 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 		{ "parse", MEMBER_OBJECT }, { "retention", MEMBER_OBJECT },
 		{ "audit", MEMBER_OBJECT }, { "socket", MEMBER_OBJECT },
 		{ "api", MEMBER_OBJECT },   { "endpoints", MEMBER_OBJECT },
+		{ "addons", MEMBER_OBJECT },
 		{ "dns", MEMBER_OBJECT },
+		{ "logs", MEMBER_OBJECT },
 	};
 	static const struct member retention[] = { { "schedule", MEMBER_TEXT } };
 	static const struct member audit[] = { { "anchor", MEMBER_TEXT } };
@@ -419,12 +425,12 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 	if (rc == RC_OK && !json_is_object(s->json))
 		rc = err_set(e, RC_INVALID, "configuration: it must be an object: {}");
 	if (rc == RC_OK)
-		rc = check_members(s->json, "", sections, COUNT(sections), e);
+		rc = settings_members(s->json, "", sections, COUNT(sections), e);
 	if (rc == RC_OK)
-		rc = check_members(json_object_get(s->json, "retention"), "retention.", retention,
-		                   1, e);
+		rc = settings_members(json_object_get(s->json, "retention"), "retention.",
+		                      retention, 1, e);
 	if (rc == RC_OK)
-		rc = check_members(json_object_get(s->json, "audit"), "audit.", audit, 1, e);
+		rc = settings_members(json_object_get(s->json, "audit"), "audit.", audit, 1, e);
 	if (rc == RC_OK)
 		rc = schedule_parse(json_string_value(json_object_get(
 		                            json_object_get(s->json, "retention"), "schedule")),
@@ -438,7 +444,11 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 	if (rc == RC_OK)
 		rc = read_endpoints(s, e);
 	if (rc == RC_OK)
+		rc = read_addons(s, e);
+	if (rc == RC_OK)
 		rc = read_dns(s, e);
+	if (rc == RC_OK)
+		rc = settings_read_logs(s, e);
 	return rc == RC_OK ? read_socket(s, e) : rc;
 }
 
@@ -446,10 +456,13 @@ void settings_free(struct settings *s)
 {
 	if (s->shared_fd >= 0)
 		(void)close(s->shared_fd);
+	for (size_t i = 0; i < LOG_NAMES; i++)
+		file_close(&s->logs.file[i]);
 	json_decref(s->json);
 	if (s->s3_secret.at)
 		crypt_wipe(s->s3_secret.at, s->s3_secret.room);
 	buf_free(&s->s3_secret);
+	addons_free(&s->addons);
 	certificates_free(&s->certificates);
 	certificates_free(&s->api_certificates);
 }

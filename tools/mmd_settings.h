@@ -2,7 +2,7 @@
  * tools/mmd_settings.h - the configuration file of mmd
  *
  * What     Reads the file whole, refuses what it doesn't know and what is of another type, and fills the
- *          options of the parts. Certificates are read here and, on SIGHUP, again.
+ *          options of the parts. Certificates are read here and, on SIGHUP, again; plain logs are opened here.
  * Owner    The options point into the settings, which live as long as what was made by them.
  */
 #ifndef MM_TOOLS_MMD_SETTINGS_H
@@ -11,6 +11,7 @@
 #include "api/engine.h"
 #include "api/http_front.h"
 #include "api/job_run.h"
+#include "ingest/addons.h"
 #include "ingest/front.h"
 
 #define MAX_CERTS 16
@@ -28,8 +29,10 @@ struct settings {
 	struct front_options smtp;
 	struct http_front_options api; /* without `listen`: no API */
 	struct job_options jobs;       /* without `s3`, which the caller starts */
+	struct logs_options logs;
 	struct deliver_options s3;     /* without `url`: no exports of the API */
 	struct buf s3_secret;
+	struct addons addons;
 	char link_url[300];
 	struct certificates *certificates;
 	struct certificates *api_certificates;
@@ -52,5 +55,7 @@ struct certificates *settings_use_certs(struct settings *s, const char *section,
 /* File i of a member that is one path or an array of them; NULL when there is none. */
 const char *settings_pem(const json_t *section, const char *member, size_t i);
 const char *settings_anchor(const struct settings *s); /* NULL: none */
+/* The path of a log that is a plain file; NULL: it is none. */
+const char *settings_log(const struct settings *s, enum log_name name);
 
 #endif

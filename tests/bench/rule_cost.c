@@ -182,7 +182,7 @@ static void count_step(void *arg, const struct rule_step *s)
 static void judge(const struct rule_set *rs, const struct rule_facts *facts, uint64_t *conditions)
 {
 	struct slice to = slice_str("sales@corp.example");
-	struct rule_trace trace = { count_step, conditions, NULL };
+	struct rule_trace trace = { count_step, conditions, NULL, NULL };
 	struct rule_outcome o;
 	struct err e = { 0 };
 

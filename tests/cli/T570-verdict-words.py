@@ -4,7 +4,7 @@ after a reindex. No text of a message can be found by such a word, nor be mistak
 import json, os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
-from verdicts import API, KINDS, give
+from given import API, KINDS, give
 
 SENDERS = {'%s.%s@v.example' % (kind, word): {kind: word} for kind, words in KINDS.items() for word in words}
 SENDERS['mixed@v.example'] = {'spf': 'softfail', 'dkim': 'policy', 'arc': 'pass', 'dmarc': 'fail', 'dmarc_asks': 'reject'}

@@ -4,7 +4,7 @@ both; what it says is what happens, and it does nothing."""
 import json, os, random, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
-from verdicts import give
+from given import give
 
 seed = int(os.environ.get('MM_SEED') or random.randrange(1 << 32))
 print('   MM_SEED=%d' % seed)
@@ -203,6 +203,7 @@ def a_hostile_message_is_shown_in_bounds():
     check({'what': 'header', 'value': 'last', 'hit': True} in first, 'what hit is shown')
     long = judged[0]['conditions'][1]['compared'][0]
     equal((len(long['value']), long['bytes']), (500, 900))
+    args[5] = 'r\x1b[2J\u202e@corp.example'
     out = site.run('mmctl', 'explain', *args, binary=True)
     check(b'\x1b' not in out and '\u202e'.encode() not in out and b'\\x1b' in out, 'control characters reach the terminal')
 
@@ -223,6 +224,7 @@ def what_is_wrong_is_told():
         site.run('mmctl', 'explain', '--message', A, '--rule-set', bad, code=2)
         check(want in site.stderr, site.stderr)
     site.run('mm-import', '--archive', 'corp', path)
+    site.wait()
     imported = site.ids('ingress:import')[0]
     site.run('mmctl', 'explain', '--message', imported, code=2)
     check('it was imported' in site.stderr, site.stderr)

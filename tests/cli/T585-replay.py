@@ -4,7 +4,7 @@ happens to the same mail under that rule set; it does nothing, and it reads no m
 import json, os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
-from verdicts import give
+from given import give
 
 def text(attribute, operator, *values):
     return {"StringExpression": {"Evaluate": {"Attribute": attribute}, "Operator": operator, "Values": list(values)}}
@@ -174,6 +174,7 @@ def more_than_a_batch_and_imports():
     with open(path, 'wb') as f:
         f.write(mail('an old letter'))
     site.run('mm-import', '--archive', 'corp', path)
+    site.wait()
     rows, result = replay([rule('odd', [DROP], [text('SUBJECT', 'ENDS_WITH', *'13579')])] + RULES)
     equal((len(rows), result['messages'], result['imported'], result['differ']), (75, 157, 1, 75))
     equal(result['same'], 157 - 75 - 1)

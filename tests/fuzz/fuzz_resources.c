@@ -98,7 +98,7 @@ static void judge_rules(const struct rule_set *rs)
 		                .dmarc = RULE_DMARC_REJECT,
 		                .analysis = analysis };
 	struct seen seen = { 0 };
-	const struct rule_trace trace = { step, &seen, see };
+	const struct rule_trace trace = { step, &seen, see, NULL };
 	struct rule_outcome out;
 	size_t live;
 	struct err e = { 0 };

@@ -815,6 +815,114 @@ static void test_readers_beside_the_writer(void **state)
 	assert_int_equal(place_all(p, 1), 300);
 }
 
+static bool is_odd(void *arg, const struct message_id *id, uint64_t lot)
+{
+	(void)arg;
+	(void)lot;
+	return id_rowid(id) & 1;
+}
+
+static bool seal_beside(struct place *p)
+{
+	bool busy;
+
+	EXPECT_OK(index_seal_beside(p->ix, &busy, &p->e), &p->e);
+	return busy;
+}
+
+/* Shards of ten: 25 messages are two full ones and a half. */
+static void fill_shards(struct place *p)
+{
+	place_close(p);
+	p->opt.shard_messages = 10;
+	place_open(p);
+	for (uint32_t i = 0; i < 25; i++)
+		add_numbered(p, i, DAY0 + i, 0, 1);
+	place_commit(p);
+}
+
+static uint32_t count_sealed(struct place *p)
+{
+	struct index_totals t;
+
+	EXPECT_OK(index_count(p->ix, 1, &t, &p->e), &p->e);
+	return t.sealed;
+}
+
+static void test_sealed_beside_the_writer(void **state)
+{
+	struct place *p = *state;
+	uint32_t more = 25;
+
+	assert_false(seal_beside(p));
+	fill_shards(p);
+	while (seal_beside(p)) {
+		if (more < 60) {
+			add_numbered(p, more, DAY0 + more, 0, 1);
+			place_commit(p);
+			more++;
+		}
+		assert_int_equal(place_count(p, 1, "common"), more);
+	}
+	assert_int_equal(count_sealed(p), more / 10);
+	assert_int_equal(place_count(p, 1, "number17"), 1);
+	place_reopen(p);
+	assert_int_equal(place_count(p, 1, "common"), more);
+	assert_int_equal(count_sealed(p), more / 10);
+}
+
+/* What writes to the index as a whole waits for it. */
+static void test_sealing_is_waited_for(void **state)
+{
+	struct place *p = *state;
+	uint64_t dead[16];
+	size_t count;
+	uint64_t removed;
+	unsigned sealed;
+
+	fill_shards(p);
+	assert_true(seal_beside(p));
+	place_reopen(p);
+	assert_int_equal(count_sealed(p), 1);
+	assert_true(seal_beside(p));
+	EXPECT_OK(index_seal(p->ix, true, &sealed, &p->e), &p->e);
+	assert_int_equal(sealed, 1);
+	assert_int_equal(count_sealed(p), 3);
+	for (uint32_t i = 25; i < 35; i++)
+		add_numbered(p, i, DAY0 + i, 0, 1);
+	place_commit(p);
+	assert_true(seal_beside(p));
+	EXPECT_OK(index_remove(p->ix, 1, NULL, 0, is_odd, NULL, dead, 16, &count, &removed, &p->e),
+	          &p->e);
+	assert_int_equal(removed, 17);
+	assert_int_equal(place_count(p, 1, "common"), 18);
+	EXPECT_OK(keyring_destroy(p->kr, dead, count, &p->e), &p->e);
+	EXPECT_OK(index_drop_dead(p->ix, &p->e), &p->e);
+	assert_int_equal(place_count(p, 1, "common"), 18);
+}
+
+/* The shard stays open, is found, and is tried again. */
+static void test_sealing_beside_that_fails(void **state)
+{
+	struct place *p = *state;
+	bool busy;
+	enum rc rc = RC_OK;
+
+	fill_shards(p);
+	fault_arm(FAULT_SYNC, 1, EIO, true);
+	assert_true(seal_beside(p));
+	while (rc == RC_OK && (rc = index_seal_beside(p->ix, &busy, &p->e)) == RC_OK && busy)
+		;
+	assert_true(fault_disarm());
+	assert_int_equal(rc, RC_IO);
+	assert_int_equal(count_sealed(p), 0);
+	assert_int_equal(place_count(p, 1, "common"), 25);
+	while (seal_beside(p))
+		;
+	assert_int_equal(count_sealed(p), 2);
+	assert_int_equal(place_count(p, 1, "common"), 25);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
 
 int main(void)
@@ -840,6 +948,9 @@ int main(void)
 		CASE(test_killed_before_commit),
 		CASE(test_every_two_characters),
 		CASE(test_readers_beside_the_writer),
+		CASE(test_sealed_beside_the_writer),
+		CASE(test_sealing_is_waited_for),
+		CASE(test_sealing_beside_that_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

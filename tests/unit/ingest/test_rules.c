@@ -671,7 +671,7 @@ static void test_trace(void **state)
 	struct rule_outcome out;
 	struct err e = { 0 };
 	struct buf text;
-	struct rule_trace trace = { note, &text, NULL };
+	struct rule_trace trace = { note, &text, NULL, NULL };
 
 	(void)state;
 	buf_init(&text, 1 << 16);
@@ -751,7 +751,7 @@ static void test_compared(void **state)
 		struct err e = { 0 };
 		char rule[1024];
 		struct buf text;
-		struct rule_trace trace = { note_again, &text, note_compared };
+		struct rule_trace trace = { note_again, &text, note_compared, NULL };
 
 		(void)snprintf(rule, sizeof(rule),
 		               "{'Conditions':[%s],'Actions':[" ADD("X-A", "b") "]}",
@@ -776,7 +776,7 @@ static void test_compared_added(void **state)
 	struct rule_outcome out;
 	struct err e = { 0 };
 	struct buf text;
-	struct rule_trace trace = { note_again, &text, note_compared };
+	struct rule_trace trace = { note_again, &text, note_compared, NULL };
 
 	(void)state;
 	buf_init(&text, 1 << 16);
