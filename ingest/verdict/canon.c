@@ -194,6 +194,7 @@ static void put_content(struct canon_body *b, const uint8_t *at, size_t len)
 	put(&b->out, at, len);
 }
 
+/* Bytes that go out as they are: with the blanks between words, where they are what they become. */
 static size_t run_of(const struct canon_body *b, struct slice part)
 {
 	size_t n = 0;
@@ -202,8 +203,17 @@ static size_t run_of(const struct canon_body *b, struct slice part)
 		n = slice_find_byte(part, '\r');
 		return n == SIZE_MAX ? part.len : n;
 	}
-	while (n < part.len && part.at[n] != '\r' && !is_blank(part.at[n]))
-		n++;
+	for (; n < part.len; n++) {
+		uint8_t c = part.at[n];
+
+		if (c > ' ')
+			continue;
+		if (c == '\r' || c == '\t')
+			break;
+		if (c == ' ' &&
+		    (n + 1 == part.len || is_blank(part.at[n + 1]) || part.at[n + 1] == '\r'))
+			break;
+	}
 	return n;
 }
 
