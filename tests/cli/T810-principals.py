@@ -182,7 +182,7 @@ MATRIX = {
                       ({'archive': REF, 'ids': [foreign[0]], 'reason': 'x'}, only(NAMES, 'foreign', 'missing'), INVALID)]),
     'audit-list': ('yyy', [({'limit': 3}, NONE, DONE)]),
     'audit-verify': ('yyy', [({}, NONE, DONE)]),
-    'log': ('yyn', [({}, NONE, DONE), ({'id': own[0], 'kind': 'rule'}, NONE, DONE)]), # what is in it for whom: tests/cli/T550-logs.py
+    'log': ('yyn', [({}, NONE, DONE), ({'id': own[0], 'kind': 'rule'}, NONE, DONE)]), # what is in it for whom: tests/cli/T555-logs.py
     'principals': ('ynn', [({}, NONE, DONE), ({'name': REF}, {'own': 'spare', 'missing': 'spade'}, NOTFOUND)]),
     'principal-create': ('ynn', [({'name': 'x', 'role': 'auditor', 'archives': [REF]}, only(NAMES, 'missing'), INVALID)]),
     'principal-archives': ('ynn', [({'name': REF, 'archives': ['corp']}, {'own': 'spare', 'missing': 'spade'}, NOTFOUND)]),
@@ -323,7 +323,7 @@ def every_request_is_entered():
         name = 'principal %s (uid %d)' % (who, UIDS[who])
         events = [e for e in entries if e['who'] == name]
         ops = {e['detail'].get('op') for e in events if e['event'] in ('request', 'denied')}
-        own_entry = {'search': 'search', 'export': 'export', 'message': 'read', 'why': 'read', 'explain-message': 'read', 'replay': 'replay', 'verify': 'verify', 'seal': 'seal',
+        own_entry = {'search': 'search', 'export': 'export', 'message': 'read', 'why': 'read', 'explain-message': 'read', 'log': 'log', 'replay': 'replay', 'verify': 'verify', 'seal': 'seal',
                      'reindex': 'reindex', 'retention-plan': 'plan', 'erase': 'erase_plan', 'passwd': 'passwd'}
         done = {e['event'] for e in events}
         missing = {op for op in MATRIX if op not in ops and own_entry.get(op) not in done}
