@@ -312,6 +312,7 @@ void resolver_count(const struct resolver *r, struct resolver_totals *out)
 	*out = r->totals;
 	out->under_way = r->n_under_way;
 	out->in_line = r->n_line;
+	out->left = r->n_left;
 }
 
 /* ---- beginning and end ---- */

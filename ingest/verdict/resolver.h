@@ -84,6 +84,7 @@ struct resolver_totals {
 	uint64_t late;    /* past their deadline */
 	size_t under_way; /* now */
 	size_t in_line;   /* now */
+	size_t left;      /* now: late or cancelled ones that libunbound still works at */
 };
 
 void resolver_count(const struct resolver *r, struct resolver_totals *out);
