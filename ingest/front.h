@@ -26,7 +26,8 @@ struct front_ops {
 	void (*ready)(void *arg);
 	/* Messages are on disk and can be read from the spool. */
 	void (*durable)(void *arg);
-	/* To each front_judged: its sender was told 550, or (not `refused`) was not. Not told when mm-smtpd ends first. */
+	/* To each front_judged: its sender was told 550, or (not `refused`) was not. Not told when mm-smtpd ends
+	 * first. */
 	void (*answered)(void *arg, const struct message_id *id, bool refused);
 	/* mm-smtpd ended and will be started again, or a spool file can't be made. For the log and the
 	 * status; the front goes on by itself. */
