@@ -331,8 +331,11 @@ static enum rc set(struct ub_ctx *c, const struct option *o, size_t count, struc
 	return RC_OK;
 }
 
-/* Who asks is a mail's sender, and so may be who answers: sizes and times are bounded. */
-static enum rc set_bounds(struct ub_ctx *c, size_t cache, struct err *e)
+/* Who asks is a mail's sender, and so may be who answers: sizes and times are bounded. libunbound
+ * keeps away from a server that didn't answer for some seconds. Where that is the only one, a
+ * sender whose names take it long would so shut out all others: its times are forgotten before they
+ * count. */
+static enum rc set_bounds(struct ub_ctx *c, size_t cache, bool forwarded, struct err *e)
 {
 	char third[24], small[24];
 	const struct option options[] = {
@@ -345,12 +348,11 @@ static enum rc set_bounds(struct ub_ctx *c, size_t cache, struct err *e)
 		{ "key-cache-size:", small },
 		{ "neg-cache-size:", small },
 		{ "infra-cache-numhosts:", "4096" },
-		{ "infra-host-ttl:", "60" },
+		{ "infra-host-ttl:", forwarded ? "1" : "20" },
+		{ "infra-cache-max-rtt:", forwarded ? "12000" : "3000" },
+		{ "infra-keep-probing:", "yes" },
 		{ "outbound-msg-retry:", "3" },
 		{ "max-sent-count:", "16" },
-		/* One that was away is asked again soon: there may be no other. */
-		{ "infra-cache-max-rtt:", "3000" },
-		{ "infra-keep-probing:", "yes" },
 	};
 
 	(void)snprintf(third, sizeof(third), "%zu", cache / 3);
@@ -481,7 +483,8 @@ enum rc resolver_new(struct resolver **out, struct loop *l, const struct resolve
 	r->ctx = ub_ctx_create_event(loop_base(l));
 	MUST(r->ctx);
 	(void)ub_ctx_debugout(r->ctx, NULL); /* what it says names what strangers ask */
-	rc = set_bounds(r->ctx, o->cache_bytes ? o->cache_bytes : (size_t)32 << 20, e);
+	rc = set_bounds(r->ctx, o->cache_bytes ? o->cache_bytes : (size_t)32 << 20,
+	                o->forward || o->resolv_conf, e);
 	if (rc == RC_OK)
 		rc = set_servers(r->ctx, o, e);
 	if (rc == RC_OK)
