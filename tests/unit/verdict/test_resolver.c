@@ -47,6 +47,14 @@ static int begin_patient(void **state)
 	return open_with(&o);
 }
 
+static int begin_forty(void **state)
+{
+	const struct resolver_options o = { .deadline_ms = 1500, .lookups = 40 };
+
+	(void)state;
+	return open_with(&o);
+}
+
 static int end(void **state)
 {
 	(void)state;
@@ -216,6 +224,28 @@ static void lookups_wait_in_line(void **state)
 	answers_free(&a.answers);
 }
 
+/* One who asks for more than there is room for, all of it silent, leaves room for the next one. */
+static void who_asks_for_much_is_not_alone(void **state)
+{
+	struct asker greedy = { .answers = NULL };
+	struct asker modest = { .answers = NULL };
+	char name[40];
+
+	(void)state;
+	for (int i = 0; i < 80; i++) {
+		(void)snprintf(name, sizeof(name), "silent.%d.example", i);
+		want(&greedy, DNS_TXT, name);
+	}
+	ask(&greedy);
+	want(&modest, DNS_TXT, "txt.example");
+	want(&modest, DNS_MX, "mx.example");
+	run(&modest);
+	assert_int_equal(answer_of(&modest, DNS_TXT, "txt.example").status, DNS_RECORDS);
+	assert_int_equal(answer_of(&modest, DNS_MX, "mx.example").status, DNS_RECORDS);
+	answers_free(&greedy.answers);
+	answers_free(&modest.answers);
+}
+
 static void nothing_wanted_is_done_at_once(void **state)
 {
 	struct asker a = { .answers = answers_new() };
@@ -361,6 +391,7 @@ int main(void)
 		CASE(nonsense_is_a_failure),
 		CASE(a_silent_server_has_a_deadline),
 		cmocka_unit_test_setup_teardown(lookups_wait_in_line, begin_two, end),
+		cmocka_unit_test_setup_teardown(who_asks_for_much_is_not_alone, begin_forty, end),
 		CASE(nothing_wanted_is_done_at_once),
 		CASE(askers_may_go),
 		CASE(it_may_end_with_lookups_under_way),
