@@ -385,7 +385,7 @@ static enum rc set_bounds(struct ub_ctx *c, size_t cache, bool forwarded, struct
 		{ "use-syslog:", "no" },
 		{ "do-not-query-localhost:", "no" },
 		{ "outgoing-range:", "256" },
-		{ "outgoing-num-tcp:", "32" },
+		{ "outgoing-num-tcp:", "128" },
 		{ "msg-cache-size:", third },
 		{ "rrset-cache-size:", third },
 		{ "key-cache-size:", small },
