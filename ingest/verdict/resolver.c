@@ -14,14 +14,14 @@
 #define READY_NAME   "ready.mm.invalid."
 #define ESCAPED      (4 * 256)
 #define ANCHOR_BYTES (1 << 20)
+#define ONE_ASK      32 /* lookups of an asker under way at a time */
 
 /* One question of one asker. It is gone when libunbound has answered and nobody asks any more. */
 struct lookup {
-	TAILQ_ENTRY(lookup) link;    /* in the resolver's line, under_way or left */
+	TAILQ_ENTRY(lookup) link;    /* in the ask's line, or the resolver's under_way or left */
 	TAILQ_ENTRY(lookup) sibling; /* in the ask's; those alone that have one */
 	struct resolver *resolver;
 	struct resolver_ask *ask; /* NULL: late, or cancelled */
-	int64_t due_ms;
 	enum dns_type type;
 	bool started;
 	char name[256];
@@ -35,7 +35,12 @@ struct resolver_ask {
 	struct answers *answers;
 	void (*done)(void *arg);
 	void *arg;
-	struct lookups lookups;
+	struct lookups lookups; /* without an answer */
+	struct lookups line;    /* of them, those that aren't started */
+	size_t under_way;
+	int64_t due_ms;
+	TAILQ_ENTRY(resolver_ask) turn;
+	bool in_turn;
 	bool ready;
 };
 
@@ -46,11 +51,10 @@ struct resolver {
 	struct loop_timer
 	        *soon; /* what isn't done inside libunbound's calls: start lookups, tell askers */
 	struct loop_timer *late;
-	struct lookups line;      /* not started */
-	struct lookups under_way; /* libunbound has them; in the order of their deadlines, as the
-	                             line is */
+	struct lookups under_way; /* libunbound has them */
 	struct lookups left;      /* libunbound has them still, nobody else */
-	struct asks waiting;
+	struct asks turns;        /* who may start a lookup, one each, in turn */
+	struct asks waiting;      /* in the order of their deadlines */
 	struct asks ready;
 	size_t n_line, n_under_way, n_left, n_ready;
 	size_t most;
@@ -82,6 +86,22 @@ static void leave_ready(struct resolver_ask *ask)
 	TAILQ_REMOVE(&ask->resolver->ready, ask, link);
 }
 
+/* Who asks for much doesn't stand in the way of who asks for little. */
+static void take_turn(struct resolver_ask *ask)
+{
+	if (ask->in_turn || TAILQ_EMPTY(&ask->line) || ask->under_way >= ONE_ASK)
+		return;
+	ask->in_turn = true;
+	TAILQ_INSERT_TAIL(&ask->resolver->turns, ask, turn);
+}
+
+static void leave_turn(struct resolver_ask *ask)
+{
+	if (ask->in_turn)
+		TAILQ_REMOVE(&ask->resolver->turns, ask, turn);
+	ask->in_turn = false;
+}
+
 static void leave_ask(struct lookup *u)
 {
 	struct resolver_ask *ask = u->ask;
@@ -93,6 +113,7 @@ static void leave_ask(struct lookup *u)
 	if (!TAILQ_EMPTY(&ask->lookups))
 		return;
 	TAILQ_REMOVE(&ask->resolver->waiting, ask, link);
+	leave_turn(ask);
 	make_ready(ask);
 }
 
@@ -114,6 +135,20 @@ static void fail(struct lookup *u)
 	answer(u, &failed);
 }
 
+static void leave_under_way(struct lookup *u)
+{
+	TAILQ_REMOVE(&u->resolver->under_way, u, link);
+	u->resolver->n_under_way--;
+	u->ask->under_way--;
+	take_turn(u->ask);
+}
+
+static void leave_line(struct lookup *u)
+{
+	TAILQ_REMOVE(&u->ask->line, u, link);
+	u->resolver->n_line--;
+}
+
 /* libunbound's call, perhaps before ub_resolve_event has returned. */
 static void on_answer(void *arg, int code, void *packet, int length, int security, char *why,
                       int limited)
@@ -126,8 +161,7 @@ static void on_answer(void *arg, int code, void *packet, int length, int securit
 	(void)why;
 	(void)limited;
 	if (u->ask) {
-		TAILQ_REMOVE(&r->under_way, u, link);
-		r->n_under_way--;
+		leave_under_way(u);
 	} else {
 		TAILQ_REMOVE(&r->left, u, link);
 		r->n_left--;
@@ -147,16 +181,9 @@ static void leave(struct lookup *u)
 {
 	struct resolver *r = u->resolver;
 
-	TAILQ_REMOVE(&r->under_way, u, link);
-	r->n_under_way--;
+	leave_under_way(u);
 	TAILQ_INSERT_TAIL(&r->left, u, link);
 	r->n_left++;
-}
-
-static void leave_line(struct lookup *u)
-{
-	TAILQ_REMOVE(&u->resolver->line, u, link);
-	u->resolver->n_line--;
 }
 
 /* libunbound takes names as zone files have them: what is no letter, digit, '-' or '_' is written
@@ -185,12 +212,12 @@ static void start(struct lookup *u)
 	u->started = true;
 	TAILQ_INSERT_TAIL(&r->under_way, u, link);
 	r->n_under_way++;
+	u->ask->under_way++;
 	escape(name, u->name);
 	/* Without an error it is on_answer's from here on. */
 	if (ub_resolve_event(r->ctx, name, (int)u->type, CLASS_IN, u, on_answer, &id) == 0)
 		return;
-	TAILQ_REMOVE(&r->under_way, u, link);
-	r->n_under_way--;
+	leave_under_way(u);
 	fail(u);
 	free(u);
 }
@@ -199,36 +226,48 @@ static void start(struct lookup *u)
 
 static void set_late(struct resolver *r)
 {
-	struct lookup *first = TAILQ_FIRST(&r->under_way);
+	struct resolver_ask *first = TAILQ_FIRST(&r->waiting);
 
-	if (!first)
-		first = TAILQ_FIRST(&r->line);
 	if (!first || r->late_set)
 		return;
 	r->late_set = true;
 	loop_timer_set(r->late, MAX_OF(first->due_ms - clock_mono_ms(), (int64_t)1));
 }
 
-/* Both lists are in the order of their deadlines. */
+static void give_up(struct lookup *u)
+{
+	bool started = u->started;
+
+	u->resolver->totals.late++;
+	if (started)
+		leave(u);
+	else
+		leave_line(u);
+	fail(u);
+	if (!started)
+		free(u);
+}
+
 static void on_late(void *arg)
 {
 	struct resolver *r = arg;
 	int64_t now = clock_mono_ms();
-	struct lookup *u;
+	struct resolver_ask *ask;
 
 	r->late_set = false;
-	while ((u = TAILQ_FIRST(&r->under_way)) && u->due_ms <= now) {
-		leave(u);
-		r->totals.late++;
-		fail(u);
-	}
-	while ((u = TAILQ_FIRST(&r->line)) && u->due_ms <= now) {
-		leave_line(u);
-		r->totals.late++;
-		fail(u);
-		free(u);
-	}
+	while ((ask = TAILQ_FIRST(&r->waiting)) && ask->due_ms <= now)
+		give_up(TAILQ_FIRST(&ask->lookups)); /* the last one takes the ask away */
 	set_late(r);
+}
+
+/* libunbound may answer within start(); that the ask is done is told later. */
+static void start_next(struct resolver *r)
+{
+	struct resolver_ask *ask = TAILQ_FIRST(&r->turns);
+
+	leave_turn(ask);
+	start(TAILQ_FIRST(&ask->line));
+	take_turn(ask);
 }
 
 static void on_soon(void *arg)
@@ -237,8 +276,9 @@ static void on_soon(void *arg)
 	struct resolver_ask *ask;
 	size_t n = r->n_ready;
 
-	while (r->n_line && r->n_under_way < r->most && r->n_under_way + r->n_left < 2 * r->most)
-		start(TAILQ_FIRST(&r->line));
+	while (!TAILQ_EMPTY(&r->turns) && r->n_under_way < r->most &&
+	       r->n_under_way + r->n_left < 2 * r->most)
+		start_next(r);
 	set_late(r);
 	/* Who asks again in `done` has his turn in the next round. */
 	for (; n && (ask = TAILQ_FIRST(&r->ready)); n--) {
@@ -260,17 +300,18 @@ struct resolver_ask *resolver_ask(struct resolver *r, struct answers *a, void (*
 {
 	struct resolver_ask *ask = mem_new(sizeof(*ask));
 	struct dns_question q;
-	int64_t due = clock_mono_ms() + r->deadline_ms;
 
 	*ask = (struct resolver_ask) { .resolver = r, .answers = a, .done = done, .arg = arg };
+	ask->due_ms = clock_mono_ms() + r->deadline_ms;
 	TAILQ_INIT(&ask->lookups);
+	TAILQ_INIT(&ask->line);
 	while (answers_wanted(a, &q)) {
 		struct lookup *u = mem_new(sizeof(*u));
 
-		*u = (struct lookup) { .resolver = r, .ask = ask, .due_ms = due, .type = q.type };
+		*u = (struct lookup) { .resolver = r, .ask = ask, .type = q.type };
 		(void)snprintf(u->name, sizeof(u->name), "%s", q.name);
 		TAILQ_INSERT_TAIL(&ask->lookups, u, sibling);
-		TAILQ_INSERT_TAIL(&r->line, u, link);
+		TAILQ_INSERT_TAIL(&ask->line, u, link);
 		r->n_line++;
 		r->totals.asked++;
 	}
@@ -278,6 +319,7 @@ struct resolver_ask *resolver_ask(struct resolver *r, struct answers *a, void (*
 		make_ready(ask);
 	else
 		TAILQ_INSERT_TAIL(&r->waiting, ask, link);
+	take_turn(ask);
 	tell_soon(r);
 	return ask;
 }
@@ -296,14 +338,15 @@ void resolver_cancel(struct resolver_ask **at)
 		TAILQ_REMOVE(&ask->resolver->waiting, ask, link);
 	while ((u = TAILQ_FIRST(&ask->lookups))) {
 		TAILQ_REMOVE(&ask->lookups, u, sibling);
-		u->ask = NULL;
 		if (u->started) {
 			leave(u);
+			u->ask = NULL;
 		} else {
 			leave_line(u);
 			free(u);
 		}
 	}
+	leave_turn(ask);
 	free(ask);
 }
 
@@ -312,6 +355,7 @@ void resolver_count(const struct resolver *r, struct resolver_totals *out)
 	*out = r->totals;
 	out->under_way = r->n_under_way;
 	out->in_line = r->n_line;
+	out->left = r->n_left;
 }
 
 /* ---- beginning and end ---- */
@@ -330,26 +374,28 @@ static enum rc set(struct ub_ctx *c, const struct option *o, size_t count, struc
 	return RC_OK;
 }
 
-/* Who asks is a mail's sender, and so may be who answers: sizes and times are bounded. */
-static enum rc set_bounds(struct ub_ctx *c, size_t cache, struct err *e)
+/* Who asks is a mail's sender, and so may be who answers: sizes and times are bounded. libunbound
+ * keeps away from a server that didn't answer for some seconds. Where that is the only one, a
+ * sender whose names take it long would so shut out all others: its times are forgotten before they
+ * count. */
+static enum rc set_bounds(struct ub_ctx *c, size_t cache, bool forwarded, struct err *e)
 {
 	char third[24], small[24];
 	const struct option options[] = {
 		{ "use-syslog:", "no" },
 		{ "do-not-query-localhost:", "no" },
 		{ "outgoing-range:", "256" },
-		{ "outgoing-num-tcp:", "32" },
+		{ "outgoing-num-tcp:", "128" },
 		{ "msg-cache-size:", third },
 		{ "rrset-cache-size:", third },
 		{ "key-cache-size:", small },
 		{ "neg-cache-size:", small },
 		{ "infra-cache-numhosts:", "4096" },
-		{ "infra-host-ttl:", "60" },
+		{ "infra-host-ttl:", forwarded ? "1" : "20" },
+		{ "infra-cache-max-rtt:", forwarded ? "12000" : "3000" },
+		{ "infra-keep-probing:", "yes" },
 		{ "outbound-msg-retry:", "3" },
 		{ "max-sent-count:", "16" },
-		/* One that was away is asked again soon: there may be no other. */
-		{ "infra-cache-max-rtt:", "3000" },
-		{ "infra-keep-probing:", "yes" },
 	};
 
 	(void)snprintf(third, sizeof(third), "%zu", cache / 3);
@@ -468,7 +514,7 @@ enum rc resolver_new(struct resolver **out, struct loop *l, const struct resolve
 	enum rc rc;
 
 	*out = NULL;
-	TAILQ_INIT(&r->line);
+	TAILQ_INIT(&r->turns);
 	TAILQ_INIT(&r->under_way);
 	TAILQ_INIT(&r->left);
 	TAILQ_INIT(&r->waiting);
@@ -480,7 +526,8 @@ enum rc resolver_new(struct resolver **out, struct loop *l, const struct resolve
 	r->ctx = ub_ctx_create_event(loop_base(l));
 	MUST(r->ctx);
 	(void)ub_ctx_debugout(r->ctx, NULL); /* what it says names what strangers ask */
-	rc = set_bounds(r->ctx, o->cache_bytes ? o->cache_bytes : (size_t)32 << 20, e);
+	rc = set_bounds(r->ctx, o->cache_bytes ? o->cache_bytes : (size_t)32 << 20,
+	                o->forward || o->resolv_conf, e);
 	if (rc == RC_OK)
 		rc = set_servers(r->ctx, o, e);
 	if (rc == RC_OK)

@@ -7,10 +7,10 @@
  * Answers  CNAMEs are followed by libunbound, and once more in its answer: records count only under the name that
  *          the chain ends at. Strings of a TXT record are joined, MX are sorted by preference. A packet that
  *          isn't well formed, or has more than answers.h takes, is DNS_FAILED; so is a bogus one (DNSSEC).
- * Bounds   `lookups` under way at once, what is beyond waits in line; each has deadline_ms from when
- *          it was asked for, in
- *          line or under way, and then is DNS_FAILED. What libunbound still works at behind that keeps its place in the
- *          bound up to the same number again. The caches hold about cache_bytes.
+ * Bounds   `lookups` under way at once, of one asker no more than 32; what is beyond waits, and askers take
+ *          turns. An ask has deadline_ms, in line or under way; what isn't there then is DNS_FAILED. What
+ *          libunbound still works at behind that keeps its place in the bound, up to the same number again.
+ *          The caches hold about cache_bytes.
  * Servers  By default recursion from the root. `forward` sends every lookup there, also those of names
  *          and addresses that
  *          libunbound answers by itself otherwise (test., localhost., 10.in-addr.arpa.), and to loopback servers.
@@ -84,6 +84,7 @@ struct resolver_totals {
 	uint64_t late;    /* past their deadline */
 	size_t under_way; /* now */
 	size_t in_line;   /* now */
+	size_t left;      /* now: late or cancelled ones that libunbound still works at */
 };
 
 void resolver_count(const struct resolver *r, struct resolver_totals *out);

@@ -48,7 +48,7 @@ class Nsd:
     def start(self):
         conf = os.path.join(self.root, 'nsd.conf')
         with open(conf, 'w') as f:
-            f.write('server:\n  ip-address: %s\n  username: ""\n  chroot: ""\n  database: ""\n  server-count: 1\n' % self.forward)
+            f.write('server:\n  ip-address: %s\n  username: ""\n  chroot: ""\n  database: ""\n  server-count: 1\n  rrl-ratelimit: 0\n' % self.forward)
             f.write('  zonesdir: "%s"\n' % self.root)
             for name in ('pidfile', 'xfrdfile', 'zonelistfile', 'logfile'):
                 f.write('  %s: "%s/%s"\n' % (name, self.root, name))

@@ -9,7 +9,9 @@
 static const char zone[] = "shop.example TXT v=spf1 ip4:192.0.2.1 exp=why.shop.example -all\n"
                            "why.shop.example TXT not you\n"
                            "_dmarc.shop.example TXT v=DMARC1; p=reject\n"
-                           "_dmarc.late.example FAIL\n";
+                           "_dmarc.late.example FAIL\n"
+                           "far.shop.example TXT v=spf1 redirect=one.shop.example\n"
+                           "one.shop.example TXT v=spf1 include:shop.example -all\n";
 
 static const char honest[] = "From: Ann <ann@shop.example>\r\nSubject: x\r\n\r\nbody\r\n";
 
@@ -97,6 +99,18 @@ static void who_has_authenticated_has_no_spf(void **state)
 	expect(j, "spf", "result", "none");
 	expect(j, "spf", "domain", NULL);
 	expect(j, "dmarc", "asks", "REJECT");
+	json_decref(j);
+}
+
+/* The policy is there before SPF is, which takes another round: it waits. */
+static void a_policy_waits_for_what_it_judges(void **state)
+{
+	struct verdict_facts f = facts("192.0.2.1", "bounce@far.shop.example");
+	json_t *j = judge(honest, &f, 20);
+
+	(void)state;
+	expect(j, "spf", "result", "pass");
+	expect(j, "dmarc", "result", "pass");
 	json_decref(j);
 }
 
@@ -275,6 +289,7 @@ int main(void)
 		cmocka_unit_test(a_message_that_passes),
 		cmocka_unit_test(a_forged_one),
 		cmocka_unit_test(who_has_authenticated_has_no_spf),
+		cmocka_unit_test(a_policy_waits_for_what_it_judges),
 		cmocka_unit_test(what_is_not_known_in_time),
 		cmocka_unit_test(a_policy_that_cannot_be_had),
 		cmocka_unit_test(several_froms),
