@@ -1,6 +1,8 @@
 #include "api/engine.h"
 
 #include "api/engine_keys.h"
+#include "api/engine_scans.h"
+#include "api/engine_setting.h"
 #include "api/engine_verdicts.h"
 #include "api/job.h"
 #include "api/link.h"
@@ -91,7 +93,7 @@ static enum rc prepare_control(struct db *control, uint64_t *changes, struct err
 	if (rc == RC_OK)
 		rc = job_prepare(control, e);
 	if (rc == RC_OK)
-		rc = engine_verdicts_prepare(control, e);
+		rc = setting_prepare(control, e);
 	return rc;
 }
 
@@ -527,7 +529,7 @@ static void wake_pipeline(struct engine *en, struct pipeline *p)
 	(void)pthread_mutex_unlock(&en->config_lock);
 }
 
-static void verdict_came(void *arg)
+static void result_came(void *arg)
 {
 	struct engine *en = arg;
 
@@ -563,6 +565,7 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.spool = en->spool,
 		.verdicts = engine_verdicts_of(en->verdicts),
 		.logs = en->logs,
+		.scans = engine_scans_of(en->scans),
 		.writing = &en->writing,
 		.config = config_for_pipeline,
 		.failed = pipeline_broke,
@@ -609,7 +612,9 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	if (rc == RC_OK)
 		rc = open_spool(en, opt, e);
 	if (rc == RC_OK)
-		rc = engine_verdicts_start(&en->verdicts, en, opt, verdict_came, en, e);
+		rc = engine_verdicts_start(&en->verdicts, en, opt, result_came, en, e);
+	if (rc == RC_OK)
+		rc = engine_scans_start(&en->scans, en, opt, result_came, en, e);
 	if (rc == RC_OK)
 		rc = start_logs(en, opt, e);
 	if (rc == RC_OK)
@@ -636,6 +641,7 @@ void engine_close(struct engine **enp)
 	pipeline_free(&en->pipeline);
 	engine_verdicts_stop(&en->verdicts);
 	logs_free(&en->logs); /* it looks at the spool's room */
+	engine_scans_stop(&en->scans);
 	spool_close(&en->spool);
 	tally_free(&en->tally);
 	if (en->audit && en->store && engine_account(en, "stop", en->program, NULL, &e) != RC_OK)

@@ -52,6 +52,8 @@ struct engine_options {
 	bool keeps_dns;
 	struct home *verdict_home;
 	struct logs_options *logs; /* its files are taken over; NULL: no logs are written */
+	const json_t *addons; /* likewise */
+	struct home *scan_home; /* of mm-scan (ingest/scans.h) */
 	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
 	void (*broken)(void *arg);
 	/* The pipeline waits for room on the disk, or no longer does; on its thread. */
@@ -90,6 +92,7 @@ struct engine {
 	struct principals *principals;
 	struct tally     *tally;
 	struct import_line *import_line; /* api/op_import.c; with `importing` held */
+	struct engine_scans *scans; /* NULL: no add-on is configured */
 	struct jobs      *jobs; /* api/job_run.h; NULL where nobody runs any */
 	int64_t           opened_ms; /* the lock was taken: whoever had it does nothing after that */
 	uint64_t          damaged; /* records of the spool whose loss is recorded */

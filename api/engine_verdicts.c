@@ -3,8 +3,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "api/engine_setting.h"
 #include "base/home.h"
-#include "base/limits.h"
 
 struct engine_verdicts {
 	struct loop *loop;
@@ -13,59 +13,6 @@ struct engine_verdicts {
 	pthread_t thread;
 	bool running;
 };
-
-enum rc engine_verdicts_prepare(struct db *control, struct err *e)
-{
-	return db_exec(control,
-	               "CREATE TABLE IF NOT EXISTS setting ("
-	               " name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;",
-	               e);
-}
-
-/* ---- what a tool finds ---- */
-
-static enum rc read_kept(struct db *control, json_t **dns, struct err *e)
-{
-	struct stmt *st;
-	enum rc rc = db_prepare(control, &st, "SELECT value FROM setting WHERE name = 'dns'", e);
-
-	*dns = NULL;
-	if (rc != RC_OK)
-		return rc;
-	rc = stmt_step(st, e);
-	if (rc == RC_OK)
-		rc = json_read(dns, stmt_text(st, 0), e);
-	stmt_free(&st);
-	return rc == RC_NOTFOUND ? RC_OK : rc;
-}
-
-/* Only a change is written. */
-static enum rc keep(struct db *control, const json_t *dns, struct err *e)
-{
-	json_t *kept;
-	struct stmt *st;
-	struct buf text;
-	enum rc rc = read_kept(control, &kept, e);
-
-	if (rc != RC_OK || (!dns && !kept) || (dns && kept && json_equal(dns, kept))) {
-		json_decref(kept);
-		return rc;
-	}
-	json_decref(kept);
-	if (!dns)
-		return db_exec(control, "DELETE FROM setting WHERE name = 'dns'", e);
-	buf_init(&text, LIMIT_CONFIG_FILE);
-	rc = json_write(&text, dns);
-	if (rc == RC_OK)
-		rc = db_prepare(control, &st, "INSERT OR REPLACE INTO setting VALUES('dns', ?)", e);
-	if (rc == RC_OK) {
-		stmt_bind_text(st, 1, buf_slice(&text));
-		rc = stmt_run(st, e);
-		stmt_free(&st);
-	}
-	buf_free(&text);
-	return rc;
-}
 
 /* ---- the thread ---- */
 
@@ -101,7 +48,7 @@ enum rc engine_verdicts_start(struct engine_verdicts **out, struct engine *en,
                               struct err *e)
 {
 	json_t *dns = json_incref((json_t *)(uintptr_t)opt->dns);
-	enum rc rc = opt->keeps_dns ? keep(en->control, dns, e) : read_kept(en->control, &dns, e);
+	enum rc rc = setting_sync(en->control, "dns", opt->keeps_dns, &dns, e);
 	struct engine_verdicts *v;
 
 	*out = NULL;

@@ -15,7 +15,6 @@
 
 struct engine_verdicts;
 
-enum rc engine_verdicts_prepare(struct db *control, struct err *e) MUST_USE;
 /* *out is NULL where no DNS is configured. A tool's home is started here, mmd's is in `opt`. */
 enum rc engine_verdicts_start(struct engine_verdicts **out, struct engine *en,
 			      const struct engine_options *opt, void (*woken)(void *arg), void *arg,

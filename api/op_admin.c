@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/engine_scans.h"
 #include "api/ops.h"
 #include "base/codec.h"
 #include "ingest/disposition.h"
@@ -127,6 +128,17 @@ static void put_logs(const struct engine *en, json_t *o)
 	put_count(o, "log_lost", n.lost);
 }
 
+/* Scanners that are configured, by add-on. */
+static void put_scans(struct request *r)
+{
+	struct scans *s = engine_scans_of(r->en->scans);
+	json_t *addons = s ? scans_status(s) : NULL;
+
+	if (json_object_size(addons))
+		json_put(r->result, "addons", json_incref(addons));
+	json_decref(addons);
+}
+
 /* What belongs to no archive: the spool, mail that was not archived, what fails. */
 static enum rc put_flow(struct request *r, struct db *db, struct err *e)
 {
@@ -138,6 +150,7 @@ static enum rc put_flow(struct request *r, struct db *db, struct err *e)
 	put_logs(r->en, r->result);
 	if (failure)
 		json_put_text(r->result, "failure", slice_str(failure->text));
+	put_scans(r);
 	return rc;
 }
 

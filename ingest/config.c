@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/codec.h"
+#include "ingest/scans.h"
 #include "ingest/shape_resources.h"
 #include "ingest/trust_store.h"
 
@@ -182,14 +183,14 @@ static uint32_t find_archive_for(void *arg, struct slice reference)
 	return a ? a->number : 0;
 }
 
-/* All that a rule needs to know of an add-on's instance is its id. */
+/* All that a rule needs to know of an add-on's instance is its id; who asks scanners, the add-on's
+ * name. */
 static enum rc make_analyzer(const struct making *m, struct part *p, const json_t *json,
                              struct err *e)
 {
 	(void)m;
-	(void)p;
-	(void)json;
 	(void)e;
+	p->texts[0] = member_copy(json, "AddonName");
 	return RC_OK;
 }
 
@@ -680,4 +681,20 @@ struct address_list *config_address_list(const struct config *c, struct slice re
 	const struct part *p = find_part(c, LISTS, reference);
 
 	return p ? p->made.list : NULL;
+}
+
+size_t config_scans(const struct config *c, struct slice rule_set, int64_t version,
+                    struct scan_instance *out, size_t room)
+{
+	const struct rule_set *rs = config_rule_set(c, rule_set, version);
+	size_t n = 0;
+
+	for (size_t i = 0; n < room && i < c->parts[ANALYZERS].count; i++) {
+		const struct part *p = c->parts[ANALYZERS].at[i];
+
+		if (!rs || rule_set_asks(rs, p->id))
+			out[n++] =
+			        (struct scan_instance) { slice_str(p->id), slice_str(p->texts[0]) };
+	}
+	return n;
 }

@@ -3,7 +3,7 @@
  *
  * What     Made from resources_snapshot's JSON, in mmd and (from the same JSON over its socket) in
  *          mm-smtpd. Holds ingress points with their policies, rule sets at their current version,
- *          archives with their numbers, address lists, add-ons' instances (that they are there), password
+ *          archives with their numbers, address lists, add-ons' instances (their ids, and names of add-ons), password
  *          hashes.
  * Why      A change of configuration is a change of one pointer: who works with the old snapshot
  *          keeps it by its reference and is judged by one consistent state.
@@ -30,6 +30,7 @@
 #define ARCHIVE_PENDING_DAYS 30 /* from the deletion of an archive to its destruction */
 
 struct config;
+struct scan_instance;
 
 enum ingress_type { INGRESS_OPEN, INGRESS_AUTH, INGRESS_MTLS };
 enum ingress_tls { INGRESS_TLS_REQUIRED, INGRESS_TLS_OPTIONAL };
@@ -122,6 +123,10 @@ bool config_archive_open(const void *config, uint32_t number);
 /* The rule set at its current version; NULL when `version` is another: then the caller gets its JSON
  * from resources_version and compiles it. */
 const struct rule_set *config_rule_set(const struct config *c, struct slice id, int64_t version);
+/* The add-on instances (ingest/scans.h) that the rule set asks; all there are where `version` isn't the current one.
+ * Returns how many; texts live as long as the config. */
+size_t config_scans(const struct config *c, struct slice rule_set, int64_t version,
+		    struct scan_instance *out, size_t room);
 /* Compiles a rule set's JSON as resources_version gives it, with this config's archives and lists.
  * The caller frees it (rule_set_free). */
 enum rc config_compile_rule_set(const struct config *c, const json_t *json, struct rule_set **out,

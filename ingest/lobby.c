@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "ingest/scans.h"
 #include "ingest/verdicts.h"
 
 /* A record's buffer is used again, unless it was a large message's. */
@@ -17,7 +18,8 @@ struct lobby_place {
 	bool done;
 };
 
-/* The places of one file, in the order of its records, those before the first that isn't done left out. */
+/* The places of one file, in the order of its records, those before the first that isn't done left
+ * out. */
 struct lobby_file {
 	struct lobby_file *next;
 	uint64_t number;
@@ -28,6 +30,9 @@ struct lobby_file {
 struct lobby {
 	struct spool *spool;
 	struct verdicts *verdicts;
+	struct scans *scans;
+	struct config *(*config)(void *arg);
+	void *arg;
 	struct lobby_item *first; /* in the order of reading */
 	struct lobby_item *last;
 	struct lobby_item *free;
@@ -41,12 +46,15 @@ struct lobby {
 	size_t places;
 };
 
-struct lobby *lobby_new(struct spool *spool, struct verdicts *verdicts)
+struct lobby *lobby_new(const struct pipeline_parts *parts)
 {
 	struct lobby *l = mem_new(sizeof(*l));
 
-	l->spool = spool;
-	l->verdicts = verdicts;
+	l->spool = parts->spool;
+	l->verdicts = parts->verdicts;
+	l->scans = parts->scans;
+	l->config = parts->config;
+	l->arg = parts->arg;
 	return l;
 }
 
@@ -72,7 +80,7 @@ static void put_item(struct lobby *l, struct lobby_item *it)
 	mail_free(&it->mail);
 	it->place = NULL;
 	it->ready = it->readable = it->refused = it->answered = false;
-	it->asked = 0;
+	it->asked = it->scanned = 0;
 	it->held_until = 0;
 	if (it->record.bytes.room > ITEM_KEPT)
 		spool_record_free(&it->record);
@@ -163,16 +171,31 @@ void lobby_settle(struct lobby *l, struct lobby_item *it, struct checkpoint *c)
 static void set_ready(struct lobby *l, struct lobby_item *it)
 {
 	it->ready = true;
-	it->asked = 0;
 	l->ready++;
 	l->ready_bytes += it->record.raw.len;
 }
 
+static void ask_scanners(struct lobby *l, struct lobby_item *it)
+{
+	struct scan_instance asked[ADDONS_MOST];
+	struct config *c = l->config(l->arg);
+	size_t n =
+	        config_scans(c, it->mail.rule_set, it->mail.rule_set_version, asked, ADDONS_MOST);
+
+	if (n)
+		it->scanned = scans_ask_mail(l->scans, asked, n, &it->mail, it->record.raw);
+	config_unref(&c);
+}
+
 static void ask(struct lobby *l, struct lobby_item *it)
 {
-	if (l->verdicts && it->readable && !it->mail.import)
+	bool judged = it->readable && !it->mail.import;
+
+	if (judged && l->verdicts)
 		it->asked = verdicts_ask(l->verdicts, &it->mail, it->record.raw);
-	else
+	if (judged && l->scans)
+		ask_scanners(l, it);
+	if (!it->asked && !it->scanned)
 		set_ready(l, it);
 }
 
@@ -181,9 +204,8 @@ static void read_envelope(struct lobby_item *it)
 	struct err e = { 0 };
 	char id[ID_TEXT + 1];
 
-	it->readable = mail_read(&it->mail, &it->record.id, it->record.received_ms,
-	                         it->record.meta, it->record.writer == SPOOL_WRITER_IMPORT,
-	                         &e) == RC_OK;
+	it->readable = mail_read(&it->mail, &it->record.id, it->record.received_ms, it->record.meta,
+	                         it->record.writer == SPOOL_WRITER_IMPORT, &e) == RC_OK;
 	if (it->readable)
 		return;
 	id_format(id, &it->record.id);
@@ -243,8 +265,8 @@ static void release_late(struct lobby *l)
 
 static bool has_room(const struct lobby *l)
 {
-	return l->count == 0 || (l->count < LOBBY_MESSAGES && l->bytes < LOBBY_BYTES &&
-	                         l->places < LOBBY_PLACES);
+	return l->count == 0 ||
+	       (l->count < LOBBY_MESSAGES && l->bytes < LOBBY_BYTES && l->places < LOBBY_PLACES);
 }
 
 static void take_verdicts(struct lobby *l)
@@ -252,7 +274,7 @@ static void take_verdicts(struct lobby *l)
 	uint64_t number;
 	json_t *said;
 
-	while (l->ready < l->count && verdicts_take(l->verdicts, &number, &said)) {
+	while (l->verdicts && l->ready < l->count && verdicts_take(l->verdicts, &number, &said)) {
 		struct lobby_item *it = l->first;
 
 		while (it && it->asked != number)
@@ -262,13 +284,37 @@ static void take_verdicts(struct lobby *l)
 			continue;
 		}
 		mail_set_verdicts(&it->mail, said);
-		set_ready(l, it);
+		it->asked = 0;
+		if (!it->scanned)
+			set_ready(l, it);
+	}
+}
+
+static void take_scans(struct lobby *l)
+{
+	uint64_t number;
+	json_t *said;
+
+	while (l->scans && l->ready < l->count && scans_take(l->scans, &number, &said)) {
+		struct lobby_item *it = l->first;
+
+		while (it && it->scanned != number)
+			it = it->next;
+		if (!it) {
+			json_decref(said);
+			continue;
+		}
+		mail_add_addons(&it->mail, said);
+		it->scanned = 0;
+		if (!it->asked)
+			set_ready(l, it);
 	}
 }
 
 enum rc lobby_fill(struct lobby *l, size_t messages, size_t bytes, struct err *e)
 {
 	take_verdicts(l);
+	take_scans(l);
 	release_late(l);
 	while (l->ready < messages && l->ready_bytes < bytes && has_room(l)) {
 		struct lobby_item *it = get_item(l);
@@ -336,6 +382,8 @@ void lobby_clear(struct lobby *l)
 	}
 	if (l->verdicts)
 		verdicts_forget(l->verdicts);
+	if (l->scans)
+		scans_forget(l->scans);
 }
 
 size_t lobby_waiting(const struct lobby *l)

@@ -1,7 +1,8 @@
 /*
  * ingest/lobby.h - messages between the spool and their judgement
  *
- * What     Reads ahead from the spool, asks mm-verdict about each message (ingest/verdicts.h), and gives out those
+ * What     Reads ahead from the spool, asks mm-verdict about each message (ingest/verdicts.h), and scanners about those
+ *          whose rule set asks for it (ingest/scans.h), and gives out those
  *          whose verdict is there, the oldest first. So one whose lookups are slow holds up itself alone. Mail that
  *          needs no verdict (imports; all mail where no DNS is configured) is ready at once.
  * Position The spool moves on behind the oldest message of a file that isn't done; the lobby knows which that is. What
@@ -16,6 +17,7 @@
 
 #include "ingest/checkpoint.h"
 #include "ingest/mail.h"
+#include "ingest/pipeline.h"
 #include "ingest/spool/spool.h"
 
 #define LOBBY_MESSAGES 1024
@@ -24,6 +26,7 @@
 
 struct lobby;
 struct lobby_place;
+struct scans;
 struct verdicts;
 
 struct lobby_item {
@@ -34,14 +37,15 @@ struct lobby_item {
 	struct lobby_item *next;
 	struct lobby_place *place;
 	uint64_t asked; /* its number at verdicts; 0: none */
+	uint64_t scanned; /* the same at scans */
 	int64_t held_until; /* 0: it isn't held */
 	bool ready;
 	bool refused;       /* what lobby_release said */
 	bool answered;      /* it was held, and isn't any more */
 };
 
-/* `verdicts` may be NULL. Both outlive the lobby. */
-struct lobby *lobby_new(struct spool *spool, struct verdicts *verdicts);
+/* Of the parts it uses spool, verdicts and scans, which may be NULL, and config. */
+struct lobby *lobby_new(const struct pipeline_parts *parts);
 void lobby_free(struct lobby **l); /* NULL is fine; all items are back or given up */
 
 /* Takes the verdicts that have come, and reads from the spool until so many messages, or bytes, are ready, or no more

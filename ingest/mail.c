@@ -4,6 +4,7 @@
 
 #include "base/codec.h"
 #include "base/limits.h"
+#include "ingest/scan_result.h"
 
 static enum policy_tls tls_of(struct slice version)
 {
@@ -95,6 +96,7 @@ enum rc mail_read(struct mail *m, const struct message_id *id, int64_t received_
 		return err_in(e, "what is kept beside the message");
 	m->receipt = m->json;
 	(void)json_object_del(m->json, "verdicts");
+	(void)json_object_del(m->json, "addons");
 	read_receipt(m, m->receipt, NULL);
 #ifdef MM_TEST
 	give_verdicts(m);
@@ -142,6 +144,27 @@ void mail_set_verdicts(struct mail *m, json_t *verdicts)
 		json_decref(verdicts);
 }
 
+const json_t *mail_addons(const struct mail *m)
+{
+	return json_member_object(m->receipt, "addons");
+}
+
+void mail_add_addons(struct mail *m, json_t *addons)
+{
+	json_t *there = json_member_object(m->receipt, "addons");
+
+	if (there)
+		(void)json_object_update(there, addons);
+	else if (json_is_object(m->receipt) && json_object_size(addons))
+		json_put(m->receipt, "addons", json_incref(addons));
+	json_decref(addons);
+}
+
+static struct rule_result analysis_of(const void *arg, struct slice instance, struct slice field)
+{
+	return scans_field(mail_addons(arg), instance, field);
+}
+
 void mail_envelope(const struct mail *m, struct document_envelope *env)
 {
 	env->id = m->id;
@@ -181,6 +204,8 @@ void mail_facts(const struct mail *m, struct rule_facts *facts)
 	facts->spf = verdict_of(verdicts, "spf");
 	facts->dkim = verdict_of(verdicts, "dkim");
 	facts->dmarc = asks_of(verdicts);
+	facts->analysis = analysis_of;
+	facts->analysis_arg = m;
 	facts->mail_from = m->mail_from;
 	facts->helo = m->helo;
 	if (!ip_parse(&facts->peer, m->ip))

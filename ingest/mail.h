@@ -55,11 +55,15 @@ void mail_free(struct mail *m);
 const json_t *mail_verdicts(const struct mail *m);
 /* Takes the reference over. */
 void mail_set_verdicts(struct mail *m, json_t *verdicts);
+/* What add-ons' instances said (docs/scanners.md), by their ids; NULL: nobody was asked. Of the mail's JSON. */
+const json_t *mail_addons(const struct mail *m);
+/* Takes the reference over; those that are there already stay beside them. mail_read takes none from the front. */
+void mail_add_addons(struct mail *m, json_t *addons);
 
 /* The envelope part of an index document. */
 void mail_envelope(const struct mail *m, struct document_envelope *env);
 /* The parts of a rule's facts that come from the envelope, and the verdicts: without them PROCESSING_FAILED, and
- * it isn't known what DMARC asks for. What add-ons say isn't here. */
+ * it isn't known what DMARC asks for. What add-ons said is asked of the mail, which lives as long as the facts. */
 void mail_facts(const struct mail *m, struct rule_facts *facts);
 
 #endif

@@ -512,7 +512,7 @@ enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, 
 	*out = NULL;
 	p->parts = *parts;
 	p->checkpoint = checkpoint_new(parts);
-	p->lobby = lobby_new(parts->spool, parts->verdicts);
+	p->lobby = lobby_new(parts);
 	MUST(pthread_mutex_init(&p->lock, NULL) == 0);
 	MUST(pthread_condattr_init(&attributes) == 0);
 	MUST(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);

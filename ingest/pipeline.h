@@ -37,6 +37,7 @@ struct pipeline_parts {
 	struct spool    *spool;
 	struct verdicts *verdicts; /* NULL: none are asked for */
 	struct logs     *logs;     /* NULL: none are written */
+	struct scans    *scans;    /* the same */
 	pthread_mutex_t *writing;
 	struct config *(*config)(void *arg); /* the current snapshot, with a reference */
 	void (*failed)(void *arg, const struct err *e); /* on the pipeline's thread; may be NULL */

@@ -217,11 +217,31 @@ static void put_time(json_t *object, const char *member, int64_t ms)
 	json_put_text(object, member, slice_str(text));
 }
 
+/* A configuration knows instances, and which scanner stands for each. */
+static enum rc put_addon_name(const struct walk *w, json_t *one, struct err *e)
+{
+	struct stmt *s;
+	enum rc rc = db_prepare(w->control, &s,
+	                        "SELECT name FROM resource WHERE kind = ? AND id = ?", e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_text(s, 1, slice_str(resource_kinds[RESOURCE_ADDON_SUBSCRIPTION].plural));
+	stmt_bind_text(s, 2, json_member_text(one, "AddonSubscriptionId"));
+	rc = stmt_step(s, e);
+	if (rc == RC_OK)
+		json_put(one, "AddonName", json_of_slice(stmt_text(s, 0)));
+	stmt_free(&s);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
 static enum rc put_members(const struct walk *w, json_t *one, struct slice id, struct err *e)
 {
 	json_t *members;
 	enum rc rc;
 
+	if (w->kind == RESOURCE_ADDON_INSTANCE && w->members)
+		return put_addon_name(w, one, e);
 	if (w->kind != RESOURCE_ADDRESS_LIST || !w->members ||
 	    (w->base && config_has(w->base, resource_kinds[w->kind].plural, id, 0)))
 		return RC_OK;

@@ -435,6 +435,23 @@ int64_t rule_set_version(const struct rule_set *rs)
 	return rs->version;
 }
 
+static bool conditions_ask(const struct rule_conditions *c, const char *instance)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (c->at[i].analyzer && strcmp(c->at[i].analyzer, instance) == 0)
+			return true;
+	return false;
+}
+
+bool rule_set_asks(const struct rule_set *rs, const char *instance)
+{
+	for (size_t i = 0; i < rs->count; i++)
+		if (conditions_ask(&rs->rules[i].conditions, instance) ||
+		    conditions_ask(&rs->rules[i].unless, instance))
+			return true;
+	return false;
+}
+
 size_t rule_set_rules(const struct rule_set *rs)
 {
 	return rs->count;

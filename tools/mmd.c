@@ -24,6 +24,7 @@
 #include "base/tls.h"
 #include "ingest/front.h"
 #include "ingest/resources.h"
+#include "ingest/scans.h"
 #include "ingest/verdicts.h"
 #include "store/crypt.h"
 #include "tools/cli.h"
@@ -528,6 +529,20 @@ static enum rc confine(struct mmd *m, struct err *e)
 	return rc;
 }
 
+/* Those who may connect, started by who can't do it later. */
+static enum rc start_homes(struct mmd *m, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (m->set.s3.url)
+		rc = deliver_home_start(&m->set.jobs.s3, &m->set.s3, e);
+	if (rc == RC_OK && m->set.engine.dns)
+		rc = verdicts_home_start(&m->set.engine.verdict_home, m->set.engine.dns, NULL, e);
+	if (rc == RC_OK && addons_scan(&m->set.addons))
+		rc = scans_home(&m->set.engine.scan_home, m->set.engine.addons, NULL, e);
+	return rc;
+}
+
 /* What the sandbox would not let it: keys may be asked for, or come from other programs. */
 static enum rc read_keys(struct mmd *m, struct key_file *keys, struct err *e)
 {
@@ -546,10 +561,8 @@ static enum rc open_engine(struct mmd *m, struct err *e)
 	struct key_file keys = { .outers = 0 };
 	enum rc rc = read_keys(m, &keys, e);
 
-	if (rc == RC_OK && m->set.s3.url) /* who may not connect can't start who may */
-		rc = deliver_home_start(&m->set.jobs.s3, &m->set.s3, e);
-	if (rc == RC_OK && m->set.engine.dns)
-		rc = verdicts_home_start(&m->set.engine.verdict_home, m->set.engine.dns, NULL, e);
+	if (rc == RC_OK)
+		rc = start_homes(m, e);
 	if (rc == RC_OK)
 		rc = confine(m, e);
 	if (rc == RC_OK)
@@ -668,6 +681,7 @@ static void stop(struct mmd *m)
 	if (m->engine && pipeline_drain(m->engine->pipeline, m->full ? 0 : DRAIN_MS, &e) != RC_OK)
 		log_warn("%s; they are archived at the next start", e.text);
 	engine_close(&m->engine);
+	home_stop(&m->set.engine.scan_home);
 	home_stop(&m->set.engine.verdict_home);
 }
 

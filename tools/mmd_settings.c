@@ -342,6 +342,16 @@ static enum rc read_endpoints(struct settings *s, struct err *e)
 	return rc == RC_OK && s3 ? read_s3(s, s3, e) : rc;
 }
 
+/* Who judges mail for which add-on; what isn't there is never connected to. */
+static enum rc read_addons(struct settings *s, struct err *e)
+{
+	enum rc rc;
+
+	s->engine.addons = json_object_get(s->json, "addons");
+	rc = addons_read(&s->addons, s->engine.addons, e);
+	return rc == RC_OK ? rc : err_in(e, "configuration");
+}
+
 /* Where mm-verdict looks names up; without it there are no verdicts. */
 static enum rc read_dns(struct settings *s, struct err *e)
 {
@@ -391,6 +401,7 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 		{ "parse", MEMBER_OBJECT }, { "retention", MEMBER_OBJECT },
 		{ "audit", MEMBER_OBJECT }, { "socket", MEMBER_OBJECT },
 		{ "api", MEMBER_OBJECT },   { "endpoints", MEMBER_OBJECT },
+		{ "addons", MEMBER_OBJECT },
 		{ "dns", MEMBER_OBJECT },
 		{ "logs", MEMBER_OBJECT },
 	};
@@ -433,6 +444,8 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 	if (rc == RC_OK)
 		rc = read_endpoints(s, e);
 	if (rc == RC_OK)
+		rc = read_addons(s, e);
+	if (rc == RC_OK)
 		rc = read_dns(s, e);
 	if (rc == RC_OK)
 		rc = settings_read_logs(s, e);
@@ -449,6 +462,7 @@ void settings_free(struct settings *s)
 	if (s->s3_secret.at)
 		crypt_wipe(s->s3_secret.at, s->s3_secret.room);
 	buf_free(&s->s3_secret);
+	addons_free(&s->addons);
 	certificates_free(&s->certificates);
 	certificates_free(&s->api_certificates);
 }

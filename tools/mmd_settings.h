@@ -11,6 +11,7 @@
 #include "api/engine.h"
 #include "api/http_front.h"
 #include "api/job_run.h"
+#include "ingest/addons.h"
 #include "ingest/front.h"
 
 #define MAX_CERTS 16
@@ -31,6 +32,7 @@ struct settings {
 	struct logs_options logs;
 	struct deliver_options s3;     /* without `url`: no exports of the API */
 	struct buf s3_secret;
+	struct addons addons;
 	char link_url[300];
 	struct certificates *certificates;
 	struct certificates *api_certificates;

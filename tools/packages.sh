@@ -13,10 +13,13 @@ TEST_PACKAGES="
 	libnet-ssleay-perl procps strace sqlite3 zstd e2fsprogs mount util-linux checksec systemd man-db mandoc
 	qemu-system-common fuse3 xfsprogs libeatmydata1"
 
-# An authoritative DNS server, and the suite of RFC 7208 that it serves (tests/peers/T500-spf-suite.py).
+# An authoritative DNS server, and the suite of RFC 7208 that it serves (tests/peers/T560-spf-suite.py).
 TEST_PACKAGES="$TEST_PACKAGES nsd python3-yaml"
-# Another DKIM and ARC (tests/peers/T518-dkim-judges.py, T520-dmarc-suites.py), with what it needs for Ed25519.
+# Another DKIM and ARC (tests/peers/T563-dkim-judges.py, T564-dmarc-suites.py), with what it needs for Ed25519.
 TEST_PACKAGES="$TEST_PACKAGES python3-dkim python3-nacl"
+
+# Scanners that stand for add-ons (tests/peers/T565-clamd.py, T566-rspamd.py).
+TEST_PACKAGES="$TEST_PACKAGES clamav-daemon rspamd"
 
 # The AWS SDK and other signers (tests/peers/npm). Node's own packages bring npm along, and exclude Debian's.
 command -v npm >/dev/null 2>&1 || TEST_PACKAGES="$TEST_PACKAGES nodejs npm"

@@ -8,31 +8,14 @@
 
 #include "base/clock.h"
 #include "base/sigv4.h"
+#include "ingest/ca_file.h"
 
-#define CA_FILE      "/etc/ssl/certs/ca-certificates.crt"
-#define CA_BYTES     4194304
 #define CONNECT_S    10L
 #define STILL_S      60L /* without a byte */
 #define MOST_ADDRESS 8
 #define WAIT_MOST_MS 30000
 
 /* ---- what it needs from files ---- */
-
-static enum rc read_ca(struct buf *out, struct err *e)
-{
-	FILE *f = fopen(CA_FILE, "re"); /* tidy: no file of ours */
-	uint8_t piece[16384];
-	size_t n;
-	enum rc rc = RC_OK;
-
-	buf_init(out, CA_BYTES);
-	if (!f)
-		return err_sys(e, CA_FILE);
-	while (rc == RC_OK && (n = fread(piece, 1, sizeof(piece), f)) > 0)
-		rc = buf_add(out, slice_of(piece, n));
-	(void)fclose(f);
-	return rc == RC_OK ? rc : err_set(e, rc, CA_FILE " is too long");
-}
 
 static char *text_of(const json_t *o, const char *member)
 {
@@ -91,8 +74,9 @@ enum rc s3_line_look_up(struct s3_line *l, const char *name, bool tls, uint16_t 
 	l->port = port;
 	(void)snprintf(host, sizeof(host), own ? "%s" : "%s:%u", name, port);
 	l->host = mem_string(host);
+	buf_init(&l->ca, CA_FILE_MOST);
 	if (tls)
-		rc = read_ca(&l->ca, e);
+		rc = ca_file_read(&l->ca, e);
 	if (rc != RC_OK || name[0] == '[')
 		return rc;
 	bad = getaddrinfo(name, NULL, &hints, &list);

@@ -18,8 +18,8 @@ struct answers {
 	struct entry *at;
 	size_t count;
 	size_t room;
-	size_t memory; /* of records and their texts */
-	size_t given; /* those before it were given out, or were answered before anybody asked */
+	size_t memory; /* of large answers: records and their texts */
+	size_t given;  /* those before it were given out, or were answered before anybody asked */
 };
 
 static const struct dns_answer failed = { .status = DNS_FAILED };
@@ -193,12 +193,33 @@ static void copy_records(struct entry *e, const struct dns_answer *from, size_t 
 	e->answer.count = from->count;
 }
 
+/* A key's or a policy's. Whoever writes a message names as many of them as he likes, in zones of
+ * his own. */
+static bool is_short(const char *name)
+{
+	return strncmp(name, "_dmarc.", 7) == 0 || strstr(name, "._domainkey.");
+}
+
+/* What is large takes of what is left; what is small is always taken. */
+static bool fits(struct answers *a, const struct entry *e, const struct dns_answer *answer)
+{
+	size_t texts = text_bytes(answer);
+	size_t bytes = texts + answer->count * sizeof(*answer->records);
+
+	if (answer->count > ANSWERS_RECORDS || texts > ANSWERS_BYTES)
+		return false;
+	if (bytes <= ANSWERS_SMALL)
+		return true;
+	if (is_short(e->name) || bytes > ANSWERS_MEMORY - a->memory)
+		return false;
+	a->memory += bytes;
+	return true;
+}
+
 void answers_put(struct answers *a, enum dns_type type, struct slice name,
                  const struct dns_answer *answer)
 {
 	char text[NAME_BYTES + 1];
-	size_t texts = 0;
-	size_t texts_and_records;
 	struct entry *e;
 
 	if (!normal(text, name))
@@ -212,16 +233,10 @@ void answers_put(struct answers *a, enum dns_type type, struct slice name,
 	e->answer = (struct dns_answer) { .status = answer->status, .secure = answer->secure };
 	if (answer->status != DNS_RECORDS)
 		return;
-	if (answer->count <= ANSWERS_RECORDS)
-		texts = text_bytes(answer);
-	texts_and_records = texts + answer->count * sizeof(struct dns_record);
-	if (answer->count > ANSWERS_RECORDS || texts > ANSWERS_BYTES ||
-	    texts_and_records > ANSWERS_MEMORY - a->memory)
-		e->answer = failed;
-	else if (answer->count == 0)
+	if (answer->count == 0)
 		e->answer.status = DNS_NO_DATA;
+	else if (fits(a, e, answer))
+		copy_records(e, answer, text_bytes(answer));
 	else
-		copy_records(e, answer, texts);
-	if (e->answer.status == DNS_RECORDS)
-		a->memory += texts_and_records;
+		e->answer = failed;
 }

@@ -10,9 +10,11 @@
  *          fuzzer gives it a table in place of DNS.
  * Limits   ANSWERS_QUESTIONS questions in all, then each new one counts as failed; ANSWERS_RECORDS records
  *          of one answer and ANSWERS_BYTES of texts, what is beyond makes the answer a failed one: an
- *          answer that is cut could turn a fail into a pass. All answers of a message have
- *          ANSWERS_MEMORY bytes of records and
- *          texts together, and each beyond is a failed one: thousands of messages wait at a time.
+ *          answer that is cut could turn a fail into a pass. All answers of a message have ANSWERS_MEMORY bytes
+ *          of records and texts together, and each beyond is a failed one: thousands of messages wait at a time.
+ * Fair     An answer of ANSWERS_SMALL bytes or less is taken always, and one of a key (._domainkey.) or a
+ *          policy (_dmarc.) never when it is larger. Else a sender could use all of it up by zones of his own, so
+ *          that the SPF record or the policy of the domain that he forges can't be had (temperror, not fail).
  * Names    ASCII letters without case, without the final dot. A name that can't be in DNS (empty, over 253
  *          bytes, a label over 63 or empty) is answered DNS_NO_NAME without asking (RFC 7208 section 4.3).
  * Owner    The answers own all texts in them; they live until answers_free.
@@ -29,6 +31,7 @@
 #define ANSWERS_RECORDS   256
 #define ANSWERS_BYTES     65536
 #define ANSWERS_MEMORY    262144
+#define ANSWERS_SMALL     2048 /* an RSA key of 4,096 bits has 800 */
 
 /* Numbers of RFC 1035 and 3596. */
 enum dns_type { DNS_A = 1, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28 };

@@ -38,13 +38,15 @@ struct arc_sealer {
 	const char *domain;   /* d= */
 	const char *selector; /* s= */
 	const char *authserv; /* authserv-id of RFC 8601 */
-	struct evp_pkey_st *key; /* RSA of 1024 bits at least, or Ed25519 */
+	struct evp_pkey_st *key; /* RSA of 1024 to 4096 bits, or Ed25519 (which not all validators know) */
 	int64_t now_s;
 };
 
 /* Adds the three fields, each ended by CRLF, to `out`, to be put in front of the message. `cv` is what
- * arc_check said of the message as it arrived (NONE for the first set). A chain that failed is sealed as section 5.1.2 says,
- * one that is full (ARC_SETS) isn't: RC_LIMIT. */
+ * arc_check said of the message as it arrived (NONE for the first set). `results` is what
+ * auth_results_text gives. A chain that failed is sealed as section 5.1.2 says, and one that its last
+ * sealer marked so already isn't: RC_EXISTS. One that is full (ARC_SETS) isn't: RC_LIMIT; nor one that couldn't be
+ * judged (TEMPERROR), a message whose chain isn't what `cv` says, or one that begins with a folded line: RC_INVALID. */
 enum rc arc_seal(const struct arc_sealer *s, const struct raw_message *m, enum arc_result cv,
 		 struct slice results, struct buf *out, struct err *e) MUST_USE;
 

@@ -1,8 +1,8 @@
 /*
  * ingest/verdict/dkim.h - signatures of a message, checked (RFC 6376, 8301, 8463)
  *
- * What     All DKIM-Signature fields, from the top, at most DKIM_SIGNATURES; those behind, up to DKIM_REPORTED in all, are
- *          reported as DKIM_UNCHECKED. Raw bytes are hashed, each pair of (body canonicalisation, hash, l=) once.
+ * What     All DKIM-Signature fields, from the top, at most DKIM_SIGNATURES; those behind, up to DKIM_REPORTED in
+ *          all, are reported as DKIM_UNCHECKED. Raw bytes are hashed; the body is read once, whatever is asked for.
  * Strict   rsa-sha1 (RFC 8301), RSA keys under 1024 bits, keys whose h=, s= or t=s forbid the use, expired
  *          signatures (x=), From not signed, a domain of i= outside d=: permerror or fail, each with its reason.
  *          RSA keys above 4096 bits aren't tried (time). Length tags are judged safely: a signature whose l=

@@ -8,7 +8,7 @@ bool signature_settle(struct signature *s, enum dkim_result result, const char *
 {
 	if (s->result == DKIM_NONE) {
 		s->result = result;
-		(void)snprintf(s->why, sizeof(s->why), "%s", why);
+		(void)snprintf(s->why, sizeof(s->why), "%.*s", (int)sizeof(s->why) - 1, why);
 	}
 	return false;
 }

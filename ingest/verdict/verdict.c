@@ -280,7 +280,7 @@ static json_t *dmarc_json(const struct verdict *v)
 	if (!v->dmarc_done)
 		return unknown(v, false);
 	o = begin(NULL, dmarc_word(a->result));
-	if (a->result != DMARC_NONE)
+	if (a->result != DMARC_NONE && (a->result != DMARC_TEMPERROR || a->policy))
 		json_put_text(o, "policy", slice_str(dmarc_policy_word(a->policy)));
 	if (a->result != DMARC_TEMPERROR)
 		json_put_text(o, "asks", slice_str(dmarc_policy_word(a->disposition)));

@@ -5,7 +5,7 @@ import os, re, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 
-STARTED_BY_MMD = {'mm-smtpd', 'mm-parse', 'mm-httpd', 'mm-deliver', 'mm-verdict'}
+STARTED_BY_MMD = {'mm-smtpd', 'mm-parse', 'mm-httpd', 'mm-deliver', 'mm-scan', 'mm-verdict'}
 SECTIONS = {'1': 'NAME SYNOPSIS DESCRIPTION OPTIONS EXIT_STATUS EXAMPLES SEE_ALSO', '7': 'NAME DESCRIPTION EXAMPLES SEE_ALSO',
             '8': 'NAME SYNOPSIS DESCRIPTION SEE_ALSO'}
 root = tempfile.mkdtemp(prefix='mm-test-')
@@ -47,7 +47,7 @@ def the_main_job_is_done_from_there():
     equal(site.count('lantern'), 1)
     children = subprocess.check_output(['pgrep', '-P', str(site.process.pid)]).split()
     started = {os.readlink('/proc/%d/exe' % int(p)) for p in children}
-    equal(started, {os.path.join(place, 'libexec', 'mm', name) for name in STARTED_BY_MMD - {'mm-deliver', 'mm-verdict'}})
+    equal(started, {os.path.join(place, 'libexec', 'mm', name) for name in STARTED_BY_MMD - {'mm-deliver', 'mm-scan', 'mm-verdict'}})
     site.stop()
     equal(site.count('lantern'), 1, 'without mmd')
     for path in old:

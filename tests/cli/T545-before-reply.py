@@ -35,7 +35,7 @@ def try_send(port, data, to=('ann@corp.example',)):
         return s.try_send(data, to=to)
 
 def listed(kind):
-    return [json.loads(l) for l in site.run('mmctl', 'list', kind, '--json').splitlines()]
+    return [json.loads(l) for l in site.run('mmctl', 'list', '--disposition', kind, '--json').splitlines()]
 
 def children(name):
     found = []
@@ -48,6 +48,12 @@ def children(name):
             found.append(int(pid))
     check(found, 'no ' + name)
     return found
+
+def outcome(s):
+    try:
+        return s.try_send(mail(subject='casino killed'))
+    except (OSError, smtplib.SMTPException):
+        return 'no reply'
 
 @test
 def dropped_mail_is_refused():
@@ -124,12 +130,6 @@ def killed_while_a_sender_waits():
     equal(said, ['no reply'])
     site.wait()
     equal(len(listed('dropped')) + len(listed('refused')) - before, 1, 'it was on disk, and is judged')
-
-def outcome(s):
-    try:
-        return s.try_send(mail(subject='casino killed'))
-    except (OSError, smtplib.SMTPException):
-        return 'no reply'
 
 @test
 def a_restart_judges_what_was_waited_for():

@@ -182,7 +182,7 @@ MATRIX = {
                       ({'archive': REF, 'ids': [foreign[0]], 'reason': 'x'}, only(NAMES, 'foreign', 'missing'), INVALID)]),
     'audit-list': ('yyy', [({'limit': 3}, NONE, DONE)]),
     'audit-verify': ('yyy', [({}, NONE, DONE)]),
-    'log': ('yyn', [({}, NONE, DONE), ({'id': own[0], 'kind': 'rule'}, NONE, DONE)]), # what is in it for whom: tests/cli/T550-logs.py
+    'log': ('yyn', [({}, NONE, DONE), ({'id': own[0], 'kind': 'rule'}, NONE, DONE)]), # what is in it for whom: tests/cli/T555-logs.py
     'principals': ('ynn', [({}, NONE, DONE), ({'name': REF}, {'own': 'spare', 'missing': 'spade'}, NOTFOUND)]),
     'principal-create': ('ynn', [({'name': 'x', 'role': 'auditor', 'archives': [REF]}, only(NAMES, 'missing'), INVALID)]),
     'principal-archives': ('ynn', [({'name': REF, 'archives': ['corp']}, {'own': 'spare', 'missing': 'spade'}, NOTFOUND)]),

@@ -1,5 +1,5 @@
 /*
- * tests/helpers/spf_check.c - check_host() by the resolver, for tests/peers/T500-spf-suite.py
+ * tests/helpers/spf_check.c - check_host() by the resolver, for tests/peers/T560-spf-suite.py
  *
  * spf_check ADDR@PORT       sends every lookup to that server
  *

@@ -64,11 +64,12 @@ def free_port():
         except OSError:
             name.close()
 
-def corpus(folder):
-    """Unpacks the corpora into `folder`, or skips the test with a line that says so."""
+def corpus(folder, *files):
+    """Unpacks the corpora, or those files of them, into `folder`, or skips the test with a line that says so."""
     if not os.path.exists(CORPORA):
         raise Skip('needs ../shared/corpora, which is absent')
-    subprocess.run(['tar', '--zstd', '-xf', CORPORA, '-C', folder], check=True)
+    some = ['--occurrence=1'] + ['dev/' + name for name in files] if files else []
+    subprocess.run(['tar', '--zstd', '-xf', CORPORA, '-C', folder] + some, check=True)
     return os.path.join(folder, 'dev')
 
 def crlf(data):

@@ -1,6 +1,7 @@
 """tests/lib/verdicts.py - messages judged by mm-verdict, as mmd has it judge them, with a DNS server of the test's making."""
 from mm import *
 import base64
+sys.path.append('/usr/lib/python3/dist-packages') # Debian's modules, where python3 isn't Debian's
 
 class Judge:
     """tests/helpers/verdict_run, which sends all lookups to `forward`."""

@@ -122,7 +122,7 @@ def check_manuals():
     for tool in sorted(os.listdir('tools')):
         if re.fullmatch(r'mm[a-z-]*\.c', tool):
             name = tool[:-2]
-            section = '8' if name in ('mmd', 'mm-smtpd', 'mm-httpd', 'mm-parse', 'mm-deliver', 'mm-verdict') else '1'
+            section = '8' if name in ('mmd', 'mm-smtpd', 'mm-httpd', 'mm-parse', 'mm-deliver', 'mm-scan', 'mm-verdict') else '1'
             if not os.path.exists('docs/man/%s.%s.md' % (name, section)):
                 problem('tools/' + tool, 1, 'no man page docs/man/%s.%s.md' % (name, section))
 

@@ -347,6 +347,51 @@ static void what_was_forgotten_does_not_come(void **state)
 	forget_sent();
 }
 
+/* As the pipeline's does it, while the loop's thread has the child. */
+static void *ask_and_take(void *arg)
+{
+	uint64_t number;
+	json_t *said;
+	size_t n = 0;
+
+	(void)arg;
+	for (int i = 0; i < 300; i++)
+		(void)ask("x@spf.one.example");
+	while (n < 300) {
+		if (!verdicts_take(verdicts, &number, &said)) {
+			clock_sleep_ms(1);
+			continue;
+		}
+		find(number)->said = said;
+		n++;
+	}
+	(void)ask("x@spf.one.example");
+	verdicts_forget(verdicts);
+	loop_stop(loop);
+	return NULL;
+}
+
+static void ignore_news(void *arg)
+{
+	(void)arg;
+}
+
+static void another_thread_asks(void **state)
+{
+	struct verdicts_options o = { .loop = loop, .home = home, .woken = ignore_news };
+	pthread_t thread;
+
+	(void)state;
+	verdicts_free(&verdicts);
+	verdicts = verdicts_new(&o);
+	assert_int_equal(pthread_create(&thread, NULL, ask_and_take, NULL), 0);
+	loop_run(loop, NULL, NULL);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	for (size_t i = 0; i < 300; i++)
+		expect(&sent[i], "spf", "verdict", "PASS");
+	forget_sent();
+}
+
 /* ---- processes ---- */
 
 static long parent_of(long pid)
@@ -509,6 +554,7 @@ int main(void)
 		CASE(a_death_of_nobody_knows_what),
 		SHORT(a_child_that_hangs),
 		SHORT(what_was_forgotten_does_not_come),
+		CASE(another_thread_asks),
 		CASE(a_child_that_is_killed),
 		CASE(a_leash_kills),
 		SHORT(a_home_that_is_gone),

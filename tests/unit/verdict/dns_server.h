@@ -24,8 +24,17 @@ struct dns_server {
 	char text[256];
 	atomic_uint asked;
 	atomic_bool mute; /* hears, and answers nothing */
-	char last[256];   /* name that was asked for; read it when all is answered */
+	pthread_mutex_t lock; /* last */
+	char last[256];
 };
+
+/* The name that was asked for last. */
+static inline void dns_last(struct dns_server *s, char out[256])
+{
+	MUST(pthread_mutex_lock(&s->lock) == 0);
+	memcpy(out, s->last, sizeof(s->last));
+	MUST(pthread_mutex_unlock(&s->lock) == 0);
+}
 
 static inline bool dns_label(const char *name, const char *label)
 {
@@ -88,7 +97,7 @@ static inline unsigned dns_code(const char *name)
 static inline void dns_answer_one(struct dns_server *s, const uint8_t *in, size_t len,
 				  const struct sockaddr_in *to)
 {
-	char name[256];
+	char name[256] = { 0 };
 	unsigned type;
 	struct packet p;
 
@@ -96,7 +105,9 @@ static inline void dns_answer_one(struct dns_server *s, const uint8_t *in, size_
 	for (char *c = name; *c; c++)
 		if (*c >= 'A' && *c <= 'Z')
 			*c = (char)(*c | 0x20);
+	MUST(pthread_mutex_lock(&s->lock) == 0);
 	memcpy(s->last, name, sizeof(name));
+	MUST(pthread_mutex_unlock(&s->lock) == 0);
 	atomic_fetch_add(&s->asked, 1);
 	if (atomic_load(&s->mute) || dns_label(name, "silent"))
 		return;
@@ -133,6 +144,7 @@ static inline void dns_server_start(struct dns_server *s)
 
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	memset(s, 0, sizeof(*s));
+	MUST(pthread_mutex_init(&s->lock, NULL) == 0);
 	(void)snprintf(s->text, sizeof(s->text), "hello");
 	s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	MUST(s->fd >= 0 && bind(s->fd, (struct sockaddr *)&at, n) == 0);

@@ -185,12 +185,52 @@ static void test_limits(void **state)
 	assert_int_equal(status_of(1, 0), DNS_RECORDS);
 }
 
+/* An answer of one text of so many bytes; what it gave. */
+static enum dns_status put_bytes(struct answers *a, const char *name, size_t bytes)
+{
+	char *text = mem_new(bytes + 1);
+	struct dns_record r = { .text = slice_of(text, bytes) };
+	struct dns_answer d = { .status = DNS_RECORDS, .records = &r, .count = 1 };
+
+	answers_put(a, DNS_TXT, s(name), &d);
+	free(text);
+	assert_int_equal(answers_get(a, DNS_TXT, s(name), &d), RC_OK);
+	return d.status;
+}
+
+/* Whatever a sender's own zones answer, a forged domain's record and policy can be had. */
+static void test_fair(void **state)
+{
+	const size_t small = ANSWERS_SMALL - sizeof(struct dns_record);
+	struct answers *a = answers_new();
+	char name[64];
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		(void)snprintf(name, sizeof(name), "s%d._domainkey.evil.example", i);
+		assert_int_equal(put_bytes(a, name, i % 2 ? ANSWERS_BYTES : small + 1), DNS_FAILED);
+		(void)snprintf(name, sizeof(name), "_dmarc.%d.example", i);
+		assert_int_equal(put_bytes(a, name, small + 1), DNS_FAILED);
+	}
+	assert_int_equal(put_bytes(a, "_dmarc.bank.example", small), DNS_RECORDS);
+	assert_int_equal(put_bytes(a, "s._domainkey.bank.example", small), DNS_RECORDS);
+	assert_int_equal(put_bytes(a, "bank.example", 16384), DNS_RECORDS);
+	for (int i = 0; i < 50; i++) {
+		(void)snprintf(name, sizeof(name), "%d.example", i);
+		assert_int_equal(put_bytes(a, name, 32768 - sizeof(struct dns_record)),
+		                 i < (ANSWERS_MEMORY - 16384) / 32768 ? DNS_RECORDS : DNS_FAILED);
+	}
+	assert_int_equal(put_bytes(a, "small.example", small), DNS_RECORDS);
+	answers_free(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_asks_once),    cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_records_stay), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_mx),           cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_fair),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,7 @@ def scenarios():
         raise Skip('needs python3-yaml, which is absent')
     folder = tempfile.mkdtemp(prefix='mm-spf-')
     atexit.register(shutil.rmtree, folder, True)
-    with open(os.path.join(corpus(folder), SUITE), 'rb') as f:
+    with open(os.path.join(corpus(folder, SUITE), SUITE), 'rb') as f:
         return list(yaml.safe_load_all(f))
 
 def raw(s):

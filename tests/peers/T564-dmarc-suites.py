@@ -4,7 +4,7 @@ and sent from where its SPF record says, so that the identities which pass are t
 
 Cases are read out of mailauth's JavaScript: records, From, the domains that passed, and what is expected. What they ask of its own interfaces (texts of
 records, comments) isn't; a case that asks nothing else is left out, and so are those that mailauth skips itself (RFC 9989)."""
-import ast, os, sys
+import ast, os, re, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from nsd import *
 from verdicts import *
