@@ -12,7 +12,7 @@
 #include "base/log.h"
 
 #define LOOK_MS    100  /* between two looks at deadlines */
-#define TRY_MS     1000 /* between two tries of a scanner that is down */
+#define TRY_MS     1000 /* between two tries of a scanner that is down; or less, by its deadline */
 #define AGAIN_MOST 10000
 #define LIVED_MS   30000 /* a life that sets SCANS_AGAIN_MS back */
 #define DEAF_MS    10000 /* without an answer to a DROP */
@@ -172,7 +172,7 @@ static void is_down(struct scans *s, struct lane *l, const char *why)
 
 	if (!l->down_ms)
 		l->down_ms = now;
-	l->next_ms = now + TRY_MS;
+	l->next_ms = now + MIN_OF((int64_t)TRY_MS, l->addon->deadline_ms / 4);
 	alarm_once(s, l, why);
 }
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -126,19 +125,18 @@ static void refuse(struct child *c, struct scan *s, enum scan_end how, const cha
 
 /* ---- from mmd ---- */
 
+/* Private, for before Linux 6.7 what is sealed can't be mapped shared, not even to be read. */
 static bool map_message(struct scan *s, int fd)
 {
-	struct stat st;
+	off_t bytes = lseek(fd, 0, SEEK_END);
 	void *at;
 
-	if (fstat(fd, &st) != 0 || st.st_size < 0)
-		return false;
-	if (st.st_size == 0)
-		return true;
-	at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	if (bytes <= 0)
+		return bytes == 0;
+	at = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (at == MAP_FAILED)
 		return false;
-	s->message = slice_of(at, (size_t)st.st_size);
+	s->message = slice_of(at, (size_t)bytes);
 	return true;
 }
 

@@ -168,7 +168,8 @@ static void try_arc(const struct raw_message *m, struct slice zone, struct slice
 	     (first.result == ARC_PASS || first.result == ARC_NONE) == (first.why[0] == '\0'));
 	buf_init(&message, 1 << 20);
 	MUST(buf_add(&message, text) == RC_OK);
-	for (unsigned i = 0; i < 2 && seal(&message, first.result); i++) {
+	/* Signing takes most of the time: not every input is sealed. */
+	for (unsigned i = 0; i < 2 && text.len % 4 == 0 && seal(&message, first.result); i++) {
 		MUST(raw_read(&again, buf_slice(&message), NULL) == RC_OK);
 		arc_of(&again, zone, &then);
 		raw_free(&again);
