@@ -335,6 +335,16 @@ static void set_sealing(struct pipeline *p, bool sealing)
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
+static bool is_sealing(struct pipeline *p)
+{
+	bool sealing;
+
+	(void)pthread_mutex_lock(&p->lock);
+	sealing = p->sealing;
+	(void)pthread_mutex_unlock(&p->lock);
+	return sealing;
+}
+
 /* Checkpointed, so nothing need be taken back when sealing fails; it is tried again. With `writing`
  * held. */
 static enum rc write_checkpoint(struct pipeline *p, struct err *e)
@@ -488,7 +498,7 @@ static void *run(void *arg)
 		}
 		if (rc == RC_NOSPACE)
 			set_full(p, true, &e);
-		else if (!more && age < 0)
+		else if (!more && age < 0 && !is_sealing(p))
 			set_full(p, false, &e);
 		stop = more ? stopping(p) : rest(p, age);
 	}
@@ -621,16 +631,6 @@ void pipeline_count(struct pipeline *p, struct pipeline_totals *out)
 	(void)pthread_mutex_lock(&p->lock);
 	*out = p->totals;
 	(void)pthread_mutex_unlock(&p->lock);
-}
-
-static bool is_sealing(struct pipeline *p)
-{
-	bool sealing;
-
-	(void)pthread_mutex_lock(&p->lock);
-	sealing = p->sealing;
-	(void)pthread_mutex_unlock(&p->lock);
-	return sealing;
 }
 
 /* A stream of further messages doesn't keep it waiting; a shard that became full by them does. */

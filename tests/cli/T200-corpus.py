@@ -127,8 +127,7 @@ if messages:
 
     @test
     def several_archives_shards_and_spool_files_were_used():
-        s = site.status()
-        check(s['sealed_shards'] >= 2, '%d sealed shards' % s['sealed_shards'])
+        s = site.sealed(2)
         check(s['segments'] >= 2, '%d segments' % s['segments'])
 
     @test

@@ -55,8 +55,7 @@ def three_days_in_three_archives():
         if day < 2:
             site.next_day()
     searchable(site, site.known)
-    s = site.status()
-    check(s['sealed_shards'] >= 2, 'two sealed shards: %r' % s)
+    site.sealed(2)
     equal([site.count('', a) for a in ('short', 'corp', 'legal')], [72, 27, 21], 'counts')
 
 @test

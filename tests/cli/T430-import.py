@@ -291,7 +291,7 @@ def without_mmd_and_killed():
 @test
 def export_and_import_give_the_same_bytes():
     site.start()
-    check(site.status()['sealed_shards'] >= 2, 'sealed shards')
+    site.sealed(2)
     out = os.path.join(site.root, 'out')
     site.run('mm-export', '--archive', 'corp', '--to', out, '--as', 'mbox', '-"no end" -"the end has none"')
     want = [json.loads(l) for l in open(os.path.join(out, 'manifest.jsonl'))]

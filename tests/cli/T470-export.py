@@ -79,7 +79,7 @@ def messages_go_in():
             sent[s.send(data)] = data
     site.wait()
     equal(site.count(''), len(sent), 'archived')
-    check(site.status()['sealed_shards'] >= 10, 'shards')
+    site.sealed(10)
 
 @test
 def all_as_eml():

@@ -200,6 +200,15 @@ class Site:
     def status(self):
         return json.loads(self.run('mmctl', 'status', '--json'))
 
+    def sealed(self, least=1):
+        """Status, when so many shards are sealed, which takes a moment after `wait`."""
+        for _ in range(600):
+            s = self.status()
+            if s['sealed_shards'] >= least:
+                return s
+            time.sleep(0.1)
+        raise AssertionError('%d sealed shards, not %d' % (s['sealed_shards'], least))
+
     def request(self, op, **arguments):
         """(result, rows) over the socket: what a tool does, without the tool's start."""
         s = socket.socket(socket.AF_UNIX)
