@@ -517,7 +517,8 @@ static enum rc seal_file(struct shard *s, const char *path, struct err *e)
 	return rc;
 }
 
-/* What takes its place, under the same number and key; nothing is added to the open one any more. */
+/* What takes its place, under the same number and key; nothing is added to the open one any more.
+ */
 static struct shard *sealed_of(struct index *ix, struct shard *s)
 {
 	struct writer *w = writer_find(ix, s->meta.archive);

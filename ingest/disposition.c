@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
-static const char *const names[DISPOSITION_KINDS] = { "unmatched", "dropped", "no-action", "failed",
-	                                              "lost",      "refused" };
+static const char *const names[DISPOSITION_KINDS] = { "unmatched", "dropped", "no-action",
+	                                              "failed",    "lost",    "refused" };
 
 const char *disposition_name(enum disposition_kind kind)
 {

@@ -55,7 +55,7 @@ struct pipeline {
 	                   the one that is indexed */
 	bool unsealed;  /* a shard may have become full, or is being sealed: guarded by `writing` */
 	struct backoff seal_backoff; /* the same */
-	struct err seal_failure;     /* why it waits */
+	struct err seal_failure;     /* why it waits; RC_OK: it never did */
 	pthread_t thread;
 	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t changed;
@@ -65,6 +65,7 @@ struct pipeline {
 	bool running;
 	bool full;     /* the disk is */
 	bool sealing;  /* a shard is to be sealed, or being sealed */
+	bool stuck;    /* it found no room, and isn't sealed yet */
 	uint64_t done; /* messages checkpointed since start */
 	struct err failure;
 	struct pipeline_totals totals;
@@ -332,6 +333,7 @@ static void set_sealing(struct pipeline *p, bool sealing)
 {
 	(void)pthread_mutex_lock(&p->lock);
 	p->sealing = sealing;
+	p->stuck = p->seal_failure.code != RC_OK;
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -343,6 +345,16 @@ static bool is_sealing(struct pipeline *p)
 	sealing = p->sealing;
 	(void)pthread_mutex_unlock(&p->lock);
 	return sealing;
+}
+
+static bool is_stuck(struct pipeline *p)
+{
+	bool stuck;
+
+	(void)pthread_mutex_lock(&p->lock);
+	stuck = p->stuck;
+	(void)pthread_mutex_unlock(&p->lock);
+	return stuck;
 }
 
 /* Checkpointed, so nothing need be taken back when sealing fails; it is tried again. With `writing`
@@ -365,6 +377,7 @@ static enum rc write_checkpoint(struct pipeline *p, struct err *e)
 /* As long as what is full can't be sealed the disk is full, though all mail be archived. */
 static enum rc seal(struct pipeline *p, struct err *e)
 {
+	bool busy;
 	enum rc rc;
 
 	if (!p->unsealed)
@@ -373,9 +386,13 @@ static enum rc seal(struct pipeline *p, struct err *e)
 		*e = p->seal_failure;
 		return RC_NOSPACE;
 	}
-	rc = index_seal_beside(p->parts.index, &p->unsealed, e);
+	rc = index_seal_beside(p->parts.index, &busy, e);
 	if (rc == RC_OK) {
-		p->seal_backoff = (struct backoff) { 0 };
+		p->unsealed = busy;
+		if (!busy) {
+			p->seal_backoff = (struct backoff) { 0 };
+			p->seal_failure = (struct err) { 0 };
+		}
 		return RC_OK;
 	}
 	(void)err_in(e, "seal a shard");
@@ -498,7 +515,7 @@ static void *run(void *arg)
 		}
 		if (rc == RC_NOSPACE)
 			set_full(p, true, &e);
-		else if (!more && age < 0 && !is_sealing(p))
+		else if (!more && age < 0 && !is_stuck(p))
 			set_full(p, false, &e);
 		stop = more ? stopping(p) : rest(p, age);
 	}

@@ -257,8 +257,9 @@ static enum rc remove_words(const struct sweep *s, const struct day *d, struct e
 	return rc;
 }
 
-/* Rows and words are taken out on a thread of their own, while what stays is read and compressed: both take
- * a processor for seconds. Nothing that was copied is accounted for or gets its name before they are gone. */
+/* Rows and words are taken out on a thread of their own, while what stays is read and compressed:
+ * both take a processor for seconds. Nothing that was copied is accounted for or gets its name
+ * before they are gone. */
 struct removal {
 	const struct sweep *s;
 	const struct day *day;

@@ -6,9 +6,9 @@
 #include "ingest/scan/serve.h"
 
 /*
- * Stands in for the C library's, for libcurl too, which gets sockets that are connected: up to 7.88 (Debian 12) it
- * connects them all the same, whatever it was told of them, and takes EISCONN for a failure; since 8.0 it doesn't. The
- * sandbox of who speaks to scanners refuses the call itself.
+ * Stands in for the C library's, for libcurl too, which gets sockets that are connected: up to 7.88
+ * (Debian 12) it connects them all the same, whatever it was told of them, and takes EISCONN for a
+ * failure; since 8.0 it doesn't. The sandbox of who speaks to scanners refuses the call itself.
  */
 int connect(int fd, const struct sockaddr *to, socklen_t n)
 {

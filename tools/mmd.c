@@ -728,7 +728,8 @@ static const struct cli_spec spec = {
 	.option_count = COUNT(options),
 	.more = "Stays in the foreground, logs to stderr, prints \"ready\" on stdout when all "
 	        "listeners are\n"
-	        "open. SIGTERM stops it cleanly, SIGHUP reloads the certificate and opens logs anew.\n",
+	        "open. SIGTERM stops it cleanly, SIGHUP reloads the certificate and opens logs "
+	        "anew.\n",
 };
 
 int main(int argc, char **argv)

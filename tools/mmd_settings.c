@@ -356,10 +356,11 @@ static enum rc need_no_lists(const struct addons *a, struct err *e)
 {
 	for (size_t i = 0; i < a->count; i++)
 		if (a->at[i].kind == ADDON_DNSBL)
-			return err_set(e, RC_INVALID,
-			               "configuration: addons.%s: a DNS block list needs the section dns, "
-			               "{} at least",
-			               a->at[i].name);
+			return err_set(
+			        e, RC_INVALID,
+			        "configuration: addons.%s: a DNS block list needs the section dns, "
+			        "{} at least",
+			        a->at[i].name);
 	return RC_OK;
 }
 
@@ -427,13 +428,12 @@ static enum rc read_socket(struct settings *s, struct err *e)
 enum rc settings_read(struct settings *s, const char *path, struct err *e)
 {
 	static const struct member sections[] = {
-		{ "smtp", MEMBER_OBJECT },  { "index", MEMBER_OBJECT },
-		{ "store", MEMBER_OBJECT }, { "spool", MEMBER_OBJECT },
-		{ "parse", MEMBER_OBJECT }, { "retention", MEMBER_OBJECT },
-		{ "audit", MEMBER_OBJECT }, { "socket", MEMBER_OBJECT },
-		{ "api", MEMBER_OBJECT },   { "endpoints", MEMBER_OBJECT },
-		{ "addons", MEMBER_OBJECT },
-		{ "dns", MEMBER_OBJECT },
+		{ "smtp", MEMBER_OBJECT },   { "index", MEMBER_OBJECT },
+		{ "store", MEMBER_OBJECT },  { "spool", MEMBER_OBJECT },
+		{ "parse", MEMBER_OBJECT },  { "retention", MEMBER_OBJECT },
+		{ "audit", MEMBER_OBJECT },  { "socket", MEMBER_OBJECT },
+		{ "api", MEMBER_OBJECT },    { "endpoints", MEMBER_OBJECT },
+		{ "addons", MEMBER_OBJECT }, { "dns", MEMBER_OBJECT },
 		{ "logs", MEMBER_OBJECT },
 	};
 	static const struct member retention[] = { { "schedule", MEMBER_TEXT } };

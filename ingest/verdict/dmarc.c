@@ -33,7 +33,8 @@ static bool normal(char out[NAME], struct slice domain)
 			c |= 0x20;
 		if (c == '.' && label == 0)
 			return false;
-		if (c != '.' && c != '-' && c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9'))
+		if (c != '.' && c != '-' && c != '_' && (c < 'a' || c > 'z') &&
+		    (c < '0' || c > '9'))
 			return false;
 		label = c == '.' ? 0 : label + 1;
 		if (label > 63)
@@ -84,7 +85,7 @@ struct policy {
 
 /* FOUND, with the record in `text`; NOTHING: none, *many: more than one. */
 static enum rc ask(struct answers *a, const char *domain, enum discovery *got, struct slice *text,
-		   bool *many)
+                   bool *many)
 {
 	char name[sizeof(PREFIX) + NAME];
 	struct dns_answer answer;
@@ -127,7 +128,8 @@ static enum rc discover(struct policy *p, struct answers *a, const char *from)
 	struct slice text_above = { 0 };
 	char organisation[NAME];
 	bool many, many_above;
-	bool has = dmarc_organisation(organisation, slice_str(from)) && strcmp(organisation, from) != 0;
+	bool has = dmarc_organisation(organisation, slice_str(from)) &&
+	           strcmp(organisation, from) != 0;
 	enum rc rc = ask(a, from, &own, &text, &many);
 	enum rc rc_above = has ? ask(a, organisation, &above, &text_above, &many_above) : RC_OK;
 
@@ -162,19 +164,19 @@ static enum dmarc_policy after_sample(const struct policy *p, uint32_t sample)
 	return p->asked == DMARC_ASKS_REJECT ? DMARC_ASKS_QUARANTINE : DMARC_ASKS_NONE;
 }
 
-/* Could the one that failed for now have been a pass? Not by any name below the domain: a forger would
- * find one whose servers don't answer. */
+/* Could the one that failed for now have been a pass? Not by any name below the domain: a forger
+ * would find one whose servers don't answer. */
 static bool might_align(const char *from, struct slice domain)
 {
 	char organisation[NAME];
 
 	return slice_equal_nocase(slice_str(from), domain) ||
 	       (dmarc_organisation(organisation, slice_str(from)) &&
-		slice_equal_nocase(slice_str(organisation), domain));
+	        slice_equal_nocase(slice_str(organisation), domain));
 }
 
 static void align(const struct dmarc_question *q, const char *from, const struct policy *p,
-		  struct dmarc_answer *out, bool *unsure)
+                  struct dmarc_answer *out, bool *unsure)
 {
 	*unsure = false;
 	if (q->spf && q->spf->result == SPF_PASS)
@@ -198,7 +200,7 @@ static void say(struct dmarc_answer *out, enum dmarc_result result, const char *
 }
 
 static enum rc check_one(const struct dmarc_question *q, struct answers *a, const char *from,
-			 struct dmarc_answer *out)
+                         struct dmarc_answer *out)
 {
 	struct policy p;
 	bool unsure;
@@ -224,23 +226,27 @@ static enum rc check_one(const struct dmarc_question *q, struct answers *a, cons
 	} else {
 		out->disposition = after_sample(&p, q->sample);
 		say(out, DMARC_FAIL,
-		    out->disposition == p.asked ? "nothing that passed is aligned"
-						: "nothing that passed is aligned; not in the sample");
+		    out->disposition == p.asked
+		            ? "nothing that passed is aligned"
+		            : "nothing that passed is aligned; not in the sample");
 	}
 	return RC_OK;
 }
 
 /* Nothing can align with several domains: the strictest of them has its way. */
-static enum rc check_odd(const struct dmarc_question *q, struct answers *a, struct dmarc_answer *out)
+static enum rc check_odd(const struct dmarc_question *q, struct answers *a,
+                         struct dmarc_answer *out)
 {
 	enum rc rc = RC_OK;
 	bool failed = false;
 	char from[NAME];
 
-	say(out, DMARC_FAIL, q->from_count ? "From isn't one address of one domain" : "From has no domain");
+	say(out, DMARC_FAIL,
+	    q->from_count ? "From isn't one address of one domain" : "From has no domain");
 	for (size_t i = 0; i < q->from_count && i < DMARC_FROM; i++) {
 		struct policy p;
-		enum rc one = normal(from, q->from_domains[i]) ? discover(&p, a, from) : RC_NOTFOUND;
+		enum rc one =
+		        normal(from, q->from_domains[i]) ? discover(&p, a, from) : RC_NOTFOUND;
 
 		if (one == RC_AGAIN)
 			rc = one;

@@ -83,7 +83,8 @@ static bool is_alpha(uint8_t c)
 	return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
 }
 
-/* scheme ":" and something behind it, all of it printable without blanks (RFC 3986 as far as it matters here). */
+/* scheme ":" and something behind it, all of it printable without blanks (RFC 3986 as far as it
+ * matters here). */
 static bool is_uri(struct slice uri)
 {
 	size_t colon = slice_find_byte(uri, ':');

@@ -144,7 +144,8 @@ static bool take_angle(struct slice *s, struct from *f)
 
 	if (!cfws_skip(s) || (s->len && s->at[0] == '@' && !take_route(s)))
 		return false;
-	return take_words(s, &some) && some && cfws_byte(s, '@') && take_rest(s, f) && cfws_byte(s, '>');
+	return take_words(s, &some) && some && cfws_byte(s, '@') && take_rest(s, f) &&
+	       cfws_byte(s, '>');
 }
 
 /* One mailbox, the begin of a group, or nothing. */

@@ -53,8 +53,8 @@ static enum rc read_stubs(struct resolver_options *o, const json_t *stubs, struc
 
 enum rc resolver_options_read(struct resolver_options *o, const json_t *dns, struct err *e)
 {
-	static const char *const known[] = { "forward", "resolv_conf", "trust_anchor", "stubs",
-		                             "deadline", "lists" };
+	static const char *const known[] = { "forward", "resolv_conf", "trust_anchor",
+		                             "stubs",   "deadline",    "lists" };
 	const json_t *forward = json_object_get(dns, "forward");
 	const json_t *anchor = json_object_get(dns, "trust_anchor");
 	const json_t *stubs = json_object_get(dns, "stubs");

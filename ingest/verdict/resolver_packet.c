@@ -5,14 +5,15 @@
 #include <resolv.h>
 #include <stdlib.h>
 
-#define CHAIN      16  /* CNAMEs that are followed in one packet */
-#define WIRE       256 /* a name as it is in packets */
-#define RECORDS    ANSWERS_RECORDS
+#define CHAIN   16  /* CNAMEs that are followed in one packet */
+#define WIRE    256 /* a name as it is in packets */
+#define RECORDS ANSWERS_RECORDS
 
 struct reading {
 	ns_msg msg;
 	enum dns_type type;
-	uint8_t name[WIRE]; /* of the records that count now: the asked one, then where CNAMEs lead */
+	uint8_t name[WIRE]; /* of the records that count now: the asked one, then where CNAMEs lead
+	                     */
 	size_t length;
 	unsigned chain;
 	struct dns_record *records;
@@ -25,7 +26,8 @@ static uint8_t lower(uint8_t c)
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
 }
 
-/* Labels with their lengths, letters in lower case. Lengths are below 64, so no letter is among them. 0: no name. */
+/* Labels with their lengths, letters in lower case. Lengths are below 64, so no letter is among
+ * them. 0: no name. */
 static size_t wire_of_text(uint8_t out[WIRE], const char *text)
 {
 	size_t n = 0;
@@ -44,8 +46,10 @@ static size_t wire_of_text(uint8_t out[WIRE], const char *text)
 	return n;
 }
 
-/* The same of a name in the packet, which may be compressed; *used: what it takes there. 0: none. */
-static size_t wire_of_packet(uint8_t out[WIRE], const struct reading *r, const uint8_t *at, size_t *used)
+/* The same of a name in the packet, which may be compressed; *used: what it takes there. 0: none.
+ */
+static size_t wire_of_packet(uint8_t out[WIRE], const struct reading *r, const uint8_t *at,
+                             size_t *used)
 {
 	size_t n = 0;
 	int got = ns_name_unpack(ns_msg_base(r->msg), ns_msg_end(r->msg), at, out, WIRE);
@@ -216,7 +220,7 @@ static enum dns_status read_answer(struct reading *r)
 }
 
 void resolver_read(struct dns_answer *out, struct dns_record **records, enum dns_type type,
-		   const char *name, struct slice packet)
+                   const char *name, struct slice packet)
 {
 	struct reading r = { .type = type };
 

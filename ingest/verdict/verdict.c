@@ -57,8 +57,7 @@ static struct slice keep_mail_from(char to[ADDRESS], struct slice from)
 
 	while (at && from.at[at - 1] != '@')
 		at--;
-	if (at == 0 || !idn_to_ascii(domain, slice_from(from, at)) ||
-	    at + strlen(domain) > ADDRESS)
+	if (at == 0 || !idn_to_ascii(domain, slice_from(from, at)) || at + strlen(domain) > ADDRESS)
 		return keep(to, ADDRESS, from);
 	n = strlen(domain);
 	memcpy(to, from.at, at);

@@ -70,8 +70,8 @@ struct member {
 	const char *words; /* of WORD: with a blank in front of and behind each */
 };
 
-#define VERDICTS " PASS FAIL GRAY PROCESSING_FAILED "
-#define POLICIES " NONE QUARANTINE REJECT "
+#define VERDICTS  " PASS FAIL GRAY PROCESSING_FAILED "
+#define POLICIES  " NONE QUARANTINE REJECT "
 #define DKIM_SAYS " none pass fail policy neutral temperror permerror "
 
 static const struct member spf_members[] = {
@@ -91,11 +91,16 @@ static const struct member dkim_members[] = {
 };
 
 static const struct member signature_members[] = {
-	{ "result", WORD, true, DKIM_SAYS "unchecked " }, { "domain", TEXT, false, NULL },
-	{ "selector", TEXT, false, NULL },                { "identity", TEXT, false, NULL },
-	{ "algorithm", TEXT, false, NULL },               { "b", TEXT, false, NULL },
-	{ "bits", NUMBER, false, NULL },                  { "testing", FLAG, false, NULL },
-	{ "partial", FLAG, false, NULL },                 { "why", TEXT, false, NULL },
+	{ "result", WORD, true, DKIM_SAYS "unchecked " },
+	{ "domain", TEXT, false, NULL },
+	{ "selector", TEXT, false, NULL },
+	{ "identity", TEXT, false, NULL },
+	{ "algorithm", TEXT, false, NULL },
+	{ "b", TEXT, false, NULL },
+	{ "bits", NUMBER, false, NULL },
+	{ "testing", FLAG, false, NULL },
+	{ "partial", FLAG, false, NULL },
+	{ "why", TEXT, false, NULL },
 };
 
 static const struct member arc_members[] = {

@@ -1,8 +1,9 @@
 /*
  * scan_ask CONFIG - messages judged by a scanner, without mmd
  *
- * CONFIG is the configuration's section "addons" as JSON. Reads lines "ADDON FILE" from stdin, asks for each, all at once, and prints
- * a line of JSON for each result as it comes, {"file","said"}; an empty line waits for all, and prints {"status"}.
+ * CONFIG is the configuration's section "addons" as JSON. Reads lines "ADDON FILE" from stdin, asks
+ * for each, all at once, and prints a line of JSON for each result as it comes, {"file","said"}; an
+ * empty line waits for all, and prints {"status"}.
  */
 #include <pthread.h>
 #include <signal.h>

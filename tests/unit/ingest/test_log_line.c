@@ -350,7 +350,9 @@ static void test_hostile_text(void **state)
 		     "a\xef\xbf\xbd\xef\xbf\xbd(\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"),
 		CASE("overlong", "\xc0\xaf\xf8\x88", "\\ufffd\\ufffd\\ufffd\\ufffd",
 		     "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"),
-		CASE("a NUL", "a\0z", "a\\ufffdz", "a\xef\xbf\xbd" "z"),
+		CASE("a NUL", "a\0z", "a\\ufffdz",
+		     "a\xef\xbf\xbd"
+		     "z"),
 		CASE("cut", "\xe2\x82", "\\ufffd\\ufffd", "\xef\xbf\xbd\xef\xbf\xbd"),
 #undef CASE
 	};
@@ -425,9 +427,9 @@ static void test_long_list(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ingress), cmocka_unit_test(test_rule),
-		cmocka_unit_test(test_policy),  cmocka_unit_test(test_size),
-		cmocka_unit_test(test_gap),     cmocka_unit_test(test_hostile_text),
+		cmocka_unit_test(test_ingress),   cmocka_unit_test(test_rule),
+		cmocka_unit_test(test_policy),    cmocka_unit_test(test_size),
+		cmocka_unit_test(test_gap),       cmocka_unit_test(test_hostile_text),
 		cmocka_unit_test(test_long_list),
 	};
 

@@ -172,10 +172,10 @@ struct message {
 	const char *domain;
 };
 
-#define SHOP "_dmarc.shop.example TXT v=DMARC1; p=reject\n"
-#define SUBS "_dmarc.shop.example TXT v=DMARC1; p=reject; sp=quarantine\n"
-#define BOTH_STRICT "_dmarc.shop.example TXT v=DMARC1; p=reject; adkim=s; aspf=s\n"
-#define HALF "_dmarc.shop.example TXT v=DMARC1; p=reject; pct=50\n"
+#define SHOP            "_dmarc.shop.example TXT v=DMARC1; p=reject\n"
+#define SUBS            "_dmarc.shop.example TXT v=DMARC1; p=reject; sp=quarantine\n"
+#define BOTH_STRICT     "_dmarc.shop.example TXT v=DMARC1; p=reject; adkim=s; aspf=s\n"
+#define HALF            "_dmarc.shop.example TXT v=DMARC1; p=reject; pct=50\n"
 #define HALF_QUARANTINE "_dmarc.shop.example TXT v=DMARC1; p=quarantine; pct=50\n"
 
 static const struct message messages[] = {
@@ -222,8 +222,8 @@ static const struct message messages[] = {
 	{ "texts that are none of ours",
 	  SHOP "_dmarc.shop.example TXT v=spf1 -all\n_dmarc.shop.example TXT x\n", "shop.example",
 	  .want = DMARC_FAIL, .policy = R, .asks = R, .domain = "shop.example" },
-	{ "other texts at a sub-domain", SHOP "_dmarc.x.shop.example TXT hello\n",
-	  "x.shop.example", .want = DMARC_FAIL, .policy = R, .asks = R, .domain = "shop.example" },
+	{ "other texts at a sub-domain", SHOP "_dmarc.x.shop.example TXT hello\n", "x.shop.example",
+	  .want = DMARC_FAIL, .policy = R, .asks = R, .domain = "shop.example" },
 	{ "several records are none", SHOP SUBS, "shop.example", .want = DMARC_NONE,
 	  .domain = "shop.example" },
 	{ "several records end the search",
@@ -243,8 +243,8 @@ static const struct message messages[] = {
 	  .want = DMARC_FAIL, .policy = Q, .asks = N, .domain = "shop.example" },
 	{ "the record can't be had", "_dmarc.shop.example FAIL\n", "shop.example", .spf = SPF_PASS,
 	  .spf_domain = "shop.example", .want = DMARC_TEMPERROR, .domain = "shop.example" },
-	{ "nor that above", "_dmarc.shop.example FAIL\n", "x.shop.example",
-	  .want = DMARC_TEMPERROR, .domain = "shop.example" },
+	{ "nor that above", "_dmarc.shop.example FAIL\n", "x.shop.example", .want = DMARC_TEMPERROR,
+	  .domain = "shop.example" },
 	{ "a sub-domain's can't be had", SHOP "_dmarc.x.shop.example FAIL\n", "x.shop.example",
 	  .want = DMARC_TEMPERROR, .domain = "x.shop.example" },
 	{ "its own is there, that above isn't needed",
@@ -263,16 +263,15 @@ static const struct message messages[] = {
 	{ "a temporary error of another", SHOP, "shop.example", .spf = SPF_TEMPERROR,
 	  .spf_domain = "evil.example", .want = DMARC_FAIL, .policy = R, .asks = R,
 	  .domain = "shop.example" },
-	{ "a public suffix aligns with itself alone",
-	  "_dmarc.github.io TXT v=DMARC1; p=reject\n", "github.io", .spf = SPF_PASS,
-	  .spf_domain = "x.github.io", .want = DMARC_FAIL, .policy = R, .asks = R,
-	  .domain = "github.io" },
+	{ "a public suffix aligns with itself alone", "_dmarc.github.io TXT v=DMARC1; p=reject\n",
+	  "github.io", .spf = SPF_PASS, .spf_domain = "x.github.io", .want = DMARC_FAIL,
+	  .policy = R, .asks = R, .domain = "github.io" },
 	{ "two customers of a public suffix", "_dmarc.a.github.io TXT v=DMARC1; p=reject\n",
 	  "a.github.io", .spf = SPF_PASS, .spf_domain = "b.github.io", .want = DMARC_FAIL,
 	  .policy = R, .asks = R, .domain = "a.github.io" },
 	{ "several domains: the strictest", SHOP "_dmarc.b.example TXT v=DMARC1; p=none\n",
-	  "b.example shop.example", .spf = SPF_PASS, .spf_domain = "b.example",
-	  .want = DMARC_FAIL, .policy = R, .asks = R, .domain = "shop.example" },
+	  "b.example shop.example", .spf = SPF_PASS, .spf_domain = "b.example", .want = DMARC_FAIL,
+	  .policy = R, .asks = R, .domain = "shop.example" },
 	{ "several domains without policies", "", "a.example b.example", .spf = SPF_PASS,
 	  .spf_domain = "a.example", .want = DMARC_FAIL, .domain = "a.example" },
 	{ "one of several can't be had", "_dmarc.a.example FAIL\n", "a.example b.example",

@@ -77,7 +77,8 @@ static void read_text(struct from *f, const char *header, char *names, size_t ro
 	size_t n = 0;
 
 	buf_init(&text, 1 << 20);
-	assert_int_equal(buf_addf(&text, "To: t@other.example\r\n%s\r\n\r\nbody\r\n", header), RC_OK);
+	assert_int_equal(buf_addf(&text, "To: t@other.example\r\n%s\r\n\r\nbody\r\n", header),
+	                 RC_OK);
 	EXPECT_OK(raw_read(&m, buf_slice(&text), &e), &e);
 	from_read(f, &m);
 	raw_free(&m);
@@ -122,7 +123,9 @@ static void no_more_than_there_is_room_for(void **state)
 /* Linear: these took minutes by a reader that looks for an end again and again. */
 static void hostile_fields_take_no_time(void **state)
 {
-	static const char *const pieces[] = { "@(", "(", "\"\\", "a@(x", "<", "@a,", "a:", "((a@b" };
+	static const char *const pieces[] = {
+		"@(", "(", "\"\\", "a@(x", "<", "@a,", "a:", "((a@b"
+	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(pieces); i++) {
@@ -149,8 +152,12 @@ static void names_for_dns(void **state)
 		{ "a.example", "a.example" },
 		{ "A-1_b.Example", "a-1_b.example" },
 		{ "\xe4\xbe\x8b.test", "xn--fsq.test" },
-		{ "stra\xc3\x9f" "e.example", "xn--strae-oqa.example" },
-		{ "a\xe3\x80\x82" "example", "a.example" },
+		{ "stra\xc3\x9f"
+		  "e.example",
+		  "xn--strae-oqa.example" },
+		{ "a\xe3\x80\x82"
+		  "example",
+		  "a.example" },
 		{ "", NULL },
 		{ "a b", NULL },
 		{ "a.", NULL },

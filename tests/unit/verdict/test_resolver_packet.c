@@ -134,8 +134,8 @@ static void nothing_there(void **state)
 	static const struct {
 		unsigned rcode;
 		enum dns_status want;
-	} codes[] = { { 0, DNS_NO_DATA }, { 3, DNS_NO_NAME }, { 2, DNS_FAILED }, { 5, DNS_FAILED },
-		      { 1, DNS_FAILED },  { 15, DNS_FAILED } };
+	} codes[] = { { 0, DNS_NO_DATA }, { 3, DNS_NO_NAME }, { 2, DNS_FAILED },
+		      { 5, DNS_FAILED },  { 1, DNS_FAILED },  { 15, DNS_FAILED } };
 	struct packet p;
 
 	(void)state;
@@ -218,11 +218,21 @@ static const struct {
 	const char *text;
 	unsigned port; /* 0: none */
 } servers[] = {
-	{ "127.0.0.1@5353", 5353 }, { "192.0.2.1", 53 },     { "2001:db8::1@53", 53 },
-	{ "::1", 53 },              { "127.0.0.1@", 0 },     { "127.0.0.1@0", 0 },
-	{ "127.0.0.1@65536", 0 },   { "127.0.0.1@-1", 0 },   { "127.0.0.1@53x", 0 },
-	{ "dns.example", 0 },       { "dns.example@53", 0 }, { "", 0 },
-	{ "@53", 0 },               { "127.1", 0 },          { "127.0.0.1:53", 0 },
+	{ "127.0.0.1@5353", 5353 },
+	{ "192.0.2.1", 53 },
+	{ "2001:db8::1@53", 53 },
+	{ "::1", 53 },
+	{ "127.0.0.1@", 0 },
+	{ "127.0.0.1@0", 0 },
+	{ "127.0.0.1@65536", 0 },
+	{ "127.0.0.1@-1", 0 },
+	{ "127.0.0.1@53x", 0 },
+	{ "dns.example", 0 },
+	{ "dns.example@53", 0 },
+	{ "", 0 },
+	{ "@53", 0 },
+	{ "127.1", 0 },
+	{ "127.0.0.1:53", 0 },
 };
 
 static void servers_are_addresses(void **state)
