@@ -330,17 +330,14 @@ enum rc log_line_rule(struct buf *out, const struct log_style *style, const stru
 
 /* --- how a policy judged --- */
 
-/* What it compares addresses with are addresses. */
+/* What addresses are compared with are addresses. A list is named by its id, a scanner's words are
+ * its own. */
 static bool has_addresses(const struct policy_told *t)
 {
-	static const char *const words[] = { "RECIPIENT", "SENDER_IP", "SENDER_IPV6" };
-	bool list = slice_equal(t->compare, slice_str("IS_TRUE")) ||
-	            slice_equal(t->compare, slice_str("IS_FALSE"));
-
-	for (size_t i = 0; i < COUNT(words) && !list; i++)
-		if (slice_equal(t->attribute, slice_str(words[i])))
-			return true;
-	return false;
+	return !slice_equal(t->attribute, slice_str("TLS_PROTOCOL")) &&
+	       !slice_equal(t->compare, slice_str("IS_TRUE")) &&
+	       !slice_equal(t->compare, slice_str("IS_FALSE")) &&
+	       !slice_starts_nocase(t->attribute, slice_str("arn:"));
 }
 
 static void condition(struct line *l, const struct log_style *style, const struct policy_told *t)

@@ -1,10 +1,13 @@
 #include "ingest/logs.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/codec.h"
@@ -38,6 +41,7 @@ struct sink {
 struct logs {
 	struct log_style style;
 	struct sink sinks[LOG_NAMES];
+	char *dir; /* the data directory */
 	unsigned rate;
 	struct logbook_limits keep;
 	bool (*room)(void *arg);
@@ -207,9 +211,10 @@ static void queue_policy(struct logs *l, const struct policy_record *r)
 		l->totals.lost++;
 }
 
+/* A broken mm-smtpd may say any number. */
 static uint64_t sum(uint64_t a, uint64_t b)
 {
-	return b > UINT64_MAX - a ? UINT64_MAX : a + b;
+	return b > (uint64_t)INT64_MAX - a ? (uint64_t)INT64_MAX : a + b;
 }
 
 bool logs_policy(struct logs *l, struct slice body)
@@ -232,26 +237,47 @@ bool logs_policy(struct logs *l, struct slice body)
 
 /* --- plain files --- */
 
-enum rc logs_open_file(const char *path, struct file **out, struct err *e)
+/* Where links lead counts: who can write into the log's folder mustn't have mmd write into its own.
+ */
+static bool lies_in(const struct file *f, const char *dir)
+{
+	char link[32], at[PATH_MAX + 1], real[PATH_MAX + 1];
+	ssize_t n;
+	size_t len;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", file_fd(f));
+	n = readlink(link, at, sizeof(at) - 1);
+	if (!dir || n < 0 || !realpath(dir, real))
+		return false;
+	at[n] = '\0';
+	len = strlen(real);
+	return strncmp(at, real, len) == 0 && (at[len] == '/' || len == 1);
+}
+
+enum rc logs_open_file(const char *path, const char *dir, struct file **out, struct err *e)
 {
 	struct stat st;
 	enum rc rc = file_open(out, path, FILE_APPEND, e);
 
-	if (rc == RC_OK && (fstat(file_fd(*out), &st) != 0 || !S_ISREG(st.st_mode))) {
-		file_close(out);
+	if (rc != RC_OK)
+		return rc;
+	if (fstat(file_fd(*out), &st) != 0 || !S_ISREG(st.st_mode))
 		rc = err_set(e, RC_INVALID, "%s is no regular file", path);
-	}
+	else if (lies_in(*out, dir))
+		rc = err_set(e, RC_INVALID, "%s lies in the data directory", path);
+	if (rc != RC_OK)
+		file_close(out);
 	return rc;
 }
 
-static void reopen_file(struct sink *s)
+static void reopen_file(struct sink *s, const char *dir)
 {
 	struct file *f;
 	struct err e;
 
 	if (s->where != LOG_PLAIN)
 		return;
-	if (logs_open_file(s->path, &f, &e) != RC_OK) {
+	if (logs_open_file(s->path, dir, &f, &e) != RC_OK) {
 		log_error("a log stays where it is: %s", e.text);
 		return;
 	}
@@ -462,7 +488,7 @@ static void *run(void *arg)
 
 		more = take_turn(l, &reopen);
 		for (size_t i = 0; reopen && i < LOG_NAMES; i++)
-			reopen_file(&l->sinks[i]);
+			reopen_file(&l->sinks[i], l->dir);
 		write_taken(l);
 		look_after_book(l, !more);
 		(void)pthread_mutex_lock(&l->lock);
@@ -529,6 +555,7 @@ enum rc logs_new(struct logs **out, struct logs_options *opt, const char *dir, s
 		return RC_OK;
 	l = mem_new(sizeof(*l));
 	l->style = (struct log_style) { *home, opt->addresses };
+	l->dir = mem_string(dir);
 	l->rate = opt->rate;
 	l->keep = (struct logbook_limits) { opt->keep_days, opt->max_bytes };
 	l->room = room;
@@ -595,6 +622,7 @@ void logs_free(struct logs **lp)
 	(void)pthread_cond_destroy(&l->done);
 	(void)pthread_cond_destroy(&l->wake);
 	(void)pthread_mutex_destroy(&l->lock);
+	free(l->dir);
 	free(l);
 }
 

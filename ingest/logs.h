@@ -42,8 +42,9 @@ struct logs_options {
 	uint64_t max_bytes; /* of a plain file, and of all sealed ones */
 };
 
-/* A plain file for appending. RC_INVALID: it is no regular file. */
-enum rc logs_open_file(const char *path, struct file **out, struct err *e) MUST_USE;
+/* A plain file for appending. RC_INVALID: it is no regular file, or lies in `dir`, the data directory (which may
+ * be NULL), by whatever link. */
+enum rc logs_open_file(const char *path, const char *dir, struct file **out, struct err *e) MUST_USE;
 
 struct logs;
 

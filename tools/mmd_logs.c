@@ -60,7 +60,7 @@ static enum rc read_log(struct settings *s, const json_t *logs, enum log_name na
 		               members[name]);
 	s->logs.where[name] = LOG_PLAIN;
 	s->logs.path[name] = path;
-	rc = logs_open_file(path, &s->logs.file[name], e);
+	rc = logs_open_file(path, s->engine.dir, &s->logs.file[name], e);
 	if (rc == RC_OK)
 		return rc;
 	(void)err_in(e, "configuration: logs.%s", members[name]);

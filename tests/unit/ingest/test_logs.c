@@ -16,7 +16,8 @@ static const uint8_t master[KEY_BYTES] = "logs test master key, 32 bytes..";
 static const struct arn_home home = { "us-east-1", "000000000000" };
 
 struct fixture {
-	struct scratch s; /* the data directory, and plain files beside what is in it */
+	struct scratch s;
+	char *data; /* in it, beside plain files */
 	struct keyring *kr;
 	struct logs_options opt;
 	struct logs *l;
@@ -35,8 +36,9 @@ static void start(struct fixture *f)
 {
 	for (size_t i = 0; i < LOG_NAMES; i++)
 		if (f->opt.where[i] == LOG_PLAIN)
-			EXPECT_OK(logs_open_file(f->opt.path[i], &f->opt.file[i], &f->e), &f->e);
-	EXPECT_OK(logs_new(&f->l, &f->opt, f->s.dir, f->kr, &home, room, f, &f->e), &f->e);
+			EXPECT_OK(logs_open_file(f->opt.path[i], f->data, &f->opt.file[i], &f->e),
+			          &f->e);
+	EXPECT_OK(logs_new(&f->l, &f->opt, f->data, f->kr, &home, room, f, &f->e), &f->e);
 }
 
 static void begin(struct fixture *f, enum log_where where)
@@ -52,8 +54,10 @@ static void begin(struct fixture *f, enum log_where where)
 	log_init("test", LOG_ERROR + 1);
 	scratch_make(&f->s);
 	f->path = scratch_path(&f->s, "application.log");
-	EXPECT_OK(keyring_create(f->s.dir, master, &f->e), &f->e);
-	EXPECT_OK(keyring_open(&f->kr, f->s.dir, master, &f->e), &f->e);
+	f->data = scratch_path(&f->s, "data");
+	EXPECT_OK(dir_make(f->data, &f->e), &f->e);
+	EXPECT_OK(keyring_create(f->data, master, &f->e), &f->e);
+	EXPECT_OK(keyring_open(&f->kr, f->data, master, &f->e), &f->e);
 	EXPECT_OK(mail_read(&f->mail, &id, 5, slice_str(text), false, &f->e), &f->e);
 	free(text);
 	f->opt = (struct logs_options) { .where = { where, LOG_NOWHERE },
@@ -71,6 +75,7 @@ static void end(struct fixture *f)
 	mail_free(&f->mail);
 	keyring_close(&f->kr);
 	free(f->path);
+	free(f->data);
 	scratch_remove(&f->s);
 }
 
@@ -121,7 +126,7 @@ static struct seen *read_sealed(struct fixture *f)
 	struct logbook_place place = { 0 };
 	struct logbook *b;
 
-	EXPECT_OK(logbook_open(&b, f->s.dir, f->kr, &f->e), &f->e);
+	EXPECT_OK(logbook_open(&b, f->data, f->kr, &f->e), &f->e);
 	EXPECT_OK(logbook_read(b, &place, &r, &f->e), &f->e);
 	logbook_close(&b);
 	return s;
@@ -319,6 +324,34 @@ static void test_rotated(void **state)
 	end(&f);
 }
 
+/* Who can write into the log's folder mustn't have mmd write into its own, by links. */
+static void test_link_into_the_data(void **state)
+{
+	struct fixture f;
+	struct file *file;
+	uint64_t before;
+	uint64_t after;
+	char *ring;
+
+	(void)state;
+	begin(&f, LOG_PLAIN);
+	ring = path_join(f.data, "keys.a");
+	EXPECT_OK(file_open(&file, ring, FILE_READ, &f.e), &f.e);
+	EXPECT_OK(file_size(file, &before, &f.e), &f.e);
+	EXPECT_OK(file_remove(f.path, &f.e), &f.e);
+	assert_int_equal(symlink(ring, f.path), 0);
+	logs_reopen(f.l);
+	logs_flush(f.l);
+	tell(&f, 1);
+	logs_commit(f.l);
+	logs_flush(f.l);
+	EXPECT_OK(file_size(file, &after, &f.e), &f.e);
+	assert_int_equal(before, after);
+	file_close(&file);
+	free(ring);
+	end(&f);
+}
+
 /* A plain file grows to its limit, and on once it was cut (copytruncate). */
 static void test_limit_of_a_plain_file(void **state)
 {
@@ -433,10 +466,10 @@ static void test_no_regular_file(void **state)
 	begin(&f, LOG_NOWHERE);
 	path = scratch_path(&f.s, "fifo");
 	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_int_equal(logs_open_file(path, &file, &f.e), RC_INVALID);
+	assert_int_equal(logs_open_file(path, NULL, &file, &f.e), RC_INVALID);
 	assert_null(file);
-	assert_int_not_equal(logs_open_file(f.s.dir, &file, &f.e), RC_OK);
-	assert_int_not_equal(logs_open_file("/nonexistent/x.log", &file, &f.e), RC_OK);
+	assert_int_not_equal(logs_open_file(f.s.dir, NULL, &file, &f.e), RC_OK);
+	assert_int_not_equal(logs_open_file("/nonexistent/x.log", NULL, &file, &f.e), RC_OK);
 	free(path);
 	end(&f);
 }
@@ -450,6 +483,7 @@ int main(void)
 		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_torn_line),
 		cmocka_unit_test(test_rotated),
+		cmocka_unit_test(test_link_into_the_data),
 		cmocka_unit_test(test_limit_of_a_plain_file),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_little_room),
