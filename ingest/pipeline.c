@@ -64,8 +64,7 @@ struct pipeline {
 	bool stop;
 	bool running;
 	bool full;     /* the disk is */
-	bool sealing;  /* a shard is to be sealed, or being sealed */
-	bool stuck;    /* it found no room, and isn't sealed yet */
+	bool stuck;    /* a shard that is to be sealed found no room, and isn't sealed yet */
 	uint64_t done; /* messages checkpointed since start */
 	struct err failure;
 	struct pipeline_totals totals;
@@ -329,22 +328,11 @@ static void take_back(struct pipeline *p)
 	spool_rewind(p->parts.spool);
 }
 
-static void set_sealing(struct pipeline *p, bool sealing)
+static void set_stuck(struct pipeline *p)
 {
 	(void)pthread_mutex_lock(&p->lock);
-	p->sealing = sealing;
 	p->stuck = p->seal_failure.code != RC_OK;
 	(void)pthread_mutex_unlock(&p->lock);
-}
-
-static bool is_sealing(struct pipeline *p)
-{
-	bool sealing;
-
-	(void)pthread_mutex_lock(&p->lock);
-	sealing = p->sealing;
-	(void)pthread_mutex_unlock(&p->lock);
-	return sealing;
 }
 
 static bool is_stuck(struct pipeline *p)
@@ -361,10 +349,8 @@ static bool is_stuck(struct pipeline *p)
  * held. */
 static enum rc write_checkpoint(struct pipeline *p, struct err *e)
 {
-	enum rc rc;
+	enum rc rc = checkpoint_write(p->checkpoint, e);
 
-	set_sealing(p, true); /* before anybody finds the spool empty */
-	rc = checkpoint_write(p->checkpoint, e);
 	if (rc == RC_OK) {
 		publish(p);
 		p->unsealed = true;
@@ -428,7 +414,7 @@ static enum rc step(struct pipeline *p, bool *more, int64_t *age_ms, struct err 
 		rc = seal(p, e);
 	*more = *more && rc != RC_NOSPACE;
 	*age_ms = checkpoint_age_ms(p->checkpoint);
-	set_sealing(p, p->unsealed && rc == RC_OK);
+	set_stuck(p);
 	(void)pthread_mutex_unlock(p->parts.writing);
 	return rc;
 }
@@ -650,7 +636,7 @@ void pipeline_count(struct pipeline *p, struct pipeline_totals *out)
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
-/* A stream of further messages doesn't keep it waiting; a shard that became full by them does. */
+/* A stream of further messages doesn't keep it waiting. */
 enum rc pipeline_drain(struct pipeline *p, int64_t ms, struct err *e)
 {
 	int64_t until = ms > INT64_MAX - clock_mono_ms() ? INT64_MAX : clock_mono_ms() + ms;
@@ -664,7 +650,7 @@ enum rc pipeline_drain(struct pipeline *p, int64_t ms, struct err *e)
 		left = spool_behind(p->parts.spool, marks, count);
 		if (pipeline_failure(p)) {
 			rc = err_set(e, RC_IO, "the pipeline has stopped: %s", p->failure.text);
-		} else if (left == 0 && !is_sealing(p)) {
+		} else if (left == 0) {
 			rc = RC_OK;
 		} else if (clock_mono_ms() >= until) {
 			(void)err_set(e, RC_AGAIN, "%llu messages are still in the spool",
