@@ -282,7 +282,8 @@ static enum rc read_batch(struct batch *b, struct slice body, int fd, struct err
 	facts = (size_t)json_member_int(o, "facts", 0);
 	b->bytes = (size_t)json_member_int(o, "bytes", 0);
 	json_decref(o);
-	at = mmap(NULL, b->bytes, PROT_READ, MAP_SHARED, fd, 0);
+	/* Private: before Linux 6.7 what is sealed can't be mapped shared, not even to be read. */
+	at = mmap(NULL, b->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (at == MAP_FAILED)
 		return err_sys(e, "map a batch of %zu bytes", b->bytes);
 	b->memory = at;
