@@ -1,23 +1,24 @@
 /*
  * ingest/verdict/answers.h - what DNS said to one message's questions
  *
- * What     The memory that a verdict is computed from. SPF, DKIM, ARC and DMARC are functions of
- * the message and of these answers: they ask by answers_get, and where an answer isn't there yet
- * the question is noted and the function ends with RC_AGAIN. Who has the resolver
- *          (ingest/verdict/resolver.h) looks up what is wanted, all at a time, puts the answers
- * here, and runs the function again from its beginning. Why      No function of a verdict waits or
- * knows a socket, so each reads like its RFC, and a test or a fuzzer gives it a table in place of
- * DNS. Limits   ANSWERS_QUESTIONS questions in all, then each new one counts as failed;
- * ANSWERS_RECORDS records of one answer and ANSWERS_BYTES of texts, what is beyond makes the answer
- * a failed one: an answer that is cut could turn a fail into a pass. All answers of a message have
- * ANSWERS_MEMORY bytes of records and texts together, and each beyond is a failed one: thousands of
- * messages wait at a time. Fair     An answer of ANSWERS_SMALL bytes or less is taken always, and
- * one of a key (._domainkey.) or a policy (_dmarc.) never when it is larger. Else a sender could
- * use all of it up by zones of his own, so that the SPF record or the policy of the domain that he
- * forges can't be had (temperror, not fail). Names    ASCII letters without case, without the final
- * dot. A name that can't be in DNS (empty, over 253 bytes, a label over 63 or empty) is answered
- * DNS_NO_NAME without asking (RFC 7208 section 4.3). Owner    The answers own all texts in them;
- * they live until answers_free. Threads  One.
+ * What     The memory that a verdict is computed from. SPF, DKIM, ARC and DMARC are functions of the
+ *          message and of these answers: they ask by answers_get, and where an answer isn't there yet the
+ *          question is noted and the function ends with RC_AGAIN. Who has the resolver
+ *          (ingest/verdict/resolver.h) looks up what is wanted, all at a time, puts the answers here,
+ *          and runs the function again from its beginning.
+ * Why      No function of a verdict waits or knows a socket, so each reads like its RFC, and a test or a
+ *          fuzzer gives it a table in place of DNS.
+ * Limits   ANSWERS_QUESTIONS questions in all, then each new one counts as failed; ANSWERS_RECORDS records
+ *          of one answer and ANSWERS_BYTES of texts, what is beyond makes the answer a failed one: an
+ *          answer that is cut could turn a fail into a pass. All answers of a message have ANSWERS_MEMORY bytes
+ *          of records and texts together, and each beyond is a failed one: thousands of messages wait at a time.
+ * Fair     An answer of ANSWERS_SMALL bytes or less is taken always, and one of a key (._domainkey.) or a
+ *          policy (_dmarc.) never when it is larger. Else a sender could use all of it up by zones of his own, so
+ *          that the SPF record or the policy of the domain that he forges can't be had (temperror, not fail).
+ * Names    ASCII letters without case, without the final dot. A name that can't be in DNS (empty, over 253
+ *          bytes, a label over 63 or empty) is answered DNS_NO_NAME without asking (RFC 7208 section 4.3).
+ * Owner    The answers own all texts in them; they live until answers_free.
+ * Threads  One.
  */
 #ifndef MM_INGEST_VERDICT_ANSWERS_H
 #define MM_INGEST_VERDICT_ANSWERS_H
@@ -26,13 +27,11 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-#define ANSWERS_QUESTIONS                                                                          \
-	544 /* SPF 233, DKIM 10, ARC 51, DMARC 102, block lists 128 (lists.h): none takes          \
-	       another's */
-#define ANSWERS_RECORDS 256
-#define ANSWERS_BYTES   65536
-#define ANSWERS_MEMORY  262144
-#define ANSWERS_SMALL   2048 /* an RSA key of 4,096 bits has 800 */
+#define ANSWERS_QUESTIONS 544 /* SPF 233, DKIM 10, ARC 51, DMARC 102, lists 128: none takes another's */
+#define ANSWERS_RECORDS   256
+#define ANSWERS_BYTES     65536
+#define ANSWERS_MEMORY    262144
+#define ANSWERS_SMALL     2048 /* an RSA key of 4,096 bits has 800 */
 
 /* Numbers of RFC 1035 and 3596. */
 enum dns_type { DNS_A = 1, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28 };
@@ -69,11 +68,11 @@ void answers_free(struct answers **a); /* NULL is fine */
 
 /* The answer, or RC_AGAIN: the question is noted as wanted. */
 enum rc answers_get(struct answers *a, enum dns_type type, struct slice name,
-                    struct dns_answer *out) MUST_USE;
+		    struct dns_answer *out) MUST_USE;
 /* The next question that is wanted and wasn't given out; false: none. Lives as long as `a`. */
 bool answers_wanted(struct answers *a, struct dns_question *out);
 /* Answers a question, asked or not; copies the records. An answer that is there already stays. */
 void answers_put(struct answers *a, enum dns_type type, struct slice name,
-                 const struct dns_answer *answer);
+		 const struct dns_answer *answer);
 
 #endif
