@@ -10,6 +10,8 @@
 #include "base/sigv4.h"
 #include "store/crypt.h"
 
+#define TRIES     4
+#define AGAIN_MS  1100        /* a signature of the next second is another one */
 #define REGION    "us-east-1" /* mm takes any */
 #define CONNECT_S 10
 #define HEAD_MOST 65536
@@ -194,8 +196,8 @@ static enum rc verdict(CURL *c, CURLcode code, const struct http_site *site,
 	               site->host, why);
 }
 
-enum rc http_ask(const struct http_site *site, const char *operation, struct slice body,
-                 struct http_reply *r, struct err *e)
+static enum rc ask_once(const struct http_site *site, const char *operation, struct slice body,
+                        struct http_reply *r, struct err *e)
 {
 	struct exchange x = { .r = r };
 	struct curl_slist *fields = NULL;
@@ -228,5 +230,25 @@ enum rc http_ask(const struct http_site *site, const char *operation, struct sli
 	}
 	curl_slist_free_all(fields);
 	curl_easy_cleanup(c);
+	return rc;
+}
+
+/* Nothing was done: the signature is of before mm was started, or there are too many. */
+static bool is_throttled(const struct http_reply *r)
+{
+	return r->status >= 400 &&
+	       slice_find(buf_slice(&r->body), slice_str("ThrottlingException")) != SIZE_MAX;
+}
+
+enum rc http_ask(const struct http_site *site, const char *operation, struct slice body,
+                 struct http_reply *r, struct err *e)
+{
+	enum rc rc = ask_once(site, operation, body, r, e);
+
+	for (int i = 1; rc == RC_OK && is_throttled(r) && i < TRIES; i++) {
+		buf_free(&r->body);
+		clock_sleep_ms(AGAIN_MS);
+		rc = ask_once(site, operation, body, r, e);
+	}
 	return rc;
 }
