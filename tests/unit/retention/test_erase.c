@@ -3,6 +3,9 @@
 #include "tests/unit/retention/archive.h"
 
 #include <errno.h>
+#include <unistd.h>
+
+#include "tests/unit/fault.h"
 
 /* The second message of 10 days ago and the third of today. */
 static void begin(struct erasure *x, struct erase_item *items)
@@ -287,6 +290,47 @@ static void test_erase_fails(void **state)
 	erase_fails(FAULT_PART, EMFILE);
 }
 
+/* Writes to the index take a while, and fail. */
+static bool slow_index(unsigned call, int fd, size_t bytes)
+{
+	char name[64];
+	char path[512];
+	ssize_t n;
+
+	(void)bytes;
+	if (call == FAULT_READ)
+		return false;
+	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	n = readlink(name, path, sizeof(path) - 1);
+	path[MAX_OF(n, (ssize_t)0)] = 0;
+	if (!strstr(path, "/index/"))
+		return false;
+	(void)usleep(300000);
+	errno = EIO;
+	return true;
+}
+
+/* What was copied is there long before, and isn't accounted for: rows and words go first. */
+static void test_words_go_first(void **state)
+{
+	struct yard y;
+	struct erase_report report;
+	unsigned before;
+
+	(void)state;
+	yard_copy(&y);
+	before = yard_audited(&y, "block");
+	fault_watch = slow_index;
+	assert_int_not_equal(erase_now(&y, &report), RC_OK);
+	fault_watch = NULL;
+	assert_int_equal(yard_audited(&y, "block"), before);
+	yard_reopen(&y);
+	EXPECT_OK(erase_recover(&y.sweep, &y.e), &y.e);
+	assert_true(yard_audited(&y, "block") > before);
+	expect_erased(&y);
+	yard_end(&y);
+}
+
 /* The audit log says that the lot was given one message more than it has. */
 static void claim_more(struct yard *y, unsigned age)
 {
@@ -543,6 +587,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_whole_day),
 		cmocka_unit_test(test_erase_fails),
+		cmocka_unit_test(test_words_go_first),
 		cmocka_unit_test(test_two_copies),
 		cmocka_unit_test(test_lot_of_another_day),
 		cmocka_unit_test(test_many_shards),
