@@ -11,6 +11,8 @@
 #define LIMIT_SMTP_DOMAIN     255      /* 4.5.3.1.2 */
 #define LIMIT_SMTP_PATH       256      /* 4.5.3.1.3 */
 #define LIMIT_SMTP_RECIPIENTS 100      /* the service's quota; 4.5.3.1.8 asks for at least 100 */
+#define LIMIT_SMTP_REPLY_LINE 2048     /* of a server; 4.5.3.1.5 says 512, EHLO's lines grew beyond */
+#define LIMIT_SMTP_REPLY_LINES 200     /* in one reply; the longest EHLO of large providers has about 20 */
 #define LIMIT_MESSAGE_BYTES   41943040 /* 40 MB with headers, the service's quota */
 
 /* Spool */
