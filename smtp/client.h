@@ -8,7 +8,7 @@
  *          happens, but for smtp_client_free. A transaction that is under way then has got its ops.ended first.
  * Inside   Ops come from smtp_client_input, _output_sent, _tls_started, _send, _quit and _lost, never nested: a call
  *          made within an op returns at once, and what follows from it comes when the op has returned. An op may call
- *          everything but smtp_client_free.
+ *          everything but smtp_client_free and smtp_client_input.
  * Results  One for each recipient, in order. The server refused it: that reply. It took it: the reply to the end of
  *          the message (LMTP: the recipient's own). Some refused, others not: the rest is delivered. All refused: no
  *          body is sent. Never done without a 2xx reply that came after the final dot had left.
@@ -105,9 +105,9 @@ struct smtp_client_ops {
 	/* The transaction is over. `results` live for the call. */
 	void (*ended)(void *app, struct smtp_client *c, const struct smtp_result *results, size_t count);
 	/* No transaction will begin any more; close the connection once the output is sent. `why` is NULL after
-	 * smtp_client_quit, else what holds for mail that still waits for this connection. A 5xx instead of the greeting,
-	 * or to EHLO and HELO, is SMTP_LATER, but 521 (RFC 7504) SMTP_NEVER: that host doesn't want to, another MX may,
-	 * and Postfix (smtp_skip_5xx_greeting) and Exim judge the same. */
+	 * smtp_client_quit, else what holds for mail that still waits for this connection. A 5xx instead of the
+	 * greeting, or to EHLO and HELO, is SMTP_LATER, but 521 (RFC 7504) SMTP_NEVER: that host doesn't want to, another
+	 * MX may, and Postfix (smtp_skip_5xx_greeting) and Exim judge the same. */
 	void (*closed)(void *app, struct smtp_client *c, const struct smtp_result *why);
 };
 
@@ -124,13 +124,13 @@ void smtp_client_output_sent(struct smtp_client *c, size_t n);
 /* True when the connection is to be closed once the output is sent (it may be a QUIT). */
 bool smtp_client_closing(const struct smtp_client *c);
 
-/* Only after ops.ready, once for each. */
+/* Only after ops.ready, one of them for each; after ops.closed they do nothing. */
 void smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *m);
 void smtp_client_quit(struct smtp_client *c);
 /* Only after ops.starttls: the handshake is done, EHLO is said again. */
 void smtp_client_tls_started(struct smtp_client *c);
-/* The connection is gone, or the owner gives up on it (a deadline: "4.4.2", a certificate: "4.7.5"): SMTP_LATER for what is
- * undecided, and closing with nothing left to send. Nothing happens if it is closed already. */
+/* The connection is gone, or the owner gives up on it (a deadline: "4.4.2", a certificate: "4.7.5"): SMTP_LATER for what
+ * is undecided, and closing with nothing left to send. Nothing happens if it is closed already. */
 void smtp_client_lost(struct smtp_client *c, const char *enhanced, const char *text);
 
 /* What is waited for; RFC 5321 section 4.5.3.2 has the times. */
@@ -148,8 +148,8 @@ enum smtp_client_phase {
 	PHASE_CLOSED,
 };
 enum smtp_client_phase smtp_client_phase(const struct smtp_client *c);
-/* For deadlines: whole replies read and handshakes done so far (a peer that sends a byte now and then doesn't move it), and
- * the bytes of this transaction's body that were sent so far, dots included. */
+/* For deadlines: whole replies read and handshakes done so far (a peer that sends a byte now and then doesn't move it),
+ * and the bytes of this transaction's body that were sent so far, dots included. */
 uint64_t smtp_client_steps(const struct smtp_client *c);
 uint64_t smtp_client_body_sent(const struct smtp_client *c);
 
