@@ -106,8 +106,8 @@ struct smtp_client_ops {
 	void (*ended)(void *app, struct smtp_client *c, const struct smtp_result *results, size_t count);
 	/* No transaction will begin any more; close the connection once the output is sent. `why` is NULL after
 	 * smtp_client_quit, else what holds for mail that still waits for this connection. A 5xx instead of the
-	 * greeting, or to EHLO and HELO, is SMTP_LATER, but 521 (RFC 7504) SMTP_NEVER: that host doesn't want to, another
-	 * MX may, and Postfix (smtp_skip_5xx_greeting) and Exim judge the same. */
+	 * greeting, or to EHLO and HELO, is SMTP_LATER, but 521 (RFC 7504) SMTP_NEVER: that host doesn't want to,
+	 * another MX may, and Postfix (smtp_skip_5xx_greeting) and Exim judge the same. */
 	void (*closed)(void *app, struct smtp_client *c, const struct smtp_result *why);
 };
 
@@ -129,8 +129,8 @@ void smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *m);
 void smtp_client_quit(struct smtp_client *c);
 /* Only after ops.starttls: the handshake is done, EHLO is said again. */
 void smtp_client_tls_started(struct smtp_client *c);
-/* The connection is gone, or the owner gives up on it (a deadline: "4.4.2", a certificate: "4.7.5"): SMTP_LATER for what
- * is undecided, and closing with nothing left to send. Nothing happens if it is closed already. */
+/* The connection is gone, or the owner gives up on it (a deadline: "4.4.2", a certificate: "4.7.5"): SMTP_LATER for
+ * what is undecided, and closing with nothing left to send. Nothing happens if it is closed already. */
 void smtp_client_lost(struct smtp_client *c, const char *enhanced, const char *text);
 
 /* What is waited for; RFC 5321 section 4.5.3.2 has the times. */

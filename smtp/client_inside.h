@@ -9,8 +9,8 @@
  *  C4  A recipient becomes SMTP_DONE only in PHASE_END, which begins when the final dot was sent.
  *  C5  Each transaction has exactly one DUE_ENDED, when each recipient's fate is FATE_KNOWN or FATE_LOCAL.
  *
- * The commands of a transaction are a script: RSET (where needed), MAIL, a RCPT for each recipient that may be asked for,
- * DATA. `said` is the next to say, `heard` the next whose reply comes. With PIPELINING `said` runs ahead.
+ * The commands of a transaction are a script: RSET (where needed), MAIL, a RCPT for each recipient that may be asked
+ * for, DATA. `said` is the next to say, `heard` the next whose reply comes. With PIPELINING `said` runs ahead.
  */
 #ifndef MM_SMTP_CLIENT_INSIDE_H
 #define MM_SMTP_CLIENT_INSIDE_H
