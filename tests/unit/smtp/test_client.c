@@ -109,8 +109,8 @@ static void note(struct play *p, const char *what, const struct smtp_result *r)
 	enum rc rc;
 
 	if (r)
-		rc = buf_addf(&p->ops, "%s %s %u %s %s\n", what, ends[r->end], r->code, r->enhanced,
-		              r->text);
+		rc = buf_addf(&p->ops, "%s %s %u %s%s%s\n", what, ends[r->end], r->code,
+		              r->enhanced, r->text[0] ? " " : "", r->text);
 	else
 		rc = buf_addf(&p->ops, "%s\n", what);
 	assert_int_equal(rc, RC_OK);
