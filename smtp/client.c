@@ -258,7 +258,8 @@ static void line_whole(struct smtp_client *c, struct slice line)
 			reply_whole(c);
 		return;
 	}
-	(void)snprintf(text, sizeof(text), "the server sent what isn't a reply: %s", c->reply.text);
+	(void)snprintf(text, sizeof(text), "the server sent what isn't a reply: %.80s",
+	               c->reply.text);
 	client_nonsense(c, text);
 }
 
