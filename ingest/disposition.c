@@ -3,7 +3,8 @@
 #include <stdio.h>
 
 static const char *const names[DISPOSITION_KINDS] = { "unmatched", "dropped", "no-action",
-	                                              "failed",    "lost",    "refused" };
+	                                              "failed",    "lost",    "refused",
+	                                              "delivered", "bounced", "dead-letter" };
 
 const char *disposition_name(enum disposition_kind kind)
 {

@@ -23,6 +23,9 @@ enum disposition_kind {
 	DISPOSITION_FAILED,    /* an action could not be carried out; `text` says why */
 	DISPOSITION_LOST,      /* the spool's record is damaged: its bytes are gone */
 	DISPOSITION_REFUSED,   /* dropped before its reply: its sender was told 550 */
+	DISPOSITION_DELIVERED, /* all that was to be done beyond this machine is done */
+	DISPOSITION_BOUNCED,   /* not all of it, and its sender was told */
+	DISPOSITION_DEAD,      /* a dead letter, or several: not all of it, and nobody was told */
 	DISPOSITION_KINDS
 };
 

@@ -544,15 +544,20 @@ static void run_archive(struct run *r, unsigned rule, unsigned action)
 {
 	const struct rule_action *what = &r->rs->rules[rule].actions[action];
 	struct rule_outcome *out = r->out;
-	bool open = archive_is_open(r, rule, action);
 	size_t at = 0;
+	bool open;
 
 	while (at < out->execution_count && (out->executions[at].what->kind != RULE_ARCHIVE ||
 	                                     !same_archive(out->executions[at].what, what)))
 		at++;
-	if (at == out->execution_count)
-		(void)record(r, rule, action);
-	out->executions[at].failed = !open;
+	if (at < out->execution_count && out->executions[at].past) {
+		open = !out->executions[at].failed;
+	} else {
+		open = archive_is_open(r, rule, action);
+		if (at == out->execution_count)
+			(void)record(r, rule, action);
+		out->executions[at].failed = !open;
+	}
 	for (size_t i = 0; i < r->matched.count; i++) {
 		list_add(&r->memory->lists[at], r->matched.at[i]);
 		if (open)
