@@ -35,7 +35,9 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_REMOVE_TASK] = "DELETE FROM task WHERE number = ?1",
 	[SQL_PUT_SPEC] = "UPDATE task SET spec = ?2 WHERE number = ?1",
 	[SQL_REASON] = "UPDATE task SET reason = ?2 WHERE number = ?1",
-	[SQL_PUT_PAST] = "UPDATE message SET past = ?2, state = 1 WHERE number = ?1",
+	[SQL_PUT_PAST] = "UPDATE message SET past = ?2 WHERE number = ?1",
+	[SQL_GO_ON_PAST] = "UPDATE message SET past = ?2, state = 1 WHERE number = ?1",
+	[SQL_DECIDERS] = "SELECT count(*) FROM task WHERE message = ?1 AND decides = 1",
 	[SQL_PUT_MESSAGE] = "UPDATE message SET state = ?2, tell = (notice = 0), kind = ?3, text = ?4 WHERE number = ?1",
 	[SQL_HOW] = "UPDATE message SET how = max(how, ?2) WHERE number = ?1",
 	[SQL_REVIVE] = "UPDATE message SET state = 0, tell = 0 WHERE number = ?1 AND state = 3",
@@ -92,6 +94,7 @@ void queue_undo(struct queue *q)
 	if (q->open)
 		db_rollback(q->db);
 	q->lost[0] = q->lost[1] = q->dirty;
+	q->untold = true;
 	q->open = q->dirty = false;
 	q->fresh_count = q->fresh_committed;
 	q->fresh_other = false;
@@ -507,8 +510,27 @@ enum rc queue_tell(struct queue *q, size_t most, enum rc (*each)(void *arg, cons
 		stmt_reset(s);
 	}
 	q->told_count = *count;
+	q->untold = *count == most;
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+void queue_not_told(struct queue *q)
+{
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	q->told_count = 0;
+	q->untold = true;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+}
+
+bool queue_untold(struct queue *q)
+{
+	bool untold;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	untold = q->untold;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	return untold;
 }
 
 /* What was told; not what ended meanwhile in another way. */
@@ -557,7 +579,7 @@ enum rc queue_open(struct queue **out, const char *dir, struct keyring *keys, ui
 	q->dir = path_join(dir, "queue");
 	q->keys = keys;
 	q->max_bytes = max_bytes;
-	q->ended = true; /* nobody knows */
+	q->ended = q->untold = true; /* nobody knows */
 	MUST(pthread_mutex_init(&q->lock, NULL) == 0);
 	rc = queue_file_open(q, e);
 	if (rc == RC_OK)

@@ -39,7 +39,7 @@ struct queue_task {
 	enum rule_action_kind kind;
 	const char *destination; /* what shares connections and outages: a domain, "relay/r-...", an endpoint's name */
 	json_t *spec; /* taken over: docs/formats.md, "Outbound queue" */
-	bool decides; /* the run waits for it; the last one alone */
+	bool decides; /* the run waits for it */
 };
 
 struct queue_message {
@@ -79,6 +79,10 @@ void queue_parked_free(struct queue_parked *p);
 enum rc queue_tell(struct queue *q, size_t most, enum rc (*each)(void *arg, const struct disposition *d, struct err *e),
 		   void *arg, size_t *count, struct err *e) MUST_USE;
 enum rc queue_told(struct queue *q, struct err *e) MUST_USE;
+/* control.db wasn't committed: they are to be told again. */
+void queue_not_told(struct queue *q);
+/* May there be any? */
+bool queue_untold(struct queue *q);
 enum rc queue_commit(struct queue *q, struct err *e) MUST_USE;
 /* Since the last call something that wasn't committed got lost: all of it is to be done again. Two askers, each told
  * once: the pipeline (true), the runner (false). */
@@ -128,13 +132,21 @@ struct queue_job {
 enum rc queue_job(struct queue *q, int64_t number, bool whole, struct queue_job *out, struct err *e) MUST_USE;
 void queue_job_free(struct queue_job *j);
 
-/* What came of a try. `spec` and `past` NULL: as they are. */
+/* What a task says to a run that waits for it: FAILED for those recipients (the outcome's indices); none: for all. */
+struct queue_answer {
+	enum rule_said said;
+	const uint32_t *failed;
+	size_t failed_count;
+};
+
+/* What came of a try. `spec` NULL: as it is. The answer counts of a task that decides: when the last one of those has
+ * ended, the message is judged on. */
 enum rc queue_later(struct queue *q, int64_t number, int64_t due_ms, const json_t *spec, const char *reason,
 		    struct err *e) MUST_USE;
-/* It is through. `bounced`: not as was asked for, and its sender was told. `past` with its answer, of one that decides. */
-enum rc queue_done(struct queue *q, int64_t number, bool bounced, const json_t *past, struct err *e) MUST_USE;
-enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const char *reason, const json_t *past, int64_t now_ms,
-		   struct err *e) MUST_USE;
+/* It is through. `bounced`: not as was asked for, and its sender was told. */
+enum rc queue_done(struct queue *q, int64_t number, bool bounced, const struct queue_answer *a, struct err *e) MUST_USE;
+enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const char *reason, const struct queue_answer *a,
+		   int64_t now_ms, struct err *e) MUST_USE;
 /* By hand. RC_NOTFOUND: no such task, or not in such a state. */
 enum rc queue_retry(struct queue *q, int64_t number, int64_t now_ms, struct err *e) MUST_USE; /* DUE, HELD, DEAD */
 enum rc queue_hold(struct queue *q, int64_t number, struct err *e) MUST_USE;                  /* DUE, BEHIND */

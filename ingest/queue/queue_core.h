@@ -12,7 +12,7 @@ enum message_state { MESSAGE_WAITS, MESSAGE_GO_ON, MESSAGE_ENDED, MESSAGE_DEAD }
 
 enum queue_sql {
 	SQL_FIND, SQL_ADD_MESSAGE, SQL_ADD_BODY, SQL_JUDGED, SQL_ADD_TASK, SQL_GO_ON, SQL_TELL, SQL_TOLD, SQL_TOLD_ENDED,
-	SQL_DUE, SQL_FRESH, SQL_JOB, SQL_BODY, SQL_SET_TASK, SQL_REMOVE_TASK, SQL_PUT_SPEC, SQL_PUT_PAST, SQL_PUT_MESSAGE,
+	SQL_DUE, SQL_FRESH, SQL_JOB, SQL_BODY, SQL_SET_TASK, SQL_REMOVE_TASK, SQL_PUT_SPEC, SQL_PUT_PAST, SQL_GO_ON_PAST, SQL_DECIDERS, SQL_PUT_MESSAGE,
 	SQL_HOW, SQL_REVIVE, SQL_REASON, SQL_COUNT_TASKS, SQL_NEXT_CALL, SQL_DROP_BODY, SQL_TOTALS, SQL_COUNT_STATES, SQL_EACH, SQL_DEAD_BEFORE,
 	SQL_FORGET, SQL_DROP_TASKS, SQL_MESSAGE_OF, SQL_ARCHIVES, SQL_COUNT
 };
@@ -44,6 +44,7 @@ struct queue {
 	bool due_news; /* committed, and the runner wasn't woken since */
 	bool other_news;
 	bool fresh_other; /* the same, not committed yet */
+	bool untold; /* a disposition may wait to be carried over */
 	bool lost[2];
 	void (*wake_runner)(void *arg);
 	void (*wake_pipeline)(void *arg);

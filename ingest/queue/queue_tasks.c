@@ -215,7 +215,7 @@ static enum rc put_end(struct queue *q, int64_t message, enum message_state stat
 	stmt_bind_int(s, 2, state);
 	stmt_bind_int(s, 3, kind);
 	stmt_bind_text(s, 4, slice_str(text));
-	q->fresh_other = true;
+	q->fresh_other = q->untold = true;
 	return stmt_run(s, e);
 }
 
@@ -293,15 +293,60 @@ enum rc queue_later(struct queue *q, int64_t number, int64_t due_ms, const json_
 	return rc;
 }
 
-/* Behind a task that was through, or failed. */
-static enum rc go_on(struct queue *q, const struct queue_job *j, const json_t *past, struct err *e)
+/* Those for whom a task of this stop failed are gathered until the last one has ended. */
+static json_t *failed_of(json_t *past, const struct queue_answer *a)
+{
+	json_t *failed = json_member_array(past, "failed");
+
+	if (!failed) {
+		failed = json_array();
+		json_put(past, "failed", failed);
+	}
+	for (size_t i = 0; i < a->failed_count; i++)
+		json_push(failed, json_integer(a->failed[i]));
+	if (a->said == RULE_SAID_FAILED && !a->failed_count)
+		json_put_bool(past, "all_failed", true);
+	return failed;
+}
+
+static void answer(json_t *past, const struct queue_answer *a)
+{
+	const json_t *list = json_member_array(past, "failed");
+	bool all = json_member_bool(past, "all_failed", false);
+	size_t count = all ? 0 : json_array_size(list);
+	uint32_t *failed = mem_array(count + 1, sizeof(*failed));
+
+	for (size_t i = 0; i < count; i++)
+		failed[i] = (uint32_t)json_integer_value(json_array_get(list, i));
+	past_answer(past, all || count ? RULE_SAID_FAILED : a->said, failed, count);
+	free(failed);
+	(void)json_object_del(past, "failed");
+	(void)json_object_del(past, "all_failed");
+}
+
+/* The run that waits for this task, and maybe for others, hears of it. */
+static enum rc tell_run(struct queue *q, const struct queue_job *j, const struct queue_answer *a, struct err *e)
+{
+	int64_t others;
+	enum rc rc = queue_int(q, SQL_DECIDERS, j->message, &others, e);
+
+	if (rc != RC_OK)
+		return rc;
+	(void)failed_of(j->past, a);
+	if (!others) {
+		answer(j->past, a);
+		q->fresh_other = true;
+	}
+	return put_json(q, others ? SQL_PUT_PAST : SQL_GO_ON_PAST, j->message, j->past, e);
+}
+
+/* Behind a task that was through, or failed: it isn't among those that the run waits for any more. */
+static enum rc go_on(struct queue *q, const struct queue_job *j, const struct queue_answer *a, struct err *e)
 {
 	enum rc rc = next_call(q, j->message, e);
 
-	if (rc == RC_OK && past) {
-		q->fresh_other = true;
-		rc = put_json(q, SQL_PUT_PAST, j->message, past, e);
-	}
+	if (rc == RC_OK && j->decides && j->past)
+		rc = tell_run(q, j, a, e);
 	return rc == RC_OK ? queue_settle(q, j->message, e) : rc;
 }
 
@@ -317,7 +362,7 @@ static enum rc put_how(struct queue *q, int64_t message, enum how how, struct er
 	return stmt_run(s, e);
 }
 
-static enum rc done(struct queue *q, int64_t number, enum how how, const json_t *past, struct err *e)
+static enum rc done(struct queue *q, int64_t number, enum how how, const struct queue_answer *a, struct err *e)
 {
 	struct queue_job j;
 	enum rc rc = job_locked(q, number, false, &j, e);
@@ -330,25 +375,25 @@ static enum rc done(struct queue *q, int64_t number, enum how how, const json_t 
 	if (rc == RC_OK && how != THROUGH)
 		rc = put_how(q, j.message, how, e);
 	if (rc == RC_OK)
-		rc = go_on(q, &j, past, e);
+		rc = go_on(q, &j, a, e);
 	if (rc != RC_OK)
 		queue_undo(q);
 	queue_job_free(&j);
 	return rc;
 }
 
-enum rc queue_done(struct queue *q, int64_t number, bool bounced, const json_t *past, struct err *e)
+enum rc queue_done(struct queue *q, int64_t number, bool bounced, const struct queue_answer *a, struct err *e)
 {
 	enum rc rc;
 
 	MUST(pthread_mutex_lock(&q->lock) == 0);
-	rc = done(q, number, bounced ? BOUNCED : THROUGH, past, e);
+	rc = done(q, number, bounced ? BOUNCED : THROUGH, a, e);
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	return rc;
 }
 
-static enum rc dead(struct queue *q, int64_t number, const json_t *spec, const char *reason, const json_t *past,
-                    int64_t now_ms, struct err *e)
+static enum rc dead(struct queue *q, int64_t number, const json_t *spec, const char *reason,
+                    const struct queue_answer *a, int64_t now_ms, struct err *e)
 {
 	struct queue_job j;
 	enum rc rc = job_locked(q, number, false, &j, e);
@@ -363,20 +408,20 @@ static enum rc dead(struct queue *q, int64_t number, const json_t *spec, const c
 	if (rc == RC_OK)
 		rc = set_task(q, number, TASK_DEAD, now_ms, 1, e);
 	if (rc == RC_OK)
-		rc = go_on(q, &j, past, e);
+		rc = go_on(q, &j, a, e);
 	if (rc != RC_OK)
 		queue_undo(q);
 	queue_job_free(&j);
 	return rc;
 }
 
-enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const char *reason, const json_t *past,
-                   int64_t now_ms, struct err *e)
+enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const char *reason,
+                   const struct queue_answer *a, int64_t now_ms, struct err *e)
 {
 	enum rc rc;
 
 	MUST(pthread_mutex_lock(&q->lock) == 0);
-	rc = dead(q, number, spec, reason, past, now_ms, e);
+	rc = dead(q, number, spec, reason, a, now_ms, e);
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	return rc;
 }
@@ -426,16 +471,9 @@ enum rc queue_hold(struct queue *q, int64_t number, struct err *e)
 
 static enum rc drop(struct queue *q, int64_t number, struct err *e)
 {
-	struct queue_job j;
-	enum rc rc = job_locked(q, number, false, &j, e);
+	const struct queue_answer failed = { .said = RULE_SAID_FAILED };
 
-	if (rc != RC_OK)
-		return rc;
-	if (j.decides)
-		past_answer(j.past, RULE_SAID_FAILED, NULL, 0);
-	rc = done(q, number, GIVEN_UP, j.decides ? j.past : NULL, e);
-	queue_job_free(&j);
-	return rc;
+	return done(q, number, GIVEN_UP, &failed, e);
 }
 
 enum rc queue_drop(struct queue *q, int64_t number, struct err *e)

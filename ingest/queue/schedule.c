@@ -202,19 +202,29 @@ void schedule_add(struct schedule *s, int64_t number, const char *destination, i
 	s->known++;
 }
 
-/* Of those whose turn it is; the one after it is then the first. */
+static struct destination *next_in_turn(const struct schedule *s, int64_t now_ms)
+{
+	struct destination *d;
+
+	TAILQ_FOREACH (d, &s->turns, link)
+		if (d->tasks.count && d->under_way < s->limits.per_destination && ready_ms(d) <= now_ms)
+			break;
+	return d;
+}
+
+/* Who had his turn is the last then. */
 bool schedule_next(struct schedule *s, int64_t now_ms, int64_t *number)
 {
 	struct destination *d;
 
-	if (s->now_count == s->limits.at_once)
-		return false;
-	TAILQ_FOREACH (d, &s->turns, link)
-		if (d->tasks.count && d->under_way < s->limits.per_destination && ready_ms(d) <= now_ms)
-			break;
-	if (!d)
-		return false;
-	*number = heap_take(&d->tasks).number;
+	do {
+		d = s->now_count < s->limits.at_once ? next_in_turn(s, now_ms) : NULL;
+		if (!d)
+			return false;
+		*number = heap_take(&d->tasks).number;
+		s->known--;
+	} while (find_now(s, *number)); /* it was made due by hand */
+	s->known++;
 	TAILQ_REMOVE(&s->turns, d, link);
 	TAILQ_INSERT_TAIL(&s->turns, d, link);
 	if (s->limits.per_minute)

@@ -27,7 +27,7 @@ struct schedule *schedule_new(const struct schedule_limits *l);
 void schedule_free(struct schedule **s); /* NULL is fine */
 /* Nothing is known any more, but what is under way. */
 void schedule_clear(struct schedule *s);
-/* One that is known already is left as it is (under way too). */
+/* One that was added twice may begin twice, but not while it is under way. */
 void schedule_add(struct schedule *s, int64_t number, const char *destination, int64_t due_ms);
 /* One that may begin now: it is under way then. */
 bool schedule_next(struct schedule *s, int64_t now_ms, int64_t *number);
