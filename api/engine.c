@@ -1,6 +1,7 @@
 #include "api/engine.h"
 
 #include "api/engine_keys.h"
+#include "api/engine_queue.h"
 #include "api/engine_scans.h"
 #include "api/engine_setting.h"
 #include "api/engine_verdicts.h"
@@ -529,14 +530,17 @@ static void wake_pipeline(struct engine *en, struct pipeline *p)
 	(void)pthread_mutex_unlock(&en->config_lock);
 }
 
-static void result_came(void *arg)
+void engine_wake_pipeline(struct engine *en)
 {
-	struct engine *en = arg;
-
 	(void)pthread_mutex_lock(&en->config_lock);
 	if (en->to_wake)
 		pipeline_wake(en->to_wake);
 	(void)pthread_mutex_unlock(&en->config_lock);
+}
+
+static void result_came(void *arg)
+{
+	engine_wake_pipeline(arg);
 }
 
 static bool room_for_logs(void *arg)
@@ -566,6 +570,7 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.verdicts = engine_verdicts_of(en->verdicts),
 		.logs = en->logs,
 		.scans = engine_scans_of(en->scans),
+		.queue = engine_queue_of(en->queue),
 		.writing = &en->writing,
 		.config = config_for_pipeline,
 		.failed = pipeline_broke,
@@ -618,7 +623,11 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	if (rc == RC_OK)
 		rc = start_logs(en, opt, e);
 	if (rc == RC_OK)
+		rc = engine_queue_open(&en->queue, en, opt, e);
+	if (rc == RC_OK)
 		rc = start_pipeline(en, opt, e);
+	if (rc == RC_OK)
+		rc = engine_queue_start(en->queue, en, opt, e);
 	if (rc != RC_OK) {
 		engine_close(&en);
 		return rc;
@@ -639,6 +648,7 @@ void engine_close(struct engine **enp)
 	import_line_free(&en->import_line);
 	wake_pipeline(en, NULL);
 	pipeline_free(&en->pipeline);
+	engine_queue_close(&en->queue);
 	engine_verdicts_stop(&en->verdicts);
 	logs_free(&en->logs); /* it looks at the spool's room */
 	engine_scans_stop(&en->scans);

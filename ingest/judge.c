@@ -275,7 +275,7 @@ static enum rc park(struct judge *j, const struct rule_set *rs, const struct rul
 	struct tasks tasks;
 	enum rc rc = RC_OK;
 
-	tasks_make(&tasks, o, m->mail);
+	tasks_make(&tasks, rs, o, m->mail);
 	t->parked = m->past || tasks.count;
 	if (m->past) {
 		rc = queue_judged(j->parts.queue, &q, tasks.at, tasks.count, e);
@@ -343,6 +343,7 @@ static void tell_deed(void *arg, const struct rule_deed *deed)
 		              .rule = deed->rule,
 		              .action = deed->action,
 		              .what = deed->what,
+		              .goes_on = deed->what && rule_is_task(deed->what->kind),
 		              .recipients = deed->recipients,
 		              .matched = deed->matched,
 		              .matched_count = deed->matched_count };

@@ -361,7 +361,7 @@ enum rc resources_snapshot(struct db *control, json_t **out, struct err *e)
 
 static bool is_configured(enum resource_kind kind)
 {
-	return kind != RESOURCE_RELAY && kind != RESOURCE_ADDON_SUBSCRIPTION;
+	return kind != RESOURCE_ADDON_SUBSCRIPTION;
 }
 
 enum rc resources_snapshot_since(struct db *control, const struct config *base, json_t **out,

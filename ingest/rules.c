@@ -503,6 +503,16 @@ int64_t rule_set_version(const struct rule_set *rs)
 	return rs->version;
 }
 
+bool rule_set_sends(const struct rule_set *rs)
+{
+	for (size_t i = 0; i < rs->count; i++)
+		for (size_t k = 0; k < rs->rules[i].action_count; k++)
+			if (rs->rules[i].actions[k].kind == RULE_SEND ||
+			    rs->rules[i].actions[k].kind == RULE_RELAY)
+				return true;
+	return false;
+}
+
 static bool conditions_ask(const struct rule_conditions *c, const char *instance)
 {
 	for (size_t i = 0; i < c->count; i++)

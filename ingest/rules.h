@@ -275,6 +275,8 @@ const char *rule_set_name(const struct rule_set *rs);
 const char *rule_set_id(const struct rule_set *rs);
 int64_t rule_set_version(const struct rule_set *rs);
 size_t rule_set_rules(const struct rule_set *rs);
+/* Has it an action that sends mail on to who is in the envelope: Send or Relay? */
+bool rule_set_sends(const struct rule_set *rs);
 /* Does a condition ask the add-on's instance of that id? */
 bool rule_set_asks(const struct rule_set *rs, const char *instance);
 

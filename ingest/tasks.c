@@ -10,6 +10,7 @@
 
 struct making {
 	struct tasks *tasks;
+	const struct rule_set *rs;
 	const struct rule_outcome *o;
 	const struct rule_execution *x;
 	const json_t *rcpt; /* of the receipt */
@@ -38,6 +39,8 @@ static void add_task(const struct making *k, const char *destination, json_t *he
 	struct tasks *t = k->tasks;
 	json_t *spec = json_object();
 
+	json_put_text(spec, "rule_set", slice_str(rule_set_id(k->rs)));
+	json_put_text(spec, "rule_set_name", slice_str(rule_set_name(k->rs)));
 	json_put_int(spec, "rule", k->x->rule);
 	json_put_text(spec, "rule_name", slice_str(k->x->rule_name));
 	json_put_int(spec, "action", k->x->action);
@@ -149,9 +152,9 @@ static void make_call(const struct making *k)
 		json_push(list, recipient_json(k, k->x->recipients[i]));
 }
 
-void tasks_make(struct tasks *t, const struct rule_outcome *o, const struct mail *m)
+void tasks_make(struct tasks *t, const struct rule_set *rs, const struct rule_outcome *o, const struct mail *m)
 {
-	struct making k = { .tasks = t, .o = o, .rcpt = json_member_array(m->receipt, "rcpt") };
+	struct making k = { .tasks = t, .rs = rs, .o = o, .rcpt = json_member_array(m->receipt, "rcpt") };
 
 	*t = (struct tasks) { .count = 0 };
 	for (size_t i = 0; i < o->execution_count; i++) {

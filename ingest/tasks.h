@@ -19,7 +19,7 @@ struct tasks {
 	size_t room;
 };
 
-void tasks_make(struct tasks *t, const struct rule_outcome *o, const struct mail *m);
+void tasks_make(struct tasks *t, const struct rule_set *rs, const struct rule_outcome *o, const struct mail *m);
 /* Their specs were given away; this frees the list. */
 void tasks_free(struct tasks *t);
 

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "ingest/queue/queue_core.h"
 
-#define SPEC_MOST (1u << 20)
+#define SPEC_MOST (64u << 20) /* a rule set can bring 65,536 recipients */
 #define SUM_BYTES "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2"
 
 static const char *const texts[SQL_COUNT] = {
@@ -124,16 +124,17 @@ enum rc queue_commit_locked(struct queue *q, struct err *e)
 /* Unlocks, and wakes whom it concerns. */
 static void unlock_and_wake(struct queue *q)
 {
-	bool due = q->due_news && q->wake_runner;
-	bool other = q->other_news && q->wake_pipeline;
+	void (*runner)(void *arg) = q->due_news ? q->wake_runner : NULL;
+	void (*pipeline)(void *arg) = q->other_news ? q->wake_pipeline : NULL;
+	void *arg = q->arg;
 
-	q->due_news = q->due_news && !due;
-	q->other_news = q->other_news && !other;
+	q->due_news = q->due_news && !runner;
+	q->other_news = q->other_news && !pipeline;
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	if (due)
-		q->wake_runner(q->arg);
-	if (other)
-		q->wake_pipeline(q->arg);
+	if (runner)
+		runner(arg);
+	if (pipeline)
+		pipeline(arg);
 }
 
 enum rc queue_commit(struct queue *q, struct err *e)

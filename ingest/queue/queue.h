@@ -143,6 +143,8 @@ struct queue_answer {
  * ended, the message is judged on. */
 enum rc queue_later(struct queue *q, int64_t number, int64_t due_ms, const json_t *spec, const char *reason,
 		    struct err *e) MUST_USE;
+/* The same without having been tried. */
+enum rc queue_put_off(struct queue *q, int64_t number, int64_t due_ms, const char *reason, struct err *e) MUST_USE;
 /* It is through. `bounced`: not as was asked for, and its sender was told. */
 enum rc queue_done(struct queue *q, int64_t number, bool bounced, const struct queue_answer *a, struct err *e) MUST_USE;
 enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const char *reason, const struct queue_answer *a,

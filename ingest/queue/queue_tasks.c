@@ -7,7 +7,7 @@
 #include "ingest/past.h"
 #include "ingest/queue/queue_core.h"
 
-#define META_MOST (1u << 20)
+#define META_MOST (4u << 20)
 #define DAY_MS    INT64_C(86400000)
 
 static const char *const state_names[TASK_STATES] = { "behind", "due", "held", "dead" };
@@ -274,8 +274,8 @@ enum rc queue_settle(struct queue *q, int64_t message, struct err *e)
 	return end(q, message, how == BOUNCED ? DISPOSITION_BOUNCED : DISPOSITION_DELIVERED, "", e);
 }
 
-enum rc queue_later(struct queue *q, int64_t number, int64_t due_ms, const json_t *spec, const char *reason,
-                    struct err *e)
+static enum rc later(struct queue *q, int64_t number, int64_t due_ms, const json_t *spec, const char *reason, int tries,
+                     struct err *e)
 {
 	enum rc rc;
 
@@ -286,11 +286,22 @@ enum rc queue_later(struct queue *q, int64_t number, int64_t due_ms, const json_
 	if (rc == RC_OK)
 		rc = put_reason(q, number, reason, e);
 	if (rc == RC_OK)
-		rc = set_task(q, number, TASK_DUE, due_ms, 1, e);
+		rc = set_task(q, number, TASK_DUE, due_ms, tries, e);
 	if (rc != RC_OK)
 		queue_undo(q);
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	return rc;
+}
+
+enum rc queue_later(struct queue *q, int64_t number, int64_t due_ms, const json_t *spec, const char *reason,
+                    struct err *e)
+{
+	return later(q, number, due_ms, spec, reason, 1, e);
+}
+
+enum rc queue_put_off(struct queue *q, int64_t number, int64_t due_ms, const char *reason, struct err *e)
+{
+	return later(q, number, due_ms, NULL, reason, 0, e);
 }
 
 /* Those for whom a task of this stop failed are gathered until the last one has ended. */
