@@ -58,6 +58,7 @@ struct engine_options {
 	 * (`sends`), by homes of mm-deliver that it has started. */
 	const json_t *send;
 	const json_t *endpoints;
+	const char *hostname; /* ours, in what is sent; NULL: localhost */
 	struct home *sender_home;
 	struct home *caller_home;
 	bool sends;

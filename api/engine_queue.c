@@ -112,7 +112,7 @@ enum rc engine_queue_start(struct engine_queue *q, struct engine *en, const stru
 		                    .caller = opt->caller_home,
 		                    .send = opt->send,
 		                    .endpoints = opt->endpoints,
-		                    .hostname = en->api.hostname,
+		                    .hostname = opt->hostname ? opt->hostname : "localhost",
 		                    .instance = q->instance,
 		                    .logs = en->logs,
 		                    .config = config_of,
