@@ -381,6 +381,22 @@ static enum rc open_spool(struct engine *en, const struct engine_options *opt, s
 	return rc;
 }
 
+static enum rc queue_forgets(void *arg, uint32_t archive, int32_t day, const struct message_id *id,
+                             struct err *e)
+{
+	const struct engine *en = arg;
+	size_t count;
+
+	return queue_forget(engine_queue_of(en->queue), archive, day, id, &count, e);
+}
+
+static enum rc queue_has_forgotten(void *arg, struct err *e)
+{
+	const struct engine *en = arg;
+
+	return queue_rotate(engine_queue_of(en->queue), e);
+}
+
 void engine_sweep(struct engine *en, struct config *c, struct sweep *s)
 {
 	struct retention_archive *archives =
@@ -402,6 +418,9 @@ void engine_sweep(struct engine *en, struct config *c, struct sweep *s)
 		.control = en->control,
 		.archives = archives,
 		.archive_count = config_archive_count(c),
+		.forget = queue_forgets,
+		.forgotten = queue_has_forgotten,
+		.copies = en,
 	};
 }
 
@@ -613,6 +632,8 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	if (rc == RC_OK)
 		rc = open_data(en, opt, e);
 	if (rc == RC_OK)
+		rc = engine_queue_open(&en->queue, en, opt, e);
+	if (rc == RC_OK)
 		rc = recover(en, e);
 	if (rc == RC_OK)
 		rc = open_spool(en, opt, e);
@@ -622,8 +643,6 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 		rc = engine_scans_start(&en->scans, en, opt, result_came, en, e);
 	if (rc == RC_OK)
 		rc = start_logs(en, opt, e);
-	if (rc == RC_OK)
-		rc = engine_queue_open(&en->queue, en, opt, e);
 	if (rc == RC_OK)
 		rc = start_pipeline(en, opt, e);
 	if (rc == RC_OK)

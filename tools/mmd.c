@@ -24,6 +24,8 @@
 #include "base/tls.h"
 #include "ingest/front.h"
 #include "ingest/resources.h"
+#include "ingest/calls.h"
+#include "ingest/outbound.h"
 #include "ingest/scans.h"
 #include "ingest/verdicts.h"
 #include "store/crypt.h"

@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/sigv4.h"
+#include "ingest/calls.h"
+#include "ingest/outbound.h"
 #include "ingest/verdicts.h"
 #include "store/crypt.h"
 #include "tools/mmd_settings_parts.h"
@@ -375,6 +377,9 @@ static enum rc read_send(struct settings *s, struct err *e)
 
 	s->engine.send = json_object_get(s->json, "send");
 	s->engine.sends = true;
+	if (gethostname(s->hostname, sizeof(s->hostname) - 1) != 0 || !s->hostname[0])
+		(void)snprintf(s->hostname, sizeof(s->hostname), "localhost");
+	s->engine.hostname = s->smtp.hostname ? s->smtp.hostname : s->hostname;
 	rc = outbound_configure(s->engine.send, e);
 	return rc == RC_OK ? rc : err_in(e, "configuration");
 }

@@ -40,6 +40,7 @@ struct runner {
 	struct attempts attempts;
 	LIST_HEAD(, rate_user) users;
 	int64_t rotated_ms;
+	int64_t generation; /* of the configuration whose ports outbound knows */
 	bool flushing;
 	bool full;
 	bool broken;

@@ -508,6 +508,23 @@ enum rc run_mail_ended(struct runner *r, const struct attempt *a, struct queue_j
 
 /* ---- a try ---- */
 
+/* Who sends may connect to the ports that it was made with. */
+static void update_ports(struct runner *r, const struct config *c)
+{
+	size_t n = config_relay_count(c);
+	uint16_t *ports;
+
+	if (!r->outbound || r->generation == config_generation(c))
+		return;
+	r->generation = config_generation(c);
+	ports = mem_array(n + 1, sizeof(*ports));
+	for (size_t i = 0; i < n; i++)
+		ports[i] = config_relay_at(c, i)->port;
+	ports[n] = (uint16_t)json_member_int(json_member_object(r->o.endpoints, "mailbox"), "port", 24);
+	outbound_ports(r->outbound, ports, n + 1);
+	free(ports);
+}
+
 static enum rc try_it(struct trying *t, struct err *e)
 {
 	const char *loop = t->j->notice ? NULL : compose_loop(buf_slice(&t->j->raw), t->r->o.instance);
@@ -571,6 +588,7 @@ enum rc run_mail(struct runner *r, struct queue_job *j, struct err *e)
 
 	t.to = json_member_array(j->spec, "recipients");
 	t.config = r->o.config(r->o.arg);
+	update_ports(r, t.config);
 	if (rc == RC_OK && !may_send(r, &t, &when_ms)) {
 		run_over(r, j->number);
 		rc = queue_put_off(r->o.queue, j->number, when_ms, "its sender has sent more than send.rate.user lately", e);
