@@ -779,6 +779,8 @@ bool engine_room(struct engine *en)
 	uint64_t whole;
 	uint64_t reserve = en->spool_min_free;
 
+	if (en->queue && queue_full(engine_queue_of(en->queue)))
+		return false;
 	if (dir_space(en->dir, &unused, &whole, NULL) != RC_OK)
 		return true; /* an error of the disk is told by what is written to it */
 	if (!reserve)

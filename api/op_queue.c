@@ -104,6 +104,43 @@ enum rc op_queue_list(struct request *r, struct err *e)
 	return rc;
 }
 
+static enum rc gather_queued(void *arg, const struct queue_job *j, struct err *e)
+{
+	json_t *row = job_json(j, false);
+
+	(void)e;
+	json_put_text(row, "disposition", slice_str(j->state == TASK_DEAD ? "dead-letter" : "queued"));
+	json_push(((struct listing *)arg)->rows, row);
+	return RC_OK;
+}
+
+enum rc request_tasks(struct request *r, const struct message_id *id, unsigned *found, struct err *e)
+{
+	struct listing l = { .rows = json_array() };
+	enum rc rc = queue_each_of(engine_queue_of(r->en->queue), id, gather_queued, &l, e);
+
+	for (size_t i = 0; rc == RC_OK && i < json_array_size(l.rows); i++) {
+		++*found;
+		rc = request_row(r, json_incref(json_array_get(l.rows, i)), e);
+	}
+	json_decref(l.rows);
+	return rc;
+}
+
+enum rc request_queue_counts(struct request *r, struct err *e)
+{
+	struct queue_totals t;
+	enum rc rc = queue_count(engine_queue_of(r->en->queue), &t, e);
+
+	if (rc != RC_OK)
+		return rc;
+	json_put_int(r->result, "queued", (int64_t)t.messages);
+	json_put_int(r->result, "queued_bytes", (int64_t)t.bytes);
+	json_put_int(r->result, "queue_held", (int64_t)t.tasks[TASK_HELD]);
+	json_put_int(r->result, "dead_letters", (int64_t)t.tasks[TASK_DEAD]);
+	return RC_OK;
+}
+
 static enum rc no_task(int64_t number, struct err *e)
 {
 	return err_set(e, RC_NOTFOUND, "there is no task %lld in the outbound queue", (long long)number);

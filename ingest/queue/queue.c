@@ -10,6 +10,12 @@
 #define SPEC_MOST (64u << 20) /* a rule set can bring 65,536 recipients */
 #define SUM_BYTES "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2"
 
+/* As queue_tasks.c reads it. */
+#define JOB                                                                                        \
+	"t.number, t.message, m.id, m.received, t.kind, t.state, t.decides, m.notice, t.destination,"    \
+	" t.spec, m.past, t.tries, t.since, t.due, t.reason, m.meta"                                      \
+	" FROM task t JOIN message m ON m.number = t.message"
+
 static const char *const texts[SQL_COUNT] = {
 	[SQL_FIND] = "SELECT number FROM message WHERE id = ?1",
 	[SQL_ADD_MESSAGE] = "INSERT INTO message(id, received, parked, bytes, notice, state, meta, rule_set, version, past,"
@@ -26,9 +32,7 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_TOLD_ENDED] = "DELETE FROM message WHERE number = ?1 AND kind = ?2 AND state = 2",
 	[SQL_DUE] = "SELECT number, due, destination, kind FROM task WHERE state = 1 ORDER BY number",
 	[SQL_FRESH] = "SELECT number, due, destination, kind FROM task WHERE number = ?1 AND state = 1",
-	[SQL_JOB] = "SELECT t.number, t.message, m.id, m.received, t.kind, t.state, t.decides, m.notice, t.destination,"
-	            " t.spec, m.past, t.tries, t.since, t.due, t.reason, m.meta FROM task t"
-	            " JOIN message m ON m.number = t.message WHERE t.number = ?1",
+	[SQL_JOB] = "SELECT " JOB " WHERE t.number = ?1",
 	[SQL_BODY] = "SELECT raw FROM body WHERE message = ?1",
 	[SQL_SET_TASK] = "UPDATE task SET state = ?2, due = ?3, tries = tries + ?4,"
 	                 " decides = CASE ?2 WHEN 3 THEN 0 ELSE decides END WHERE number = ?1",
@@ -47,10 +51,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_DROP_BODY] = "DELETE FROM body WHERE message = ?1",
 	[SQL_TOTALS] = "SELECT count(*), CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2",
 	[SQL_COUNT_STATES] = "SELECT state, count(*) FROM task GROUP BY state",
-	[SQL_EACH] = "SELECT t.number, t.message, m.id, m.received, t.kind, t.state, t.decides, m.notice, t.destination,"
-	             " t.spec, m.past, t.tries, t.since, t.due, t.reason FROM task t"
-	             " JOIN message m ON m.number = t.message WHERE t.number > ?1 AND (t.state = 3) = ?2"
-	             " ORDER BY t.number LIMIT ?3",
+	[SQL_EACH] = "SELECT " JOB " WHERE t.number > ?1 AND (t.state = 3) = ?2 ORDER BY t.number LIMIT ?3",
+	[SQL_EACH_OF] = "SELECT " JOB " WHERE m.id = ?1 ORDER BY t.number",
 	[SQL_DEAD_BEFORE] = "SELECT number FROM task WHERE state = 3 AND due < ?1 LIMIT 1",
 	[SQL_FORGET] = "SELECT number, archives FROM message WHERE state <> 2 AND archives <> '[]' AND number > ?1"
 	               " AND ((?2 IS NULL AND received >= ?3 AND received < ?4) OR id = ?2) ORDER BY number LIMIT 1",

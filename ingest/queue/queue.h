@@ -174,6 +174,9 @@ enum rc queue_count(struct queue *q, struct queue_totals *out, struct err *e) MU
 /* Tasks in order of their numbers, behind one, up to so many; without meta and raw. dead: those alone, else all others. */
 enum rc queue_each(struct queue *q, bool dead, int64_t behind, size_t most,
 		   enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg, struct err *e) MUST_USE;
+/* The same of one message's, all of them. */
+enum rc queue_each_of(struct queue *q, const struct message_id *id,
+		      enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg, struct err *e) MUST_USE;
 /* Is the message parked? */
 enum rc queue_has(struct queue *q, const struct message_id *id, bool *has, struct err *e) MUST_USE;
 

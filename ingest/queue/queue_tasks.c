@@ -611,6 +611,25 @@ enum rc queue_count(struct queue *q, struct queue_totals *out, struct err *e)
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
+static enum rc each_job(struct stmt *s, enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg,
+                        struct err *e)
+{
+	enum rc rc;
+
+	while ((rc = stmt_step(s, e)) == RC_OK) {
+		struct queue_job j;
+
+		rc = read_job(s, &j, e);
+		if (rc == RC_OK)
+			rc = each(arg, &j, e);
+		queue_job_free(&j);
+		if (rc != RC_OK)
+			break;
+	}
+	stmt_reset(s);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
 enum rc queue_each(struct queue *q, bool dead, int64_t behind, size_t most,
                    enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg, struct err *e)
 {
@@ -623,17 +642,24 @@ enum rc queue_each(struct queue *q, bool dead, int64_t behind, size_t most,
 		stmt_bind_int(s, 1, behind);
 		stmt_bind_int(s, 2, dead);
 		stmt_bind_int(s, 3, (int64_t)most);
+		rc = each_job(s, each, arg, e);
 	}
-	while (rc == RC_OK && (rc = stmt_step(s, e)) == RC_OK) {
-		struct queue_job j;
-
-		rc = read_job(s, &j, e);
-		if (rc == RC_OK)
-			rc = each(arg, &j, e);
-		queue_job_free(&j);
-	}
-	if (s)
-		stmt_reset(s);
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return rc == RC_NOTFOUND ? RC_OK : rc;
+	return rc;
+}
+
+enum rc queue_each_of(struct queue *q, const struct message_id *id,
+                      enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg, struct err *e)
+{
+	struct stmt *s;
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = queue_sql(q, SQL_EACH_OF, &s, e);
+	if (rc == RC_OK) {
+		stmt_bind_blob(s, 1, slice_of(id->b, ID_BYTES));
+		rc = each_job(s, each, arg, e);
+	}
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	return rc;
 }
