@@ -39,6 +39,7 @@ const struct resource_limits resource_limits_aws = {
 	.relays = 40,
 	.traffic_policies = 100,
 	.rule_sets = 40,
+	.sending_actions = 10,
 	.open_points = 10,
 	.auth_points = 50,
 	.mtls_points = 50,

@@ -121,7 +121,7 @@ struct rule_facts {
 
 enum rule_action_kind {
 	RULE_ARCHIVE, RULE_DROP, RULE_ADD_HEADER, RULE_REPLACE_RECIPIENT,
-	/* tasks */
+	/* tasks; these numbers are on disk (docs/formats.md, "Outbound queue") */
 	RULE_SEND, RULE_RELAY, RULE_MAILBOX, RULE_BOUNCE, RULE_S3, RULE_SNS, RULE_LAMBDA, RULE_QBUSINESS,
 	RULE_ACTION_KINDS
 };
