@@ -1,4 +1,4 @@
-/* api/op_queue.c - the outbound queue and its dead letters: shown, tried again, held, dropped */
+/* api/op_queue.c - the outbound queue and its dead letters: shown, tried again, held, dropped. Who may not read mail sees no address. */
 #include "api/engine_queue.h"
 #include "api/ops.h"
 #include "base/clock.h"
@@ -37,7 +37,32 @@ static json_t *recipients_json(const struct queue_job *j)
 	return list;
 }
 
-static json_t *job_json(const struct queue_job *j, bool whole)
+static bool shows_addresses(const struct request *r)
+{
+	return access_may(r->access, ACCESS_READ_MESSAGE, NULL);
+}
+
+/* What a server said may have an address in it: words with "@" go. */
+static json_t *without_addresses(const char *text)
+{
+	struct slice rest = slice_str(text);
+	struct buf b;
+	json_t *made;
+
+	buf_init(&b, 4 * rest.len + 16);
+	while (rest.len) {
+		struct slice word = slice_cut(rest, ' ', &rest);
+		bool address = slice_find(word, slice_str("@")) != SIZE_MAX;
+
+		MUST(buf_add(&b, b.len ? slice_str(" ") : slice_str("")) == RC_OK &&
+		     buf_add(&b, address ? slice_str("[address]") : word) == RC_OK);
+	}
+	made = json_of_slice(buf_slice(&b));
+	buf_free(&b);
+	return made;
+}
+
+static json_t *job_json(const struct queue_job *j, bool addresses, bool whole)
 {
 	json_t *o = json_object();
 	char id[ID_TEXT + 1];
@@ -54,19 +79,21 @@ static json_t *job_json(const struct queue_job *j, bool whole)
 		put_time(o, j->state == TASK_DUE ? "due" : "died", j->due_ms);
 	json_put_int(o, "tries", j->tries);
 	if (j->reason[0])
-		json_put_text(o, "reason", slice_str(j->reason));
+		json_put(o, "reason", addresses ? json_of_slice(slice_str(j->reason)) : without_addresses(j->reason));
 	if (!whole)
 		return o;
 	if (json_object_get(j->spec, "rule"))
 		json_put_int(o, "rule", json_member_int(j->spec, "rule", 0));
 	if (json_member_text(j->spec, "rule_set_name").len)
 		json_put_text(o, "rule_set", json_member_text(j->spec, "rule_set_name"));
-	json_put(o, "recipients", recipients_json(j));
+	if (addresses)
+		json_put(o, "recipients", recipients_json(j));
 	return o;
 }
 
 struct listing {
 	json_t *rows;
+	bool addresses;
 	int64_t last;
 };
 
@@ -76,7 +103,7 @@ static enum rc gather(void *arg, const struct queue_job *j, struct err *e)
 
 	(void)e;
 	l->last = j->number;
-	json_push(l->rows, job_json(j, false));
+	json_push(l->rows, job_json(j, l->addresses, false));
 	return RC_OK;
 }
 
@@ -91,7 +118,7 @@ enum rc op_queue_list(struct request *r, struct err *e)
 	enum rc rc = RC_OK;
 
 	while (rc == RC_OK && left > 0 && got == PAGE) {
-		struct listing l = { .rows = json_array(), .last = at };
+		struct listing l = { .rows = json_array(), .addresses = shows_addresses(r), .last = at };
 
 		rc = queue_each(engine_queue_of(r->en->queue), dead, at, (size_t)MIN_OF((int64_t)PAGE, left), gather, &l, e);
 		got = json_array_size(l.rows);
@@ -106,17 +133,18 @@ enum rc op_queue_list(struct request *r, struct err *e)
 
 static enum rc gather_queued(void *arg, const struct queue_job *j, struct err *e)
 {
-	json_t *row = job_json(j, false);
+	struct listing *l = arg;
+	json_t *row = job_json(j, l->addresses, false);
 
 	(void)e;
 	json_put_text(row, "disposition", slice_str(j->state == TASK_DEAD ? "dead-letter" : "queued"));
-	json_push(((struct listing *)arg)->rows, row);
+	json_push(l->rows, row);
 	return RC_OK;
 }
 
 enum rc request_tasks(struct request *r, const struct message_id *id, unsigned *found, struct err *e)
 {
-	struct listing l = { .rows = json_array() };
+	struct listing l = { .rows = json_array(), .addresses = shows_addresses(r) };
 	enum rc rc = queue_each_of(engine_queue_of(r->en->queue), id, gather_queued, &l, e);
 
 	for (size_t i = 0; rc == RC_OK && i < json_array_size(l.rows); i++) {
@@ -156,7 +184,7 @@ enum rc op_queue_show(struct request *r, struct err *e)
 		return no_task(number, e);
 	if (rc != RC_OK)
 		return rc;
-	r->result = job_json(&j, true);
+	r->result = job_json(&j, shows_addresses(r), true);
 	queue_job_free(&j);
 	return RC_OK;
 }

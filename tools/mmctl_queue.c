@@ -125,7 +125,7 @@ static int run(struct cli *c, bool dead)
 	bool takes_task = strcmp(verb, "list") != 0;
 
 	if (c->argument_count > (takes_task ? 2u : 1u) || (takes_task && c->argument_count < 2))
-		cli_usage(c, "list; or %sretry, %sdrop and the number of a task, or all", dead ? "" : "show, ", dead ? "" : "hold, ");
+		cli_usage(c, "list; or show, retry, %sdrop and the number of a task, or all", dead ? "" : "hold, ");
 	if (!takes_task)
 		return list(c, dead);
 	if (strcmp(verb, "show") == 0)
