@@ -1,6 +1,7 @@
 #include "api/engine.h"
 
 #include "api/engine_keys.h"
+#include "api/engine_queue.h"
 #include "api/engine_scans.h"
 #include "api/engine_setting.h"
 #include "api/engine_verdicts.h"
@@ -380,6 +381,22 @@ static enum rc open_spool(struct engine *en, const struct engine_options *opt, s
 	return rc;
 }
 
+static enum rc queue_forgets(void *arg, uint32_t archive, int32_t day, const struct message_id *id,
+                             struct err *e)
+{
+	const struct engine *en = arg;
+	size_t count;
+
+	return queue_forget(engine_queue_of(en->queue), archive, day, id, &count, e);
+}
+
+static enum rc queue_has_forgotten(void *arg, struct err *e)
+{
+	const struct engine *en = arg;
+
+	return queue_rotate(engine_queue_of(en->queue), e);
+}
+
 void engine_sweep(struct engine *en, struct config *c, struct sweep *s)
 {
 	struct retention_archive *archives =
@@ -401,6 +418,9 @@ void engine_sweep(struct engine *en, struct config *c, struct sweep *s)
 		.control = en->control,
 		.archives = archives,
 		.archive_count = config_archive_count(c),
+		.forget = queue_forgets,
+		.forgotten = queue_has_forgotten,
+		.copies = en,
 	};
 }
 
@@ -529,14 +549,17 @@ static void wake_pipeline(struct engine *en, struct pipeline *p)
 	(void)pthread_mutex_unlock(&en->config_lock);
 }
 
-static void result_came(void *arg)
+void engine_wake_pipeline(struct engine *en)
 {
-	struct engine *en = arg;
-
 	(void)pthread_mutex_lock(&en->config_lock);
 	if (en->to_wake)
 		pipeline_wake(en->to_wake);
 	(void)pthread_mutex_unlock(&en->config_lock);
+}
+
+static void result_came(void *arg)
+{
+	engine_wake_pipeline(arg);
 }
 
 static bool room_for_logs(void *arg)
@@ -566,6 +589,7 @@ static enum rc start_pipeline(struct engine *en, const struct engine_options *op
 		.verdicts = engine_verdicts_of(en->verdicts),
 		.logs = en->logs,
 		.scans = engine_scans_of(en->scans),
+		.queue = engine_queue_of(en->queue),
 		.writing = &en->writing,
 		.config = config_for_pipeline,
 		.failed = pipeline_broke,
@@ -608,6 +632,8 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 	if (rc == RC_OK)
 		rc = open_data(en, opt, e);
 	if (rc == RC_OK)
+		rc = engine_queue_open(&en->queue, en, opt, e);
+	if (rc == RC_OK)
 		rc = recover(en, e);
 	if (rc == RC_OK)
 		rc = open_spool(en, opt, e);
@@ -619,6 +645,8 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 		rc = start_logs(en, opt, e);
 	if (rc == RC_OK)
 		rc = start_pipeline(en, opt, e);
+	if (rc == RC_OK)
+		rc = engine_queue_start(en->queue, en, opt, e);
 	if (rc != RC_OK) {
 		engine_close(&en);
 		return rc;
@@ -639,6 +667,7 @@ void engine_close(struct engine **enp)
 	import_line_free(&en->import_line);
 	wake_pipeline(en, NULL);
 	pipeline_free(&en->pipeline);
+	engine_queue_close(&en->queue);
 	engine_verdicts_stop(&en->verdicts);
 	logs_free(&en->logs); /* it looks at the spool's room */
 	engine_scans_stop(&en->scans);
@@ -750,6 +779,8 @@ bool engine_room(struct engine *en)
 	uint64_t whole;
 	uint64_t reserve = en->spool_min_free;
 
+	if (en->queue && queue_full(engine_queue_of(en->queue)))
+		return false;
 	if (dir_space(en->dir, &unused, &whole, NULL) != RC_OK)
 		return true; /* an error of the disk is told by what is written to it */
 	if (!reserve)

@@ -54,6 +54,14 @@ struct engine_options {
 	struct logs_options *logs; /* its files are taken over; NULL: no logs are written */
 	const json_t *addons; /* likewise */
 	struct home *scan_home; /* of mm-scan (ingest/scans.h) */
+	/* "send" and "endpoints" of the configuration, checked; NULL: none. mmd carries out what is in the outbound queue
+	 * (`sends`), by homes of mm-deliver that it has started. */
+	const json_t *send;
+	const json_t *endpoints;
+	const char *hostname; /* ours, in what is sent; NULL: localhost */
+	struct home *sender_home;
+	struct home *caller_home;
+	bool sends;
 	/* The pipeline has stopped for good (disk); on its thread. mmd ends and is started again. */
 	void (*broken)(void *arg);
 	/* The pipeline waits for room on the disk, or no longer does; on its thread. */
@@ -78,6 +86,7 @@ struct engine {
 	struct logs      *logs; /* NULL: none are written */
 	struct pipeline  *pipeline;
 	struct engine_verdicts *verdicts; /* NULL: no DNS */
+	struct engine_queue *queue; /* outbound */
 	struct pipeline  *to_wake;        /* by a verdict; with `config_lock` held */
 	uint8_t           control_key[KEY_BYTES];
 	_Atomic uint64_t  changes; /* of control.db that are on disk: db_count */
@@ -131,6 +140,8 @@ enum rc engine_open(struct engine **out, const struct engine_options *opt, struc
 void    engine_close(struct engine **en);
 /* The current snapshot, with a reference for the caller. */
 struct config *engine_config(struct engine *en);
+/* The pipeline looks for what it has to do; any thread. */
+void engine_wake_pipeline(struct engine *en);
 /* Compiles what has changed in the control database; `writing` is held. */
 enum rc engine_reload(struct engine *en, struct err *e) MUST_USE;
 /* The same of the principals. */

@@ -36,6 +36,8 @@ static enum rc put_dispositions(struct db *db, json_t *o, struct err *e)
 	put_count(o, "dropped", counts[DISPOSITION_DROPPED]);
 	put_count(o, "refused", counts[DISPOSITION_REFUSED]);
 	put_count(o, "no_action", counts[DISPOSITION_NO_ACTION]);
+	put_count(o, "delivered", counts[DISPOSITION_DELIVERED]);
+	put_count(o, "bounced", counts[DISPOSITION_BOUNCED]);
 	return rc;
 }
 
@@ -151,7 +153,7 @@ static enum rc put_flow(struct request *r, struct db *db, struct err *e)
 	if (failure)
 		json_put_text(r->result, "failure", slice_str(failure->text));
 	put_scans(r);
-	return rc;
+	return rc == RC_OK ? request_queue_counts(r, e) : rc;
 }
 
 enum rc op_status(struct request *r, struct err *e)
@@ -518,7 +520,7 @@ enum rc op_list(struct request *r, struct err *e)
 	if (word.at && !only_erased && !disposition_parse(word, &kind))
 		return err_set(e, RC_INVALID,
 		               "a disposition is one of unmatched, dropped, no-action, failed, "
-		               "lost, erased");
+		               "lost, refused, delivered, bounced, dead-letter, erased");
 	if (!word.at && !access_may(r->access, ACCESS_READ_CONFIG, NULL))
 		only_erased = true; /* the rest is in no archive */
 	if (!only_erased) {

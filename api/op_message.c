@@ -458,6 +458,15 @@ static enum rc explain_nothing(struct request *r, struct config *c, const struct
 	return RC_NOTFOUND;
 }
 
+/* What isn't of an archive. */
+static enum rc explain_flow(struct request *r, const struct message_id *id, unsigned *found,
+                            struct err *e)
+{
+	enum rc rc = explain_disposition(r, id, found, e);
+
+	return rc == RC_OK ? request_tasks(r, id, found, e) : rc;
+}
+
 enum rc op_why(struct request *r, struct err *e)
 {
 	struct config *c = engine_config(r->en);
@@ -477,7 +486,7 @@ enum rc op_why(struct request *r, struct err *e)
 	if (rc == RC_OK)
 		rc = explain_archives(r, c, &id, &found, e);
 	if (rc == RC_OK && access_may(r->access, ACCESS_READ_CONFIG, NULL))
-		rc = explain_disposition(r, &id, &found, e);
+		rc = explain_flow(r, &id, &found, e);
 	if (rc == RC_OK)
 		rc = explain_erased(r, c, &id, &found, e);
 	if (rc == RC_OK && !found)

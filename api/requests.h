@@ -82,6 +82,9 @@ void import_line_rest(struct engine *en);
  * A new reference. */
 struct apply_result;
 json_t *request_changes(const struct apply_result *a);
+/* A row for each task of the message that the outbound queue has; counts them. And what it has, for the status. */
+enum rc request_tasks(struct request *r, const struct message_id *id, unsigned *found, struct err *e) MUST_USE;
+enum rc request_queue_counts(struct request *r, struct err *e) MUST_USE;
 /* A disposition, or an erasure, as a row; a new reference. */
 struct disposition;
 json_t *disposition_json(const struct disposition *d);

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "ingest/queue/queue.h"
 #include "store/block_list.h"
+
+#define TOLD_AT_ONCE 1000 /* dispositions of the queue in a checkpoint */
 
 struct checkpoint {
 	struct pipeline_parts parts;
@@ -18,6 +21,7 @@ struct checkpoint {
 	struct spool_position *after; /* the last one of each file */
 	size_t after_count;
 	uint64_t messages; /* since the last checkpoint */
+	bool from_queue;   /* there is something of the queue's */
 	uint64_t done;
 	int64_t since_ms;
 };
@@ -68,10 +72,23 @@ void checkpoint_ledger(struct checkpoint *c, const uint8_t key[LEDGER_KEY],
 	entry->id = *id;
 }
 
+static bool is_empty(const struct checkpoint *c)
+{
+	return !c->messages && !c->from_queue;
+}
+
 void checkpoint_message(struct checkpoint *c)
 {
-	if (c->messages++ == 0)
+	if (is_empty(c))
 		c->since_ms = clock_mono_ms();
+	c->messages++;
+}
+
+void checkpoint_queue(struct checkpoint *c)
+{
+	if (is_empty(c))
+		c->since_ms = clock_mono_ms();
+	c->from_queue = true;
 }
 
 void checkpoint_position(struct checkpoint *c, const struct spool_position *after)
@@ -89,7 +106,7 @@ void checkpoint_position(struct checkpoint *c, const struct spool_position *afte
 
 int64_t checkpoint_age_ms(const struct checkpoint *c)
 {
-	return c->messages ? clock_mono_ms() - c->since_ms : -1;
+	return is_empty(c) ? -1 : clock_mono_ms() - c->since_ms;
 }
 
 uint64_t checkpoint_done(const struct checkpoint *c)
@@ -153,14 +170,24 @@ static enum rc put_newest(struct checkpoint *c, struct err *e)
 	return rc;
 }
 
+static enum rc carry_over(void *arg, const struct disposition *d, struct err *e)
+{
+	struct checkpoint *c = arg;
+
+	return disposition_ended(c->parts.control, d, e);
+}
+
 static enum rc put_rows(struct checkpoint *c, struct err *e)
 {
 	enum rc rc = RC_OK;
+	size_t told;
 
 	for (size_t i = 0; rc == RC_OK && i < c->disposition_count; i++)
 		rc = disposition_put(c->parts.control, &c->dispositions[i], e);
 	for (size_t i = 0; rc == RC_OK && i < c->ledger_count; i++)
 		rc = ledger_put(c->parts.control, &c->ledger[i], e);
+	if (rc == RC_OK && c->parts.queue)
+		rc = queue_tell(c->parts.queue, TOLD_AT_ONCE, carry_over, c, &told, e);
 	if (rc == RC_OK)
 		rc = put_positions(c, e);
 	if (rc == RC_OK)
@@ -177,6 +204,27 @@ static enum rc write_control(struct checkpoint *c, struct err *e)
 	return rc == RC_OK ? db_end(c->parts.control, put_rows(c, e), e) : rc;
 }
 
+/* What the runner's commit lost is to be parked again: it all comes from the spool once more. */
+static enum rc commit_queue(struct checkpoint *c, struct err *e)
+{
+	if (!c->parts.queue)
+		return RC_OK;
+	if (queue_lost(c->parts.queue, true))
+		return err_set(e, RC_NOSPACE, "the outbound queue found no room on the disk");
+	return queue_commit(c->parts.queue, e);
+}
+
+static enum rc tell_control(struct checkpoint *c, struct err *e)
+{
+	enum rc rc = write_control(c, e);
+
+	if (rc == RC_OK && c->parts.queue)
+		return queue_told(c->parts.queue, e);
+	if (c->parts.queue)
+		queue_not_told(c->parts.queue);
+	return rc;
+}
+
 enum rc checkpoint_write(struct checkpoint *c, struct err *e)
 {
 	enum rc rc = sync_store(c, e);
@@ -184,7 +232,9 @@ enum rc checkpoint_write(struct checkpoint *c, struct err *e)
 	if (rc == RC_OK)
 		rc = index_commit(c->parts.index, e);
 	if (rc == RC_OK)
-		rc = write_control(c, e);
+		rc = commit_queue(c, e);
+	if (rc == RC_OK)
+		rc = tell_control(c, e);
 	for (size_t i = 0; rc == RC_OK && i < c->after_count; i++)
 		rc = spool_done(c->parts.spool, &c->after[i], e);
 	if (rc != RC_OK)
@@ -197,6 +247,7 @@ enum rc checkpoint_write(struct checkpoint *c, struct err *e)
 void checkpoint_forget(struct checkpoint *c)
 {
 	c->messages = 0;
+	c->from_queue = false;
 	c->disposition_count = 0;
 	c->ledger_count = 0;
 	c->after_count = 0;

@@ -1,8 +1,8 @@
 /*
  * ingest/checkpoint.h - what the pipeline has done since the last checkpoint, and making it last
  *
- * Order    store_sync -> block roots into the audit log, synced -> index_commit -> one transaction of
- *          control.db with dispositions, ledger, spool positions and the audit log's head -> spool_done.
+ * Order    store_sync -> block roots into the audit log, synced -> index_commit -> queue_commit -> one transaction of
+ *          control.db with dispositions (also of what ended in the queue), ledger, spool positions and the audit log's head -> spool_done.
  *          Each points only to what was synced before it.
  * Threads  The pipeline's, with `writing` held.
  */
@@ -23,6 +23,8 @@ void checkpoint_ledger(struct checkpoint *c, const uint8_t key[LEDGER_KEY],
 		       const struct message_id *id);
 /* One more message is done. */
 void checkpoint_message(struct checkpoint *c);
+/* The queue has dispositions to be carried over. */
+void checkpoint_queue(struct checkpoint *c);
 /* All messages of its file before this position are done. */
 void checkpoint_position(struct checkpoint *c, const struct spool_position *after);
 /* Since the first thing that is not yet checkpointed; -1 when there is none. */

@@ -17,6 +17,7 @@ struct part {
 	char *handed; /* its JSON as mm-smtpd gets it; NULL: it gets none */
 	union {
 		struct archive_info archive; /* its texts are the part's */
+		struct relay_info relay;     /* the same */
 		struct address_list *list;
 		struct policy *policy;
 		struct rule_set *rules;
@@ -31,7 +32,7 @@ struct point {
 };
 
 /* In the order in which they refer to each other. */
-enum config_kind { ARCHIVES, LISTS, ANALYZERS, POLICIES, RULE_SETS, POINTS, CONFIG_KINDS };
+enum config_kind { ARCHIVES, RELAYS, LISTS, ANALYZERS, POLICIES, RULE_SETS, POINTS, CONFIG_KINDS };
 
 struct parts {
 	struct part **at;
@@ -126,6 +127,37 @@ static enum rc make_archive(const struct making *m, struct part *p, const json_t
 	if (number < 1 || number > UINT32_MAX)
 		return err_set(e, RC_INVALID, "an archive without number");
 	return read_retention(a, json_member_object(json, "Retention"), e);
+}
+
+/* ---- relays ---- */
+
+static enum relay_tls relay_tls_of(const json_t *json, const struct relay_info *r)
+{
+	struct slice said = json_member_text(json, "Tls");
+
+	if (is_text(said, "WRAPPED") || (!said.len && r->port == 465))
+		return RELAY_TLS_WRAPPED;
+	return is_text(said, "REQUIRED") || (!said.len && r->secret) ? RELAY_TLS_REQUIRED
+	                                                             : RELAY_TLS_OPTIONAL;
+}
+
+static enum rc make_relay(const struct making *m, struct part *p, const json_t *json, struct err *e)
+{
+	struct relay_info *r = &p->made.relay;
+	const json_t *login = json_member_object(json, "Authentication");
+
+	(void)m;
+	r->id = p->id;
+	r->name = p->name;
+	r->server = p->texts[0] = member_copy(json, "ServerName");
+	r->port = (uint16_t)json_member_int(json, "ServerPort", 25);
+	if (json_object_get(login, "SecretArn"))
+		r->secret = p->texts[1] = member_copy(login, "SecretArn");
+	r->tls = relay_tls_of(json, r);
+	if (r->secret && r->tls == RELAY_TLS_OPTIONAL)
+		return err_set(e, RC_INVALID, "Tls: OPTIONAL would tell the secret to who listens; a relay with SecretArn needs"
+		                              " REQUIRED or WRAPPED");
+	return RC_OK;
 }
 
 /* ---- lists, policies, rule sets ---- */
@@ -291,6 +323,10 @@ static enum rc link_point(struct config *c, const struct part *part, struct err 
 	p->policy = policy->made.policy;
 	p->rules = rules->made.rules;
 	p->rule_set_version = rules->version;
+	if (p->type == INGRESS_OPEN && rule_set_sends(p->rules) && !policy_limits_recipients(p->policy))
+		return err_set(e, RC_INVALID, "it is OPEN and its rule set sends or relays, so its traffic policy must limit the"
+		                              " recipients: DefaultAction DENY, and in each ALLOW statement RECIPIENT EQUALS"
+		                              " or ENDS_WITH \"@DOMAIN\", or an address list");
 	return RC_OK;
 }
 
@@ -357,6 +393,7 @@ static const struct {
 	void (*free)(struct part *p); /* NULL: nothing but texts */
 } kinds[CONFIG_KINDS] = {
 	{ "Archives", "ArchiveId", "ArchiveName", &shape_apply_archive, make_archive, NULL },
+	{ "Relays", "RelayId", "RelayName", &shape_apply_relay, make_relay, NULL },
 	{ "AddressLists", "AddressListId", "AddressListName", &shape_apply_address_list, make_list,
 	  free_list },
 	{ "AddonInstances", "AddonInstanceId", "AddonSubscriptionId", &shape_apply_addon_instance,
@@ -393,9 +430,9 @@ static char *handed_text(enum config_kind kind, const json_t *json)
 		json_put(copy, "Rules", json_array());
 	if (kind == LISTS)
 		(void)json_object_del(copy, "Addresses");
-	text = kind == ARCHIVES ? NULL : json_dumps(copy, JSON_COMPACT);
+	text = kind < LISTS ? NULL : json_dumps(copy, JSON_COMPACT);
 	json_decref(copy);
-	MUST(text || kind == ARCHIVES);
+	MUST(text || kind < LISTS);
 	return text;
 }
 
@@ -635,6 +672,23 @@ bool ingress_is_user(const struct ingress_point *p, struct slice user)
 int64_t archive_end_ms(const struct archive_info *a)
 {
 	return a->pending ? a->pending_since_ms + ARCHIVE_PENDING_DAYS * MS_PER_DAY : 0;
+}
+
+size_t config_relay_count(const struct config *c)
+{
+	return c->parts[RELAYS].count;
+}
+
+const struct relay_info *config_relay_at(const struct config *c, size_t i)
+{
+	return i < c->parts[RELAYS].count ? &c->parts[RELAYS].at[i]->made.relay : NULL;
+}
+
+const struct relay_info *config_relay(const struct config *c, struct slice reference)
+{
+	const struct part *p = find_part(c, RELAYS, reference);
+
+	return p ? &p->made.relay : NULL;
 }
 
 size_t config_archive_count(const struct config *c)

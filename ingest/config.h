@@ -3,7 +3,7 @@
  *
  * What     Made from resources_snapshot's JSON, in mmd and (from the same JSON over its socket) in
  *          mm-smtpd. Holds ingress points with their policies, rule sets at their current version,
- *          archives with their numbers, address lists, add-ons' instances (their ids, and names of add-ons), password
+ *          archives with their numbers, relays, address lists, add-ons' instances (their ids, and names of add-ons), password
  *          hashes.
  * Why      A change of configuration is a change of one pointer: who works with the old snapshot
  *          keeps it by its reference and is judged by one consistent state.
@@ -12,6 +12,8 @@
  *          life, and its members are exchanged in it (address_list.h).
  * Owner    Reference-counted. Everything that a look-up returns lives as long as the config; a rule
  *          set from config_compile_rule_set belongs to the caller and may outlive it.
+ * Relaying An OPEN ingress point whose rule set has Send or Relay and whose policy doesn't limit recipients
+ *          (policy_limits_recipients) doesn't compile, whichever of the three was changed: no open relay by accident.
  * Fails    RC_INVALID or RC_NOTFOUND naming the resource; a snapshot that doesn't compile changes
  *          nothing.
  * Threads  Any.
@@ -74,6 +76,17 @@ struct archive_info {
 	const char *kms; /* the ARN of the further key that it is under; NULL: none */
 };
 
+/* A server that mail is relayed to. */
+enum relay_tls { RELAY_TLS_OPTIONAL, RELAY_TLS_REQUIRED, RELAY_TLS_WRAPPED };
+struct relay_info {
+	const char *id;
+	const char *name;
+	const char *server;
+	uint16_t port;
+	enum relay_tls tls; /* as it says; else WRAPPED at port 465, REQUIRED with a secret, OPTIONAL without */
+	const char *secret; /* SecretArn, or NULL */
+};
+
 /* A resource of the snapshot that has this member, true, and besides it only id and Version is the
  * one that the base has. */
 #define CONFIG_SAME "Same"
@@ -116,6 +129,10 @@ const struct archive_info *config_archive_at(const struct config *c, size_t i);
 /* By name, id or ARN (what follows the last '/'). */
 const struct archive_info *config_archive(const struct config *c, struct slice reference);
 const struct archive_info *config_archive_by_number(const struct config *c, uint32_t number);
+
+size_t config_relay_count(const struct config *c);
+const struct relay_info *config_relay_at(const struct config *c, size_t i);
+const struct relay_info *config_relay(const struct config *c, struct slice reference);
 
 /* Is it there, and not being deleted? A rule's archive_open. */
 bool config_archive_open(const void *config, uint32_t number);

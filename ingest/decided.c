@@ -13,14 +13,24 @@ static bool shares_recipient(const struct rule_execution *a, const struct rule_e
 	return false;
 }
 
-static json_t *added_headers(const struct rule_outcome *o, const struct rule_execution *upto)
+static bool is_of(const struct rule_execution *x, uint32_t recipient)
+{
+	for (size_t i = 0; i < x->recipient_count; i++)
+		if (x->recipients[i] == recipient)
+			return true;
+	return false;
+}
+
+json_t *decided_headers(const struct rule_outcome *o, const struct rule_execution *upto, uint32_t recipient)
 {
 	json_t *list = json_array();
 
 	for (const struct rule_execution *x = o->executions; x < upto; x++) {
 		json_t *header;
 
-		if (x->what->kind != RULE_ADD_HEADER || !shares_recipient(x, upto))
+		if (x->what->kind != RULE_ADD_HEADER)
+			continue;
+		if (recipient == UINT32_MAX ? !shares_recipient(x, upto) : !is_of(x, recipient))
 			continue;
 		header = json_object();
 		json_put_text(header, "name", slice_str(x->what->header_name));
@@ -68,7 +78,7 @@ json_t *decided_json(const struct rule_set *rs, const struct rule_outcome *o,
 	json_t *d = json_object();
 	json_t *covered = json_array();
 	json_t *replaced = json_array();
-	json_t *headers = added_headers(o, x);
+	json_t *headers = decided_headers(o, x, UINT32_MAX);
 
 	json_put_text(d, "rule_set", slice_str(rule_set_id(rs)));
 	json_put_text(d, "rule_set_name", slice_str(rule_set_name(rs)));

@@ -15,6 +15,8 @@
 
 /* `x` is an Archive execution of the outcome. */
 json_t *decided_json(const struct rule_set *rs, const struct rule_outcome *o, const struct rule_execution *x);
+/* The headers that AddHeader executions before `x` added for that recipient (UINT32_MAX: for any of x's), in order. */
+json_t *decided_headers(const struct rule_outcome *o, const struct rule_execution *x, uint32_t recipient);
 /* {"recipients":{"then":[…],"now":[…]},…}: of "recipients", "replaced", "headers" and "dropped" (addresses alone) those
  * that differ, order but of headers apart; NULL when none does. By which rule is no difference. */
 json_t *decided_difference(const json_t *then, const json_t *now);

@@ -3,7 +3,8 @@
 #include <stdio.h>
 
 static const char *const names[DISPOSITION_KINDS] = { "unmatched", "dropped", "no-action",
-	                                              "failed",    "lost",    "refused" };
+	                                              "failed",    "lost",    "refused",
+	                                              "delivered", "bounced", "dead-letter" };
 
 const char *disposition_name(enum disposition_kind kind)
 {
@@ -59,11 +60,10 @@ enum rc disposition_prepare(struct db *control, struct err *e)
 	return db_end(control, rc, e);
 }
 
-enum rc disposition_put(struct db *control, const struct disposition *d, struct err *e)
+static enum rc put(struct db *control, const char *sql, const struct disposition *d, struct err *e)
 {
 	struct stmt *st;
-	enum rc rc = db_prepare(control, &st,
-	                        "INSERT OR IGNORE INTO disposition VALUES(?,?,?,?,?,?,?,?,?,?)", e);
+	enum rc rc = db_prepare(control, &st, sql, e);
 
 	if (rc != RC_OK)
 		return rc;
@@ -80,6 +80,21 @@ enum rc disposition_put(struct db *control, const struct disposition *d, struct 
 	rc = stmt_run(st, e);
 	stmt_free(&st);
 	return rc;
+}
+
+enum rc disposition_put(struct db *control, const struct disposition *d, struct err *e)
+{
+	return put(control, "INSERT OR IGNORE INTO disposition VALUES(?,?,?,?,?,?,?,?,?,?)", d, e);
+}
+
+/* 6 to 8 are those of the queue, and 1 may be. */
+enum rc disposition_ended(struct db *control, const struct disposition *d, struct err *e)
+{
+	return put(control,
+	           "INSERT INTO disposition VALUES(?,?,?,?,?,?,?,?,?,?)"
+	           " ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, text = excluded.text"
+	           " WHERE kind BETWEEN 6 AND 8",
+	           d, e);
 }
 
 static void copy_text(char *out, size_t room, struct slice s)

@@ -23,6 +23,9 @@ enum disposition_kind {
 	DISPOSITION_FAILED,    /* an action could not be carried out; `text` says why */
 	DISPOSITION_LOST,      /* the spool's record is damaged: its bytes are gone */
 	DISPOSITION_REFUSED,   /* dropped before its reply: its sender was told 550 */
+	DISPOSITION_DELIVERED, /* all that was to be done beyond this machine is done */
+	DISPOSITION_BOUNCED,   /* not all of it, and its sender was told */
+	DISPOSITION_DEAD,      /* a dead letter, or several: not all of it, and nobody was told */
 	DISPOSITION_KINDS
 };
 
@@ -44,6 +47,9 @@ enum rc disposition_prepare(struct db *control, struct err *e) MUST_USE;
 /* The first of an id stays. A replay finds none, since rows and the spool's positions are committed together;
  * so a second one is of a front that says another message's id. In the caller's transaction. */
 enum rc disposition_put(struct db *control, const struct disposition *d, struct err *e) MUST_USE;
+/* What the outbound queue says, of delivered, bounced, dead-letter and dropped: the last one counts, but one of before it
+ * was parked (an archive that was gone) stays. In the caller's transaction. */
+enum rc disposition_ended(struct db *control, const struct disposition *d, struct err *e) MUST_USE;
 /* RC_NOTFOUND when the message is archived whole, or was never accepted. */
 enum rc disposition_get(struct db *control, const struct message_id *id, struct disposition *out,
 			struct err *e) MUST_USE;

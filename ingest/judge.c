@@ -8,7 +8,10 @@
 #include "base/limits.h"
 #include "ingest/decided.h"
 #include "ingest/logs.h"
+#include "ingest/past.h"
+#include "ingest/queue/queue.h"
 #include "ingest/resources.h"
+#include "ingest/tasks.h"
 #include "retention/erase.h"
 
 /* Rule sets of older versions that spooled messages still refer to. */
@@ -148,8 +151,13 @@ static enum rc archive_into(struct judge *j, uint32_t archive, const struct judg
 
 /* ---- one message ---- */
 
+#define JUDGE_ARCHIVES 400 /* 40 rules of 10 actions */
+
 struct tally {
 	unsigned archived;
+	bool parked;                         /* the queue has it, or had it */
+	uint32_t archives[JUDGE_ARCHIVES];   /* that have it, the past ones too */
+	size_t archive_count;
 	const struct rule_execution *failed; /* an Archive whose archive is gone or not open */
 	const struct rule_execution *erased; /* one from which that id was erased */
 	const struct rule_execution *dropped;
@@ -171,6 +179,7 @@ static enum rc archive_once(struct judge *j, const struct rule_set *rs,
 		return RC_OK;
 	}
 	t->archived++;
+	t->archives[t->archive_count++] = x->what->archive;
 	return archive_into(j, x->what->archive, m, decided_json(rs, o, x), all, o->recipient_count,
 	                    e);
 }
@@ -188,6 +197,9 @@ static enum rc carry_out(struct judge *j, const struct rule_set *rs, const struc
 
 		if (x->what->kind == RULE_DROP) {
 			t->dropped = x;
+		} else if (x->past) {
+			if (x->what->kind == RULE_ARCHIVE && !x->failed)
+				t->archives[t->archive_count++] = x->what->archive;
 		} else if (x->what->kind == RULE_ARCHIVE && x->failed) {
 			t->failed = x;
 		} else if (x->what->kind == RULE_ARCHIVE) {
@@ -226,9 +238,56 @@ static bool only_dropped(const struct rule_outcome *o)
 	if (o->unmatched || o->live)
 		return false;
 	for (size_t i = 0; i < o->execution_count; i++)
-		if (o->executions[i].what->kind == RULE_ARCHIVE)
+		if (o->executions[i].what->kind == RULE_ARCHIVE ||
+		    rule_is_task(o->executions[i].what->kind))
 			return false;
 	return true;
+}
+
+/* ---- for the outbound queue ---- */
+
+/* What is kept with a parked message, as an archive has it. */
+static enum rc park_meta(struct judge *j, const struct mail *m, struct err *e)
+{
+	json_t *meta = json_object();
+	enum rc rc;
+
+	json_put(meta, "receipt", json_incref(m->receipt));
+	buf_clear(&j->meta);
+	rc = json_write(&j->meta, meta);
+	json_decref(meta);
+	return rc == RC_OK ? rc : err_set(e, rc, "what is kept beside the message is too long");
+}
+
+/* A message that is in the queue already, by a replay, stays as it is. */
+static enum rc park(struct judge *j, const struct rule_set *rs, const struct rule_outcome *o,
+                    const struct judged *m, struct tally *t, struct err *e)
+{
+	json_t *past = o->waits ? past_json(o, m->past) : NULL;
+	struct queue_message q = { .id = m->mail->id,
+		                   .received_ms = m->mail->received_ms,
+		                   .raw = m->raw,
+		                   .rule_set = rule_set_id(rs),
+		                   .version = rule_set_version(rs),
+		                   .past = past,
+		                   .archives = t->archives,
+		                   .archive_count = t->archive_count };
+	struct tasks tasks;
+	enum rc rc = RC_OK;
+
+	tasks_make(&tasks, rs, o, m->mail);
+	t->parked = m->past || tasks.count;
+	if (m->past) {
+		rc = queue_judged(j->parts.queue, &q, tasks.at, tasks.count, e);
+	} else if (tasks.count) {
+		rc = park_meta(j, m->mail, e);
+		q.meta = buf_slice(&j->meta);
+		if (rc == RC_OK)
+			rc = queue_park(j->parts.queue, &q, tasks.at, tasks.count, e);
+	}
+	tasks_free(&tasks);
+	json_decref(past);
+	return rc == RC_EXISTS || rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 static bool settle(const struct config *c, const struct rule_set *rs, const struct rule_outcome *o,
@@ -237,7 +296,7 @@ static bool settle(const struct config *c, const struct rule_set *rs, const stru
 	const struct rule_execution *undone = t->failed ? t->failed : t->erased;
 	const struct rule_execution *x = undone ? undone : t->dropped;
 
-	if (t->archived && !undone)
+	if ((t->archived || t->parked) && !undone)
 		return false;
 	copy_name(d->rule_set, sizeof(d->rule_set), rule_set_id(rs));
 	d->rule_set_version = rule_set_version(rs);
@@ -284,6 +343,7 @@ static void tell_deed(void *arg, const struct rule_deed *deed)
 		              .rule = deed->rule,
 		              .action = deed->action,
 		              .what = deed->what,
+		              .goes_on = deed->what && rule_is_task(deed->what->kind),
 		              .recipients = deed->recipients,
 		              .matched = deed->matched,
 		              .matched_count = deed->matched_count };
@@ -293,6 +353,18 @@ static void tell_deed(void *arg, const struct rule_deed *deed)
 		r.failure = why.text;
 	}
 	logs_rule(t->logs, &r);
+}
+
+static enum rc run_rules(const struct rule_set *rs, const struct rule_facts *facts,
+                         const struct judged *m, struct rule_outcome *out,
+                         const struct rule_trace *trace, struct err *e)
+{
+	const struct mail *mail = m->mail;
+
+	if (m->past)
+		return rules_run_on(rs, facts, mail->recipients, mail->envelope_count, m->past, out,
+		                    trace, e);
+	return rules_run(rs, facts, mail->recipients, mail->recipient_count, out, trace, e);
 }
 
 static enum rc judge_by_rules(struct judge *j, const struct config *c, const struct rule_set *rs,
@@ -312,13 +384,15 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 
 	document_facts(&facts, m->parsed);
 	mail_facts(m->mail, &facts);
-	rc = rules_run(rs, &facts, m->mail->recipients, m->mail->recipient_count, &outcome,
-	               told ? &trace : NULL, e);
+	facts.stops = j->parts.queue;
+	rc = run_rules(rs, &facts, m, &outcome, told ? &trace : NULL, e);
 	if (rc == RC_OK) {
 		if (m->reply == REPLY_WAITS && only_dropped(&outcome))
 			rc = RC_AGAIN;
 		else
 			rc = carry_out(j, rs, &outcome, m, &t, e);
+		if (rc == RC_OK && j->parts.queue)
+			rc = park(j, rs, &outcome, m, &t, e);
 		*record = settle(c, rs, &outcome, &t, m->reply, d);
 		rule_outcome_free(&outcome);
 	} else if (rc == RC_LIMIT) {
@@ -376,7 +450,8 @@ enum rc judge_message(struct judge *j, const struct config *c, const struct judg
 	size_t mark = logs_mark(logs);
 	enum rc rc;
 
-	if (!m->mail->import && m->reply != REPLY_REFUSED && logs_wants(logs, LOG_APPLICATION))
+	if (!m->mail->import && !m->past && m->reply != REPLY_REFUSED &&
+	    logs_wants(logs, LOG_APPLICATION))
 		logs_ingress(logs, m->mail, m->raw.len);
 	rc = judge_one(j, c, m, d, record, e);
 	if (rc != RC_OK) /* it is judged again */

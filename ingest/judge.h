@@ -3,7 +3,8 @@
  *
  * What     Runs the rule set by the version fixed at commit (an import has none), puts the message
  *          into each archive that an Archive action names, with what was decided beside its bytes and a
- *          document for the index, by way of ingest/filing; and says what became of it.
+ *          document for the index, by way of ingest/filing; parks it in the outbound queue where other actions are asked
+ *          for; and says what became of it.
  * Owner    The documents borrow from `m`: it must live until they are filed.
  * Threads  The pipeline's, with `writing` held.
  */
@@ -34,6 +35,7 @@ struct judged {
 	struct slice raw;
 	const uint8_t *sha256;
 	enum judge_reply reply;
+	const struct rule_past *past; /* of a parked message, that is judged on; else NULL */
 };
 
 /* RC_OK: done, and `d` says whether a disposition is to be recorded (*record). RC_AGAIN: nothing was done, see

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ingest/scans.h"
+#include "store/crypt.h"
 #include "ingest/verdicts.h"
 
 /* A record's buffer is used again, unless it was a large message's. */
@@ -31,6 +32,9 @@ struct lobby {
 	struct spool *spool;
 	struct verdicts *verdicts;
 	struct scans *scans;
+	struct queue *queue;
+	int64_t parked_upto; /* number of the last parked message that was taken */
+	size_t parked;       /* how many are here */
 	struct config *(*config)(void *arg);
 	void *arg;
 	struct lobby_item *first; /* in the order of reading */
@@ -53,6 +57,7 @@ struct lobby *lobby_new(const struct pipeline_parts *parts)
 	l->spool = parts->spool;
 	l->verdicts = parts->verdicts;
 	l->scans = parts->scans;
+	l->queue = parts->queue;
 	l->config = parts->config;
 	l->arg = parts->arg;
 	return l;
@@ -78,8 +83,13 @@ static struct lobby_item *get_item(struct lobby *l)
 static void put_item(struct lobby *l, struct lobby_item *it)
 {
 	mail_free(&it->mail);
+	if (it->parked) {
+		past_free(&it->past);
+		queue_parked_free(&it->from_queue);
+		l->parked--;
+	}
 	it->place = NULL;
-	it->ready = it->readable = it->refused = it->answered = false;
+	it->ready = it->readable = it->refused = it->answered = it->parked = false;
 	it->asked = it->scanned = 0;
 	it->held_until = 0;
 	if (it->record.bytes.room > ITEM_KEPT)
@@ -147,7 +157,7 @@ static void drop_first(struct lobby *l, struct lobby_file *f)
 	l->places--;
 }
 
-void lobby_settle(struct lobby *l, struct lobby_item *it, struct checkpoint *c)
+static void settle_place(struct lobby *l, struct lobby_item *it, struct checkpoint *c)
 {
 	struct lobby_file *f = file_of(l, it->record.after.file);
 	struct spool_position upto;
@@ -159,11 +169,17 @@ void lobby_settle(struct lobby *l, struct lobby_item *it, struct checkpoint *c)
 		upto = f->first->after;
 		moved = true;
 	}
-	checkpoint_message(c);
 	if (moved)
 		checkpoint_position(c, &upto);
 	if (!f->first)
 		drop_file(l, f);
+}
+
+void lobby_settle(struct lobby *l, struct lobby_item *it, struct checkpoint *c)
+{
+	if (it->place)
+		settle_place(l, it, c);
+	checkpoint_message(c);
 }
 
 /* ---- the line ---- */
@@ -313,11 +329,61 @@ static void take_scans(struct lobby *l)
 	}
 }
 
+/* The record of a message that the spool doesn't have any more. */
+static enum rc dress_parked(struct lobby_item *it, struct err *e)
+{
+	struct queue_parked *q = &it->from_queue;
+	enum rc rc = past_read(&it->past, q->past, e);
+
+	it->record.id = q->id;
+	it->record.received_ms = q->received_ms;
+	it->record.writer = SPOOL_WRITER_SMTP;
+	it->record.meta = buf_slice(&q->meta);
+	it->record.raw = buf_slice(&q->raw);
+	sha256(it->record.sha256, it->record.raw);
+	it->answered = true; /* its sender heard long ago */
+	if (rc == RC_OK)
+		rc = mail_read_stored(&it->mail, &q->id, it->record.meta, e);
+	it->readable = rc == RC_OK;
+	return rc;
+}
+
+static enum rc take_parked(struct lobby *l, struct err *e)
+{
+	while (l->queue && has_room(l)) {
+		struct lobby_item *it = get_item(l);
+		enum rc rc = queue_go_on_next(l->queue, l->parked_upto, &l->parked_upto,
+		                              &it->from_queue, e);
+
+		if (rc == RC_NOTFOUND && !l->parked)
+			l->parked_upto = 0;
+		if (rc != RC_OK) {
+			put_item(l, it);
+			return rc == RC_NOTFOUND ? RC_OK : rc;
+		}
+		it->parked = true;
+		l->parked++;
+		rc = dress_parked(it, e);
+		if (rc != RC_OK) {
+			put_item(l, it);
+			return rc;
+		}
+		set_ready(l, it);
+		append(l, it);
+	}
+	return RC_OK;
+}
+
 enum rc lobby_fill(struct lobby *l, size_t messages, size_t bytes, struct err *e)
 {
+	enum rc parked;
+
 	take_verdicts(l);
 	take_scans(l);
 	release_late(l);
+	parked = take_parked(l, e);
+	if (parked != RC_OK)
+		return parked;
 	while (l->ready < messages && l->ready_bytes < bytes && has_room(l)) {
 		struct lobby_item *it = get_item(l);
 		enum rc rc = spool_next(l->spool, &it->record, e);
@@ -377,6 +443,7 @@ void lobby_clear(struct lobby *l)
 {
 	while (l->first)
 		put_item(l, unlink_after(l, NULL));
+	l->parked_upto = 0;
 	while (l->files) {
 		while (l->files->first)
 			drop_first(l, l->files);

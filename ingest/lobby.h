@@ -5,6 +5,7 @@
  *          whose rule set asks for it (ingest/scans.h), and gives out those
  *          whose verdict is there, the oldest first. So one whose lookups are slow holds up itself alone. Mail that
  *          needs no verdict (imports; all mail where no DNS is configured) is ready at once.
+ *          Parked messages that are to be judged on (ingest/queue) come here, too: they have all that was found out.
  * Position The spool moves on behind the oldest message of a file that isn't done; the lobby knows which that is. What
  *          is done beyond it comes again after a crash, and is found by its id.
  * Limits   LOBBY_MESSAGES or LOBBY_BYTES of messages wait at a time (one is always let in), and LOBBY_PLACES done
@@ -17,7 +18,9 @@
 
 #include "ingest/checkpoint.h"
 #include "ingest/mail.h"
+#include "ingest/past.h"
 #include "ingest/pipeline.h"
+#include "ingest/queue/queue.h"
 #include "ingest/spool/spool.h"
 
 #define LOBBY_MESSAGES 1024
@@ -33,7 +36,10 @@ struct lobby_item {
 	struct spool_record record;
 	struct mail mail;
 	bool readable; /* its envelope */
+	bool parked;   /* it comes from the queue: */
+	struct past past; /* how far its run came */
 	/* private */
+	struct queue_parked from_queue;
 	struct lobby_item *next;
 	struct lobby_place *place;
 	uint64_t asked; /* its number at verdicts; 0: none */
@@ -44,7 +50,7 @@ struct lobby_item {
 	bool answered;      /* it was held, and isn't any more */
 };
 
-/* Of the parts it uses spool, verdicts and scans, which may be NULL, and config. */
+/* Of the parts it uses spool, verdicts, scans and queue, which may be NULL, and config. */
 struct lobby *lobby_new(const struct pipeline_parts *parts);
 void lobby_free(struct lobby **l); /* NULL is fine; all items are back or given up */
 

@@ -278,17 +278,22 @@ enum rc log_line_ingress(struct buf *out, const struct log_style *style, const s
 
 static const char *action_name(enum rule_action_kind kind)
 {
-	switch (kind) {
-	case RULE_ARCHIVE:
-		return "ARCHIVE";
-	case RULE_DROP:
-		return "DROP";
-	case RULE_ADD_HEADER:
-		return "ADD_HEADER";
-	case RULE_REPLACE_RECIPIENT:
-		return "REPLACE_RECIPIENT";
-	}
-	return "";
+	static const char *const names[RULE_ACTION_KINDS] = {
+		[RULE_ARCHIVE] = "ARCHIVE",
+		[RULE_DROP] = "DROP",
+		[RULE_ADD_HEADER] = "ADD_HEADER",
+		[RULE_REPLACE_RECIPIENT] = "REPLACE_RECIPIENT",
+		[RULE_SEND] = "SEND",
+		[RULE_RELAY] = "RELAY",
+		[RULE_MAILBOX] = "DELIVER_TO_MAILBOX",
+		[RULE_BOUNCE] = "BOUNCE",
+		[RULE_S3] = "WRITE_TO_S3",
+		[RULE_SNS] = "PUBLISH_TO_SNS",
+		[RULE_LAMBDA] = "INVOKE_LAMBDA",
+		[RULE_QBUSINESS] = "DELIVER_TO_Q_BUSINESS",
+	};
+
+	return kind < RULE_ACTION_KINDS && names[kind] ? names[kind] : "";
 }
 
 static void matched(struct line *l, const struct log_rule *r)
@@ -320,7 +325,8 @@ enum rc log_line_rule(struct buf *out, const struct log_style *style, const stru
 		enter(&l, "action_metadata", "{");
 		text(&l, "action_name", slice_str(action_name(r->what->kind)));
 		number(&l, "action_index", r->action);
-		text(&l, "action_status", slice_str(r->failure ? "FAILURE" : "SUCCESS"));
+		text(&l, "action_status",
+		     slice_str(r->failure ? "FAILURE" : r->goes_on ? "IN_PROGRESS" : "SUCCESS"));
 		if (r->failure)
 			text(&l, "action_failure", slice_str(r->failure));
 		leave(&l, "}");

@@ -41,6 +41,7 @@ struct log_rule {
 	unsigned rule; /* index from 0, as `action` */
 	unsigned action;
 	const struct rule_action *what; /* NULL: it applied to nobody */
+	bool goes_on;                   /* a task that is in the outbound queue now */
 	const char *failure;            /* NULL: it was carried out */
 	const struct rule_recipient *recipients; /* of the run */
 	const uint32_t *matched;                 /* which of them */

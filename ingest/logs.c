@@ -193,6 +193,25 @@ void logs_forget(struct logs *l)
 		buf_clear(&l->pending);
 }
 
+/* --- the outbound queue's records --- */
+
+void logs_task(struct logs *l, const struct log_rule *r)
+{
+	struct buf line;
+
+	if (!logs_wants(l, LOG_APPLICATION) || !take_rate(l, LOG_APPLICATION))
+		return;
+	buf_init(&line, LOG_LINE_MOST);
+	if (log_line_rule(&line, &l->style, r) == RC_OK) {
+		(void)pthread_mutex_lock(&l->lock);
+		queue_line(l, LOG_APPLICATION, LOG_RULE, r->when_ms, buf_slice(&line));
+		(void)pthread_mutex_unlock(&l->lock);
+	} else {
+		count_lost(l, 1);
+	}
+	buf_free(&line);
+}
+
 /* --- mm-smtpd's records --- */
 
 /* With the lock held. */

@@ -69,6 +69,8 @@ void logs_commit(struct logs *l);
 /* It will be judged again. */
 void logs_forget(struct logs *l);
 
+/* What became of a task of the outbound queue. Any thread; NULL is fine. */
+void logs_task(struct logs *l, const struct log_rule *r);
 /* A WIRE_LOG of mm-smtpd. False: nonsense, or not asked for. */
 bool logs_policy(struct logs *l, struct slice body);
 

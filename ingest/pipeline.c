@@ -16,6 +16,7 @@
 #include "ingest/lobby.h"
 #include "ingest/logs.h"
 #include "ingest/parse.h"
+#include "ingest/queue/queue.h"
 #include "store/crypt.h"
 
 #define BATCH_MESSAGES 64
@@ -129,7 +130,7 @@ static bool hash_holds(struct lobby_item *it)
 	uint8_t sum[32];
 	char id[ID_TEXT + 1];
 
-	if (it->record.writer == SPOOL_WRITER_IMPORT)
+	if (it->record.writer == SPOOL_WRITER_IMPORT || it->parked)
 		return true; /* made in this process */
 	sha256(sum, it->record.raw);
 	if (memcmp(sum, it->record.sha256, sizeof(sum)) == 0)
@@ -152,7 +153,7 @@ static enum rc judge_readable(struct pipeline *p, const struct config *c, struct
 {
 	bool holds = hash_holds(it);
 	struct judged m = { &it->mail, &job->parsed, it->record.raw, it->record.sha256,
-		            REPLY_GIVEN };
+		            REPLY_GIVEN, it->parked ? &it->past.is : NULL };
 	struct disposition d;
 	bool record;
 	enum rc rc;
@@ -406,6 +407,8 @@ static enum rc step(struct pipeline *p, bool *more, int64_t *age_ms, struct err 
 	}
 	filed = end_filing(p, rc == RC_OK ? e : NULL);
 	rc = rc == RC_OK ? filed : rc;
+	if (p->parts.queue && queue_untold(p->parts.queue))
+		checkpoint_queue(p->checkpoint);
 	if (rc == RC_NOSPACE)
 		take_back(p);
 	else if (rc == RC_OK && due(p, *more))

@@ -4,8 +4,8 @@
  * What     One thread that reads accepted messages from the spool in batches, has them parsed by the
  *          sandboxed workers, judges them by the rule set version that was fixed at commit, and puts
  *          them into store and index. While one batch is parsed the one before is stored.
- * Order    At a checkpoint: store synced -> block roots in the audit log, synced -> index committed ->
- *          dispositions, ledger and spool positions committed -> spool moves on. A kill anywhere
+ * Order    At a checkpoint: store synced -> block roots in the audit log, synced -> index committed -> outbound queue
+ *          committed -> dispositions, ledger and spool positions committed -> spool moves on. A kill anywhere
  *          replays from the spool; ids make the replay harmless (first copy wins).
  * Fails    A message that can't be parsed is archived raw and marked. On a full disk everything since
  *          the last checkpoint is taken back and read again from the spool, every second until there
@@ -25,6 +25,7 @@
 #include "store/store.h"
 
 struct pipeline;
+struct queue;
 struct verdicts;
 
 /* All borrowed; they outlive the pipeline. */
@@ -38,6 +39,7 @@ struct pipeline_parts {
 	struct verdicts *verdicts; /* NULL: none are asked for */
 	struct logs     *logs;     /* NULL: none are written */
 	struct scans    *scans;    /* the same */
+	struct queue    *queue;    /* for tasks (docs/outbound.md); NULL: rules that ask for one fail */
 	pthread_mutex_t *writing;
 	struct config *(*config)(void *arg); /* the current snapshot, with a reference */
 	void (*failed)(void *arg, const struct err *e); /* on the pipeline's thread; may be NULL */

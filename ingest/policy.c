@@ -234,6 +234,41 @@ enum policy_verdict policy_decide(const struct policy *p, const struct policy_fa
 	return p->otherwise;
 }
 
+/* Of what was said, since a compiled text doesn't tell which operator it came from. */
+static bool limits_recipient(const json_t *condition)
+{
+	const json_t *text = json_member_object(condition, "StringExpression");
+	const json_t *list = json_member_object(condition, "BooleanExpression");
+	const json_t *values = json_member_array(text, "Values");
+
+	if (list && json_object_get(json_object_get(list, "Evaluate"), "IsInAddressList"))
+		return is_word(list, "Operator", "IS_TRUE");
+	if (!text || !is_word(json_object_get(text, "Evaluate"), "Attribute", "RECIPIENT") || !json_array_size(values))
+		return false;
+	if (is_word(text, "Operator", "EQUALS"))
+		return true;
+	for (size_t i = 0; i < json_array_size(values); i++)
+		if (slice_find(json_text(json_array_get(values, i)), slice_str("@")) == SIZE_MAX)
+			return false;
+	return is_word(text, "Operator", "ENDS_WITH");
+}
+
+bool policy_limits_recipients(const struct policy *p)
+{
+	if (p->otherwise == POLICY_ALLOW)
+		return false;
+	for (size_t i = 0; i < p->count; i++) {
+		const json_t *conditions = json_member_array(json_array_get(p->said, i), "Conditions");
+		bool limits = p->statements[i].action == POLICY_DENY;
+
+		for (size_t k = 0; k < json_array_size(conditions) && !limits; k++)
+			limits = limits_recipient(json_array_get(conditions, k));
+		if (!limits)
+			return false;
+	}
+	return true;
+}
+
 uint64_t policy_max_bytes(const struct policy *p)
 {
 	return p->max_bytes;

@@ -59,6 +59,9 @@ void policy_free(struct policy **p);
 /* `trace` may be NULL. Judging stops as soon as the verdict is known. */
 enum policy_verdict policy_decide(const struct policy *p, const struct policy_facts *f,
 				  const struct policy_trace *trace);
+/* Does it let in only recipients that it names? DefaultAction DENY, and each ALLOW statement has a condition on RECIPIENT that
+ * is no open door: EQUALS, ENDS_WITH of a text with "@", or IsInAddressList IS_TRUE. Who relays for strangers must. */
+bool policy_limits_recipients(const struct policy *p);
 /* MaxMessageSizeBytes, or 0: the policy sets no limit. */
 uint64_t policy_max_bytes(const struct policy *p);
 const char *policy_name(const struct policy *p);

@@ -39,6 +39,7 @@ const struct resource_limits resource_limits_aws = {
 	.relays = 40,
 	.traffic_policies = 100,
 	.rule_sets = 40,
+	.sending_actions = 10,
 	.open_points = 10,
 	.auth_points = 50,
 	.mtls_points = 50,
@@ -361,7 +362,7 @@ enum rc resources_snapshot(struct db *control, json_t **out, struct err *e)
 
 static bool is_configured(enum resource_kind kind)
 {
-	return kind != RESOURCE_RELAY && kind != RESOURCE_ADDON_SUBSCRIPTION;
+	return kind != RESOURCE_ADDON_SUBSCRIPTION;
 }
 
 enum rc resources_snapshot_since(struct db *control, const struct config *base, json_t **out,

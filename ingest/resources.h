@@ -60,6 +60,7 @@ struct resource_limits {
 	size_t relays;
 	size_t traffic_policies;
 	size_t rule_sets;
+	size_t sending_actions; /* Send and Relay, of a rule set */
 	size_t open_points;
 	size_t auth_points;
 	size_t mtls_points; /* the service's number isn't known: as many as of AUTH */

@@ -148,6 +148,33 @@ static size_t limit_of(const struct storing *st, enum resource_kind kind, const 
 	return 0;
 }
 
+static size_t count_sending(const json_t *item)
+{
+	const json_t *rules = json_member_array(item, "Rules");
+	size_t n = 0;
+
+	for (size_t i = 0; i < json_array_size(rules); i++) {
+		const json_t *actions = json_member_array(json_array_get(rules, i), "Actions");
+
+		for (size_t k = 0; k < json_array_size(actions); k++) {
+			const json_t *a = json_array_get(actions, k);
+
+			n += json_object_get(a, "Send") || json_object_get(a, "Relay");
+		}
+	}
+	return n;
+}
+
+/* Of one rule set, whether it is new or changed. */
+static enum rc check_actions(const struct storing *st, const json_t *item)
+{
+	const struct resource_limits *l = st->result->limits;
+
+	if (!l || count_sending(item) <= l->sending_actions)
+		return RC_OK;
+	return err_set(st->e, RC_LIMIT, "a rule set has at most %zu Send and Relay actions", l->sending_actions);
+}
+
 static enum rc check_quota(const struct storing *st, enum resource_kind kind, const json_t *item)
 {
 	const char *with;
@@ -238,6 +265,8 @@ static enum rc create(struct storing *st, void *arg)
 		rc = check_name(st, c->kind, c->item, id);
 	if (rc == RC_OK)
 		rc = check_quota(st, c->kind, c->item);
+	if (rc == RC_OK)
+		rc = check_actions(st, c->item);
 	if (rc == RC_OK)
 		rc = store_settle(st, c->kind, c->item, NULL, NULL);
 	if (rc != RC_OK)
@@ -365,6 +394,8 @@ static enum rc write_update(struct storing *st, struct changing *c, const json_t
 
 	if (rc == RC_OK && c->kind == RESOURCE_ARCHIVE)
 		rc = check_retention(st, id, merged, before);
+	if (rc == RC_OK)
+		rc = check_actions(st, merged);
 	if (rc == RC_OK)
 		rc = store_settle(st, c->kind, merged, before, NULL);
 	if (rc == RC_OK)

@@ -46,7 +46,7 @@ static json_t *addon_of(const struct names *n, const json_t *id)
 	return addon;
 }
 
-/* In policies and rule sets only these three members refer to something (resources_store.c). */
+/* In policies and rule sets only these four members refer to something (resources_store.c). */
 static void name_references(const struct names *n, json_t *value)
 {
 	const char *member;
@@ -57,7 +57,9 @@ static void name_references(const struct names *n, json_t *value)
 		name_references(n, json_array_get(value, i));
 	json_object_foreach_safe(value, next, member, item)
 	{
-		if (strcmp(member, "TargetArchive") == 0)
+		if (strcmp(member, "Relay") == 0 && json_is_string(item))
+			json_put(value, member, name_of(n, RESOURCE_RELAY, item));
+		else if (strcmp(member, "TargetArchive") == 0)
 			json_put(value, member, name_of(n, RESOURCE_ARCHIVE, item));
 		else if (strcmp(member, "Analyzer") == 0)
 			json_put(value, member, addon_of(n, item));

@@ -186,6 +186,8 @@ static enum rc resolve_member(struct storing *st, json_t *object, const char *na
 
 	if (strcmp(name, "TargetArchive") == 0)
 		return resolve_text(st, object, name, RESOURCE_ARCHIVE, path);
+	if (strcmp(name, "Relay") == 0 && json_is_string(value)) /* the action has that name, too */
+		return resolve_text(st, object, name, RESOURCE_RELAY, path);
 	if (strcmp(name, "Analyzer") == 0)
 		return resolve_text(st, object, name, RESOURCE_ADDON_INSTANCE, path);
 	if (strcmp(name, "AddressLists") == 0) {
@@ -199,7 +201,7 @@ static enum rc resolve_member(struct storing *st, json_t *object, const char *na
 	return resolve_tree(st, value, path);
 }
 
-/* In policies and rule sets only these three members refer to something. */
+/* In policies and rule sets only these four members refer to something. */
 static enum rc resolve_tree(struct storing *st, json_t *value, const struct shape_path *path)
 {
 	enum rc rc = RC_OK;

@@ -290,29 +290,96 @@ static void compile_replace(struct rule_action *a, const json_t *x)
 	a->replace_count = n;
 }
 
+static const struct {
+	const char *word;
+	enum rule_action_kind kind;
+} action_words[RULE_ACTION_KINDS] = {
+	{ "Archive", RULE_ARCHIVE },
+	{ "Drop", RULE_DROP },
+	{ "AddHeader", RULE_ADD_HEADER },
+	{ "ReplaceRecipient", RULE_REPLACE_RECIPIENT },
+	{ "Send", RULE_SEND },
+	{ "Relay", RULE_RELAY },
+	{ "DeliverToMailbox", RULE_MAILBOX },
+	{ "Bounce", RULE_BOUNCE },
+	{ "WriteToS3", RULE_S3 },
+	{ "PublishToSns", RULE_SNS },
+	{ "InvokeLambda", RULE_LAMBDA },
+	{ "DeliverToQBusiness", RULE_QBUSINESS },
+};
+
+const char *rule_action_word(enum rule_action_kind k)
+{
+	for (size_t i = 0; i < COUNT(action_words); i++)
+		if (action_words[i].kind == k)
+			return action_words[i].word;
+	return "?";
+}
+
+bool rule_action_parse(struct slice word, enum rule_action_kind *out)
+{
+	for (size_t i = 0; i < COUNT(action_words); i++)
+		if (slice_equal(slice_str(action_words[i].word), word)) {
+			*out = action_words[i].kind;
+			return true;
+		}
+	return false;
+}
+
+bool rule_is_task(enum rule_action_kind k)
+{
+	return k >= RULE_SEND && k < RULE_ACTION_KINDS;
+}
+
+/* The one member of the union, and its kind. */
+static const json_t *action_members(const json_t *json, enum rule_action_kind *kind)
+{
+	for (size_t i = 0; i < COUNT(action_words); i++) {
+		const json_t *x = json_member_object(json, action_words[i].word);
+
+		if (x) {
+			*kind = action_words[i].kind;
+			return x;
+		}
+	}
+	return NULL;
+}
+
+static void compile_task(struct rule_action *a, const json_t *x)
+{
+	a->spec = json_incref((json_t *)(uintptr_t)x);
+	a->decides = a->on_failure == RULE_DROP_MESSAGE ||
+	             (a->kind == RULE_LAMBDA && is_word(x, "InvocationType", "REQUEST_RESPONSE"));
+}
+
 static enum rc compile_action(struct rule_action *a, const json_t *json, const struct compiling *k,
                               struct err *e)
 {
-	const json_t *x;
+	const json_t *x = action_members(json, &a->kind);
+	struct slice ref;
 
-	if (json_member_object(json, "Drop")) {
-		a->kind = RULE_DROP;
-	} else if ((x = json_member_object(json, "Archive"))) {
-		struct slice ref = json_member_text(x, "TargetArchive");
-
-		a->kind = RULE_ARCHIVE;
+	if (!x)
+		return err_set(e, RC_INVALID, "an action of no known kind");
+	a->on_failure = is_word(x, "ActionFailurePolicy", "DROP") ? RULE_DROP_MESSAGE
+	                                                          : RULE_CONTINUE;
+	switch (a->kind) {
+	case RULE_DROP:
+		break;
+	case RULE_ARCHIVE:
+		ref = json_member_text(x, "TargetArchive");
 		a->archive_ref = slice_string(ref);
 		a->archive = k->look->archive(k->look->arg, ref);
-		a->on_failure = is_word(x, "ActionFailurePolicy", "DROP") ? RULE_DROP_MESSAGE
-		                                                          : RULE_CONTINUE;
-	} else if ((x = json_member_object(json, "AddHeader"))) {
-		a->kind = RULE_ADD_HEADER;
+		break;
+	case RULE_ADD_HEADER:
 		a->header_name = member_copy(x, "HeaderName");
 		a->header_value = member_copy(x, "HeaderValue");
-	} else if ((x = json_member_object(json, "ReplaceRecipient"))) {
+		break;
+	case RULE_REPLACE_RECIPIENT:
 		compile_replace(a, x);
-	} else {
-		return err_set(e, RC_INVALID, "an action of no known kind");
+		break;
+	default:
+		compile_task(a, x);
+		break;
 	}
 	return RC_OK;
 }
@@ -395,6 +462,7 @@ static void action_free(struct rule_action *a)
 	for (size_t i = 0; i < a->replace_count; i++)
 		text_free(a->replace_with[i]);
 	free((void *)(uintptr_t)a->replace_with);
+	json_decref((json_t *)(uintptr_t)a->spec);
 }
 
 void rule_set_free(struct rule_set **rs)
@@ -433,6 +501,16 @@ const char *rule_set_id(const struct rule_set *rs)
 int64_t rule_set_version(const struct rule_set *rs)
 {
 	return rs->version;
+}
+
+bool rule_set_sends(const struct rule_set *rs)
+{
+	for (size_t i = 0; i < rs->count; i++)
+		for (size_t k = 0; k < rs->rules[i].action_count; k++)
+			if (rs->rules[i].actions[k].kind == RULE_SEND ||
+			    rs->rules[i].actions[k].kind == RULE_RELAY)
+				return true;
+	return false;
 }
 
 static bool conditions_ask(const struct rule_conditions *c, const char *instance)

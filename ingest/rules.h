@@ -14,6 +14,12 @@
  *                           other recipients add to it is the union of recipients. It fails when
  *                           the archive isn't there or isn't open; with ActionFailurePolicy DROP
  *                           these recipients are then taken out as by Drop.
+ *          All others are tasks (docs/outbound.md): an execution each, for the caller to carry out later.
+ * Stop     Where `facts.stops` the run ends at a task whose result decides what follows: InvokeLambda with
+ *          REQUEST_RESPONSE, or ActionFailurePolicy DROP (outcome.waits). When the result is there, the run is made
+ *          again with what is known of this one (struct rule_past): rules that were judged aren't asked
+ *          again, so that it comes to the same place whatever has changed since, and goes on behind it. Else
+ *          such tasks count as done.
  * Readings A header of addresses can be read in several ways, and a rule must not be escaped by the
  *          choice of one: a positive operator on FROM, SENDER, TO, CC, SUBJECT holds when it holds
  *          for any bare address, any display form or any raw decoded header value; NOT_EQUALS only
@@ -110,9 +116,19 @@ struct rule_facts {
 	/* Can mail be put into the archive of that number? NULL: into every one. */
 	bool (*archive_open)(const void *arg, uint32_t archive);
 	const void *archive_arg;
+	bool stops; /* at tasks whose result decides */
 };
 
-enum rule_action_kind { RULE_ARCHIVE, RULE_DROP, RULE_ADD_HEADER, RULE_REPLACE_RECIPIENT };
+enum rule_action_kind {
+	RULE_ARCHIVE, RULE_DROP, RULE_ADD_HEADER, RULE_REPLACE_RECIPIENT,
+	/* tasks; these numbers are on disk (docs/formats.md, "Outbound queue") */
+	RULE_SEND, RULE_RELAY, RULE_MAILBOX, RULE_BOUNCE, RULE_S3, RULE_SNS, RULE_LAMBDA, RULE_QBUSINESS,
+	RULE_ACTION_KINDS
+};
+/* "Archive", "WriteToS3": the member of the API's union. */
+const char *rule_action_word(enum rule_action_kind k);
+bool rule_action_parse(struct slice word, enum rule_action_kind *out);
+bool rule_is_task(enum rule_action_kind k);
 /* ActionFailurePolicy; CONTINUE when omitted. */
 enum rule_on_failure { RULE_CONTINUE, RULE_DROP_MESSAGE };
 
@@ -126,6 +142,8 @@ struct rule_action {
 	const char *header_value;
 	const char *const *replace_with; /* ReplaceRecipient */
 	size_t replace_count;
+	const json_t *spec; /* tasks: the action's members as they are stored */
+	bool decides; /* a task whose result decides what follows */
 };
 
 /* A recipient's fate. The first `envelope_count` ones are the envelope as it was received, in its
@@ -138,6 +156,7 @@ struct rule_recipient {
 	int ended_by;   /* index of the execution that dropped or replaced it, or -1 */
 	bool acted;     /* some rule applied to it or to one that it replaces */
 	bool archived;  /* an Archive action whose archive is there covers it or all it replaces */
+	bool handed;    /* the same of a task */
 };
 
 /* One action carried out (or, for Archive, to be carried out by the caller). */
@@ -146,11 +165,38 @@ struct rule_execution {
 	const char *rule_name; /* "" when it has none */
 	unsigned action; /* index in the rule's Actions */
 	const struct rule_action *what;
-	bool failed; /* Archive: there is no such archive, or it is not open */
+	bool failed; /* Archive: there is no such archive, or it is not open. A task: its result says so */
+	bool past;   /* it was carried out in the run that stopped */
 	/* Indices into the outcome's recipients, ascending. Of AddHeader also those that replaced one of
 	 * them later: the header stands for them too. */
 	const uint32_t *recipients;
 	size_t recipient_count;
+};
+
+/* Whom a rule applied to: indices into the outcome's recipients, ascending. */
+struct rule_matched {
+	const uint32_t *recipients;
+	size_t count;
+};
+
+/* What became of an action. */
+enum rule_said { RULE_SAID_DONE, RULE_SAID_FAILED, RULE_SAID_STOP_RULE, RULE_SAID_STOP_RULE_SET, RULE_SAIDS };
+struct rule_answer {
+	unsigned rule;
+	unsigned action;
+	enum rule_said said;
+	const uint32_t *failed; /* FAILED: for these; none: for all */
+	size_t failed_count;
+};
+
+/* A run that stopped, and why it may go on. The last of `rules` is the one that it stopped in, at `action`, whose
+ * answer is among the answers; so are those of all Archive actions. ingest/past.h writes and reads it. */
+struct rule_past {
+	const struct rule_matched *rules;
+	size_t rule_count;
+	unsigned action;
+	const struct rule_answer *answers;
+	size_t answer_count;
 };
 
 struct rule_outcome {
@@ -161,7 +207,10 @@ struct rule_outcome {
 	size_t execution_count;
 	bool unmatched;     /* no rule applied to any recipient */
 	size_t live;        /* recipients left at the end: the envelope after all replacements */
-	size_t unsettled;   /* of these, not covered by any Archive: nothing final happens to them */
+	size_t unsettled;   /* of these, not covered by any Archive or task: nothing final happens to them */
+	bool waits;         /* it stopped at the last of the executions */
+	const struct rule_matched *matched; /* of each rule that was judged */
+	size_t matched_count;
 	void *memory;       /* private */
 };
 
@@ -226,14 +275,20 @@ const char *rule_set_name(const struct rule_set *rs);
 const char *rule_set_id(const struct rule_set *rs);
 int64_t rule_set_version(const struct rule_set *rs);
 size_t rule_set_rules(const struct rule_set *rs);
+/* Has it an action that sends mail on to who is in the envelope: Send or Relay? */
+bool rule_set_sends(const struct rule_set *rs);
 /* Does a condition ask the add-on's instance of that id? */
 bool rule_set_asks(const struct rule_set *rs, const char *instance);
 
-/* Judges. `trace` may be NULL. The same input gives the same outcome. RC_LIMIT leaves *out empty.
+/* Judges. `trace` may be NULL; it isn't told of what is past. The same input gives the same outcome. RC_LIMIT leaves *out empty.
  * Free the outcome with rule_outcome_free. */
 enum rc rules_run(const struct rule_set *rs, const struct rule_facts *facts,
 		  const struct slice *recipients, size_t count, struct rule_outcome *out,
 		  const struct rule_trace *trace, struct err *e) MUST_USE;
+/* Goes on behind a run that stopped, of the same rule set, recipients and message. RC_CORRUPT: `past` isn't of those. */
+enum rc rules_run_on(const struct rule_set *rs, const struct rule_facts *facts,
+		     const struct slice *recipients, size_t count, const struct rule_past *past,
+		     struct rule_outcome *out, const struct rule_trace *trace, struct err *e) MUST_USE;
 void rule_outcome_free(struct rule_outcome *out);
 
 #endif

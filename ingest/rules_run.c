@@ -19,6 +19,8 @@ struct outcome_memory {
 	struct index_list *lists; /* one for each execution */
 	size_t execution_room;
 	size_t recipient_room;
+	struct index_list *matched; /* one for each rule */
+	struct rule_matched *told;  /* the same, as the outcome has it */
 };
 
 struct run {
@@ -34,6 +36,8 @@ struct run {
 	size_t added_row; /* bytes of a row */
 	struct index_list matched;
 	size_t first_live; /* nobody before it is live, nor ever will be */
+	const struct rule_past *past; /* NULL: this is the first run */
+	bool ended;                   /* it stopped, or was told to end */
 };
 
 /* ---- lists ---- */
@@ -457,6 +461,26 @@ static bool rule_applies(struct run *r, unsigned number, size_t recipient)
 	return applies;
 }
 
+/* ---- what is past ---- */
+
+static bool is_past(const struct run *r, unsigned rule, unsigned action)
+{
+	const struct rule_past *p = r->past;
+
+	return p && (rule + 1 < p->rule_count || (rule + 1 == p->rule_count && action <= p->action));
+}
+
+static const struct rule_answer *answer_of(const struct run *r, unsigned rule, unsigned action)
+{
+	for (size_t i = 0; r->past && i < r->past->answer_count; i++) {
+		const struct rule_answer *a = &r->past->answers[i];
+
+		if (a->rule == rule && a->action == action)
+			return a;
+	}
+	return NULL;
+}
+
 /* ---- actions ---- */
 
 /* A new execution with the matched recipients; its index. */
@@ -477,7 +501,8 @@ static int record(struct run *r, unsigned rule, unsigned action)
 	        (struct rule_execution) { .rule = rule,
 		                          .rule_name = r->rs->rules[rule].name,
 		                          .action = action,
-		                          .what = &r->rs->rules[rule].actions[action] };
+		                          .what = &r->rs->rules[rule].actions[action],
+		                          .past = is_past(r, rule, action) };
 	for (size_t i = 0; i < r->matched.count; i++)
 		list_add(&m->lists[at], r->matched.at[i]);
 	return (int)at;
@@ -503,10 +528,14 @@ static void drop_matched(struct run *r, int execution)
 	r->matched.count = 0;
 }
 
-static bool archive_is_open(const struct run *r, const struct rule_action *what)
+static bool archive_is_open(const struct run *r, unsigned rule, unsigned action)
 {
+	const struct rule_action *what = &r->rs->rules[rule].actions[action];
+	const struct rule_answer *past = answer_of(r, rule, action);
 	const struct rule_facts *f = r->facts;
 
+	if (past)
+		return past->said == RULE_SAID_DONE;
 	return what->archive &&
 	       (!f->archive_open || f->archive_open(f->archive_arg, what->archive));
 }
@@ -515,15 +544,20 @@ static void run_archive(struct run *r, unsigned rule, unsigned action)
 {
 	const struct rule_action *what = &r->rs->rules[rule].actions[action];
 	struct rule_outcome *out = r->out;
-	bool open = archive_is_open(r, what);
 	size_t at = 0;
+	bool open;
 
 	while (at < out->execution_count && (out->executions[at].what->kind != RULE_ARCHIVE ||
 	                                     !same_archive(out->executions[at].what, what)))
 		at++;
-	if (at == out->execution_count)
-		(void)record(r, rule, action);
-	out->executions[at].failed = !open;
+	if (at < out->execution_count && out->executions[at].past) {
+		open = !out->executions[at].failed;
+	} else {
+		open = archive_is_open(r, rule, action);
+		if (at == out->execution_count)
+			(void)record(r, rule, action);
+		out->executions[at].failed = !open;
+	}
 	for (size_t i = 0; i < r->matched.count; i++) {
 		list_add(&r->memory->lists[at], r->matched.at[i]);
 		if (open)
@@ -550,6 +584,7 @@ static void run_add_header(struct run *r, unsigned rule, unsigned action)
 /* What a replacement takes over from those it stands for. */
 struct heritage {
 	bool archived;
+	bool handed;
 	uint8_t *added;
 };
 
@@ -566,11 +601,13 @@ static void end_replaced(struct run *r, const struct rule_action *a, int executi
                          struct heritage *h)
 {
 	h->archived = true;
+	h->handed = true;
 	for (size_t i = 0; i < r->matched.count; i++) {
 		size_t index = r->matched.at[i];
 		struct rule_recipient *one = &r->out->recipients[index];
 
 		h->archived = h->archived && one->archived;
+		h->handed = h->handed && one->handed;
 		for (size_t k = 0; k < r->added_row; k++)
 			h->added[k] |= added_of(r, index)[k];
 		if (is_replacement(a, one->address))
@@ -623,9 +660,11 @@ static enum rc bring(struct run *r, struct slice address, int execution, const s
 			return rc;
 		at = r->out->recipient_count - 1;
 		r->out->recipients[at].archived = h->archived;
+		r->out->recipients[at].handed = h->handed;
 	}
 	r->out->recipients[at].acted = true;
 	r->out->recipients[at].archived = r->out->recipients[at].archived && h->archived;
+	r->out->recipients[at].handed = r->out->recipients[at].handed && h->handed;
 	inherit_headers(r, at, h);
 	list_add(&r->matched, (uint32_t)at);
 	return RC_OK;
@@ -646,6 +685,56 @@ static enum rc run_replace(struct run *r, unsigned rule, unsigned action, struct
 	return rc;
 }
 
+/* Only those whom it failed for leave the envelope. */
+static void drop_failed(struct run *r, int execution, const struct rule_answer *a)
+{
+	struct index_list all = r->matched;
+	struct index_list failed = { 0 };
+	struct index_list rest = { 0 };
+
+	for (size_t i = 0; i < all.count; i++) {
+		bool one = a->failed_count == 0;
+
+		for (size_t k = 0; k < a->failed_count && !one; k++)
+			one = a->failed[k] == all.at[i];
+		list_add(one ? &failed : &rest, all.at[i]);
+	}
+	r->matched = failed;
+	drop_matched(r, execution);
+	free(failed.at);
+	free(all.at);
+	r->matched = rest;
+}
+
+/* Its result decides what follows. */
+static void go_by(struct run *r, int execution, const struct rule_answer *a)
+{
+	struct rule_execution *x = &r->out->executions[execution];
+
+	x->failed = a->said == RULE_SAID_FAILED;
+	if (x->failed && x->what->on_failure == RULE_DROP_MESSAGE)
+		drop_failed(r, execution, a);
+	if (a->said == RULE_SAID_STOP_RULE || a->said == RULE_SAID_STOP_RULE_SET)
+		r->matched.count = 0;
+	r->ended = a->said == RULE_SAID_STOP_RULE_SET;
+}
+
+static void run_task(struct run *r, unsigned rule, unsigned action)
+{
+	const struct rule_action *what = &r->rs->rules[rule].actions[action];
+	const struct rule_answer *answer = answer_of(r, rule, action);
+	int at = record(r, rule, action);
+
+	for (size_t i = 0; i < r->matched.count; i++)
+		r->out->recipients[r->matched.at[i]].handed = true;
+	if (answer) {
+		go_by(r, at, answer);
+	} else if (what->decides && r->facts->stops) {
+		r->out->waits = true;
+		r->ended = true;
+	}
+}
+
 /* `action` at what->action_count: there was nobody to act for. */
 static void tell_deed(const struct run *r, unsigned rule, unsigned action)
 {
@@ -656,12 +745,12 @@ static void tell_deed(const struct run *r, unsigned rule, unsigned action)
 		               .matched = r->matched.at,
 		               .matched_count = r->matched.count };
 
-	if (!r->trace || !r->trace->deed)
+	if (!r->trace || !r->trace->deed || is_past(r, rule, action))
 		return;
 	if (action < of->action_count) {
 		d.action = action;
 		d.what = &of->actions[action];
-		d.failed = d.what->kind == RULE_ARCHIVE && !archive_is_open(r, d.what);
+		d.failed = d.what->kind == RULE_ARCHIVE && !archive_is_open(r, rule, action);
 	}
 	r->trace->deed(r->trace->arg, &d);
 }
@@ -673,7 +762,8 @@ static enum rc run_actions(struct run *r, unsigned rule, struct err *e)
 
 	if (!r->matched.count)
 		tell_deed(r, rule, (unsigned)what->action_count);
-	for (unsigned i = 0; i < what->action_count && r->matched.count && rc == RC_OK; i++) {
+	for (unsigned i = 0;
+	     i < what->action_count && r->matched.count && !r->ended && rc == RC_OK; i++) {
 		tell_deed(r, rule, i);
 		switch (what->actions[i].kind) {
 		case RULE_ARCHIVE:
@@ -688,6 +778,9 @@ static enum rc run_actions(struct run *r, unsigned rule, struct err *e)
 		case RULE_REPLACE_RECIPIENT:
 			rc = run_replace(r, rule, i, e);
 			break;
+		default:
+			run_task(r, rule, i);
+			break;
 		}
 	}
 	return rc;
@@ -695,19 +788,54 @@ static enum rc run_actions(struct run *r, unsigned rule, struct err *e)
 
 /* ---- the run ---- */
 
+/* Whom the rule applies to: found out, or known of the run that stopped. */
+static bool is_matched(struct run *r, unsigned rule, uint32_t recipient)
+{
+	const struct rule_matched *m;
+
+	if (!r->past || rule >= r->past->rule_count)
+		return rule_applies(r, rule, recipient);
+	m = &r->past->rules[rule];
+	for (size_t i = 0; i < m->count; i++)
+		if (m->recipients[i] == recipient)
+			return true;
+	return false;
+}
+
 static enum rc run_rule(struct run *r, unsigned rule, struct err *e)
 {
 	struct rule_outcome *out = r->out;
+	struct index_list *kept = &r->memory->matched[rule];
 
 	r->matched.count = 0;
 	for (size_t i = r->first_live; i < out->recipient_count; i++) {
-		if (out->recipients[i].state != RECIPIENT_LIVE || !rule_applies(r, rule, i))
+		if (out->recipients[i].state != RECIPIENT_LIVE ||
+		    !is_matched(r, rule, (uint32_t)i))
 			continue;
 		list_add(&r->matched, (uint32_t)i);
+		list_add(kept, (uint32_t)i);
 		out->recipients[i].acted = true;
 		out->unmatched = false;
 	}
+	out->matched_count = rule + 1;
 	return run_actions(r, rule, e);
+}
+
+/* The same run came to the same place. */
+static enum rc check_past(const struct run *r, struct err *e)
+{
+	const struct rule_past *p = r->past;
+
+	if (!p)
+		return RC_OK;
+	for (size_t i = 0; i < p->rule_count && i < r->out->matched_count; i++)
+		if (r->memory->matched[i].count != p->rules[i].count)
+			return err_set(e, RC_CORRUPT, "what is known of its run isn't of this rule set");
+	for (size_t i = 0; i < r->out->execution_count; i++)
+		if (r->out->executions[i].rule + 1 == p->rule_count &&
+		    r->out->executions[i].action == p->action)
+			return RC_OK;
+	return err_set(e, RC_CORRUPT, "its run doesn't come to where it stopped");
 }
 
 static void finish(struct run *r)
@@ -719,8 +847,44 @@ static void finish(struct run *r)
 		out->executions[i].recipient_count = r->memory->lists[i].count;
 	}
 	for (size_t i = 0; i < out->recipient_count; i++)
-		if (out->recipients[i].state == RECIPIENT_LIVE && !out->recipients[i].archived)
+		if (out->recipients[i].state == RECIPIENT_LIVE && !out->recipients[i].archived &&
+		    !out->recipients[i].handed)
 			out->unsettled++;
+	for (size_t i = 0; i < out->matched_count; i++)
+		r->memory->told[i] = (struct rule_matched) { r->memory->matched[i].at,
+			                                     r->memory->matched[i].count };
+	out->matched = r->memory->told;
+}
+
+static enum rc run_all(struct run *r, const struct slice *recipients, size_t count, struct err *e)
+{
+	struct rule_outcome *out = r->out;
+	enum rc rc = RC_OK;
+
+	r->cache = mem_new(r->rs->condition_count + 1);
+	if (r->trace && r->trace->compared)
+		r->told = mem_new(r->rs->condition_count + 1);
+	r->memory = mem_new(sizeof(*r->memory));
+	r->memory->matched = mem_array(r->rs->count + 1, sizeof(*r->memory->matched));
+	r->memory->told = mem_array(r->rs->count + 1, sizeof(*r->memory->told));
+	*out = (struct rule_outcome) { .unmatched = true,
+		                       .envelope_count = count,
+		                       .memory = r->memory };
+	for (size_t i = 0; i < count && rc == RC_OK; i++)
+		rc = add_recipient(r, recipients[i], -1, e);
+	for (unsigned i = 0; i < r->rs->count && out->live && !r->ended && rc == RC_OK; i++)
+		rc = run_rule(r, i, e);
+	if (rc == RC_OK)
+		rc = check_past(r, e);
+	if (rc == RC_OK)
+		finish(r);
+	free(r->cache);
+	free(r->told);
+	free(r->added);
+	free(r->matched.at);
+	if (rc != RC_OK)
+		rule_outcome_free(out);
+	return rc;
 }
 
 enum rc rules_run(const struct rule_set *rs, const struct rule_facts *facts,
@@ -731,30 +895,23 @@ enum rc rules_run(const struct rule_set *rs, const struct rule_facts *facts,
 		         .facts = facts,
 		         .trace = trace,
 		         .out = out,
-		         .memory = mem_new(sizeof(struct outcome_memory)),
-		         .cache = mem_new(rs->condition_count + 1),
 		         .added_row = (rs->action_count + 7) / 8 };
-	enum rc rc = RC_OK;
 
-	if (trace && trace->compared)
-		r.told = mem_new(rs->condition_count + 1);
+	return run_all(&r, recipients, count, e);
+}
 
-	*out = (struct rule_outcome) { .unmatched = true,
-		                       .envelope_count = count,
-		                       .memory = r.memory };
-	for (size_t i = 0; i < count && rc == RC_OK; i++)
-		rc = add_recipient(&r, recipients[i], -1, e);
-	for (unsigned i = 0; i < rs->count && out->live && rc == RC_OK; i++)
-		rc = run_rule(&r, i, e);
-	if (rc == RC_OK)
-		finish(&r);
-	free(r.cache);
-	free(r.told);
-	free(r.added);
-	free(r.matched.at);
-	if (rc != RC_OK)
-		rule_outcome_free(out);
-	return rc;
+enum rc rules_run_on(const struct rule_set *rs, const struct rule_facts *facts,
+                     const struct slice *recipients, size_t count, const struct rule_past *past,
+                     struct rule_outcome *out, const struct rule_trace *trace, struct err *e)
+{
+	struct run r = { .rs = rs,
+		         .facts = facts,
+		         .trace = trace,
+		         .out = out,
+		         .past = past,
+		         .added_row = (rs->action_count + 7) / 8 };
+
+	return run_all(&r, recipients, count, e);
 }
 
 void rule_outcome_free(struct rule_outcome *out)
@@ -763,8 +920,13 @@ void rule_outcome_free(struct rule_outcome *out)
 
 	for (size_t i = 0; m && i < out->execution_count; i++)
 		free(m->lists[i].at);
-	if (m)
+	for (size_t i = 0; m && i < out->matched_count; i++)
+		free(m->matched[i].at);
+	if (m) {
 		free(m->lists);
+		free(m->matched);
+		free(m->told);
+	}
 	free(m);
 	free(out->recipients);
 	free(out->executions);

@@ -4,8 +4,6 @@
 
 #define ADD_ONS    "it comes with add-ons"
 #define KEYS       "no key command can be configured for it"
-#define OUTBOUND   "it comes with the outbound queue"
-#define S3_STORAGE "it comes with S3 storage"
 
 /* clang-format off */
 
@@ -301,17 +299,17 @@ STRUCT(Rule,
 
 UNION(RuleAction,
 	MAY(Drop, DropAction),
-	LATER(Relay, RelayAction, OUTBOUND),
+	MAY(Relay, RelayAction),
 	MAY(Archive, ArchiveAction),
-	LATER(WriteToS3, S3Action, S3_STORAGE),
-	LATER(Send, SendAction, OUTBOUND),
+	MAY(WriteToS3, S3Action),
+	MAY(Send, SendAction),
 	MAY(AddHeader, AddHeaderAction),
 	MAY(ReplaceRecipient, ReplaceRecipientAction),
-	LATER(DeliverToMailbox, DeliverToMailboxAction, OUTBOUND),
-	LATER(DeliverToQBusiness, DeliverToQBusinessAction, OUTBOUND),
-	LATER(PublishToSns, SnsAction, OUTBOUND),
-	LATER(Bounce, BounceAction, OUTBOUND),
-	LATER(InvokeLambda, InvokeLambdaAction, OUTBOUND));
+	MAY(DeliverToMailbox, DeliverToMailboxAction),
+	MAY(DeliverToQBusiness, DeliverToQBusinessAction),
+	MAY(PublishToSns, SnsAction),
+	MAY(Bounce, BounceAction),
+	MAY(InvokeLambda, InvokeLambdaAction));
 
 STRUCT(RuleBooleanExpression,
 	NEED(Evaluate, RuleBooleanToEvaluate),

@@ -19,6 +19,7 @@ static const char *listen_fault(struct slice s)
 
 TEXT(ListenAddress, 1, 64, .fault = listen_fault);
 ENUM(BareNewlines, "REJECT KEEP");
+ENUM(RelayTls, "OPTIONAL REQUIRED WRAPPED");
 ENUM(Judge, "AFTER_REPLY BEFORE_REPLY");
 WHOLE(JudgeSeconds, 1, 240);
 LIST(Addresses, Address, 0, ADDRESS_LIST_MOST);
@@ -75,6 +76,7 @@ STRUCT(apply_relay,
 	NEED(ServerName, RelayServerName),
 	NEED(ServerPort, RelayServerPort),
 	NEED(Authentication, RelayAuthentication),
+	OURS(Tls, RelayTls),
 	MAY(Tags, TagList));
 
 STRUCT(apply_addon_subscription,

@@ -516,6 +516,15 @@ static enum rc erase_days(const struct sweep *s, const struct erasure *x,
 	return rc == RC_OK ? left : rc;
 }
 
+static enum rc forget_copies(const struct sweep *s, const struct erasure *x, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; s->forget && rc == RC_OK && i < x->count; i++)
+		rc = s->forget(s->copies, x->archive, 0, &x->items[i].id, e);
+	return rc == RC_OK && s->forgotten ? s->forgotten(s->copies, e) : rc;
+}
+
 /* From the intent to the record: also the way of a restart. */
 static enum rc carry_out(const struct sweep *s, const struct erasure *x, bool resumed,
                          struct erase_report *report, struct err *e)
@@ -540,6 +549,8 @@ static enum rc carry_out(const struct sweep *s, const struct erasure *x, bool re
 	if (rc == RC_OK)
 		rc = store_forget(s->store, e);
 	report->messages = done.count;
+	if (rc == RC_OK)
+		rc = forget_copies(s, &done, e);
 	if (rc == RC_OK && done.count)
 		rc = record(s, &done, resumed, report, e);
 	free(done.items);

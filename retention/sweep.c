@@ -326,6 +326,16 @@ static enum rc lots_of(const struct sweep *s, const struct sweep_plan *plan, siz
 	return rc;
 }
 
+static enum rc forget_copies(const struct sweep *s, const struct sweep_plan *plan, size_t from,
+                             size_t to, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = from; s->forget && rc == RC_OK && i < to; i++)
+		rc = s->forget(s->copies, plan->lots[i].archive, plan->lots[i].day, NULL, e);
+	return rc;
+}
+
 /* The lots of one archive. */
 static enum rc destroy_some(const struct sweep *s, const struct sweep_plan *plan, size_t from,
                             size_t to, struct sha256 *ids, struct sweep_report *report,
@@ -341,6 +351,8 @@ static enum rc destroy_some(const struct sweep *s, const struct sweep_plan *plan
 	r.words.lots = lots;
 	if (rc != RC_OK)
 		(void)err_set(e, rc, "read the key ring for a purge");
+	if (rc == RC_OK)
+		rc = forget_copies(s, plan, from, to, e);
 	if (rc == RC_OK)
 		rc = sweep_words(s, &r.words, e);
 	if (rc == RC_OK)
@@ -480,6 +492,8 @@ static enum rc carry_out(const struct sweep *s, const struct sweep_plan *plan, c
 	done.count = 0;
 	ids = sha256_new();
 	rc = destroy_lots(s, plan, who, &done, ids, report, &left, e);
+	if (rc == RC_OK && s->forgotten)
+		rc = s->forgotten(s->copies, e);
 	if (rc == RC_OK)
 		rc = record(s, &done, who, resumed, report, &ids, e);
 	/* Days that are still due don't count as swept. */

@@ -26,6 +26,7 @@ EVENT(erase_done, "they are destroyed, and the rest of their day is under a new 
 EVENT(reindex, "an index was rebuilt")
 EVENT(verify, "the archive was verified")
 EVENT(seal, "a shard was sealed")
+EVENT(queue, "tasks of the outbound queue, or dead letters, were tried again, held or dropped by hand")
 EVENT(passwd, "a password was set")
 EVENT(principal, "a principal was made, changed or removed, or a key of it")
 EVENT(request, "something was asked that has no entry of its own, or that failed before it")

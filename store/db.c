@@ -400,6 +400,11 @@ void stmt_bind_null(struct stmt *s, int at)
 	MUST(sqlite3_bind_null(s->sqlite, at) == SQLITE_OK);
 }
 
+void stmt_copy(struct stmt *s, int at, struct stmt *from, int column)
+{
+	MUST(sqlite3_bind_value(s->sqlite, at, sqlite3_column_value(from->sqlite, column)) == SQLITE_OK);
+}
+
 enum rc stmt_step(struct stmt *s, struct err *e)
 {
 	int code;

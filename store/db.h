@@ -74,6 +74,8 @@ void    stmt_bind_int(struct stmt *s, int at, int64_t v);
 void    stmt_bind_text(struct stmt *s, int at, struct slice v); /* a NULL `at` binds SQL NULL */
 void    stmt_bind_blob(struct stmt *s, int at, struct slice v);
 void    stmt_bind_null(struct stmt *s, int at);
+/* A column of a row that another statement is at, of whatever type. */
+void    stmt_copy(struct stmt *s, int at, struct stmt *from, int column);
 /* RC_OK: a row is there. RC_NOTFOUND: no (further) row; the statement is reset, its bindings kept. */
 enum rc stmt_step(struct stmt *s, struct err *e) MUST_USE;
 void    stmt_reset(struct stmt *s);

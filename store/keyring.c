@@ -449,7 +449,7 @@ static enum rc check_want(struct keyring *kr, const struct key_info *want, uint6
 	const struct line *l = line_of(kr, archive, false);
 
 	*wrapped_by = 0;
-	if (want->kind < KEY_ARCHIVE || want->kind > KEY_LOG)
+	if (want->kind < KEY_ARCHIVE || want->kind > KEY_QUEUE)
 		return err_set(e, RC_INVALID, "no such kind of key: %d", (int)want->kind);
 	if (want->kind == KEY_ARCHIVE && l && l->newest)
 		return err_set(e, RC_EXISTS, "archive %u has a key", want->archive);

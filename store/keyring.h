@@ -1,7 +1,7 @@
 /*
  * store/keyring.h - every key, wrapped, in two replicas
  *
- * What     The master key wraps archive, control, audit, spool and log keys; an archive's key wraps the
+ * What     The master key wraps archive, control, audit, spool, log and queue keys; an archive's key wraps the
  *          keys of its lots and shards. An archive's key may be under a further key from outside, too.
  *          Two files, keys.a and keys.b, hold one 512-byte slot a key, at the same number in both. A
  *          slot is overwritten in place and synced.
@@ -37,6 +37,7 @@ enum key_kind {
 	KEY_CONTROL,     /* encrypts control.db */
 	KEY_AUDIT,       /* encrypts the audit log */
 	KEY_LOG,         /* encrypts one file of the sealed log; object = number of the file */
+	KEY_QUEUE,       /* encrypts the outbound queue; object = number of the file */
 };
 
 enum key_state { KEY_FREE, KEY_LIVE, KEY_DESTROYED };

@@ -134,7 +134,7 @@ static bool slot_is_sane(const struct keyring_slot *s)
 	if (k->state == KEY_FREE)
 		return true;
 	return (k->state == KEY_LIVE || k->state == KEY_DESTROYED) && k->kind >= KEY_ARCHIVE &&
-	       k->kind <= KEY_LOG;
+	       k->kind <= KEY_QUEUE;
 }
 
 static enum found slot_decode(struct keyring_slot *s, uint32_t number,

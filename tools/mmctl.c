@@ -14,6 +14,7 @@
 #include "tools/mmctl_endpoint.h"
 #include "tools/mmctl_trial.h"
 #include "tools/mmctl_log.h"
+#include "tools/mmctl_queue.h"
 
 static const struct cli_option options[] = {
 	{ "recovery", "FILE", "write a copy of the master key there; keep it elsewhere", "init" },
@@ -40,8 +41,9 @@ static const struct cli_option options[] = {
 	{ "all-archives", NULL, "an auditor of all, those to come too", "principal" },
 	{ "role", "ROLE", "admin, operator or auditor", "principal" },
 	{ "uid", "UID|USER", "this user of the system, instead of an access key", "principal" },
-	{ "disposition", "WORD", "unmatched, dropped, no-action, failed, lost or erased", "list" },
-	{ "limit", "N", "at most N messages, or records of the log", "list replay log" },
+	{ "disposition", "WORD", "unmatched, dropped, delivered, dead-letter ...: mmctl(1)", "list" },
+	{ "limit", "N", "at most N messages, tasks, or records of the log",
+	  "list replay log queue dead-letter" },
 	{ "kind", "WORD", "ingress, rule, policy or gap", "log" },
 	{ "follow", NULL, "go on with what comes, until you end it", "log" },
 	{ "password-file", "FILE", "read the password from FILE (or - for stdin)", "passwd" },
@@ -66,6 +68,10 @@ static const struct cli_command commands[] = {
 	{ "explain", "", "what a rule set does with a message, condition by condition" },
 	{ "replay", "[QUERY]...", "which archived messages a rule set would treat otherwise" },
 	{ "log", "", "records of the sealed log: what was accepted, what rules and policies did" },
+	{ "queue", "[list|show|retry|hold|drop] [N|all]",
+	  "what waits to be sent, or called, beyond this machine" },
+	{ "dead-letter", "[list|show|retry|drop] [N|all]",
+	  "what could not be, and nobody was told" },
 	{ "verify", "", "check store, index and audit log against each other" },
 	{ "reindex", "", "rebuild the index from the store" },
 	{ "seal", "", "seal the open index shards now" },
@@ -608,7 +614,8 @@ static int cmd_principal(struct cli *c)
 static int (*const handlers[])(struct cli *c) = { cmd_init,   cmd_apply,    cmd_show,    cmd_dump,
 	                                          cmd_call,   cmd_passwd,   cmd_status,  cmd_wait,
 	                                          cmd_list,   cmd_why,      cmd_explain, cmd_replay,
-	                                          cmd_log,    cmd_verify,   cmd_reindex, cmd_seal,
+	                                          cmd_log,    cmd_queue,    cmd_dead_letter, cmd_verify,
+	                                          cmd_reindex, cmd_seal,
 	                                          cmd_repack, cmd_principal };
 
 int main(int argc, char **argv)

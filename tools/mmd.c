@@ -24,6 +24,8 @@
 #include "base/tls.h"
 #include "ingest/front.h"
 #include "ingest/resources.h"
+#include "ingest/calls.h"
+#include "ingest/outbound.h"
 #include "ingest/scans.h"
 #include "ingest/verdicts.h"
 #include "store/crypt.h"
@@ -529,6 +531,15 @@ static enum rc confine(struct mmd *m, struct err *e)
 	return rc;
 }
 
+/* A rule may ask for mail to be sent at any time. */
+static json_t *sender_config(struct mmd *m)
+{
+	json_t *config = json_object();
+
+	json_put(config, "sender", outbound_home(m->set.engine.send, m->set.engine.dns, m->set.engine.hostname));
+	return config;
+}
+
 /* Those who may connect, started by who can't do it later. */
 static enum rc start_homes(struct mmd *m, struct err *e)
 {
@@ -540,6 +551,11 @@ static enum rc start_homes(struct mmd *m, struct err *e)
 		rc = verdicts_home_start(&m->set.engine.verdict_home, m->set.engine.dns, NULL, e);
 	if (rc == RC_OK && addons_scan(&m->set.addons))
 		rc = scans_home(&m->set.engine.scan_home, m->set.engine.addons, NULL, e);
+	if (rc == RC_OK)
+		rc = home_start(&m->set.engine.sender_home, "mm-deliver", sender_config(m), e);
+	if (rc == RC_OK && m->set.engine.endpoints)
+		rc = calls_home(&m->set.engine.caller_home, m->set.engine.endpoints, NULL, e);
+	calls_wipe(json_object_get(m->set.json, "endpoints"));
 	return rc;
 }
 
@@ -683,6 +699,8 @@ static void stop(struct mmd *m)
 	engine_close(&m->engine);
 	home_stop(&m->set.engine.scan_home);
 	home_stop(&m->set.engine.verdict_home);
+	home_stop(&m->set.engine.sender_home);
+	home_stop(&m->set.engine.caller_home);
 }
 
 static int run(struct mmd *m, struct err *e)

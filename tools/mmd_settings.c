@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/sigv4.h"
+#include "ingest/calls.h"
+#include "ingest/outbound.h"
 #include "ingest/verdicts.h"
 #include "store/crypt.h"
 #include "tools/mmd_settings_parts.h"
@@ -332,14 +334,54 @@ static enum rc read_s3(struct settings *s, const json_t *s3, struct err *e)
 }
 
 /* Where mm itself connects to; nothing else is ever connected to. */
+/* Where DeliverToMailbox delivers: LMTP. */
+static enum rc read_mailbox(const json_t *mailbox, struct err *e)
+{
+	static const struct member known[] = {
+		{ "host", MEMBER_TEXT }, { "port", MEMBER_NUMBER }, { "tls", MEMBER_BOOL },
+	};
+	int64_t port = json_member_int(mailbox, "port", 24);
+	enum rc rc = settings_members(mailbox, "endpoints.mailbox.", known, COUNT(known), e);
+
+	if (rc != RC_OK || !mailbox)
+		return rc;
+	if (!json_member_text(mailbox, "host").len || port < 1 || port > 65535)
+		return err_set(e, RC_INVALID, "endpoints.mailbox has a host, and a port of 1 to 65535 (24 without)");
+	return RC_OK;
+}
+
 static enum rc read_endpoints(struct settings *s, struct err *e)
 {
-	static const struct member known[] = { { "s3", MEMBER_OBJECT } };
+	static const struct member known[] = {
+		{ "s3", MEMBER_OBJECT },        { "lambda", MEMBER_OBJECT },   { "sns", MEMBER_OBJECT },
+		{ "qbusiness", MEMBER_OBJECT }, { "webhooks", MEMBER_OBJECT }, { "mailbox", MEMBER_OBJECT },
+	};
 	const json_t *endpoints = json_object_get(s->json, "endpoints");
 	const json_t *s3 = json_object_get(endpoints, "s3");
 	enum rc rc = settings_members(endpoints, "endpoints.", known, COUNT(known), e);
 
-	return rc == RC_OK && s3 ? read_s3(s, s3, e) : rc;
+	if (rc == RC_OK && s3)
+		rc = read_s3(s, s3, e);
+	if (rc == RC_OK)
+		rc = read_mailbox(json_object_get(endpoints, "mailbox"), e);
+	if (rc == RC_OK && endpoints)
+		rc = calls_configure(endpoints, e);
+	s->engine.endpoints = endpoints;
+	return rc == RC_OK ? rc : err_in(e, "configuration");
+}
+
+/* What is sent to other servers; mmd alone sends. */
+static enum rc read_send(struct settings *s, struct err *e)
+{
+	enum rc rc;
+
+	s->engine.send = json_object_get(s->json, "send");
+	s->engine.sends = true;
+	if (gethostname(s->hostname, sizeof(s->hostname) - 1) != 0 || !s->hostname[0])
+		(void)snprintf(s->hostname, sizeof(s->hostname), "localhost");
+	s->engine.hostname = s->smtp.hostname ? s->smtp.hostname : s->hostname;
+	rc = outbound_configure(s->engine.send, e);
+	return rc == RC_OK ? rc : err_in(e, "configuration");
 }
 
 /* Who judges mail for which add-on; what isn't there is never connected to. */
@@ -434,7 +476,7 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 		{ "audit", MEMBER_OBJECT },  { "socket", MEMBER_OBJECT },
 		{ "api", MEMBER_OBJECT },    { "endpoints", MEMBER_OBJECT },
 		{ "addons", MEMBER_OBJECT }, { "dns", MEMBER_OBJECT },
-		{ "logs", MEMBER_OBJECT },
+		{ "logs", MEMBER_OBJECT },   { "send", MEMBER_OBJECT },
 	};
 	static const struct member retention[] = { { "schedule", MEMBER_TEXT } };
 	static const struct member audit[] = { { "anchor", MEMBER_TEXT } };
@@ -478,6 +520,8 @@ enum rc settings_read(struct settings *s, const char *path, struct err *e)
 		rc = read_addons(s, e);
 	if (rc == RC_OK)
 		rc = read_dns(s, e);
+	if (rc == RC_OK)
+		rc = read_send(s, e);
 	if (rc == RC_OK)
 		rc = settings_read_logs(s, e);
 	return rc == RC_OK ? read_socket(s, e) : rc;

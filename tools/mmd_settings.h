@@ -34,6 +34,7 @@ struct settings {
 	struct buf s3_secret;
 	struct addons addons;
 	json_t *dns; /* the section, with block lists of `addons` as its member "lists" */
+	char hostname[256]; /* ours, in what is sent */
 	char link_url[300];
 	struct certificates *certificates;
 	struct certificates *api_certificates;

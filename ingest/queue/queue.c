@@ -1,0 +1,639 @@
+#include "ingest/queue/queue.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "ingest/queue/queue_core.h"
+
+#define SPEC_MOST (64u << 20) /* a rule set can bring 65,536 recipients */
+#define SUM_BYTES "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2"
+
+/* As queue_tasks.c reads it. */
+#define JOB                                                                                        \
+	"t.number, t.message, m.id, m.received, t.kind, t.state, t.decides, m.notice, t.destination,"    \
+	" t.spec, m.past, t.tries, t.since, t.due, t.reason, m.meta"                                      \
+	" FROM task t JOIN message m ON m.number = t.message"
+
+static const char *const texts[SQL_COUNT] = {
+	[SQL_FIND] = "SELECT number FROM message WHERE id = ?1",
+	[SQL_ADD_MESSAGE] = "INSERT INTO message(id, received, parked, bytes, notice, state, meta, rule_set, version, past,"
+	                    " archives) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+	[SQL_ADD_BODY] = "INSERT INTO body VALUES(?1,?2)",
+	[SQL_JUDGED] = "UPDATE message SET state = ?2, past = ?3, archives = ?4 WHERE number = ?1",
+	[SQL_ADD_TASK] = "INSERT INTO task(message, kind, state, decides, destination, due, since, spec)"
+	                 " VALUES(?1,?2,?3,?4,?5,?6,?6,?7)",
+	[SQL_GO_ON] = "SELECT m.number, id, received, past, meta, raw FROM message m JOIN body b ON b.message = m.number"
+	              " WHERE state = 1 AND m.number > ?1 ORDER BY m.number LIMIT 1",
+	[SQL_TELL] = "SELECT number, id, received, rule_set, version, kind, text FROM message WHERE tell = 1"
+	             " ORDER BY number LIMIT ?1",
+	[SQL_TOLD] = "UPDATE message SET tell = 0 WHERE number = ?1 AND kind = ?2",
+	[SQL_TOLD_ENDED] = "DELETE FROM message WHERE number = ?1 AND kind = ?2 AND state = 2",
+	[SQL_DUE] = "SELECT number, due, destination, kind FROM task WHERE state = 1 ORDER BY number",
+	[SQL_FRESH] = "SELECT number, due, destination, kind FROM task WHERE number = ?1 AND state = 1",
+	[SQL_JOB] = "SELECT " JOB " WHERE t.number = ?1",
+	[SQL_BODY] = "SELECT raw FROM body WHERE message = ?1",
+	[SQL_SET_TASK] = "UPDATE task SET state = ?2, due = ?3, tries = tries + ?4,"
+	                 " decides = CASE ?2 WHEN 3 THEN 0 ELSE decides END WHERE number = ?1",
+	[SQL_REMOVE_TASK] = "DELETE FROM task WHERE number = ?1",
+	[SQL_PUT_SPEC] = "UPDATE task SET spec = ?2 WHERE number = ?1",
+	[SQL_REASON] = "UPDATE task SET reason = ?2 WHERE number = ?1",
+	[SQL_PUT_PAST] = "UPDATE message SET past = ?2 WHERE number = ?1",
+	[SQL_GO_ON_PAST] = "UPDATE message SET past = ?2, state = 1 WHERE number = ?1",
+	[SQL_DECIDERS] = "SELECT count(*) FROM task WHERE message = ?1 AND decides = 1",
+	[SQL_PUT_MESSAGE] = "UPDATE message SET state = ?2, tell = (notice = 0), kind = ?3, text = ?4 WHERE number = ?1",
+	[SQL_HOW] = "UPDATE message SET how = max(how, ?2) WHERE number = ?1",
+	[SQL_REVIVE] = "UPDATE message SET state = 0, tell = 0 WHERE number = ?1 AND state = 3",
+	[SQL_COUNT_TASKS] = "SELECT sum(state <> 3), sum(state = 3), (SELECT state FROM message WHERE number = ?1),"
+	                    " (SELECT how FROM message WHERE number = ?1) FROM task WHERE message = ?1",
+	[SQL_NEXT_CALL] = "SELECT number FROM task WHERE message = ?1 AND state = 0 ORDER BY number LIMIT 1",
+	[SQL_DROP_BODY] = "DELETE FROM body WHERE message = ?1",
+	[SQL_TOTALS] = "SELECT count(*), CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2",
+	[SQL_COUNT_STATES] = "SELECT state, count(*) FROM task GROUP BY state",
+	[SQL_EACH] = "SELECT " JOB " WHERE t.number > ?1 AND (t.state = 3) = ?2 ORDER BY t.number LIMIT ?3",
+	[SQL_EACH_OF] = "SELECT " JOB " WHERE m.id = ?1 ORDER BY t.number",
+	[SQL_DEAD_BEFORE] = "SELECT number FROM task WHERE state = 3 AND due < ?1 LIMIT 1",
+	[SQL_FORGET] = "SELECT number, archives FROM message WHERE state <> 2 AND archives <> '[]' AND number > ?1"
+	               " AND ((?2 IS NULL AND received >= ?3 AND received < ?4) OR id = ?2) ORDER BY number LIMIT 1",
+	[SQL_DROP_TASKS] = "DELETE FROM task WHERE message = ?1",
+	[SQL_MESSAGE_OF] = "SELECT bytes FROM message WHERE number = ?1",
+	[SQL_ARCHIVES] = "UPDATE message SET archives = ?2 WHERE number = ?1",
+};
+
+/* ---- the transaction ---- */
+
+enum rc queue_sql(struct queue *q, enum queue_sql which, struct stmt **out, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (!q->sql[which])
+		rc = db_prepare(q->db, &q->sql[which], texts[which], e);
+	*out = q->sql[which];
+	return rc;
+}
+
+enum rc queue_change(struct queue *q, struct err *e)
+{
+	if (!q->open) {
+		enum rc rc = db_begin(q->db, e);
+
+		if (rc != RC_OK)
+			return rc;
+		q->open = true;
+	}
+	q->dirty = true;
+	return RC_OK;
+}
+
+void queue_undo(struct queue *q)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < SQL_COUNT; i++)
+		if (q->sql[i])
+			stmt_reset(q->sql[i]);
+	if (q->open)
+		db_rollback(q->db);
+	q->lost[0] = q->lost[1] = q->dirty;
+	q->untold = true;
+	q->open = q->dirty = false;
+	q->fresh_count = q->fresh_committed;
+	q->fresh_other = false;
+	q->told_count = 0;
+	q->bytes = db_int(q->db, SUM_BYTES, 0, &bytes, NULL) == RC_OK ? (uint64_t)bytes : 0;
+}
+
+enum rc queue_commit_locked(struct queue *q, struct err *e)
+{
+	enum rc rc;
+
+	if (!q->open)
+		return RC_OK;
+	rc = db_commit(q->db, e);
+	if (rc != RC_OK) {
+		queue_undo(q);
+		return rc;
+	}
+	q->open = q->dirty = false;
+	q->due_news = q->due_news || q->fresh_count > q->fresh_committed;
+	q->fresh_committed = q->fresh_count;
+	q->other_news = q->other_news || q->fresh_other;
+	q->fresh_other = false;
+	return RC_OK;
+}
+
+/* Unlocks, and wakes whom it concerns. */
+static void unlock_and_wake(struct queue *q)
+{
+	void (*runner)(void *arg) = q->due_news ? q->wake_runner : NULL;
+	void (*pipeline)(void *arg) = q->other_news ? q->wake_pipeline : NULL;
+	void *arg = q->arg;
+
+	q->due_news = q->due_news && !runner;
+	q->other_news = q->other_news && !pipeline;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	if (runner)
+		runner(arg);
+	if (pipeline)
+		pipeline(arg);
+}
+
+enum rc queue_commit(struct queue *q, struct err *e)
+{
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = queue_commit_locked(q, e);
+	unlock_and_wake(q);
+	return rc;
+}
+
+bool queue_lost(struct queue *q, bool pipeline)
+{
+	bool lost;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	lost = q->lost[pipeline];
+	q->lost[pipeline] = false;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	return lost;
+}
+
+/* ---- small things ---- */
+
+void queue_fresh(struct queue *q, int64_t number)
+{
+	if (q->fresh_count == q->fresh_room) {
+		q->fresh_room = q->fresh_room ? q->fresh_room * 2 : 64;
+		q->fresh = mem_resize(q->fresh, q->fresh_room * sizeof(*q->fresh));
+	}
+	q->fresh[q->fresh_count++] = number;
+}
+
+enum rc queue_int(struct queue *q, enum queue_sql which, int64_t at, int64_t *out, struct err *e)
+{
+	struct stmt *s;
+	enum rc rc = queue_sql(q, which, &s, e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(s, 1, at);
+	rc = stmt_step(s, e);
+	if (rc == RC_OK)
+		*out = stmt_int(s, 0);
+	stmt_reset(s);
+	return rc;
+}
+
+enum rc queue_run_at(struct queue *q, enum queue_sql which, int64_t at, struct err *e)
+{
+	struct stmt *s;
+	enum rc rc = queue_sql(q, which, &s, e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(s, 1, at);
+	return stmt_run(s, e);
+}
+
+enum rc queue_bind_json(struct stmt *s, int at, const json_t *value, struct err *e)
+{
+	struct buf text;
+	enum rc rc;
+
+	if (!value) {
+		stmt_bind_null(s, at);
+		return RC_OK;
+	}
+	buf_init(&text, SPEC_MOST);
+	rc = json_write(&text, value);
+	if (rc == RC_OK)
+		stmt_bind_text(s, at, buf_slice(&text));
+	else
+		rc = err_set(e, RC_LIMIT, "a task says too much");
+	buf_free(&text);
+	return rc;
+}
+
+enum rc queue_read_json(struct stmt *s, int column, json_t **out, struct err *e)
+{
+	*out = NULL;
+	return stmt_is_null(s, column) ? RC_OK : json_read(out, stmt_text(s, column), e);
+}
+
+/* ---- parking ---- */
+
+static json_t *archives_json(const struct queue_message *m)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < m->archive_count; i++)
+		json_push(list, json_integer(m->archives[i]));
+	return list;
+}
+
+static enum rc add_message(struct queue *q, const struct queue_message *m, int64_t *number, struct err *e)
+{
+	json_t *archives = archives_json(m);
+	struct stmt *s;
+	enum rc rc = queue_sql(q, SQL_ADD_MESSAGE, &s, e);
+
+	if (rc == RC_OK) {
+		stmt_bind_blob(s, 1, slice_of(m->id.b, ID_BYTES));
+		stmt_bind_int(s, 2, m->received_ms);
+		stmt_bind_int(s, 3, clock_now_ms());
+		stmt_bind_int(s, 4, (int64_t)m->raw.len);
+		stmt_bind_int(s, 5, m->notice);
+		stmt_bind_int(s, 6, MESSAGE_WAITS);
+		stmt_bind_text(s, 7, m->meta);
+		stmt_bind_text(s, 8, slice_str(m->rule_set));
+		stmt_bind_int(s, 9, m->version);
+		rc = queue_bind_json(s, 10, m->past, e);
+	}
+	if (rc == RC_OK)
+		rc = queue_bind_json(s, 11, archives, e);
+	if (rc == RC_OK)
+		rc = stmt_run(s, e);
+	json_decref(archives);
+	if (rc != RC_OK)
+		return rc;
+	*number = db_last_rowid(q->db);
+	rc = queue_sql(q, SQL_ADD_BODY, &s, e);
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(s, 1, *number);
+	stmt_bind_blob(s, 2, m->raw.len ? m->raw : slice_str(""));
+	rc = stmt_run(s, e);
+	if (rc == RC_OK)
+		q->bytes += m->raw.len;
+	return rc;
+}
+
+static bool is_call(enum rule_action_kind k)
+{
+	return k == RULE_S3 || k == RULE_SNS || k == RULE_LAMBDA || k == RULE_QBUSINESS;
+}
+
+/* The first call is due, and all mail. `behind`: a call of the message is there already. */
+static enum rc add_tasks(struct queue *q, int64_t message, const struct queue_task *tasks, size_t count, bool behind,
+                         struct err *e)
+{
+	int64_t now = clock_now_ms();
+	struct stmt *s;
+	enum rc rc = queue_sql(q, SQL_ADD_TASK, &s, e);
+
+	for (size_t i = 0; rc == RC_OK && i < count; i++) {
+		bool waits = is_call(tasks[i].kind) && behind;
+
+		stmt_bind_int(s, 1, message);
+		stmt_bind_int(s, 2, tasks[i].kind);
+		stmt_bind_int(s, 3, waits ? TASK_BEHIND : TASK_DUE);
+		stmt_bind_int(s, 4, tasks[i].decides);
+		stmt_bind_text(s, 5, slice_str(tasks[i].destination));
+		stmt_bind_int(s, 6, now);
+		rc = queue_bind_json(s, 7, tasks[i].spec, e);
+		if (rc == RC_OK)
+			rc = stmt_run(s, e);
+		if (rc == RC_OK && !waits)
+			queue_fresh(q, db_last_rowid(q->db));
+		behind = behind || is_call(tasks[i].kind);
+	}
+	return rc;
+}
+
+static void free_specs(const struct queue_task *tasks, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		json_decref(tasks[i].spec);
+}
+
+static enum rc find(struct queue *q, const struct message_id *id, int64_t *number, struct err *e)
+{
+	struct stmt *s;
+	enum rc rc = queue_sql(q, SQL_FIND, &s, e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_blob(s, 1, slice_of(id->b, ID_BYTES));
+	rc = stmt_step(s, e);
+	if (rc == RC_OK)
+		*number = stmt_int(s, 0);
+	stmt_reset(s);
+	return rc;
+}
+
+enum rc queue_park(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count,
+                   struct err *e)
+{
+	int64_t number;
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = find(q, &m->id, &number, e);
+	if (rc == RC_OK)
+		rc = RC_EXISTS;
+	else if (rc == RC_NOTFOUND)
+		rc = queue_change(q, e);
+	if (rc == RC_OK)
+		rc = add_message(q, m, &number, e);
+	if (rc == RC_OK)
+		rc = add_tasks(q, number, tasks, count, false, e);
+	if (rc != RC_OK && rc != RC_EXISTS)
+		queue_undo(q);
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	free_specs(tasks, count);
+	return rc;
+}
+
+static enum rc put_judged(struct queue *q, int64_t number, const struct queue_message *m, struct err *e)
+{
+	json_t *archives = archives_json(m);
+	struct stmt *s;
+	enum rc rc = queue_sql(q, SQL_JUDGED, &s, e);
+
+	if (rc == RC_OK) {
+		stmt_bind_int(s, 1, number);
+		stmt_bind_int(s, 2, MESSAGE_WAITS);
+		rc = queue_bind_json(s, 3, m->past, e);
+	}
+	if (rc == RC_OK)
+		rc = queue_bind_json(s, 4, archives, e);
+	if (rc == RC_OK)
+		rc = stmt_run(s, e);
+	json_decref(archives);
+	return rc;
+}
+
+static enum rc judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count,
+                      struct err *e)
+{
+	int64_t number;
+	int64_t next;
+	bool behind;
+	enum rc rc = find(q, &m->id, &number, e);
+
+	if (rc == RC_OK)
+		rc = queue_change(q, e);
+	if (rc == RC_OK)
+		rc = put_judged(q, number, m, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = queue_int(q, SQL_NEXT_CALL, number, &next, e);
+	if (rc != RC_OK && rc != RC_NOTFOUND)
+		return rc;
+	behind = rc == RC_OK;
+	rc = add_tasks(q, number, tasks, count, behind, e);
+	return rc == RC_OK ? queue_settle(q, number, e) : rc;
+}
+
+enum rc queue_judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count,
+                     struct err *e)
+{
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = judged(q, m, tasks, count, e);
+	if (rc != RC_OK && rc != RC_NOTFOUND)
+		queue_undo(q);
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	free_specs(tasks, count);
+	return rc;
+}
+
+bool queue_full(struct queue *q)
+{
+	bool full;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	full = q->bytes >= q->max_bytes;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	return full;
+}
+
+enum rc queue_has(struct queue *q, const struct message_id *id, bool *has, struct err *e)
+{
+	int64_t number;
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = find(q, id, &number, e);
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	*has = rc == RC_OK;
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+/* ---- judged on ---- */
+
+static enum rc read_parked(struct stmt *s, int64_t *number, struct queue_parked *out, struct err *e)
+{
+	struct slice id = stmt_blob(s, 1);
+	enum rc rc;
+
+	*number = stmt_int(s, 0);
+	memcpy(out->id.b, id.at, MIN_OF(id.len, (size_t)ID_BYTES));
+	out->received_ms = stmt_int(s, 2);
+	rc = queue_read_json(s, 3, &out->past, e);
+	if (rc == RC_OK)
+		rc = buf_add(&out->meta, stmt_text(s, 4));
+	if (rc == RC_OK)
+		rc = buf_add(&out->raw, stmt_blob(s, 5));
+	return rc;
+}
+
+enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struct queue_parked *out, struct err *e)
+{
+	struct stmt *s;
+	enum rc rc;
+
+	*out = (struct queue_parked) { .received_ms = 0 };
+	buf_init(&out->meta, SPEC_MOST);
+	buf_init(&out->raw, SIZE_MAX / 2);
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = queue_sql(q, SQL_GO_ON, &s, e);
+	if (rc == RC_OK) {
+		stmt_bind_int(s, 1, behind);
+		rc = stmt_step(s, e);
+		if (rc == RC_OK)
+			rc = read_parked(s, number, out, e);
+		stmt_reset(s);
+	}
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	if (rc != RC_OK)
+		queue_parked_free(out);
+	return rc;
+}
+
+void queue_parked_free(struct queue_parked *p)
+{
+	json_decref(p->past);
+	p->past = NULL;
+	buf_free(&p->meta);
+	buf_free(&p->raw);
+}
+
+/* ---- dispositions ---- */
+
+static void read_disposition(struct stmt *s, struct disposition *d)
+{
+	struct slice id = stmt_blob(s, 1);
+	struct slice rules = stmt_text(s, 3);
+	struct slice text = stmt_text(s, 6);
+
+	*d = (struct disposition) { .received_ms = stmt_int(s, 2),
+		                    .rule_set_version = stmt_int(s, 4),
+		                    .kind = (enum disposition_kind)stmt_int(s, 5),
+		                    .rule = -1 };
+	memcpy(d->id.b, id.at, MIN_OF(id.len, (size_t)ID_BYTES));
+	memcpy(d->rule_set, rules.at, MIN_OF(rules.len, sizeof(d->rule_set) - 1));
+	memcpy(d->text, text.at, MIN_OF(text.len, sizeof(d->text) - 1));
+}
+
+enum rc queue_tell(struct queue *q, size_t most, enum rc (*each)(void *arg, const struct disposition *d, struct err *e),
+                   void *arg, size_t *count, struct err *e)
+{
+	struct disposition d;
+	struct stmt *s;
+	enum rc rc;
+
+	*count = 0;
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = queue_sql(q, SQL_TELL, &s, e);
+	if (rc == RC_OK) {
+		stmt_bind_int(s, 1, (int64_t)most);
+		while ((rc = stmt_step(s, e)) == RC_OK) {
+			read_disposition(s, &d);
+			q->told = mem_resize(q->told, (*count + 1) * sizeof(*q->told));
+			q->told[*count] = (struct queue_told) { stmt_int(s, 0), d.kind };
+			rc = each(arg, &d, e);
+			if (rc != RC_OK)
+				break;
+			++*count;
+		}
+		stmt_reset(s);
+	}
+	q->told_count = *count;
+	q->untold = *count == most;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+void queue_not_told(struct queue *q)
+{
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	q->told_count = 0;
+	q->untold = true;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+}
+
+bool queue_untold(struct queue *q)
+{
+	bool untold;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	untold = q->untold;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	return untold;
+}
+
+/* What was told; not what ended meanwhile in another way. */
+static enum rc forget_told(struct queue *q, const struct queue_told *t, struct err *e)
+{
+	static const enum queue_sql both[] = { SQL_TOLD_ENDED, SQL_TOLD };
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < COUNT(both); i++) {
+		struct stmt *s;
+
+		rc = queue_sql(q, both[i], &s, e);
+		if (rc != RC_OK)
+			break;
+		stmt_bind_int(s, 1, t->message);
+		stmt_bind_int(s, 2, t->kind);
+		rc = stmt_run(s, e);
+	}
+	return rc;
+}
+
+enum rc queue_told(struct queue *q, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	if (q->told_count)
+		rc = queue_change(q, e);
+	for (size_t i = 0; rc == RC_OK && i < q->told_count; i++)
+		rc = forget_told(q, &q->told[i], e);
+	q->told_count = 0;
+	q->ended = true;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	return rc;
+}
+
+/* ---- open ---- */
+
+enum rc queue_open(struct queue **out, const char *dir, struct keyring *keys, uint64_t max_bytes, struct err *e)
+{
+	struct queue *q = mem_new(sizeof(*q));
+	int64_t bytes = 0;
+	enum rc rc;
+
+	*out = NULL;
+	q->dir = path_join(dir, "queue");
+	q->keys = keys;
+	q->max_bytes = max_bytes;
+	q->ended = q->untold = true; /* nobody knows */
+	MUST(pthread_mutex_init(&q->lock, NULL) == 0);
+	rc = queue_file_open(q, e);
+	if (rc == RC_OK)
+		rc = db_int(q->db, SUM_BYTES, 0, &bytes, e);
+	q->bytes = (uint64_t)bytes;
+	if (rc == RC_OK)
+		*out = q;
+	else
+		queue_close(&q);
+	return rc;
+}
+
+void queue_close(struct queue **at)
+{
+	struct queue *q = *at;
+	struct err e = { 0 };
+
+	*at = NULL;
+	if (!q)
+		return;
+	if (q->db && queue_commit_locked(q, &e) != RC_OK)
+		log_error("the outbound queue: %s", e.text);
+	for (size_t i = 0; i < SQL_COUNT; i++)
+		stmt_free(&q->sql[i]);
+	db_close(&q->db);
+	(void)pthread_mutex_destroy(&q->lock);
+	free(q->told);
+	free(q->fresh);
+	free(q->dir);
+	free(q);
+}
+
+enum rc queue_rotate(struct queue *q, struct err *e)
+{
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = queue_commit_locked(q, e);
+	if (rc == RC_OK && q->ended)
+		rc = queue_file_renew(q, e);
+	if (rc == RC_OK)
+		q->ended = false;
+	unlock_and_wake(q);
+	return rc;
+}
+
+void queue_set_woken(struct queue *q, void (*runner)(void *arg), void (*pipeline)(void *arg), void *arg)
+{
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	q->wake_runner = runner;
+	q->wake_pipeline = pipeline;
+	q->arg = arg;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+}

@@ -1,0 +1,227 @@
+/* ingest/queue/queue_file.c - the files of the queue, one at a time, each under a key of its own */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "ingest/queue/queue_core.h"
+#include "store/crypt.h"
+
+static const char schema[] =
+        "CREATE TABLE IF NOT EXISTS message ("
+        " number INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, received INTEGER NOT NULL,"
+        " parked INTEGER NOT NULL, bytes INTEGER NOT NULL, notice INTEGER NOT NULL, state INTEGER NOT NULL,"
+        " how INTEGER NOT NULL DEFAULT 0, tell INTEGER NOT NULL DEFAULT 0, kind INTEGER NOT NULL DEFAULT 0,"
+        " text TEXT NOT NULL DEFAULT '', rule_set TEXT NOT NULL, version INTEGER NOT NULL, archives TEXT NOT NULL,"
+        " past TEXT, meta TEXT NOT NULL) STRICT;"
+        "CREATE INDEX IF NOT EXISTS message_state ON message (state, number) WHERE state <> 0;"
+        "CREATE INDEX IF NOT EXISTS message_tell ON message (number) WHERE tell = 1;"
+        "CREATE TABLE IF NOT EXISTS body (message INTEGER PRIMARY KEY, raw BLOB NOT NULL) STRICT;"
+        "CREATE TABLE IF NOT EXISTS task ("
+        " number INTEGER PRIMARY KEY AUTOINCREMENT, message INTEGER NOT NULL, kind INTEGER NOT NULL,"
+        " state INTEGER NOT NULL, decides INTEGER NOT NULL, destination TEXT NOT NULL, due INTEGER NOT NULL,"
+        " since INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, spec TEXT NOT NULL,"
+        " reason TEXT NOT NULL DEFAULT '') STRICT;"
+        "CREATE INDEX IF NOT EXISTS task_message ON task (message, number);"
+        "CREATE INDEX IF NOT EXISTS task_dead ON task (due) WHERE state = 3;";
+
+/* What a new file takes over; numbers stay, and are never given again. */
+struct copied {
+	const char *read;
+	const char *write;
+	int columns;
+};
+
+static const struct copied copies[] = {
+	{ "SELECT number, id, received, parked, bytes, notice, state, how, tell, kind, text, rule_set, version,"
+	  " archives, past, meta FROM message",
+	  "INSERT INTO message(number, id, received, parked, bytes, notice, state, how, tell, kind, text, rule_set,"
+	  " version, archives, past, meta) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	  16 },
+	{ "SELECT message, raw FROM body", "INSERT INTO body VALUES(?,?)", 2 },
+	{ "SELECT number, message, kind, state, decides, destination, due, since, tries, spec, reason FROM task",
+	  "INSERT INTO task VALUES(?,?,?,?,?,?,?,?,?,?,?)", 11 },
+};
+static const struct copied numbers = { "SELECT name, seq FROM sqlite_sequence",
+	                               "INSERT INTO sqlite_sequence VALUES(?,?)", 2 };
+
+static char *file_path(const struct queue *q, uint64_t number)
+{
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "%08llu.db", (unsigned long long)number);
+	return path_join(q->dir, name);
+}
+
+struct keys_found {
+	uint64_t lowest; /* number of a file; 0: none */
+	uint64_t key;
+	uint64_t highest;
+	uint64_t highest_key;
+};
+
+static enum rc see_key(void *arg, const struct key_info *k)
+{
+	struct keys_found *f = arg;
+
+	if (k->kind != KEY_QUEUE || k->state != KEY_LIVE)
+		return RC_OK;
+	if (!f->lowest || k->object < f->lowest) {
+		f->lowest = k->object;
+		f->key = k->id;
+	}
+	if (k->object >= f->highest) {
+		f->highest = k->object;
+		f->highest_key = k->id;
+	}
+	return RC_OK;
+}
+
+static enum rc open_db(const struct queue *q, uint64_t number, uint64_t key, struct db **out, struct err *e)
+{
+	char *path = file_path(q, number);
+	uint8_t bytes[KEY_BYTES];
+	enum rc rc = keyring_get(q->keys, key, bytes, e);
+
+	if (rc == RC_OK)
+		rc = db_open(out, path, bytes, DB_CREATE, e);
+	if (rc == RC_OK)
+		rc = db_exec(*out, schema, e);
+	if (rc == RC_OK)
+		rc = dir_sync(q->dir, e);
+	crypt_wipe(bytes, sizeof(bytes));
+	free(path);
+	return rc;
+}
+
+static enum rc make(const struct queue *q, uint64_t number, uint64_t *key, struct db **out, struct err *e)
+{
+	struct key_info want = { .kind = KEY_QUEUE, .object = number };
+	enum rc rc = keyring_add(q->keys, &want, key, e);
+
+	return rc == RC_OK ? open_db(q, number, *key, out, e) : rc;
+}
+
+/* First the key, then the file. */
+static enum rc destroy(const struct queue *q, uint64_t number, uint64_t key, struct err *e)
+{
+	char *path = file_path(q, number);
+	enum rc rc = keyring_destroy(q->keys, &key, 1, e);
+
+	if (rc == RC_OK)
+		rc = db_remove(path, e);
+	free(path);
+	return rc;
+}
+
+/* A rotation was cut off: the older file has everything. */
+static enum rc leave_one(struct queue *q, const struct keys_found *f, struct err *e)
+{
+	return f->highest == f->lowest ? RC_OK : destroy(q, f->highest, f->highest_key, e);
+}
+
+static enum rc make_folder(const struct queue *q, struct err *e)
+{
+	char *parent = path_join(q->dir, "..");
+	enum rc rc = dir_make(q->dir, e);
+
+	if (rc == RC_OK)
+		rc = dir_sync(parent, e);
+	free(parent);
+	return rc;
+}
+
+/* There is its key; it is gone, or a kill came between the two when it was made first. */
+static void tell_if_gone(const struct queue *q)
+{
+	char *path = file_path(q, q->file);
+
+	if (!file_exists(path))
+		log_error("%s isn't there, though its key is: if mm has run before, what waited in the outbound"
+		          " queue is lost", path);
+	free(path);
+}
+
+enum rc queue_file_open(struct queue *q, struct err *e)
+{
+	struct keys_found f = { 0 };
+	enum rc rc = dir_exists(q->dir) ? RC_OK : make_folder(q, e);
+
+	if (rc == RC_OK)
+		rc = keyring_each(q->keys, see_key, &f);
+	if (rc == RC_OK)
+		rc = leave_one(q, &f, e);
+	q->file = f.lowest ? f.lowest : 1;
+	q->key = f.key;
+	if (rc != RC_OK)
+		return rc;
+	if (!f.lowest)
+		return make(q, q->file, &q->key, &q->db, e);
+	tell_if_gone(q);
+	return open_db(q, q->file, q->key, &q->db, e);
+}
+
+/* ---- rotation ---- */
+
+static enum rc copy_row(struct stmt *from, struct stmt *to, int columns, struct err *e)
+{
+	for (int i = 0; i < columns; i++)
+		stmt_copy(to, i + 1, from, i);
+	return stmt_run(to, e);
+}
+
+static enum rc copy_table(struct db *from, struct db *to, const struct copied *what, struct err *e)
+{
+	struct stmt *read = NULL;
+	struct stmt *write = NULL;
+	enum rc rc = db_prepare(from, &read, what->read, e);
+
+	if (rc == RC_OK)
+		rc = db_prepare(to, &write, what->write, e);
+	while (rc == RC_OK && (rc = stmt_step(read, e)) == RC_OK)
+		rc = copy_row(read, write, what->columns, e);
+	stmt_free(&read);
+	stmt_free(&write);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+static enum rc copy_all(struct db *from, struct db *to, struct err *e)
+{
+	enum rc rc = db_begin(to, e);
+
+	if (rc != RC_OK)
+		return rc;
+	for (size_t i = 0; rc == RC_OK && i < COUNT(copies); i++)
+		rc = copy_table(from, to, &copies[i], e);
+	if (rc == RC_OK)
+		rc = db_exec(to, "DELETE FROM sqlite_sequence", e); /* what inserting left */
+	if (rc == RC_OK)
+		rc = copy_table(from, to, &numbers, e);
+	return db_end(to, rc, e);
+}
+
+enum rc queue_file_renew(struct queue *q, struct err *e)
+{
+	uint64_t old = q->file;
+	uint64_t old_key = q->key;
+	struct db *fresh = NULL;
+	uint64_t key = 0;
+	enum rc rc = make(q, old + 1, &key, &fresh, e);
+
+	if (rc == RC_OK)
+		rc = copy_all(q->db, fresh, e);
+	if (rc != RC_OK) {
+		db_close(&fresh);
+		if (key)
+			(void)!destroy(q, old + 1, key, NULL);
+		return rc;
+	}
+	for (size_t i = 0; i < SQL_COUNT; i++)
+		stmt_free(&q->sql[i]);
+	db_close(&q->db);
+	q->db = fresh;
+	q->file = old + 1;
+	q->key = key;
+	return destroy(q, old, old_key, e);
+}

@@ -1,0 +1,407 @@
+#include "ingest/queue/run.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "ingest/queue/run_core.h"
+#include "store/crypt.h"
+
+#define FLUSH_MS  100
+#define FULL_MS   1000
+#define HOUSE_MS  60000
+#define ROTATE_MS (INT64_C(24) * 3600 * 1000)
+#define DAY_MS    INT64_C(86400000)
+
+/* ---- trouble ---- */
+
+/* Final, but for a full disk: then what was lost is read anew. */
+static void trouble(struct runner *r, const struct err *e)
+{
+	if (e->code == RC_NOSPACE) {
+		if (!r->full)
+			log_error("the outbound queue: %s; it goes on when there is room", e->text);
+		r->full = true;
+		loop_timer_set(r->flush, FULL_MS);
+		return;
+	}
+	if (!r->broken)
+		log_error("the outbound queue: %s", e->text);
+	r->broken = true;
+	r->o.broken(r->o.arg, e);
+}
+
+static void see_due(void *arg, const struct queue_due *d)
+{
+	struct runner *r = arg;
+	int64_t wait = d->due_ms - clock_now_ms();
+
+	schedule_add(r->schedule, d->number, d->destination, clock_mono_ms() + (wait > 0 ? wait : 0));
+}
+
+static void read_due(struct runner *r, bool all)
+{
+	struct err e = { 0 };
+
+	if (all)
+		schedule_clear(r->schedule);
+	if (queue_due(r->o.queue, all, see_due, r, &e) != RC_OK)
+		trouble(r, &e);
+}
+
+/* ---- beginning ---- */
+
+struct attempt *run_attempt(struct runner *r, const struct queue_job *j, bool call)
+{
+	struct attempt *a = mem_new(sizeof(*a));
+
+	a->task = j->number;
+	a->call = call;
+	LIST_INSERT_HEAD(&r->attempts, a, link);
+	return a;
+}
+
+static void attempt_free(struct attempt *a)
+{
+	LIST_REMOVE(a, link);
+	free(a->asked);
+	free(a);
+}
+
+static enum rc begin_kind(struct runner *r, struct queue_job *j, struct err *e)
+{
+	switch (j->kind) {
+	case RULE_SEND:
+	case RULE_RELAY:
+	case RULE_MAILBOX:
+		return run_mail(r, j, e);
+	case RULE_BOUNCE:
+		return run_bounce(r, j, e);
+	default:
+		return run_call(r, j, e);
+	}
+}
+
+static void begin(struct runner *r, int64_t task)
+{
+	struct queue_job j;
+	struct err e = { 0 };
+	enum rc rc = queue_job(r->o.queue, task, true, &j, &e);
+
+	if (rc == RC_NOTFOUND) {
+		run_over(r, task);
+		return;
+	}
+	if (rc == RC_OK) {
+		/* Held or dropped by hand, or put off, since it was read. */
+		if (j.state == TASK_DUE && j.due_ms <= clock_now_ms() + FLUSH_MS)
+			rc = begin_kind(r, &j, &e);
+		else
+			run_over(r, task);
+		queue_job_free(&j);
+	}
+	if (rc != RC_OK) {
+		run_over(r, task);
+		trouble(r, &e);
+	}
+}
+
+static void pump(void *arg)
+{
+	struct runner *r = arg;
+	int64_t now = clock_mono_ms();
+	int64_t wake;
+	int64_t task;
+
+	while (!r->broken && !r->full && schedule_next(r->schedule, now, &task))
+		begin(r, task);
+	wake = schedule_wake_ms(r->schedule, now);
+	if (wake != INT64_MAX && !r->full)
+		loop_timer_set(r->due, wake - now + 1);
+}
+
+void run_over(struct runner *r, int64_t task)
+{
+	schedule_ended(r->schedule, task);
+	loop_timer_set(r->due, 0);
+	if (r->flushing)
+		return;
+	r->flushing = true;
+	loop_timer_set(r->flush, FLUSH_MS);
+}
+
+/* ---- committing ---- */
+
+static void flush(void *arg)
+{
+	struct runner *r = arg;
+	struct err e = { 0 };
+
+	r->flushing = false;
+	if (r->broken)
+		return;
+	if (queue_commit(r->o.queue, &e) != RC_OK) {
+		trouble(r, &e);
+		return;
+	}
+	if (queue_lost(r->o.queue, false) || r->full) {
+		r->full = false;
+		read_due(r, true);
+	}
+	pump(r);
+}
+
+void runner_wake(struct runner *r)
+{
+	if (r->broken)
+		return;
+	read_due(r, false);
+	pump(r);
+}
+
+/* ---- housekeeping ---- */
+
+static void keep_house(void *arg)
+{
+	struct runner *r = arg;
+	int64_t now = clock_now_ms();
+	struct queue_totals t = { 0 };
+	struct err e = { 0 };
+	size_t expired = 0;
+	enum rc rc = queue_expire(r->o.queue, now - r->settings.dead_letter_days * DAY_MS, &expired, &e);
+
+	if (expired)
+		log_info("%zu dead letters were older than %u days, and are dropped", expired,
+		         r->settings.dead_letter_days);
+	if (rc == RC_OK)
+		rc = queue_count(r->o.queue, &t, &e);
+	/* An empty one costs nothing. */
+	if (rc == RC_OK && (!t.messages || clock_mono_ms() - r->rotated_ms >= ROTATE_MS)) {
+		rc = queue_rotate(r->o.queue, &e);
+		r->rotated_ms = clock_mono_ms();
+	}
+	if (rc != RC_OK)
+		trouble(r, &e);
+	loop_timer_set(r->house, HOUSE_MS);
+}
+
+/* ---- ends ---- */
+
+static struct attempt *find_attempt(struct runner *r, uint64_t number, bool call)
+{
+	struct attempt *a;
+
+	LIST_FOREACH (a, &r->attempts, link)
+		if (a->number == number && a->call == call)
+			return a;
+	return NULL;
+}
+
+/* What it was of may have been dropped meanwhile: then there is nothing to put down. */
+static void on_sent(void *arg, uint64_t number, const struct outbound_result *results, size_t count, const char *host,
+                    const char *tls)
+{
+	struct runner *r = arg;
+	struct attempt *a = find_attempt(r, number, false);
+	struct queue_job j;
+	struct err e = { 0 };
+	enum rc rc;
+
+	(void)tls;
+	MUST(a && count == a->asked_count);
+	rc = queue_job(r->o.queue, a->task, false, &j, &e);
+	if (rc == RC_OK) {
+		rc = run_mail_ended(r, a, &j, results, host, &e);
+		queue_job_free(&j);
+	}
+	run_over(r, a->task);
+	attempt_free(a);
+	if (rc != RC_OK && rc != RC_NOTFOUND)
+		trouble(r, &e);
+}
+
+static void on_called(void *arg, uint64_t number, const struct call_result *result)
+{
+	struct runner *r = arg;
+	struct attempt *a = find_attempt(r, number, true);
+	struct queue_job j;
+	struct err e = { 0 };
+	enum rc rc;
+
+	MUST(a);
+	rc = queue_job(r->o.queue, a->task, false, &j, &e);
+	if (rc == RC_OK) {
+		rc = run_call_ended(r, &j, result, &e);
+		queue_job_free(&j);
+	}
+	run_over(r, a->task);
+	attempt_free(a);
+	if (rc != RC_OK && rc != RC_NOTFOUND)
+		trouble(r, &e);
+}
+
+int64_t run_retry_ms(const struct runner *r, const struct queue_job *j)
+{
+	size_t i = MIN_OF((size_t)j->tries, r->settings.retry_count - 1);
+
+	return clock_now_ms() + r->settings.retry_ms[i];
+}
+
+bool run_is_old(const struct runner *r, const struct queue_job *j, int64_t lifetime_ms)
+{
+	(void)r;
+	return clock_now_ms() - j->since_ms >= lifetime_ms;
+}
+
+enum rc run_later(struct runner *r, const struct queue_job *j, int64_t due_ms, const char *reason, struct err *e)
+{
+	return queue_later(r->o.queue, j->number, due_ms, j->spec, reason, e);
+}
+
+/* The recipients of its spec, as a line of the log has them. */
+void run_log(struct runner *r, const struct queue_job *j, const char *why)
+{
+	const json_t *to = json_member_array(j->spec, "recipients");
+	size_t n = json_array_size(to);
+	struct rule_recipient *recipients;
+	uint32_t *matched;
+	const struct rule_action what = { .kind = j->kind };
+	struct log_rule line = { .when_ms = clock_now_ms(),
+		                 .id = &j->id,
+		                 .rule_set_id = json_string_value(json_object_get(j->spec, "rule_set")),
+		                 .rule_set_name = json_string_value(json_object_get(j->spec, "rule_set_name")),
+		                 .rule_name = json_string_value(json_object_get(j->spec, "rule_name")),
+		                 .rule = (unsigned)json_member_int(j->spec, "rule", 0),
+		                 .action = (unsigned)json_member_int(j->spec, "action", 0),
+		                 .what = &what,
+		                 .failure = why ? "it could not be carried out" : NULL };
+
+	if (j->notice || !logs_wants(r->o.logs, LOG_APPLICATION))
+		return;
+	recipients = mem_array(n + 1, sizeof(*recipients));
+	matched = mem_array(n + 1, sizeof(*matched));
+	for (size_t i = 0; i < n; i++) {
+		recipients[i].address = json_member_text(json_array_get(to, i), "to");
+		matched[i] = (uint32_t)i;
+	}
+	line.recipients = recipients;
+	line.matched = matched;
+	line.matched_count = n;
+	logs_task(r->o.logs, &line);
+	free(recipients);
+	free(matched);
+}
+
+enum rc run_notice(struct runner *r, const struct mail *m, struct slice text, struct err *e)
+{
+	int64_t now = clock_now_ms();
+	uint8_t random[12];
+	uint32_t sequence;
+	struct queue_message q = { .received_ms = now,
+		                   .raw = text,
+		                   .meta = slice_str("{\"receipt\":{\"v\":1,\"mail_from\":\"\",\"rcpt\":[]}}"),
+		                   .rule_set = "",
+		                   .notice = true };
+	struct slice domain = slice_from(m->mail_from, 0);
+	struct queue_task task = { .kind = RULE_SEND, .spec = json_object() };
+	json_t *to = json_object();
+	json_t *list = json_array();
+	char *destination;
+	enum rc rc;
+
+	crypt_random(random, sizeof(random));
+	memcpy(&sequence, random, sizeof(sequence));
+	q.id = id_make(now, sequence & ((1u << ID_SEQUENCE_BITS) - 1), random + 4);
+	for (size_t i = domain.len; i-- > 0;)
+		if (m->mail_from.at[i] == '@') {
+			domain = slice_from(m->mail_from, i + 1);
+			break;
+		}
+	destination = slice_string(domain);
+	for (char *c = destination; *c; c++)
+		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 32) : *c;
+	task.destination = destination;
+	json_put_text(to, "to", m->mail_from);
+	json_push(list, to);
+	json_put(task.spec, "recipients", list);
+	rc = queue_park(r->o.queue, &q, &task, 1, e);
+	free(destination);
+	return rc;
+}
+
+/* ---- from outside ---- */
+
+static struct outbound *open_sender(struct runner *r)
+{
+	const struct outbound_options o = { .loop = r->o.loop,
+		                            .home = r->o.sender,
+		                            .send = r->o.send,
+		                            .ended = on_sent,
+		                            .arg = r };
+
+	return r->o.sender ? outbound_new(&o) : NULL;
+}
+
+static struct calls *open_caller(struct runner *r)
+{
+	const struct calls_options o = {
+		.loop = r->o.loop, .home = r->o.caller, .ended = on_called, .arg = r
+	};
+
+	return r->o.caller ? calls_new(&o) : NULL;
+}
+
+enum rc runner_new(struct runner **out, const struct runner_options *o, struct err *e)
+{
+	struct runner *r = mem_new(sizeof(*r));
+	struct schedule_limits limits;
+	enum rc rc = outbound_settings_read(&r->settings, o->send, e);
+
+	*out = NULL;
+	if (rc != RC_OK) {
+		free(r);
+		return rc;
+	}
+	r->o = *o;
+	LIST_INIT(&r->attempts);
+	LIST_INIT(&r->users);
+	limits = (struct schedule_limits) { .at_once = r->settings.at_once,
+		                            .per_destination = r->settings.per_destination,
+		                            .per_minute = r->settings.rate_destination };
+	r->schedule = schedule_new(&limits);
+	r->due = loop_timer_new(o->loop, pump, r);
+	r->flush = loop_timer_new(o->loop, flush, r);
+	r->house = loop_timer_new(o->loop, keep_house, r);
+	r->outbound = open_sender(r);
+	r->calls = open_caller(r);
+	read_due(r, true);
+	loop_timer_set(r->due, 0);
+	loop_timer_set(r->house, HOUSE_MS);
+	*out = r;
+	return RC_OK;
+}
+
+void runner_free(struct runner **at)
+{
+	struct runner *r = *at;
+
+	*at = NULL;
+	if (!r)
+		return;
+	outbound_free(&r->outbound);
+	calls_free(&r->calls);
+	while (!LIST_EMPTY(&r->attempts))
+		attempt_free(LIST_FIRST(&r->attempts));
+	while (!LIST_EMPTY(&r->users)) {
+		struct rate_user *u = LIST_FIRST(&r->users);
+
+		LIST_REMOVE(u, link);
+		free(u->name);
+		free(u);
+	}
+	schedule_free(&r->schedule);
+	loop_timer_free(&r->due);
+	loop_timer_free(&r->flush);
+	loop_timer_free(&r->house);
+	free(r);
+}

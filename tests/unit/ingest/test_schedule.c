@@ -1,0 +1,211 @@
+#include "ingest/queue/schedule.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/unit/test.h"
+
+static struct schedule *make(unsigned at_once, unsigned each, unsigned per_minute)
+{
+	const struct schedule_limits l = { at_once, each, per_minute };
+
+	return schedule_new(&l);
+}
+
+/* The numbers that begin at that time, as text. */
+static const char *begins(struct schedule *s, int64_t now)
+{
+	static char text[400];
+	int64_t number;
+	size_t n = 0;
+
+	text[0] = 0;
+	while (schedule_next(s, now, &number))
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%lld", n ? " " : "", (long long)number);
+	return text;
+}
+
+static void destinations_take_turns(void **state)
+{
+	struct schedule *s = make(100, 2, 0);
+
+	(void)state;
+	for (int64_t i = 0; i < 6; i++)
+		schedule_add(s, i, "big.example", 0);
+	schedule_add(s, 10, "a.example", 0);
+	schedule_add(s, 20, "b.example", 5);
+	assert_string_equal(begins(s, 0), "0 10 1");
+	assert_string_equal(begins(s, 4), "");
+	assert_string_equal(begins(s, 5), "20");
+	schedule_ended(s, 0);
+	assert_string_equal(begins(s, 5), "2");
+	assert_int_equal(schedule_under_way(s), 4);
+	assert_int_equal(schedule_known(s), 7);
+	schedule_free(&s);
+}
+
+static void limits_hold(void **state)
+{
+	struct schedule *s = make(3, 2, 0);
+
+	(void)state;
+	for (int64_t i = 0; i < 4; i++) {
+		schedule_add(s, i, "a.example", 0);
+		schedule_add(s, 10 + i, "b.example", 0);
+	}
+	assert_string_equal(begins(s, 0), "0 10 1");
+	schedule_ended(s, 10);
+	assert_string_equal(begins(s, 0), "11");
+	schedule_free(&s);
+}
+
+static void who_is_away_rests(void **state)
+{
+	struct schedule *s = make(100, 10, 0);
+
+	(void)state;
+	schedule_add(s, 1, "away.example", 0);
+	schedule_add(s, 2, "away.example", 10);
+	schedule_add(s, 3, "there.example", 10);
+	assert_string_equal(begins(s, 0), "1");
+	schedule_rest(s, 1, 1000);
+	schedule_ended(s, 1);
+	schedule_add(s, 1, "away.example", 1000);
+	assert_string_equal(begins(s, 999), "3");
+	schedule_ended(s, 3);
+	assert_int_equal(schedule_wake_ms(s, 999), 1000);
+	assert_string_equal(begins(s, 1000), "2 1");
+	assert_int_equal(schedule_wake_ms(s, 1000), INT64_MAX);
+	schedule_free(&s);
+}
+
+static void one_that_answers_again_needn_t_wait(void **state)
+{
+	struct schedule *s = make(100, 10, 0);
+
+	(void)state;
+	schedule_add(s, 1, "a.example", 0);
+	schedule_add(s, 2, "a.example", 0);
+	assert_string_equal(begins(s, 0), "1 2");
+	schedule_rest(s, 1, 1000);
+	schedule_ended(s, 1);
+	schedule_add(s, 3, "a.example", 0);
+	assert_string_equal(begins(s, 0), "");
+	schedule_woke(s, 2);
+	assert_string_equal(begins(s, 0), "3");
+	schedule_free(&s);
+}
+
+static void a_rate_lets_a_minute_s_worth_at_once(void **state)
+{
+	struct schedule *s = make(100, 100, 6);
+	int64_t now = 1000000;
+
+	(void)state;
+	for (int64_t i = 0; i < 20; i++)
+		schedule_add(s, i, "a.example", 0);
+	assert_string_equal(begins(s, now), "0 1 2 3 4 5 6");
+	assert_string_equal(begins(s, now + 9999), "");
+	assert_string_equal(begins(s, now + 10000), "7");
+	assert_string_equal(begins(s, now + 30000), "8 9");
+	schedule_free(&s);
+}
+
+static void one_under_way_isn_t_begun_again(void **state)
+{
+	struct schedule *s = make(100, 10, 0);
+
+	(void)state;
+	schedule_add(s, 1, "a.example", 0);
+	assert_string_equal(begins(s, 0), "1");
+	schedule_add(s, 1, "a.example", 0);
+	assert_string_equal(begins(s, 0), "");
+	schedule_ended(s, 1);
+	assert_int_equal(schedule_known(s), 0);
+	schedule_add(s, 1, "a.example", 0);
+	assert_string_equal(begins(s, 0), "1");
+	schedule_free(&s);
+}
+
+static void clearing_keeps_what_is_under_way(void **state)
+{
+	struct schedule *s = make(100, 1, 0);
+
+	(void)state;
+	schedule_add(s, 1, "a.example", 0);
+	schedule_add(s, 2, "a.example", 0);
+	schedule_add(s, 3, "b.example", 9);
+	assert_string_equal(begins(s, 0), "1");
+	schedule_clear(s);
+	assert_int_equal(schedule_known(s), 1);
+	assert_string_equal(begins(s, 100), "");
+	schedule_add(s, 2, "a.example", 0);
+	assert_string_equal(begins(s, 100), "");
+	schedule_ended(s, 1);
+	assert_string_equal(begins(s, 100), "2");
+	schedule_free(&s);
+}
+
+/* By chance: each begins once, none early, never more at once than may. */
+static void all_begin_once(void **state)
+{
+	enum { TASKS = 3000, EACH = 3, AT_ONCE = 7 };
+	unsigned seed = getenv("MM_SEED") ? (unsigned)atoi(getenv("MM_SEED")) : 7;
+	static int64_t due[TASKS];
+	static int begun[TASKS];
+	unsigned under[5] = { 0 };
+	int64_t now[AT_ONCE];
+	size_t count = 0;
+	size_t through = 0;
+	struct schedule *s = make(AT_ONCE, EACH, 0);
+
+	(void)state;
+	print_message("MM_SEED=%u\n", seed);
+	srand(seed);
+	memset(begun, 0, sizeof(begun));
+	for (int i = 0; i < TASKS; i++) {
+		char name[20];
+
+		due[i] = rand() % 1000;
+		(void)snprintf(name, sizeof(name), "d%d.example", i % 5);
+		schedule_add(s, i, name, due[i]);
+	}
+	for (int64_t clock = 0; through < TASKS; clock += rand() % 3) {
+		int64_t number;
+
+		assert_true(clock < 100000);
+		while (schedule_next(s, clock, &number)) {
+			assert_true(due[number] <= clock);
+			assert_int_equal(begun[number]++, 0);
+			assert_true(++under[number % 5] <= EACH);
+			assert_true(count < AT_ONCE);
+			now[count++] = number;
+		}
+		if (count) {
+			size_t i = (size_t)rand() % count;
+
+			schedule_ended(s, now[i]);
+			under[now[i] % 5]--;
+			now[i] = now[--count];
+			through++;
+		}
+	}
+	assert_int_equal(schedule_known(s), 0);
+	schedule_free(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(destinations_take_turns),
+		cmocka_unit_test(limits_hold),
+		cmocka_unit_test(who_is_away_rests),
+		cmocka_unit_test(one_that_answers_again_needn_t_wait),
+		cmocka_unit_test(a_rate_lets_a_minute_s_worth_at_once),
+		cmocka_unit_test(one_under_way_isn_t_begun_again),
+		cmocka_unit_test(clearing_keeps_what_is_under_way),
+		cmocka_unit_test(all_begin_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
