@@ -1,16 +1,17 @@
 /*
  * ingest/calls.h - HTTP requests of actions, made by the caller of mm-deliver
  *
- * What     mmd's side of the caller, a confined child that has libcurl. A call names one of the configured endpoints;
- *          it is signed (SigV4) or has an HMAC, by keys that the home of mm-deliver was given before mmd confined itself and that mmd has
- *          wiped. One try: again is the queue's matter.
- * Lines    Each endpoint has a line and at most CALLS_EACH under way (ingest/calls_wire.h), so that one that is slow holds up no
- *          other. A call's deadline counts from when it is asked, in line or not.
- * Names    are looked up by a new child, before its sandbox. One is made each minute that something is asked, beside the one that works,
- *          and at once (5 s) where a call found nobody; the one before ends what it has.
+ * What     mmd's side of the caller, a confined child that has libcurl. A call names one of the configured
+ *          endpoints; it is signed (SigV4) or has an HMAC, by keys that the home of mm-deliver was given before
+ *          mmd confined itself and that mmd has wiped. One try: again is the queue's matter.
+ * Lines    Each endpoint has a line and at most CALLS_EACH under way (ingest/calls_wire.h), so that one that is
+ *          slow holds up no other. A call's deadline counts from when it is asked, in line or not.
+ * Names    are looked up by a new child, before its sandbox. One is made each minute that something is asked,
+ *          beside the one that works, and at once (5 s) where a call found nobody; the one before ends what it
+ *          has.
  * Death    As ingest/outbound.h: CALL_LATER for all that it had, and a new child. So it is with one that hangs.
- * Trust    The child may have been broken into by a server: an answer is a status, and up to CALL_ANSWER bytes that the
- *          action reads as hostile text.
+ * Trust    The child may have been broken into by a server: an answer is a status, and up to CALL_ANSWER bytes
+ *          that the action reads as hostile text.
  * Threads  The loop's (the queue's thread).
  */
 #ifndef MM_INGEST_CALLS_H
@@ -63,12 +64,14 @@ struct calls_options {
 	void *arg;
 };
 
-/* Checks `lambda`, `sns`, `qbusiness` and `webhooks` of the configuration's `endpoints` (docs/man/mmd.8.md), and that they
- * and `s3` aren't more than a sandbox has ports for. Other members aren't looked at. */
+/* Checks `lambda`, `sns`, `qbusiness` and `webhooks` of the configuration's `endpoints` (docs/man/mmd.8.md), and
+ * that they and `s3` aren't more than a sandbox has ports for. Other members aren't looked at. */
 enum rc calls_configure(const json_t *endpoints, struct err *e) MUST_USE;
-/* Starts the home, with the endpoints and their secrets, of which files are read; before mmd confines itself. `endpoints` is checked,
- * `s3` too, and isn't kept. *out is NULL where no endpoint is configured. `program` NULL: "mm-deliver". home_stop ends it. */
-enum rc calls_home(struct home **out, const json_t *endpoints, const char *program, struct err *e) MUST_USE;
+/* Starts the home, with the endpoints and their secrets, of which files are read; before mmd confines itself.
+ * `endpoints` is checked, `s3` too, and isn't kept. *out is NULL where no endpoint is configured. `program` NULL:
+ * "mm-deliver". home_stop ends it. */
+enum rc calls_home(struct home **out, const json_t *endpoints, const char *program,
+		   struct err *e) MUST_USE;
 /* Wipes the secrets that stand in the configuration itself; each is "" afterwards. */
 void calls_wipe(json_t *endpoints);
 struct calls *calls_new(const struct calls_options *o);

@@ -2,11 +2,11 @@
  * ingest/calls_wire.h - what mmd and the caller of mm-deliver tell each other
  *
  * The home (base/home.h) has {"calls":[...]} as its configuration, an object for each endpoint:
- *   {"name","url","region","access_key","secret","path_style"}   the name is the service's, too, by which it is signed
+ *   {"name","url","region","access_key","secret","path_style"}   the name is the service's by which it is signed
  *   {"name":"webhooks/...","url","secret"}
  * A child's task is {"caller":true}, with a leash. It looks the endpoints' names up, confines itself, says READY,
- * and answers each ASK by one SAID, unless a DROP came before. Numbers are little endian, texts have their length in front
- * (base/codec.h).
+ * and answers each ASK by one SAY, unless a DROP came before. Numbers are little endian, texts have their length in
+ * front (base/codec.h).
  */
 #ifndef MM_INGEST_CALLS_WIRE_H
 #define MM_INGEST_CALLS_WIRE_H

@@ -36,18 +36,24 @@ static bool ends_here(struct cutter *c, struct slice s, size_t *i)
 	return b == ',' && !c->quoted && !c->angle;
 }
 
+static void add_address(json_t *list, struct slice s)
+{
+	s = slice_trim(s);
+	if (s.len && json_array_size(list) < LIST_MOST)
+		json_push(list, json_of_slice(s));
+}
+
 static void add_addresses(json_t *list, struct slice s)
 {
 	struct cutter c = { .comment = 0 };
 	size_t begin = 0;
 
-	for (size_t i = 0; i <= s.len && json_array_size(list) < LIST_MOST; i++) {
-		if (i < s.len && !ends_here(&c, s, &i))
-			continue;
-		if (slice_trim(slice_part(s, begin, i - begin)).len)
-			json_push(list, json_of_slice(slice_trim(slice_part(s, begin, i - begin))));
-		begin = i + 1;
-	}
+	for (size_t i = 0; i < s.len; i++)
+		if (ends_here(&c, s, &i)) {
+			add_address(list, slice_part(s, begin, i - begin));
+			begin = i + 1;
+		}
+	add_address(list, slice_from(s, begin));
 }
 
 static const struct {

@@ -1,11 +1,11 @@
 /*
  * ingest/action/event.h - a message as the service's notifications describe it
  *
- * What     "mail" and "receipt" of SES's email-receiving notifications, built of the receipt, the verdicts and the message's
- *          header fields as they stand: unfolded, valid UTF-8, encoded words not decoded.
- *          docs/outbound.md, "Events", has each member.
- * Bounds   Names and values of the header fields have `most` bytes together; where there are more, the first ones are in it
- *          and `headersTruncated` is true.
+ * What     "mail" and "receipt" of SES's email-receiving notifications, built of the receipt, the verdicts and
+ *          the message's header fields as they stand: unfolded, valid UTF-8, encoded words not decoded.
+ *          docs/calls.md, "Events", has each member.
+ * Bounds   Names and values of the header fields have `most` bytes together; where there are more, the first
+ *          ones are in it and `headersTruncated` is true.
  * Threads  Any.
  */
 #ifndef MM_INGEST_ACTION_EVENT_H

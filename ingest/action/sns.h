@@ -1,11 +1,13 @@
 /*
  * ingest/action/sns.h - PublishToSns: SNS Publish (query protocol, 2010-03-31)
  *
- * What     Message is SES's email-receiving notification: {"notificationType":"Received","mail":{...},"receipt":{...}} and, with
- *          PayloadType CONTENT, "content": the message, in base64 with Encoding BASE64; with UTF-8 (the default) as text, in which
+ * What     Message is SES's email-receiving notification:
+ *          {"notificationType":"Received","mail":{...},"receipt":{...}} and, with PayloadType CONTENT,
+ *          "content": the message, in base64 with Encoding BASE64; with UTF-8 (the default) as text, in which
  *          bytes that are no UTF-8 become U+FFFD. With HEADERS there is no content.
- * Bounds   `mail.headers` has 20 KB (20,480 bytes) with CONTENT, 100 KB with HEADERS; the rest is cut (`headersTruncated`). A Message has
- *          256 KiB: a message whose CONTENT makes a longer one is refused for good; with HEADERS more fields are cut.
+ * Bounds   `mail.headers` has 20 KB (20,480 bytes) with CONTENT, 100 KB with HEADERS; the rest is cut
+ *          (`headersTruncated`). A Message has 256 KiB: a message whose CONTENT makes a longer one is refused
+ *          for good; with HEADERS more fields are cut.
  */
 #ifndef MM_INGEST_ACTION_SNS_H
 #define MM_INGEST_ACTION_SNS_H

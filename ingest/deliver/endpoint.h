@@ -1,10 +1,11 @@
 /*
  * ingest/deliver/endpoint.h - the places that the caller may call, and how a request to one is signed
  *
- * What     Read from the home's configuration (ingest/calls_wire.h), looked up before the sandbox. Services are signed by
- *          base/sigv4, over all fields of the request; a webhook gets X-MM-Signature (docs/outbound.md, "Webhooks").
- * Lookup   Each name in a process of its own, so that a slow one holds up no other, ENDPOINT_LOOKUP_MS at most. One
- *          without an address stays without: its calls end as passing.
+ * What     Read from the home's configuration (ingest/calls_wire.h), looked up before the sandbox. Services are
+ *          signed by base/sigv4, over all fields of the request; a webhook gets X-MM-Signature
+ *          (docs/calls.md, "Webhooks").
+ * Lookup   Each name in a process of its own, so that a slow one holds up no other, ENDPOINT_LOOKUP_MS at most.
+ *          One without an address stays without: its calls end as passing.
  * Threads  One.
  */
 #ifndef MM_INGEST_DELIVER_ENDPOINT_H

@@ -1,11 +1,12 @@
 /*
  * ingest/deliver/http.h - HTTP requests of a confined child, many at a time, on the loop
  *
- * What     libcurl's multi interface on base/loop. Connections are kept and used again. No redirect, no proxy, no
- *          cookies, no other protocol than the request names, and no name is looked up: who asks gives the addresses.
+ * What     libcurl's multi interface on base/loop. Connections are kept and used again. No redirect, no proxy,
+ *          no cookies, no other protocol than the request names, and no name is looked up: who asks gives the
+ *          addresses.
  * TLS      1.2 at least; certificates are checked against the CAs given, for the host's name.
- * Bounds   An answer is a status, a head of at most HTTP_HEAD bytes and a body of at most `most`; what is longer ends
- *          the connection there. 10 s to connect, 60 s without a byte, and the deadline.
+ * Bounds   An answer is a status, a head of at most HTTP_HEAD bytes and a body of at most `most`; what is
+ *          longer ends the connection there. 10 s to connect, 60 s without a byte, and the deadline.
  * Trust    All that an answer holds is the server's: any bytes.
  * Owner    What a request points to lives until it has ended, but for what http_ask says is copied.
  * Threads  The loop's. curl_global_init and http_new come before the sandbox.
