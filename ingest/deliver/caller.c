@@ -154,8 +154,8 @@ static enum rc make_place(struct place *at, const struct endpoint *p, const stru
 	return buf_add_byte(&at->target, '?') == RC_OK ? buf_add(&at->target, q->query) : RC_LIMIT;
 }
 
-static void ask_http(struct request *r, const struct endpoint *p, const struct ask *q,
-                     const struct place *at, const struct endpoint_request *s)
+static enum rc ask_http(struct request *r, const struct endpoint *p, const struct ask *q,
+                        const struct place *at, const struct endpoint_request *s, struct err *e)
 {
 	char *method = slice_string(q->method);
 	const struct http_ask a = { .tls = p->tls,
@@ -175,6 +175,7 @@ static void ask_http(struct request *r, const struct endpoint *p, const struct a
 
 	r->call = http_ask(r->caller->http, &a);
 	free(method);
+	return r->call ? RC_OK : err_set(e, RC_INVALID, "its path or a field can't be sent");
 }
 
 static void begin(struct request *r, const struct endpoint *p, const struct ask *q)
@@ -197,7 +198,7 @@ static void begin(struct request *r, const struct endpoint *p, const struct ask 
 	if (rc == RC_OK)
 		rc = endpoint_sign(&s, &e);
 	if (rc == RC_OK)
-		ask_http(r, p, q, &at, &s);
+		rc = ask_http(r, p, q, &at, &s, &e);
 	buf_free(&s.signature);
 	buf_free(&at.target);
 	if (rc == RC_OK)

@@ -13,7 +13,6 @@
 struct http {
 	struct loop *loop;
 	struct loop_timer *timer; /* libcurl's */
-	struct loop_timer *soon;  /* what failed before it began */
 	CURLM *multi;
 	struct slice ca;
 	struct http_call *calls;
@@ -101,20 +100,6 @@ static void hear_ends(struct http *h)
 	}
 }
 
-/* One of them, and again: who is told may drop another. */
-static void end_unbegun(void *arg)
-{
-	struct http *h = arg;
-	struct http_call *c = h->calls;
-
-	while (c && c->begun)
-		c = c->next;
-	if (!c)
-		return;
-	loop_timer_set(h->soon, 0);
-	end(c, CURLE_FAILED_INIT);
-}
-
 /* ---- libcurl on the loop ---- */
 
 static void on_ready(void *arg, unsigned what)
@@ -190,7 +175,6 @@ struct http *http_new(struct loop *l, struct slice ca)
 		return NULL;
 	}
 	h->timer = loop_timer_new(l, on_timer, h);
-	h->soon = loop_timer_new(l, end_unbegun, h);
 	(void)curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
 	(void)curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
 	(void)curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, set_timer);
@@ -210,7 +194,6 @@ void http_free(struct http **at)
 		free_call(h->calls);
 	(void)curl_multi_cleanup(h->multi); /* its connections leave the loop */
 	loop_timer_free(&h->timer);
-	loop_timer_free(&h->soon);
 	free(h);
 }
 
@@ -377,16 +360,8 @@ static void set_options(struct http_call *c, const struct http_ask *a)
 
 static bool begin(struct http_call *c, const struct http_ask *a)
 {
-	const char *bad = NULL;
-
-	if (!add_fields(c, a))
-		bad = "a header field that can't be sent";
-	else if (!add_addresses(c, a) || !set_url(c, a))
-		bad = "a target that can't be asked for";
-	if (bad) {
-		(void)snprintf(c->why, sizeof(c->why), "%s", bad);
+	if (!add_fields(c, a) || !add_addresses(c, a) || !set_url(c, a))
 		return false;
-	}
 	set_options(c, a);
 	return curl_multi_add_handle(c->http->multi, c->easy) == CURLM_OK;
 }
@@ -406,7 +381,7 @@ struct http_call *http_ask(struct http *h, const struct http_ask *a)
 	MUST(c->easy); /* but for memory it has no reason */
 	c->begun = begin(c, a);
 	if (!c->begun)
-		loop_timer_set(h->soon, 0);
+		http_drop(&c);
 	return c;
 }
 

@@ -56,14 +56,14 @@ struct http_ask { /* copied but for `body` */
 struct http *http_new(struct loop *l, struct slice ca);
 void http_free(struct http **h); /* what is under way ends without `ended`; NULL is fine */
 
-/* What can't be sent (a control character in a field, a target that is none) ends like what fails. */
+/* NULL: it can't be sent (a control character in a field, a target that is none, too long), and `ended` doesn't come. */
 struct http_call *http_ask(struct http *h, const struct http_ask *a);
 /* Without `ended`. NULL is fine. */
 void http_drop(struct http_call **c);
 
 /* GET https://HOST[:PORT]PATH from one of `addresses`, its certificate checked for HOST: what a policy of MTA-STS
  * (RFC 8461 section 3.3) is fetched by. Whether its status is 200, it isn't cut, and its type (`kept`) is
- * text/plain is the caller's to check. */
+ * text/plain is the caller's to check. NULL as above. */
 struct http_call *http_get(struct http *h, const char *host, uint16_t port, const char *addresses, const char *path,
 			   size_t most, int64_t deadline_ms,
 			   void (*ended)(void *arg, const struct http_answer *a), void *arg);
