@@ -56,7 +56,8 @@ struct http_ask { /* copied but for `body` */
 struct http *http_new(struct loop *l, struct slice ca);
 void http_free(struct http **h); /* what is under way ends without `ended`; NULL is fine */
 
-/* NULL: it can't be sent (a control character in a field, a target that is none, too long), and `ended` doesn't come. */
+/* NULL: it can't be sent (a control character in a field, a target that is none, too long), and `ended` doesn't
+ * come. */
 struct http_call *http_ask(struct http *h, const struct http_ask *a);
 /* Without `ended`. NULL is fine. */
 void http_drop(struct http_call **c);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """WriteToS3 against a real S3 server (radosgw), which checks signatures: bytes and names, in the path and in front of the host, over TLS,
-under a key of its KMS; what it refuses. And SNS Publish against an emulator, where one is installed."""
+under a key of its KMS; what it refuses."""
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from called import *
