@@ -26,8 +26,7 @@ static enum rc check_members(const json_t *o, const char *where, const char *con
 	json_t *value;
 
 	if (!json_is_object(o))
-		return err_set(e, RC_INVALID, "configuration: endpoints.%s must be an object",
-		               where);
+		return err_set(e, RC_INVALID, "endpoints.%s must be an object", where);
 	json_object_foreach((json_t *)(uintptr_t)o, member, value)
 	{
 		size_t i = 0;
@@ -35,12 +34,10 @@ static enum rc check_members(const json_t *o, const char *where, const char *con
 		while (i < count && strcmp(texts[i], member) != 0)
 			i++;
 		if (i == count)
-			return err_set(e, RC_INVALID,
-			               "configuration: endpoints.%s.%.64s is not known", where,
+			return err_set(e, RC_INVALID, "endpoints.%s.%.64s is not known", where,
 			               member);
 		if (!json_is_string(value) && strcmp(member, "functions") != 0)
-			return err_set(e, RC_INVALID,
-			               "configuration: endpoints.%s.%.64s must be a text", where,
+			return err_set(e, RC_INVALID, "endpoints.%s.%.64s must be a text", where,
 			               member);
 	}
 	return RC_OK;
@@ -66,8 +63,7 @@ static enum rc check_secret(const json_t *o, const char *where, const char *memb
 	has_file = json_member_text(o, file).at != NULL;
 	if (has_text != has_file)
 		return RC_OK;
-	return err_set(e, RC_INVALID, "configuration: endpoints.%s has either %s or %s", where,
-	               member, file);
+	return err_set(e, RC_INVALID, "endpoints.%s has either %s or %s", where, member, file);
 }
 
 static enum rc check_service_url(const json_t *o, const char *where, struct err *e)
@@ -78,16 +74,15 @@ static enum rc check_service_url(const json_t *o, const char *where, struct err 
 
 	if (!deliver_url(json_member_text(o, "url"), &tls, &host, &port))
 		return err_set(e, RC_INVALID,
-		               "configuration: endpoints.%s.url is https://HOST:PORT or"
+		               "endpoints.%s.url is https://HOST:PORT or"
 		               " http://HOST:PORT",
 		               where);
 	if (json_member_text(o, "access_key").len == 0 ||
 	    !is_visible(json_member_text(o, "access_key")))
-		return err_set(e, RC_INVALID,
-		               "configuration: endpoints.%s.access_key is missing, or is none",
+		return err_set(e, RC_INVALID, "endpoints.%s.access_key is missing, or is none",
 		               where);
 	if (!is_visible(json_member_text(o, "region")))
-		return err_set(e, RC_INVALID, "configuration: endpoints.%s.region is none", where);
+		return err_set(e, RC_INVALID, "endpoints.%s.region is none", where);
 	return check_secret(o, where, "secret_key", e);
 }
 
@@ -101,7 +96,7 @@ static enum rc check_functions(const json_t *endpoints, const json_t *functions,
 	if (functions &&
 	    (!json_is_object(functions) || json_object_size(functions) > FUNCTIONS_MOST))
 		return err_set(e, RC_INVALID,
-		               "configuration: endpoints.lambda.functions must be an object of"
+		               "endpoints.lambda.functions must be an object of"
 		               " at most %d members",
 		               FUNCTIONS_MOST);
 	json_object_foreach((json_t *)(uintptr_t)functions, arn, value)
@@ -111,7 +106,7 @@ static enum rc check_functions(const json_t *endpoints, const json_t *functions,
 		if (!to || strncmp(to, WEBHOOKS, strlen(WEBHOOKS)) != 0 ||
 		    !json_object_get(hooks, to + strlen(WEBHOOKS)))
 			return err_set(e, RC_INVALID,
-			               "configuration: endpoints.lambda.functions: %.200s must be"
+			               "endpoints.lambda.functions: %.200s must be"
 			               " \"" WEBHOOKS "NAME\" of a webhook that is configured",
 			               arn);
 	}
@@ -174,23 +169,20 @@ static enum rc check_hooks(const json_t *hooks, struct err *e)
 	json_t *o;
 
 	if (hooks && !json_is_object(hooks))
-		return err_set(e, RC_INVALID,
-		               "configuration: endpoints.webhooks must be an object");
+		return err_set(e, RC_INVALID, "endpoints.webhooks must be an object");
 	json_object_foreach((json_t *)(uintptr_t)hooks, name, o)
 	{
 		enum rc rc;
 
 		if (!is_name(name))
-			return err_set(
-			        e, RC_INVALID,
-			        "configuration: endpoints.webhooks: a name is 1 to %d letters,"
-			        " digits, - _ and .",
-			        NAME_MOST);
+			return err_set(e, RC_INVALID,
+			               "endpoints.webhooks: a name is 1 to %d letters,"
+			               " digits, - _ and .",
+			               NAME_MOST);
 		(void)snprintf(where, sizeof(where), WEBHOOKS "%s", name);
 		rc = check_members(o, where, texts, COUNT(texts), e);
 		if (rc == RC_OK && !is_hook_url(json_member_text(o, "url")))
-			rc = err_set(e, RC_INVALID,
-			             "configuration: endpoints.%s.url is https://HOST:PORT/PATH",
+			rc = err_set(e, RC_INVALID, "endpoints.%s.url is https://HOST:PORT/PATH",
 			             where);
 		if (rc == RC_OK)
 			rc = check_secret(o, where, "secret", e);
@@ -208,7 +200,7 @@ enum rc calls_configure(const json_t *endpoints, struct err *e)
 	for (size_t i = 0; rc == RC_OK && i < COUNT(services); i++)
 		rc = check_service(endpoints, services[i], e);
 	if (rc == RC_OK && json_object_size(hooks) > CALLS_ENDPOINTS - COUNT(services))
-		rc = err_set(e, RC_INVALID, "configuration: endpoints.webhooks are at most %zu",
+		rc = err_set(e, RC_INVALID, "endpoints.webhooks are at most %zu",
 		             CALLS_ENDPOINTS - COUNT(services));
 	return rc;
 }
@@ -247,12 +239,11 @@ static enum rc put_secret(json_t *to, const json_t *from, const char *name, cons
 	rc = path ? file_read_all(path, &secret, e)
 	          : buf_add(&secret, json_member_text(from, member));
 	if (rc != RC_OK)
-		rc = err_in(e, "configuration: endpoints.%s.%s", name, path ? file : member);
+		rc = err_in(e, "endpoints.%s.%s", name, path ? file : member);
 	else
 		secret.len = slice_trim(buf_slice(&secret)).len;
 	if (rc == RC_OK && (secret.len == 0 || !is_visible(buf_slice(&secret))))
-		rc = err_set(e, RC_INVALID,
-		             "configuration: endpoints.%s: the secret is empty, or is none", name);
+		rc = err_set(e, RC_INVALID, "endpoints.%s: the secret is empty, or is none", name);
 	if (rc == RC_OK)
 		json_put_text(to, "secret", buf_slice(&secret));
 	wipe(&secret);

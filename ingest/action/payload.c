@@ -28,12 +28,16 @@ const struct payload_kind *payload_kind(struct slice action)
 	return NULL;
 }
 
+void payload_init(struct payload *p)
+{
+	*p = (struct payload) { .memory = -1 };
+}
+
 enum rc payload_make(struct payload *p, const struct payload_kind *k, const struct payload_facts *f,
                      struct err *e)
 {
 	enum rc rc;
 
-	*p = (struct payload) { .memory = -1 };
 	p->call = (struct call) {
 		.method = "POST", .host_prefix = "", .query = "", .fields = p->fields, .body = -1
 	};
@@ -54,7 +58,7 @@ void payload_free(struct payload *p)
 	for (size_t i = 0; i < p->owned_count; i++)
 		free(p->owned[i]);
 	buf_free(&p->body);
-	*p = (struct payload) { .memory = -1 };
+	payload_init(p);
 }
 
 const char *payload_own(struct payload *p, struct buf *b)

@@ -8,7 +8,7 @@
  *          before it.
  * Answers  are hostile text: a status, a code of letters, for Lambda a disposition, for Q Business a list of
  *          failures; nothing else of them is used, and texts made of them are printable ASCII.
- * Owner    payload_free, also of one that couldn't be made.
+ * Owner    payload_init, then payload_make once, then payload_free, also of one that couldn't be made.
  * Threads  Any.
  */
 #ifndef MM_INGEST_ACTION_PAYLOAD_H
@@ -68,8 +68,8 @@ struct payload_kind {
 /* NULL: no action of HTTP. */
 const struct payload_kind *payload_kind(struct slice action);
 
-/* With *p uninitialised. Where the kind gives a body it is in sealed memory, which call.body names until
- * payload_free. */
+void payload_init(struct payload *p);
+/* Where the kind gives a body it is in sealed memory, which call.body names until payload_free. */
 enum rc payload_make(struct payload *p, const struct payload_kind *k, const struct payload_facts *f,
 		     struct err *e) MUST_USE;
 void payload_free(struct payload *p);

@@ -114,6 +114,7 @@ static void try_message(const struct payload_kind *k, const json_t *spec, struct
 
 	MUST(mail_read_stored(&m, &id, slice_str(receipt), &e) == RC_OK);
 	f.mail = &m;
+	payload_init(&p);
 	MUST(payload_make(&p, k, &f, &e) == RC_OK);
 	if (k->gives_body)
 		check_body(k, &p);

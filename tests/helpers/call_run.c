@@ -143,8 +143,10 @@ static void ask_payload(json_t *json, const struct payload_kind *k, const struct
 	struct payload p;
 	struct err e = { 0 };
 	int fd = -1;
-	enum rc rc = payload_make(&p, k, f, &e);
+	enum rc rc;
 
+	payload_init(&p);
+	rc = payload_make(&p, k, f, &e);
 	if (rc == RC_OK && !k->gives_body) {
 		rc = sealed_new(&fd, "message", f->raw, &e);
 		p.call.body = fd;

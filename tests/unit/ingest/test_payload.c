@@ -46,6 +46,7 @@ static void open_rig(struct rig *r, const char *receipt, struct slice message, c
 	*r = (struct rig) { .action = quoted(action), .endpoints = quoted(endpoints) };
 	EXPECT_OK(mail_read_stored(&r->mail, &id, slice_str(meta), &e), &e);
 	id_format(r->id, &id);
+	payload_init(&r->p);
 	r->facts = (struct payload_facts) { .mail = &r->mail,
 		                            .raw = message,
 		                            .action = r->action,
