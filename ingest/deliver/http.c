@@ -79,7 +79,9 @@ static void end(struct http_call *c, CURLcode code)
 	a.answered = status >= 200 && (code == CURLE_OK || c->cut);
 	if (!a.answered && !c->why[0])
 		(void)snprintf(c->why, sizeof(c->why), "%s",
-		               c->text[0] ? c->text : curl_easy_strerror(code));
+		               c->text[0]         ? c->text
+		               : code == CURLE_OK ? "an answer that isn't the last one"
+		                                  : curl_easy_strerror(code));
 	make_printable(c->why);
 	a.why = c->why;
 	c->ended(c->arg, &a);

@@ -256,6 +256,7 @@ static void on_input(void *arg, unsigned what)
 {
 	uint8_t *piece = loop_scratch(loop);
 	ssize_t n = read(0, piece, LOOP_SCRATCH);
+	size_t begin = input.len; /* there is no line's end before */
 	size_t end;
 
 	(void)what;
@@ -266,9 +267,10 @@ static void on_input(void *arg, unsigned what)
 		return;
 	}
 	MUST(buf_add(&input, slice_of(piece, (size_t)n)) == RC_OK);
-	while ((end = slice_find_byte(buf_slice(&input), '\n')) != SIZE_MAX) {
-		on_line(slice_part(buf_slice(&input), 0, end));
-		buf_drop(&input, end + 1);
+	while ((end = slice_find_byte(slice_from(buf_slice(&input), begin), '\n')) != SIZE_MAX) {
+		on_line(slice_part(buf_slice(&input), 0, begin + end));
+		buf_drop(&input, begin + end + 1);
+		begin = 0;
 	}
 }
 

@@ -1,5 +1,6 @@
 """tests/lib/called.py - requests of actions through tests/helpers/call_run.c, and the endpoints that they come to."""
 import base64, collections, re, threading
+from urllib.parse import unquote
 from mm import *
 
 KEY, SECRET = 'AKIDEXAMPLE', 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY'
@@ -202,7 +203,7 @@ def foreign_signature(theirs, r, name, region='eu-central-1'):
     at = int(time.mktime(time.strptime(when, '%Y%m%dT%H%M%SZ')) - time.timezone) * 1000
     path, _, query = r.target.partition('?')
     answer = theirs.ask({'signer': 'smithy', 'form': 'header', 'service': name, 'region': region, 'id': KEY, 'secret': SECRET, 'at': at,
-                         'seconds': 60, 'method': r.method, 'path': path, 'query': [p.split('=') for p in query.split('&') if p],
+                         'seconds': 60, 'method': r.method, 'path': path, 'query': [[unquote(s) for s in p.split('=')] for p in query.split('&') if p],
                          'headers': {n: fields[n] for n in signed}, 'body': base64.b64encode(r.body).decode()})
     return answer['headers'].get('authorization') or answer['headers'].get('Authorization')
 

@@ -74,7 +74,6 @@ def what_fails_for_a_while_passes():
     proxy = Proxy(ceph.port, lambda n, l: (503, 'cut', 429, 500, None)[n])
     with Caller(at('http://127.0.0.1:%d' % proxy.port)) as caller:
         ends = [caller.act('WriteToS3', {'S3Bucket': 'mail', 'S3Prefix': 'while/'}, mail())['result']['end'] for _ in range(5)]
-    # Through the proxy the host is another one than radosgw's, which is what is signed.
     equal(ends, ['later'] * 4 + ['done'])
     equal(ceph.names('mail', 'list-type=2&prefix=while%2F'), ['while/' + MESSAGE])
 
