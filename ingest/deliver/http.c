@@ -27,6 +27,7 @@ struct http_call {
 	struct curl_slist *addresses;
 	struct buf answer;
 	bool cut;
+	bool whole; /* the head of the last answer; libcurl takes one that breaks off for that */
 	size_t head_bytes;
 	char *kept_name; /* NULL: none */
 	char kept[HTTP_KEPT];
@@ -76,11 +77,11 @@ static void end(struct http_call *c, CURLcode code)
 
 	(void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	a.status = (unsigned)status;
-	a.answered = status >= 200 && (code == CURLE_OK || c->cut);
+	a.answered = status >= 200 && c->whole && (code == CURLE_OK || c->cut);
 	if (!a.answered && !c->why[0])
 		(void)snprintf(c->why, sizeof(c->why), "%s",
 		               c->text[0]         ? c->text
-		               : code == CURLE_OK ? "an answer that isn't the last one"
+		               : code == CURLE_OK ? "the answer breaks off"
 		                                  : curl_easy_strerror(code));
 	make_printable(c->why);
 	a.why = c->why;
@@ -233,6 +234,10 @@ static size_t take_field(char *at, size_t size, size_t n, void *arg)
 		(void)snprintf(c->why, sizeof(c->why), "a head of more than %d bytes", HTTP_HEAD);
 		return 0;
 	}
+	if (slice_starts_nocase(line, slice_str("HTTP/")))
+		c->whole = false; /* another head; what is behind the body belongs to none */
+	else if (slice_trim(line).len == 0)
+		c->whole = true;
 	value = slice_trim(value);
 	if (c->kept_name && value.len && slice_equal_nocase(name, slice_str(c->kept_name)))
 		keep(c, value);

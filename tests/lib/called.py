@@ -4,7 +4,7 @@ from urllib.parse import unquote
 from mm import *
 
 KEY, SECRET = 'AKIDEXAMPLE', 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY'
-MESSAGE = '0' * 25 + '1'
+MESSAGE = '0' * 24 + '10'
 
 class Caller:
     """The caller of mm-deliver with a configuration's section "endpoints", and no mmd. `trusted` is a file of CAs that stands for the

@@ -159,6 +159,8 @@ def endpoints_that_break():
         'endless hints': (flood(b'', b'HTTP/1.1 100 Continue\r\n\r\n' * 50), 'later'),
         'endless body': (flood(b'HTTP/1.1 200 OK\r\n\r\n', b'z' * 1000), 'answered'),
         'endless chunks': (flood(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', b'3e8\r\n' + b'z' * 1000 + b'\r\n'), 'answered'),
+        'a trailer': (b'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n' + b'z' * 65536 +
+                      b'\r\n0\r\nX-A: b\r\n\r\n', 'answered'),
         'a byte at a time': (drip, 'later'),
         'silence': (lambda c: hold.wait(60), 'later'),
         'another protocol': (b'HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n', 'later'),

@@ -25,7 +25,7 @@ def at(url, **more):
     return {'s3': dict({'url': url, 'access_key': s3.ACCESS, 'secret_key': s3.SECRET, 'path_style': True}, **more)}
 
 def id_of(number):
-    return '%026d' % number
+    return '%025d0' % number
 
 @test
 def objects_are_what_was_received():
