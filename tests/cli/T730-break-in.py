@@ -4,12 +4,13 @@ It gets EPERM or EACCES for all that its row in docs/design.md, "Processes", doe
 import errno, os, shutil, socket, sys, tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
+from called import Caller
 from calls import archive_ids
 from signed import Line
 
 # mmd binds listeners and its request socket, and sets its own priority and limits. All else needs a file that isn't its own.
 MMD_MAY = {'inet', 'inet6', 'unix', 'socketpair', 'bind', 'listen', 'prctl', 'setrlimit'}
-# A child of mm-deliver may connect to the endpoint's port, which the probe's isn't.
+# A child of mm-deliver (of an export, and the caller) may connect to the endpoint's port, which the probe's isn't.
 DELIVER_MAY = {'inet', 'inet6'}
 # A child of mm-verdict sends datagrams, and connects to DNS servers' ports, which the probe's isn't either; Landlock keeps it from binding TCP.
 VERDICT_MAY = {'inet', 'inet6', 'udp'}
@@ -30,6 +31,13 @@ def export(site, port):
     while 'CompletionTimestamp' not in line.call(key, '127.0.0.1:%d' % port, 'GetArchiveExport', json.dumps(answer).encode())[1]['Status']:
         time.sleep(0.1)
     line.close()
+
+def caller(env, endpoint):
+    """What the caller tried; it isn't asked for anything."""
+    with Caller({'sns': {'url': 'http://127.0.0.1:%d' % endpoint, 'access_key': 'key', 'secret_key': 'secret'}}, 'clang', env) as c:
+        while ' userfaultfd ' not in c.tail():
+            time.sleep(0.1)
+        return open(c.log).read()
 
 def probe(sandbox):
     """{program: [{attempt: errno} for each of its processes]}; build-clang is optimised, so confined as the release."""
@@ -54,13 +62,15 @@ def probe(sandbox):
         while not [l for l in site.tail(1 << 20).splitlines() if l.startswith('probe mm-scan ') and ' userfaultfd ' in l]:
             time.sleep(0.1)  # nobody waits for its start
         site.stop()
+        said = caller({name: site.env[name] for name in ('MM_PROBE', 'MM_SANDBOX')}, endpoint)
     found = {}
-    for line in site.tail(1 << 20).splitlines():
+    for line in (site.tail(1 << 20) + said).splitlines():
         words = line.split()
         if len(words) == 5 and words[0] == 'probe':
             found.setdefault(words[1], {}).setdefault(words[2], {})[words[3]] = int(words[4])
     site.close()
     equal(sorted(found), ['mm-deliver', 'mm-httpd', 'mm-parse', 'mm-scan', 'mm-smtpd', 'mm-verdict', 'mmd'], 'who was probed')
+    equal(len(found['mm-deliver']), 2, 'an export and the caller')
     return {program: list(processes.values()) for program, processes in found.items()}
 
 def names(number):
