@@ -13,6 +13,7 @@
 #include "base/sigv4.h"
 #include "ingest/deliver/caller.h"
 #include "ingest/deliver/s3.h"
+#include "ingest/deliver/sender.h"
 #include "ingest/deliver_wire.h"
 
 struct task {
@@ -119,6 +120,11 @@ static void run_task(const json_t *config, const json_t *task, int fd, const int
 
 	if (json_member_bool(task, "caller", false)) {
 		caller_run(config, fd, extra[0]);
+		return;
+	}
+	if (json_member_object(task, "sender")) {
+		sender_run(json_member_object(config, "sender"), json_member_object(task, "sender"), fd,
+		           extra[0]);
 		return;
 	}
 	rc = s3_new(&t.s3, config, task, gone, &t, &e);
