@@ -80,11 +80,14 @@ static void end_all(struct dest *d, const struct smtp_result *why, const char *h
 	}
 }
 
+/* While one is being made, its end is theirs. */
 static void end_late(struct dest *d, int64_t now)
 {
 	struct smtp_result why;
 	struct job *j;
 
+	if (d->setting_up)
+		return;
 	route_end(&why, SMTP_LATER, 0, "4.4.5", "no connection became free within send.deadline");
 	while ((j = TAILQ_FIRST(&d->jobs)) && j->due_ms <= now) {
 		TAILQ_REMOVE(&d->jobs, j, link);
@@ -124,6 +127,21 @@ static void leave(struct trip *t)
 	line_quit(t->line);
 }
 
+/* One that found a connection gone gets a new one. */
+static struct job *next_job(struct trip *t)
+{
+	struct job *j;
+
+	TAILQ_FOREACH(j, &t->dest->jobs, link)
+	{
+		if (j->again && t->done)
+			continue;
+		TAILQ_REMOVE(&t->dest->jobs, j, link);
+		return j;
+	}
+	return NULL;
+}
+
 /* The next job, or none. */
 static void use(struct trip *t)
 {
@@ -138,11 +156,11 @@ static void use(struct trip *t)
 		t->idle_ms = 0;
 		return;
 	}
-	while ((j = TAILQ_FIRST(&d->jobs))) {
-		TAILQ_REMOVE(&d->jobs, j, link);
+	while ((j = next_job(t)))
 		if (begin_job(t, j))
 			return;
-	}
+	if (t->idle_ms)
+		return;
 	t->idle_ms = clock_mono_ms();
 	if (d->pool->trip_count >= d->pool->o.place.settings->at_once)
 		soon(d->pool); /* others may wait for its place */
@@ -329,6 +347,23 @@ static bool has_room(struct pool *p)
 	return false;
 }
 
+/* Those that want a new connection can have it only in the place of another. */
+static bool has_place(struct dest *d)
+{
+	struct trip *t;
+
+	if (d->trip_count < d->pool->o.place.settings->per_destination)
+		return true;
+	TAILQ_FOREACH(t, &d->trips, link)
+	{
+		if (!t->idle_ms)
+			continue;
+		leave(t);
+		break;
+	}
+	return false;
+}
+
 static size_t waiting(const struct dest *d)
 {
 	const struct job *j;
@@ -349,8 +384,7 @@ static void go(struct dest *d)
 		return;
 	if (d->trip_count && clock_mono_ms() < d->hold_ms)
 		return;
-	while (d->setting_up < waiting(d) &&
-	       d->trip_count < d->pool->o.place.settings->per_destination && has_room(d->pool))
+	while (d->setting_up < waiting(d) && has_place(d) && has_room(d->pool))
 		new_trip(d);
 }
 
