@@ -149,6 +149,8 @@ class Session:
             self.secure()
         elif verb == 'AUTH':
             self.put(self.auth(rest))
+        elif verb == 'DATA' and not self.rcpts:
+            self.put('554 5.5.1 no valid recipients')
         elif verb == 'DATA':
             self.take()
         elif verb == 'QUIT':
