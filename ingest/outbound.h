@@ -66,7 +66,7 @@ enum outbound_end {
 	OUTBOUND_DONE,   /* 2xx */
 	OUTBOUND_LATER,  /* 4xx, no connection, a time-out, a lookup that failed for now */
 	OUTBOUND_NEVER,  /* 5xx, no such domain, null MX */
-	OUTBOUND_SET_UP, /* our side is wrong: credentials refused, TLS asked for that isn't offered, target not allowed */
+	OUTBOUND_SET_UP, /* our side is wrong: credentials refused, no TLS where it must be, target not allowed */
 };
 
 struct outbound_result {
