@@ -437,6 +437,12 @@ void conn_tls_connect(struct conn *c, struct tls_context *t, const char *host, i
 	start_tls(c, tls_client(t, c->fd, host), deadline_ms);
 }
 
+void conn_tls_connect_dane(struct conn *c, struct tls_context *t, const struct tls_dane *d,
+                           int64_t deadline_ms)
+{
+	start_tls(c, tls_client_dane(t, c->fd, d), deadline_ms);
+}
+
 const char *conn_tls_version(const struct conn *c)
 {
 	return c->secured && c->tls ? tls_version(c->tls) : NULL;

@@ -61,6 +61,9 @@ void conn_tls_accept(struct conn *c, struct tls_context *t, int64_t deadline_ms)
 /* The client's side; `host` for SNI and for the name check (NULL: neither). */
 void conn_tls_connect(struct conn *c, struct tls_context *t, const char *host, int64_t deadline_ms);
 
+/* The same with a peer that is known by DNS. Nothing in `d` is kept. */
+void conn_tls_connect_dane(struct conn *c, struct tls_context *t, const struct tls_dane *d, int64_t deadline_ms);
+
 /* NULL before a handshake was finished. They live as long as the connection. */
 const char *conn_tls_version(const struct conn *c); /* "TLSv1.3" */
 const char *conn_tls_cipher(const struct conn *c);

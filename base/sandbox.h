@@ -23,7 +23,7 @@
 
 #include "base/err.h"
 
-#define SANDBOX_PORTS 20
+#define SANDBOX_PORTS 100 /* with the 0 at the end */
 
 struct sandbox_profile {
 	/* Numbers (__NR_...) allowed beside the common ones: read, write, readv, writev, close, lseek,

@@ -240,6 +240,7 @@ enum rc tls_client_new(struct tls_context **out, struct slice trust, struct err 
 	struct tls_context *t = context_new(1);
 
 	t->ctx[t->count++] = ctx_new(TLS_client_method());
+	MUST(SSL_CTX_dane_enable(t->ctx[0]) == 1);
 	if (trust.len && add_trust(t->ctx[0], trust, e) != RC_OK) {
 		tls_context_free(&t);
 		return RC_INVALID;
@@ -303,6 +304,32 @@ struct tls *tls_client(struct tls_context *context, int fd, const char *host)
 	return t;
 }
 
+/* One that OpenSSL can't use counts as none (RFC 7671 section 10.2). */
+static bool add_record(SSL *ssl, const struct tls_tlsa *r)
+{
+	return (r->usage == TLS_DANE_TA || r->usage == TLS_DANE_EE) &&
+	       SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching, r->data.at,
+	                         r->data.len) == 1;
+}
+
+struct tls *tls_client_dane(struct tls_context *context, int fd, const struct tls_dane *d)
+{
+	struct tls *t = tls_new(context, fd);
+	size_t usable = 0;
+
+	SSL_set_connect_state(t->ssl);
+	MUST(SSL_dane_enable(t->ssl, d->base) == 1);
+	MUST(SSL_set1_host(t->ssl, d->base) == 1);
+	if (d->also)
+		MUST(SSL_add1_host(t->ssl, d->also) == 1);
+	(void)SSL_dane_set_flags(t->ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	for (size_t i = 0; i < d->count; i++)
+		usable += add_record(t->ssl, &d->records[i]);
+	SSL_set_verify(t->ssl, usable ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	ERR_clear_error();
+	return t;
+}
+
 void tls_free(struct tls **at)
 {
 	struct tls *t = *at;
@@ -319,7 +346,9 @@ static void keep_reason(struct tls *t, int why)
 {
 	unsigned long n = ERR_peek_error();
 	const char *reason = n ? ERR_reason_error_string(n) : NULL;
-	long verified = t->context->trust ? SSL_get_verify_result(t->ssl) : X509_V_OK;
+	long verified = SSL_get_verify_mode(t->ssl) & SSL_VERIFY_PEER
+	                        ? SSL_get_verify_result(t->ssl)
+	                        : X509_V_OK;
 
 	if (why == SSL_ERROR_SYSCALL)
 		reason = "the connection broke";

@@ -22,6 +22,25 @@
 struct tls_context;
 struct tls;
 
+/* A TLSA record (RFC 6698): its three numbers and its data. */
+enum tls_usage { TLS_DANE_TA = 2, TLS_DANE_EE = 3 };
+
+struct tls_tlsa {
+	uint8_t usage;
+	uint8_t selector;
+	uint8_t matching;
+	struct slice data;
+};
+
+/* How a mail server is known by DNS (RFC 7672). Records of usage 2 and 3 count; of 3 neither name nor date is
+ * checked, of 2 the name is one of these two. */
+struct tls_dane {
+	const char *base; /* the records' host; also for SNI */
+	const char *also; /* the domain that it serves; NULL: none */
+	const struct tls_tlsa *records;
+	size_t count;
+};
+
 struct tls_cert {
 	struct slice chain; /* PEM: the certificate, then the intermediate ones */
 	struct slice key;   /* PEM, not encrypted */
@@ -53,6 +72,9 @@ void tls_context_free(struct tls_context **t); /* drops this reference; NULL is 
 /* The descriptor is non-blocking and stays the caller's. */
 struct tls *tls_server(struct tls_context *t, int fd);
 struct tls *tls_client(struct tls_context *t, int fd, const char *host);
+/* By the records alone, whatever the context trusts. Where none of them is of use, the peer isn't verified (RFC 7672
+ * section 2.2). */
+struct tls *tls_client_dane(struct tls_context *t, int fd, const struct tls_dane *d);
 void tls_free(struct tls **t);
 enum tls_io tls_handshake(struct tls *t);
 enum tls_io tls_read(struct tls *t, void *to, size_t room, size_t *n);

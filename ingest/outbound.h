@@ -1,13 +1,13 @@
 /*
  * ingest/outbound.h - mail handed to other servers by the sender of mm-deliver
  *
- * What     mmd's side of the sender, a confined child that speaks SMTP and LMTP. One attempt is a message, its envelope
- *          and where to; it comes back with a result for each recipient. Nothing here is kept, tried again or
- *          decided: that is the queue's (ingest/queue).
+ * What     mmd's side of the sender, a confined child that speaks SMTP and LMTP. One attempt is a message, its
+ *          envelope and where to; it comes back with a result for each recipient. Nothing here is kept, tried again
+ *          or decided: that is the queue's (ingest/queue).
  * Home     As ingest/scans.h: mm-deliver's home is started before mmd confines itself; the child may connect to the
  *          ports it was made with. Where a relay has another port the child is made anew (outbound_ports).
- * Death    A child that dies or hangs is made again; each attempt that it had ends with OUTBOUND_LATER. That may be one whose
- *          message was taken already: at most one repetition a recipient and death.
+ * Death    A child that dies or hangs is made again; each attempt that it had ends with OUTBOUND_LATER. That may be
+ *          one whose message was taken already: at most one repetition a recipient and death.
  * Trust    The child may have been broken into by a server: its results are codes and texts, checked and sanitised
  *          here (printable ASCII, at most OUTBOUND_TEXT bytes).
  * Threads  The loop's (the queue's thread).
@@ -23,8 +23,8 @@
 struct home;
 struct outbound;
 
-/* A target. MX: of `domain`, with fallback to its addresses, null MX, MTA-STS and DANE; opportunistic TLS. HOST: `host`
- * and `port`, looked up but for address literals. */
+/* A target. MX: of `domain`, with fallback to its addresses, null MX, MTA-STS and DANE; opportunistic TLS. HOST:
+ * `host` and `port`, looked up but for address literals. */
 enum outbound_route { OUTBOUND_MX, OUTBOUND_HOST };
 enum outbound_tls {
 	OUTBOUND_TLS_MAY,     /* STARTTLS where it is offered, certificate not checked (RFC 7435) */
@@ -45,7 +45,7 @@ struct outbound_target {
 
 struct outbound_recipient {
 	const char *address;
-	const char *notify; /* of the receipt, or NULL; given on where the server has DSN */
+	const char *notify; /* these as smtp/client.h has them, or NULL; given on where the server has DSN */
 	const char *orcpt;
 };
 
@@ -66,7 +66,7 @@ enum outbound_end {
 	OUTBOUND_DONE,   /* 2xx */
 	OUTBOUND_LATER,  /* 4xx, no connection, a time-out, a lookup that failed for now */
 	OUTBOUND_NEVER,  /* 5xx, no such domain, null MX */
-	OUTBOUND_SET_UP, /* our side is wrong: credentials refused, TLS asked for that isn't to be had, target not allowed */
+	OUTBOUND_SET_UP, /* our side is wrong: credentials refused, no TLS where it must be, target not allowed */
 };
 
 struct outbound_result {
@@ -79,11 +79,10 @@ struct outbound_result {
 struct outbound_options {
 	struct loop *loop;
 	struct home *home;
-	const json_t *send; /* the configuration's section, checked */
-	const json_t *dns;  /* the same; may be NULL: the resolver's defaults */
-	const char *hostname; /* of EHLO */
-	/* An attempt has ended. `results` is one for each recipient, in order; `host` the server that spoke last, "" for none;
-	 * `tls` is "TLSv1.3" or "". All live for the call. */
+	const json_t *send; /* the configuration's section, checked; may be NULL. The sender has its own, with `dns`
+			     * and the hostname, from its home (outbound_home) */
+	/* An attempt has ended. `results` is one for each recipient, in order; `host` the server that spoke last, ""
+	 * for none; `tls` is "TLSv1.3" or "". All live for the call. */
 	void (*ended)(void *arg, uint64_t number, const struct outbound_result *results, size_t count, const char *host,
 		      const char *tls);
 	void *arg;
@@ -91,6 +90,13 @@ struct outbound_options {
 
 /* Checks `send` (docs/man/mmd.8.md). */
 enum rc outbound_configure(const json_t *send, struct err *e) MUST_USE;
+/* The member "sender" of the configuration of a home of mm-deliver that makes senders: a new reference. The sections
+ * were checked; each may be NULL, and none is kept. */
+json_t *outbound_home(const json_t *send, const json_t *dns, const char *hostname);
+/* Such a home, before mmd confines itself; home_stop ends it. `program` NULL: "mm-deliver". RC_NOTFOUND, RC_DENIED:
+ * `send.ca` or `dns.trust_anchor` can't be read. */
+enum rc outbound_home_start(struct home **out, const json_t *send, const json_t *dns, const char *hostname,
+			    const char *program, struct err *e) MUST_USE;
 struct outbound *outbound_new(const struct outbound_options *o);
 /* What is under way ends without `ended`. NULL is fine. */
 void outbound_free(struct outbound **o);

@@ -18,6 +18,9 @@ TEST_PACKAGES="$TEST_PACKAGES nsd python3-yaml"
 # Another DKIM and ARC (tests/peers/T563-dkim-judges.py, T564-dmarc-suites.py), with what it needs for Ed25519.
 TEST_PACKAGES="$TEST_PACKAGES python3-dkim python3-nacl"
 
+# Another mail server and its sink, and what signs a zone (tests/peers/T576-sender.py).
+TEST_PACKAGES="$TEST_PACKAGES postfix ldnsutils"
+
 # Scanners that stand for add-ons (tests/peers/T565-clamd.py, T566-rspamd.py).
 TEST_PACKAGES="$TEST_PACKAGES clamav-daemon rspamd"
 
@@ -50,6 +53,15 @@ install_packages()
 	$sudo apt-get update -qq &&
 		$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 			$missing >/dev/null
+}
+
+# unpack_package NAME puts a package's files into build-peers/NAME: for one that others exclude.
+unpack_package()
+{
+	place=build-peers/$1
+	[ -e "$place" ] && return 0
+	mkdir -p build-peers &&
+		(cd build-peers && apt-get download -qq "$1" >/dev/null 2>&1 && dpkg -x "$1"_*.deb "$1.new" && mv "$1.new" "$1")
 }
 
 # build FOLDER [CMAKE OPTION]... configures and builds, quietly unless it fails.

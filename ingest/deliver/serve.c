@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "base/sigv4.h"
+#include "ingest/deliver/caller.h"
 #include "ingest/deliver/s3.h"
+#include "ingest/deliver/sender.h"
 #include "ingest/deliver_wire.h"
 
 struct task {
@@ -114,9 +116,18 @@ static void run_task(const json_t *config, const json_t *task, int fd, const int
 	struct task t = { .fd = fd };
 	struct err e = { 0 };
 	struct err ignored;
-	enum rc rc = s3_new(&t.s3, config, task, gone, &t, &e);
+	enum rc rc;
 
-	(void)extra;
+	if (json_member_bool(task, "caller", false)) {
+		caller_run(config, fd, extra[0]);
+		return;
+	}
+	if (json_member_object(task, "sender")) {
+		sender_run(json_member_object(config, "sender"), json_member_object(task, "sender"), fd,
+		           extra[0]);
+		return;
+	}
+	rc = s3_new(&t.s3, config, task, gone, &t, &e);
 	if (rc == RC_OK)
 		rc = confine(&t, &e);
 	if (answer(&t, rc, &e, &ignored) == RC_OK)

@@ -33,8 +33,8 @@
 #define ANSWERS_MEMORY    262144
 #define ANSWERS_SMALL     2048 /* an RSA key of 4,096 bits has 800 */
 
-/* Numbers of RFC 1035 and 3596. */
-enum dns_type { DNS_A = 1, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28 };
+/* Numbers of RFC 1035, 3596 and 6698. */
+enum dns_type { DNS_A = 1, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_TLSA = 52 };
 
 enum dns_status {
 	DNS_RECORDS, /* one at least */
@@ -45,7 +45,8 @@ enum dns_status {
 
 struct dns_record {
 	struct ip ip;        /* A, AAAA */
-	struct slice text;   /* TXT: its strings joined; MX, PTR: the name, without the final dot */
+	struct slice text;   /* TXT: its strings joined; MX, PTR: the name, without the final dot; TLSA: all of its
+			      * bytes, four at least: usage, selector, matching type, data */
 	uint16_t preference; /* MX; the records are in its order */
 };
 

@@ -5,9 +5,10 @@
 #include <resolv.h>
 #include <stdlib.h>
 
-#define CHAIN   16  /* CNAMEs that are followed in one packet */
-#define WIRE    256 /* a name as it is in packets */
-#define RECORDS ANSWERS_RECORDS
+#define CHAIN        16  /* CNAMEs that are followed in one packet */
+#define WIRE         256 /* a name as it is in packets */
+#define RECORDS      ANSWERS_RECORDS
+#define TLSA_NUMBERS 3
 
 struct reading {
 	ns_msg msg;
@@ -150,6 +151,13 @@ static bool take_name(struct reading *r, const ns_rr *rr, size_t skip)
 	return keep(r, &rec, text, strcmp(text, ".") == 0 ? 0 : strlen(text));
 }
 
+static bool take_bytes(struct reading *r, const ns_rr *rr)
+{
+	struct dns_record rec = { .preference = 0 };
+
+	return ns_rr_rdlen(*rr) > TLSA_NUMBERS && keep(r, &rec, ns_rr_rdata(*rr), ns_rr_rdlen(*rr));
+}
+
 static bool follow(struct reading *r, const ns_rr *rr)
 {
 	size_t used;
@@ -180,6 +188,8 @@ static bool take(struct reading *r, const ns_rr *rr)
 		return take_name(r, rr, 2);
 	case DNS_PTR:
 		return take_name(r, rr, 0);
+	case DNS_TLSA:
+		return take_bytes(r, rr);
 	}
 	return false;
 }

@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const enum dns_type types[] = { DNS_A, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA };
+static const enum dns_type types[] = { DNS_A, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA };
 
 static void expect_record(enum dns_type type, const struct dns_record *r)
 {
@@ -22,7 +22,8 @@ static void expect_record(enum dns_type type, const struct dns_record *r)
 
 	MUST(r->ip.family == (type == DNS_A ? 4 : type == DNS_AAAA ? 6 : 0));
 	MUST(!address || r->text.len == 0);
-	MUST(type == DNS_TXT || r->text.len <= 1024); /* escapes make four characters of one */
+	MUST(type != DNS_TLSA || r->text.len >= 4);
+	MUST(type == DNS_TXT || type == DNS_TLSA || r->text.len <= 1024); /* escapes make four characters of one */
 	MUST(type == DNS_MX || r->preference == 0);
 }
 

@@ -2,7 +2,7 @@
 
 A zone is told as {name: [(type, rdata), ...]}, all names absolute without the final dot, rdata as in a zone file. Every name
 is in one root zone, so that what isn't there doesn't exist. `failing` names, and what is below them and not told, are answered
-with SERVFAIL."""
+with SERVFAIL. `signed` names are zones of their own, with all that is below them, and signed (ldnsutils); `anchor` is the file of their keys."""
 from mm import *
 
 def escaped(name):
@@ -19,8 +19,11 @@ def text(data):
 def is_below(name, zones):
     return [z for z in zones if name.endswith('.' + z)]
 
+def is_below_any(names, zones):
+    return [n for n in names if is_below(n, zones)]
+
 class Nsd:
-    def __init__(self, records, failing=()):
+    def __init__(self, records, failing=(), signed=()):
         self.root = tempfile.mkdtemp(prefix='mm-nsd-')
         atexit.register(self.close)
         self.port = free_port()
@@ -29,8 +32,12 @@ class Nsd:
         self.zones = []
         names = {name.lower(): rows for name, rows in records.items() if name.lower() not in failing}
         own = [name for name in names if is_below(name, failing)]
+        self.anchor = os.path.join(self.root, 'anchor')
+        for name in signed:
+            own += [n for n in names if n == name or is_below(n, [name])]
+            self.signed(name, {n: names[n] for n in own if n == name or is_below(n, [name])})
         self.zone('', {n: rows for n, rows in names.items() if n not in own})
-        for name in own:
+        for name in is_below_any(own, failing):
             self.zone(name, {name: names[name]})
         for name in failing:
             self.zones.append((name, 'absent'))
@@ -44,6 +51,18 @@ class Nsd:
         with open(os.path.join(self.root, path), 'w') as f:
             f.write('\n'.join(lines) + '\n')
         self.zones.append((origin, path))
+
+    def signed(self, origin, names):
+        self.zone(origin, names)
+        def ldns(tool, *args):
+            if not shutil.which(tool):
+                raise Skip('needs ldnsutils, which is absent')
+            return subprocess.run([tool] + list(args), cwd=self.root, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+        key = ldns('ldns-keygen', '-k', '-a', 'ECDSAP256SHA256', origin).strip()
+        ldns('ldns-signzone', '-f', 'signed', self.zones[-1][1], key)
+        os.replace(os.path.join(self.root, 'signed'), os.path.join(self.root, self.zones[-1][1]))
+        with open(self.anchor, 'a') as f:
+            f.write(open(os.path.join(self.root, key + '.key')).read().split(';')[0] + '\n')
 
     def start(self):
         conf = os.path.join(self.root, 'nsd.conf')

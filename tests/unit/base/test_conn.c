@@ -352,7 +352,45 @@ static void test_tickets_are_bound(void **state)
 	assert_false(resumes("one", "two"));
 }
 
-/* Our own client against our own server, on one loop. */
+/* Our own client against our own server, on one loop. True: bytes went there and back. */
+static bool talks(const char *host, const struct buf *trust, const struct tls_dane *dane)
+{
+	struct echo x = { .tls = server_context("one") };
+	struct echo y = { .mute = true };
+	struct err e;
+	int fd = echo_start(&x);
+	bool good;
+
+	y.loop = x.loop;
+	buf_init(&y.in, 1000);
+	buf_init(&y.out, 1000);
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	EXPECT_OK(tls_client_new(&y.tls, buf_slice(trust), &e), &e);
+	y.conn = conn_new(x.loop, fd, &echo_ops, &y);
+	conn_tls_accept(x.conn, x.tls, 10000);
+	if (dane)
+		conn_tls_connect_dane(y.conn, y.tls, dane, 10000);
+	else
+		conn_tls_connect(y.conn, y.tls, host, 10000);
+	MUST(buf_add_str(&y.out, "hello") == RC_OK);
+	while (!x.closed && !y.closed && y.in.len < 5) {
+		struct loop_timer *t = loop_timer_new(x.loop, end_round, x.loop);
+
+		if (y.secured)
+			conn_send(y.conn);
+		loop_timer_set(t, 5);
+		loop_run(x.loop, NULL, NULL);
+		loop_timer_free(&t);
+	}
+	good = y.in.len == 5;
+	conn_free(&y.conn);
+	tls_context_free(&y.tls);
+	buf_free(&y.in);
+	buf_free(&y.out);
+	echo_end(&x);
+	return good;
+}
+
 static void test_names(void **state)
 {
 	static const struct {
@@ -368,35 +406,56 @@ static void test_names(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct echo x = { .tls = server_context("one") };
-		struct echo y = { .mute = true };
-		struct err e;
-		int fd = echo_start(&x);
+		EXPECT(cases[i].name, talks(cases[i].host, cases[i].trust, NULL) == cases[i].good);
+	}
+}
 
-		y.loop = x.loop;
-		buf_init(&y.in, 1000);
-		buf_init(&y.out, 1000);
-		assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-		EXPECT_OK(tls_client_new(&y.tls, buf_slice(cases[i].trust), &e), &e);
-		y.conn = conn_new(x.loop, fd, &echo_ops, &y);
-		conn_tls_accept(x.conn, x.tls, 10000);
-		conn_tls_connect(y.conn, y.tls, cases[i].host, 10000);
-		MUST(buf_add_str(&y.out, "hello") == RC_OK);
-		while (!x.closed && !y.closed && y.in.len < 5) {
-			struct loop_timer *t = loop_timer_new(x.loop, end_round, x.loop);
+/* SHA-256 of the certificate of a PEM text, or of its key. */
+static void hash_of(uint8_t out[32], const struct buf *pem, bool key)
+{
+	BIO *b = BIO_new_mem_buf(pem->at, (int)pem->len);
+	X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
+	unsigned char *der = NULL;
+	int n = key ? i2d_PUBKEY(X509_get0_pubkey(x), &der) : i2d_X509(x, &der);
 
-			if (y.secured)
-				conn_send(y.conn);
-			loop_timer_set(t, 5);
-			loop_run(x.loop, NULL, NULL);
-			loop_timer_free(&t);
-		}
-		EXPECT(cases[i].name, cases[i].good == (y.in.len == 5));
-		conn_free(&y.conn);
-		tls_context_free(&y.tls);
-		buf_free(&y.in);
-		buf_free(&y.out);
-		echo_end(&x);
+	MUST(n > 0 && EVP_Digest(der, (size_t)n, out, NULL, EVP_sha256(), NULL) == 1);
+	OPENSSL_free(der);
+	X509_free(x);
+	BIO_free(b);
+}
+
+static void test_dane(void **state)
+{
+	static uint8_t cert_a[32], public_a[32], cert_b[32];
+	static const struct {
+		const char *name, *base, *also;
+		uint8_t usage, selector, matching;
+		struct slice data;
+		bool good;
+	} cases[] = {
+		{ "its key", "a.test", NULL, 3, 1, 1, { public_a, 32 }, true },
+		{ "its certificate", "a.test", NULL, 3, 0, 1, { cert_a, 32 }, true },
+		{ "another's", "a.test", NULL, 3, 0, 1, { cert_b, 32 }, false },
+		{ "its key as a certificate", "a.test", NULL, 3, 0, 1, { public_a, 32 }, false },
+		{ "under any name", "c.test", NULL, 3, 1, 1, { public_a, 32 }, true },
+		{ "another issuer", "a.test", NULL, 2, 0, 1, { cert_b, 32 }, false },
+		{ "a usage that isn't for mail", "a.test", NULL, 1, 0, 1, { cert_b, 32 }, true },
+		{ "a hash that is cut", "a.test", NULL, 3, 0, 1, { cert_b, 31 }, true },
+		{ "a hash that isn't known", "a.test", NULL, 3, 0, 9, { cert_b, 32 }, true },
+	};
+
+	(void)state;
+	hash_of(cert_a, &chain_a, false);
+	hash_of(public_a, &chain_a, true);
+	hash_of(cert_b, &chain_b, false);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct tls_tlsa record = { cases[i].usage, cases[i].selector,
+			                         cases[i].matching, cases[i].data };
+		const struct tls_dane d = { cases[i].base, cases[i].also, &record, 1 };
+		static const struct buf none;
+
+		EXPECT(cases[i].name, talks(NULL, &none, &d) == cases[i].good);
+		EXPECT(cases[i].name, talks(NULL, &chain_b, &d) == cases[i].good);
 	}
 }
 
@@ -564,6 +623,7 @@ int main(void)
 		cmocka_unit_test(test_injected),
 		cmocka_unit_test(test_tickets_are_bound),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_dane),
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_handshake_deadline),

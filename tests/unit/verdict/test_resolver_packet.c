@@ -103,6 +103,22 @@ static void hosts_in_their_order(void **state)
 	assert_int_equal(read_packet(&p, DNS_MX, "a.example"), DNS_FAILED);
 }
 
+static void keys_of_servers_as_they_are(void **state)
+{
+	struct packet p;
+
+	(void)state;
+	packet_begin(&p, 0, "_25._tcp.a.example", DNS_TLSA);
+	packet_raw(&p, "@", DNS_TLSA, slice_of("\3\1\1\0\377", 5));
+	packet_raw(&p, "@", DNS_TLSA, slice_of("\0\0\0x", 4));
+	assert_int_equal(read_packet(&p, DNS_TLSA, "_25._tcp.a.example"), DNS_RECORDS);
+	assert_int_equal(got.count, 2);
+	assert_true(slice_equal(got.records[0].text, slice_of("\3\1\1\0\377", 5)));
+	packet_begin(&p, 0, "_25._tcp.a.example", DNS_TLSA);
+	packet_raw(&p, "@", DNS_TLSA, slice_of("\3\1\1", 3)); /* no data */
+	assert_int_equal(read_packet(&p, DNS_TLSA, "_25._tcp.a.example"), DNS_FAILED);
+}
+
 static void aliases_are_followed(void **state)
 {
 	struct packet p;
@@ -301,6 +317,7 @@ int main(void)
 		cmocka_unit_test_teardown(addresses, end),
 		cmocka_unit_test_teardown(texts_are_joined, end),
 		cmocka_unit_test_teardown(hosts_in_their_order, end),
+		cmocka_unit_test_teardown(keys_of_servers_as_they_are, end),
 		cmocka_unit_test_teardown(aliases_are_followed, end),
 		cmocka_unit_test_teardown(nothing_there, end),
 		cmocka_unit_test_teardown(no_more_than_answers_take, end),

@@ -4,6 +4,7 @@
  * A zone has a line for each record: "NAME TYPE VALUE". The value of an MX is "PREFERENCE HOST";
  * "FAIL" as the type makes all questions about the name fail. "*" is every name. A name that is in
  * no line doesn't exist; a record that can't be read isn't there.
+ * "SECURE" as the type: all answers about the name are validated. The value of a TLSA is its bytes in hexadecimal.
  */
 #ifndef MM_TESTS_UNIT_VERDICT_ZONE_H
 #define MM_TESTS_UNIT_VERDICT_ZONE_H
@@ -18,9 +19,30 @@ static inline bool zone_has_type(struct slice word, enum dns_type t)
 	                   : t == DNS_PTR  ? "PTR"
 	                   : t == DNS_MX   ? "MX"
 	                   : t == DNS_AAAA ? "AAAA"
+	                   : t == DNS_TLSA ? "TLSA"
 	                                   : "TXT";
 
 	return slice_equal(word, slice_str(want));
+}
+
+static inline struct slice zone_bytes(struct slice hex)
+{
+	static uint8_t memory[65536];
+	static size_t used;
+	size_t n = hex.len / 2;
+	uint8_t *at;
+
+	if (n > sizeof(memory) - used)
+		used = 0;
+	at = memory + used;
+	used += n;
+	for (size_t i = 0; i < n; i++) {
+		int high = hex.at[2 * i], low = hex.at[2 * i + 1];
+
+		at[i] = (uint8_t)((high > '9' ? high - 'a' + 10 : high - '0') << 4 |
+				  (low > '9' ? low - 'a' + 10 : low - '0'));
+	}
+	return slice_of(at, n);
 }
 
 static inline bool zone_record(struct dns_record *r, enum dns_type t, struct slice value)
@@ -32,6 +54,8 @@ static inline bool zone_record(struct dns_record *r, enum dns_type t, struct sli
 		r->text = (struct slice) { 0 };
 		return ip_parse(&r->ip, value);
 	}
+	if (t == DNS_TLSA)
+		r->text = zone_bytes(value);
 	if (t == DNS_MX) {
 		if (!slice_to_u64(slice_cut(value, ' ', &r->text), &n))
 			return false;
@@ -55,6 +79,8 @@ static inline void zone_answer(struct answers *a, struct slice zone, const struc
 			continue;
 		if (slice_equal(type, slice_str("FAIL")))
 			d.status = DNS_FAILED;
+		else if (slice_equal(type, slice_str("SECURE")))
+			d.secure = true;
 		else if (zone_has_type(type, q->type) && d.count < ZONE_RECORDS)
 			d.count += zone_record(&records[d.count], q->type, line);
 		if (d.status == DNS_NO_NAME)
