@@ -62,6 +62,19 @@ static void hmac(EVP_MAC_CTX *ctx, uint8_t out[32], struct slice key, struct sli
 	MUST(EVP_MAC_final(ctx, out, &n, 32) == 1 && n == 32);
 }
 
+void sigv4_mac(char out[SIGV4_HASH + 1], struct slice key, struct slice text)
+{
+	uint8_t sum[32];
+	EVP_MAC_CTX *ctx;
+
+	sigv4_init();
+	ctx = EVP_MAC_CTX_dup(hmac_template);
+	MUST(ctx);
+	hmac(ctx, sum, key, text);
+	EVP_MAC_CTX_free(ctx);
+	hex_encode(out, sum, sizeof(sum));
+}
+
 /* ---- canonical parts ---- */
 
 static bool is_unreserved(uint8_t c)

@@ -60,6 +60,8 @@ struct sigv4_request {
 
 /* Lower-case hex of the SHA-256, with a NUL. */
 void sigv4_hash(char out[SIGV4_HASH + 1], struct slice bytes);
+/* Lower-case hex of the HMAC-SHA256, with a NUL: for signatures of our own form. The key isn't empty. */
+void sigv4_mac(char out[SIGV4_HASH + 1], struct slice key, struct slice text);
 /* "20260102T030405Z", with a NUL. */
 void sigv4_time(char out[SIGV4_TIME + 1], int64_t ms);
 /* All but A-Z a-z 0-9 - . _ ~ becomes %XX; "/" stays where `path` is true. For object names and for

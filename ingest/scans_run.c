@@ -1,15 +1,13 @@
 /* ingest/scans_run.c - the thread of scans: lines, outages, the child, deadlines */
 #include "ingest/scans_parts.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sealed.h"
 
 #define LOOK_MS    100  /* between two looks at deadlines */
 #define TRY_MS     1000 /* between two tries of a scanner that is down; or less, by its deadline */
@@ -17,10 +15,6 @@
 #define LIVED_MS   30000 /* a life that sets SCANS_AGAIN_MS back */
 #define DEAF_MS    10000 /* without an answer to a DROP */
 #define TOLD_MS    10000 /* between two outages of a scanner in the log */
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8U
-#endif
 
 static void pump(struct scans *s);
 
@@ -355,38 +349,6 @@ void scans_start_child(void *arg)
 
 /* ---- handing out ---- */
 
-static bool write_all(int fd, struct slice raw)
-{
-	while (raw.len) {
-		ssize_t n = write(fd, raw.at, raw.len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		raw = slice_from(raw, (size_t)n);
-	}
-	return true;
-}
-
-/* A descriptor, or -1. */
-static int share_message(struct slice raw)
-{
-	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	int fd = memfd_create("mm-scan", flags | MFD_NOEXEC_SEAL);
-
-	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-		fd = memfd_create("mm-scan", flags);
-	/* Nobody changes it: the child maps what mmd wrote. */
-	if (fd >= 0 && (!write_all(fd, raw) ||
-	                fcntl(fd, F_ADD_SEALS,
-	                      F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)) {
-		(void)close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
 /* The end of the channel on which the connection comes. */
 static enum rc connect_for(struct scans *s, const struct job *j, int *fd, struct err *e)
 {
@@ -398,9 +360,11 @@ static enum rc connect_for(struct scans *s, const struct job *j, int *fd, struct
 
 static enum rc send_ask(struct scans *s, const struct job *j, struct slice text, struct err *e)
 {
-	int fds[2] = { share_message(buf_slice(&j->group->raw)), -1 };
-	enum rc rc = fds[0] >= 0 ? connect_for(s, j, &fds[1], e) : err_sys(e, "memory for mm-scan");
+	int fds[2] = { -1, -1 };
+	enum rc rc = sealed_new(&fds[0], "mm-scan", buf_slice(&j->group->raw), e);
 
+	if (rc == RC_OK)
+		rc = connect_for(s, j, &fds[1], e);
 	if (rc == RC_OK)
 		rc = channel_send(s->child, SCAN_ASK, text, fds, 2, e);
 	for (size_t i = 0; i < COUNT(fds); i++)

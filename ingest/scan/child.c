@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "base/home.h"
 #include "base/log.h"
 #include "base/sandbox.h"
+#include "base/sealed.h"
 #include "ingest/ca_file.h"
 #include "ingest/scan/clamd.h"
 #include "ingest/scan/http.h"
@@ -82,8 +82,7 @@ static void drop(struct child *c, struct scan *s)
 	}
 	if (s->line >= 0)
 		(void)close(s->line);
-	if (s->message.len)
-		(void)munmap((void *)(uintptr_t)s->message.at, s->message.len);
+	sealed_unmap(&s->message);
 	json_decref(s->facts);
 	free(s);
 }
@@ -125,26 +124,12 @@ static void refuse(struct child *c, struct scan *s, enum scan_end how, const cha
 
 /* ---- from mmd ---- */
 
-/* Private, for before Linux 6.7 what is sealed can't be mapped shared, not even to be read. */
-static bool map_message(struct scan *s, int fd)
-{
-	off_t bytes = lseek(fd, 0, SEEK_END);
-	void *at;
-
-	if (bytes <= 0)
-		return bytes == 0;
-	at = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (at == MAP_FAILED)
-		return false;
-	s->message = slice_of(at, (size_t)bytes);
-	return true;
-}
-
 /* Takes both descriptors over. */
 static void on_ask(struct child *c, const json_t *o, int fds[2])
 {
 	int64_t place = json_member_int(o, "scanner", -1);
 	struct scan *s;
+	struct err e;
 
 	if (place < 0 || place >= (int64_t)c->addons->count || c->count >= MOST)
 		end("mmd says nonsense");
@@ -157,7 +142,7 @@ static void on_ask(struct child *c, const json_t *o, int fds[2])
 	s->next = c->scans;
 	c->scans = s;
 	c->count++;
-	if (!map_message(s, fds[0]))
+	if (sealed_map(&s->message, fds[0], &e) != RC_OK)
 		refuse(c, s, SCAN_BROKEN, "the message can't be mapped");
 	(void)close(fds[0]);
 	fds[0] = fds[1] = -1;
