@@ -18,6 +18,8 @@
 #include "base/log.h"
 #include "retention/clockguard.h"
 #include "retention/erase.h"
+#include "ingest/action/dkim_sign.h"
+#include "ingest/action/secret.h"
 #include "ingest/anchor.h"
 #include "store/audited.h"
 #include "ingest/disposition.h"
@@ -89,6 +91,10 @@ static enum rc prepare_control(struct db *control, uint64_t *changes, struct err
 		rc = erase_prepare(control, e);
 	if (rc == RC_OK)
 		rc = anchor_prepare(control, e);
+	if (rc == RC_OK)
+		rc = dkim_keys_prepare(control, e);
+	if (rc == RC_OK)
+		rc = secrets_prepare(control, e);
 	if (rc == RC_OK)
 		rc = principals_prepare(control, e);
 	if (rc == RC_OK)

@@ -17,8 +17,8 @@ bool encode_is_printable(struct slice s);
 /* What isn't printable ASCII becomes "?"; at most `most` bytes. */
 enum rc encode_printable(struct buf *out, struct slice s, size_t most) MUST_USE;
 
-/* An unstructured value, behind "Name:" or other words. Printable ASCII stays as it is, its runs of blanks too, and is folded; all
- * else is UTF-8 in encoded words (RFC 2047). */
+/* An unstructured value, behind "Name:" or other words. Printable ASCII stays as it is, its runs of blanks too,
+ * and is folded; all else is UTF-8 in encoded words (RFC 2047). */
 void encode_text(struct fold *f, struct slice value);
 /* The whole field. */
 enum rc encode_field(struct buf *out, const char *name, struct slice value) MUST_USE;

@@ -3,7 +3,8 @@
  *
  * What     The words of their tags, the names in h=, the hash of the body, the signature. Always sha256, always
  *          relaxed/relaxed, by the canonicaliser and the hashes that the verifier has (canon.h, signature.h).
- * Use      A field is begun (fold_begin), gets its tags, ends in sign_begin, and is signed by sign_message or sign_hash.
+ * Use      A field is begun (fold_begin), gets its tags, ends in sign_begin, and is signed by sign_message or
+ *          sign_hash.
  * Threads  Any; a key may be used by several at a time.
  */
 #ifndef MM_INGEST_VERDICT_SIGN_H
