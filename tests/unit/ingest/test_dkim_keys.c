@@ -6,7 +6,6 @@
 
 #include "ingest/verdict/dkim_key.h"
 #include "store/crypt.h"
-#include "tests/unit/fault.h"
 #include "tests/unit/store/scratch.h"
 
 static const uint8_t key[KEY_BYTES] = { 7 };
