@@ -4,7 +4,7 @@
  * What     Writes the message: multipart/report (RFC 6522) with a text for people, message/delivery-status, and
  *          the returned header (text/rfc822-headers), or with RET=FULL the message up to DSN_RETURNED bytes
  *          (message/rfc822). From and with <> to the sender. And says whether the sender may have one at all
- *          (docs/outbound.md, "DSN or dead-letter").
+ *          (docs/outbound.md, "What comes of a task").
  * 7 bits   What is written is 7-bit lines of at most 998 columns, whatever came. A message that isn't comes back
  *          as its header alone, in quoted-printable, with RET=FULL too: message/rfc822 can't be encoded, and
  *          message/global is read by few. An address that isn't ASCII is "utf-8;" with \x{HEX} (RFC 6533) in

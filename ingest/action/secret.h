@@ -1,8 +1,8 @@
 /*
  * ingest/action/secret.h - user names and passwords that relays are given (Authentication.SecretArn)
  *
- * What     What Secrets Manager is to the service: a name, or a whole ARN, and {"username","password"} under it. Rows of
- *          control.db (table secret), which is encrypted; they leave it for the sender alone.
+ * What     What Secrets Manager is to the service: a name, or a whole ARN, and {"username","password"} under it.
+ *          Rows of control.db (table secret), which is encrypted; they leave it for the sender alone.
  * Names    A SecretArn finds the row of that very name; else the one whose name is what stands behind ":secret:"; else
  *          that without the "-" and six characters that the service puts at its end.
  * Inside   a transaction of the caller, who commits: set and delete.

@@ -281,6 +281,7 @@ static void secrets_by_their_arn(void **state)
 	expect_secret(f, ARN "relay", "a");
 	expect_secret(f, "relay", "a");
 	expect_secret(f, ARN "relay-AbCdE", NULL);
+	expect_secret(f, ARN "relayXAbCdEf", NULL);
 	expect_secret(f, ARN "other", NULL);
 	expect_secret(f, ARN, NULL);
 	expect_secret(f, "", NULL);

@@ -75,6 +75,7 @@ static void nothing_found_out(void **state)
 	json_decref(kept);
 	expect("{'spf':{'result':'pass; dkim=pass'},'dkim':{},'arc':{'result':1},'dmarc':[]}", "",
 	       "spf=temperror; dkim=temperror; arc=temperror");
+	expect("{'spf':{'result':'pass~'}}", "", "spf=temperror");
 	expect("{'dmarc':{'result':'pass','asks':'pass; spf=pass'}}", "a b",
 	       "dmarc=pass header.from=\"a b\"");
 }
