@@ -376,8 +376,23 @@ static EVP_PKEY *read_pem(struct slice pem)
 	return key;
 }
 
+/* The row that a statement finds: selector and private key. */
+static enum rc read_key(struct stmt *s, const char *domain, char **selector, EVP_PKEY **key,
+                        struct err *e)
+{
+	enum rc rc = stmt_step(s, e);
+
+	if (rc != RC_OK)
+		return rc;
+	*key = read_pem(stmt_text(s, 1));
+	*selector = slice_string(stmt_text(s, 0));
+	if (!*key)
+		rc = err_set(e, RC_CORRUPT, "the key %s of %s can't be read", *selector, domain);
+	return rc;
+}
+
 /* RC_NOTFOUND: this very domain has none. */
-static enum rc find_one(struct db *control, struct slice domain, char **selector, EVP_PKEY **key,
+static enum rc find_one(struct db *control, const char *domain, char **selector, EVP_PKEY **key,
                         struct err *e)
 {
 	struct stmt *s;
@@ -388,37 +403,62 @@ static enum rc find_one(struct db *control, struct slice domain, char **selector
 
 	if (rc != RC_OK)
 		return rc;
-	stmt_bind_text(s, 1, domain);
-	rc = stmt_step(s, e);
-	if (rc == RC_OK) {
-		*key = read_pem(stmt_text(s, 1));
-		*selector = slice_string(stmt_text(s, 0));
-		if (!*key)
-			rc = err_set(e, RC_CORRUPT, "the key %s of %.*s can't be read", *selector,
-			             (int)domain.len, (const char *)domain.at);
-	}
+	stmt_bind_text(s, 1, slice_str(domain));
+	rc = read_key(s, domain, selector, key, e);
 	stmt_free(&s);
 	return rc;
+}
+
+enum rc dkim_key_named(struct db *control, struct slice domain, struct slice selector,
+                       EVP_PKEY **key, struct err *e)
+{
+	char d[256], s[256];
+	char *found = NULL;
+	struct stmt *stmt;
+	enum rc rc = names_of(d, s, domain, selector, e);
+
+	*key = NULL;
+	if (rc == RC_OK)
+		rc = db_prepare(control, &stmt,
+		                "SELECT selector, private FROM dkim_key"
+		                " WHERE domain = ?1 AND selector = ?2",
+		                e);
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_text(stmt, 1, slice_str(d));
+	stmt_bind_text(stmt, 2, slice_str(s));
+	rc = read_key(stmt, d, &found, key, e);
+	stmt_free(&stmt);
+	free(found);
+	if (rc == RC_NOTFOUND)
+		rc = err_set(e, RC_NOTFOUND, "%s has no key with the selector %s", d, s);
+	return rc;
+}
+
+void compose_key_free(struct compose_key *k)
+{
+	EVP_PKEY_free(k->key);
+	k->key = NULL;
 }
 
 enum rc dkim_key_find(struct db *control, struct slice domain, char **found, char **selector,
                       EVP_PKEY **key, struct err *e)
 {
 	char name[256];
-	struct slice rest;
+	const char *at = name;
 	enum rc rc = RC_NOTFOUND;
 
 	*found = *selector = NULL;
 	*key = NULL;
 	if (!dkim_name(name, domain, 2))
 		return err_set(e, RC_NOTFOUND, "no domain, no key");
-	for (rest = slice_str(name); rest.len; (void)slice_cut(rest, '.', &rest)) {
-		rc = find_one(control, rest, selector, key, e);
+	for (; at; at = strchr(at, '.') ? strchr(at, '.') + 1 : NULL) {
+		rc = find_one(control, at, selector, key, e);
 		if (rc != RC_NOTFOUND)
 			break;
 	}
 	if (rc == RC_OK)
-		*found = slice_string(rest);
+		*found = mem_string(at);
 	else if (rc == RC_NOTFOUND)
 		rc = err_set(e, RC_NOTFOUND, "there is no DKIM key for %s", name);
 	if (rc != RC_OK) {

@@ -48,5 +48,10 @@ enum rc dkim_keys_each(struct db *control, enum rc (*each)(void *arg, const stru
  * the caller's. */
 enum rc dkim_key_find(struct db *control, struct slice domain, char **found, char **selector, struct evp_pkey_st **key,
 		      struct err *e) MUST_USE;
+/* That very key, in use or not: RC_NOTFOUND. */
+enum rc dkim_key_named(struct db *control, struct slice domain, struct slice selector, struct evp_pkey_st **key,
+		       struct err *e) MUST_USE;
+/* Frees the key; the texts are the caller's. */
+void compose_key_free(struct compose_key *k);
 
 #endif

@@ -114,6 +114,7 @@ static void which_key_signs(void **state)
 {
 	struct fixture *f = *state;
 	struct slice domain = slice_str("shop.example");
+	struct compose_key named = { .key = NULL };
 
 	expect_signer(f, "shop.example", "");
 	create(f, "shop.example", "s1", "ed25519", "s1._domainkey.shop.example");
@@ -127,6 +128,12 @@ static void which_key_signs(void **state)
 	create(f, "shop.example", "s3", "ed25519", NULL);
 	create(f, "news.shop.example", "n", "ed25519", NULL);
 	expect_signer(f, "shop.example", "s1 of shop.example"); /* not before it is put to use */
+	EXPECT_OK(dkim_key_named(f->db, domain, slice_str("S2"), &named.key, &f->e), &f->e);
+	assert_non_null(named.key);
+	compose_key_free(&named);
+	assert_int_equal(dkim_key_named(f->db, domain, slice_str("n"), &named.key, &f->e),
+	                 RC_NOTFOUND);
+	assert_null(named.key);
 	expect_signer(f, "news.shop.example", "n of news.shop.example");
 	EXPECT_OK(dkim_key_use(f->db, domain, slice_str("s3"), &f->e), &f->e);
 	expect_signer(f, "shop.example", "s3 of shop.example");
