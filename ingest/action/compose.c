@@ -277,6 +277,46 @@ static bool has_plain_fields(const struct raw_message *m)
 	return true;
 }
 
+/* Is `name` that domain, or below it? */
+static bool is_within(struct slice name, struct slice domain)
+{
+	return domain.len && slice_ends_nocase(name, domain) &&
+	       (name.len == domain.len || name.at[name.len - domain.len - 1] == '.');
+}
+
+static bool has_passed(const json_t *part)
+{
+	return slice_equal(json_member_text(part, "result"), slice_str("pass"));
+}
+
+/* Did the domain of From say, by DKIM or SPF, that it sent the message? */
+static bool is_vouched_for(const json_t *verdicts, struct slice from)
+{
+	const json_t *spf = json_member_object(verdicts, "spf");
+	const json_t *list = json_member_array(json_member_object(verdicts, "dkim"), "signatures");
+
+	if (has_passed(json_member_object(verdicts, "dmarc")))
+		return true;
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (has_passed(json_array_get(list, i)) &&
+		    is_within(from, json_member_text(json_array_get(list, i), "domain")))
+			return true;
+	return has_passed(spf) &&
+	       slice_equal(json_member_text(spf, "identity"), slice_str("mailfrom")) &&
+	       is_within(from, json_member_text(spf, "domain"));
+}
+
+/* Whoever wrote our name into From would have it signed by us: not unless it is known who sent it.
+ */
+static bool is_authentic(const struct compose *c, struct slice from)
+{
+	const json_t *receipt = c->mail ? c->mail->receipt : NULL;
+
+	return !c->trace || json_member_text(receipt, "auth").len ||
+	       json_member_object(receipt, "client_cert") ||
+	       (from.len && is_vouched_for(mail_verdicts(c->mail), from));
+}
+
 /* Our fields, and behind them those that were received. */
 static struct raw_message joined(const struct raw_message *front, const struct raw_message *raw)
 {
@@ -334,7 +374,7 @@ static enum rc sign(const struct compose *c, const struct auth_results *r,
 	buf_init(&seal, FRONT_MOST);
 	if (c->arc)
 		rc = add_seal(c, r, m, &seal, e);
-	if (rc == RC_OK && c->dkim)
+	if (rc == RC_OK && c->dkim && is_authentic(c, r->from))
 		rc = dkim_sign(c->dkim, m, c->now_ms / 1000, out, e);
 	if (rc == RC_OK && buf_add(out, buf_slice(&seal)) != RC_OK)
 		rc = err_set(e, RC_LIMIT, "no room for a set of ARC");

@@ -24,7 +24,7 @@ def audit(event):
 
 def composed(raw):
     """As Send would send it; mmd has the directory no longer."""
-    question = {'raw': base64.b64encode(raw).decode(), 'receipt': {'helo': 'x', 'ip': '192.0.2.7', 'esmtp': True}, 'now_ms': int(time.time() * 1000),
+    question = {'raw': base64.b64encode(raw).decode(), 'receipt': {'helo': 'x', 'ip': '192.0.2.7', 'esmtp': True, 'auth': 'i-1'}, 'now_ms': int(time.time() * 1000),
                 'dkim': True}
     out = site.run('compose_run', site.data, site.data + '.key', input=json.dumps(question).encode() + b'\n')
     return base64.b64decode(json.loads(out)['out'])

@@ -82,6 +82,7 @@ static json_t *receipt_of(struct slice text)
 	json_t *verdicts = json_object();
 
 	json_put_text(o, "helo", text);
+	json_put_text(o, "auth", slice_str("i-1"));
 	json_put_text(spf, "result", slice_str("fail"));
 	json_put_text(spf, "why", text);
 	json_put(verdicts, "spf", spf);

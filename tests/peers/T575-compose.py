@@ -13,7 +13,7 @@ rng = random.Random(SEED)
 print('seed %d' % SEED)
 DOMAIN = 'judge.example'
 RECEIPT = {'mail_from': 'ann@shop.example', 'rcpt': [{'to': 'sales@corp.example'}], 'helo': 'mx.shop.example', 'esmtp': True, 'ip': '192.0.2.7',
-           'tls': {'version': 'TLSv1.3'}}
+           'tls': {'version': 'TLSv1.3'}, 'auth': 'i-1'}
 OURS = ['DKIM-Signature', 'ARC-Seal', 'ARC-Message-Signature', 'ARC-Authentication-Results', 'X-Rule', 'Authentication-Results', 'Received']
 
 class Composer:
@@ -119,7 +119,7 @@ def nothing_gets_in():
     for _ in range(TRIES):
         header = 'From: a@judge.example\r\nSubject: %s\r\n' % words(5).replace('\r', '').replace('\n', '')
         raw = (words(20) if rng.random() < 0.5 else header + '\r\n' + words(10).replace('\r', '').replace('\n', '\r\n')).encode()
-        receipt = {'helo': words(5), 'mail_from': words(4), 'ip': '192.0.2.7', 'esmtp': rng.random() < 0.5}
+        receipt = {'helo': words(5), 'mail_from': words(4), 'ip': '192.0.2.7', 'esmtp': rng.random() < 0.5, 'auth': rng.choice(['', 'x', 'x', 'x', 'x'])}
         verdicts = {'spf': verdict(), 'dmarc': verdict(), 'arc': {'result': 'none', 'why': words(3)},
                     'dkim': {'signatures': [dict(verdict(), identity=words(4), b=words(2), algorithm=words(2))]}}
         value = words(6)
