@@ -192,6 +192,15 @@ static const char *status_of(const struct dsn_recipient *r)
 	return dots == 2 && digits && strchr("245", r->status[0]) ? r->status : whole[r->kind];
 }
 
+/* A reply of SMTP begins with its code; all else is what we say (RFC 3464 section 2.3.6). */
+static bool is_reply(const char *diagnostic)
+{
+	for (size_t i = 0; i < 3; i++)
+		if (diagnostic[i] < '0' || diagnostic[i] > '9')
+			return false;
+	return diagnostic[3] == ' ' || diagnostic[3] == '-' || diagnostic[3] == '\0';
+}
+
 /* ---- the text for people ---- */
 
 /* What may help, by the class of the status (RFC 3463). */
@@ -273,7 +282,7 @@ static enum rc add_what_was_said(struct buf *out, const struct dsn_recipient *r)
 		if (rc == RC_OK && r->remote && r->remote[0]) {
 			rc = encode_printable(out, slice_str(r->remote), SHOWN);
 			if (rc == RC_OK)
-				rc = buf_add_str(out, " says: ");
+				rc = buf_add_str(out, is_reply(r->diagnostic) ? " says: " : ": ");
 		}
 		if (rc == RC_OK)
 			rc = encode_printable(out, slice_str(r->diagnostic), SHOWN);
@@ -472,7 +481,9 @@ static enum rc recipient_fields(struct writing *w, const struct dsn_recipient *r
 	if (rc == RC_OK && r->remote && r->remote[0])
 		rc = status_field(out, "Remote-MTA", "dns; ", slice_str(r->remote));
 	if (rc == RC_OK && r->diagnostic && r->diagnostic[0])
-		rc = status_field(out, "Diagnostic-Code", "smtp; ", slice_str(r->diagnostic));
+		rc = status_field(out, "Diagnostic-Code",
+		                  is_reply(r->diagnostic) ? "smtp; " : "x-mm; ",
+		                  slice_str(r->diagnostic));
 	if (rc == RC_OK)
 		rc = date_field(out, "Last-Attempt-Date", w->d->tried_ms);
 	if (rc == RC_OK && r->kind == DSN_DELAYED)

@@ -28,7 +28,7 @@ struct dsn_recipient {
 	const char *orcpt;   /* "rfc822;a@b" or NULL */
 	enum dsn_kind kind;
 	const char *status;  /* "5.1.1" */
-	const char *diagnostic; /* "smtp; 550 5.1.1 ..." without "smtp; "; "" for none */
+	const char *diagnostic; /* "550 5.1.1 ...", a reply; or what went wrong without one; "" for none */
 	const char *remote;     /* host that said so; "" for none */
 };
 

@@ -626,7 +626,6 @@ static void whose_word_it_is(void **state)
 		  "{'result':'pass','domain':'op.example'},"
 		  "{'result':'pass','domain':'news.shop.example'},{'result':'pass'}]}}",
 		  false },
-		{ "{}", "{'dkim':{'signatures':[{'result':'pass','domain':'example'}]}}", true },
 		{ "{}", "{'spf':{'result':'pass','identity':'mailfrom','domain':'shop.example'}}",
 		  true },
 		{ "{}", "{'spf':{'result':'pass','identity':'helo','domain':'shop.example'}}",
