@@ -198,9 +198,9 @@ static void a_failure(void **state)
 
 static void other_kinds(void **state)
 {
-	struct dsn_recipient r[2] = {
+	const struct dsn_recipient r[2] = {
 		{ "bob@b.example", NULL, DSN_DELAYED, "4.4.1", "no connection", "mx.b.example" },
-		{ "eve@b.example", NULL, DSN_RELAYED, "2.0.0", "250 ok", "" }
+		{ "eve@b.example", NULL, DSN_RELAYED, "2.0.0", "250 ok", "" },
 	};
 	struct mail m = mail_from("ann@shop.example", NULL);
 	struct dsn d = dsn_of(&m, r, 2);
@@ -210,11 +210,14 @@ static void other_kinds(void **state)
 	written(&out, &d);
 	expect_part(&out, "Subject: Your message is delayed\r\n");
 	expect_part(&out, " until\r\nTue, 03 Mar 2026 09:15:00 +0000.\r\n");
-	expect_part(&out,
-	            "Action: delayed\r\nStatus: 4.4.1\r\nLast-Attempt-Date: Mon, 02 Mar 2026 "
-	            "09:14:59 +0000\r\nWill-Retry-Until: Tue, 03 Mar 2026 09:15:00 +0000\r\n\r\n"
-	            "Final-Recipient: rfc822; eve@b.example\r\nAction: relayed\r\nStatus: "
-	            "2.0.0\r\nDiagnostic-Code: smtp; 250 ok\r\nLast-Attempt-Date: ");
+	expect_part(&out, "(4.4.1)\r\n    mx.b.example: no connection\r\n");
+	expect_part(&out, "Action: delayed\r\nStatus: 4.4.1\r\nRemote-MTA: dns; mx.b.example\r\n"
+	                  "Diagnostic-Code: x-mm; no connection\r\n"
+	                  "Last-Attempt-Date: Mon, 02 Mar 2026 09:14:59 +0000\r\n"
+	                  "Will-Retry-Until: Tue, 03 Mar 2026 09:15:00 +0000\r\n\r\n"
+	                  "Final-Recipient: rfc822; eve@b.example\r\nAction: relayed\r\n"
+	                  "Status: 2.0.0\r\nDiagnostic-Code: smtp; 250 ok\r\n"
+	                  "Last-Attempt-Date: ");
 	buf_free(&out);
 	d.recipients = r + 1;
 	d.recipient_count = 1;
