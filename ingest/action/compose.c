@@ -265,13 +265,22 @@ static bool has_plain_lines(struct slice s)
 	return true;
 }
 
+/* Some take other control characters for blanks, and so cut or fold by them. */
+static bool has_control(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.at[i] < ' ' && s.at[i] != '\t' && s.at[i] != '\r' && s.at[i] != '\n')
+			return true;
+	return false;
+}
+
 /* Does every reader see the same fields? */
 static bool has_plain_fields(const struct raw_message *m)
 {
 	for (size_t i = 0; i < m->count; i++) {
 		const struct raw_field *f = &m->fields[i];
 
-		if (!f->name.len || f->whole.at[f->name.len] != ':')
+		if (!f->name.len || f->whole.at[f->name.len] != ':' || has_control(f->value))
 			return false;
 	}
 	return true;

@@ -9,8 +9,8 @@
  *          a field. A message may begin with a folded line or without a header: an empty line is put between, and
  *          all of it is body.
  * Signed   is what every reader takes in the same way. A message with a bare CR, a bare LF or a NUL, or with a
- *          line in its header that is no field, is sent as it is, without a signature and a seal: others would
- *          find them broken, which is worse than none.
+ *          line in its header that is no field or has a control character, is sent as it is, without a signature
+ *          and a seal: others would find them broken, which is worse than none.
  *          DKIM says that a domain sent the message. Of what was received (`trace`) only that is signed of which
  *          mm knows who sent it: it came by AUTH or MTLS, or DMARC, a signature, or SPF passed for the domain of
  *          From. Else who writes our domain into From would have our word for it.

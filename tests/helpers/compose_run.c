@@ -36,11 +36,10 @@
 
 static struct engine *en;
 
-static char *text_of(const json_t *o, const char *name)
+/* NULL: it isn't there. Of the question. */
+static const char *text_of(const json_t *o, const char *name)
 {
-	struct slice text = json_member_text(o, name);
-
-	return text.at ? slice_string(text) : NULL;
+	return json_string_value(json_object_get(o, name));
 }
 
 static void read_raw(struct buf *raw, const json_t *o)
@@ -63,7 +62,7 @@ static void put_base64(json_t *out, struct slice bytes)
 
 struct key {
 	struct compose_key k;
-	char *domain, *selector;
+	char *domain, *selector; /* of a key of the directory */
 };
 
 static bool find_key(struct key *key, struct slice raw)
@@ -86,12 +85,13 @@ static const struct compose_key *key_of(struct key *key, const json_t *given, st
 		b = BIO_new_mem_buf(pem.at, (int)pem.len);
 		key->k.key = PEM_read_bio_PrivateKey(b, NULL, NULL, NULL);
 		BIO_free(b);
-		key->domain = text_of(given, "domain");
-		key->selector = text_of(given, "selector");
-		MUST(key->k.key && key->domain && key->selector);
-	} else if (!json_is_true(given) || !find_key(key, raw)) {
-		return NULL;
+		key->k.domain = text_of(given, "domain");
+		key->k.selector = text_of(given, "selector");
+		MUST(key->k.key && key->k.domain && key->k.selector);
+		return &key->k;
 	}
+	if (!json_is_true(given) || !find_key(key, raw))
+		return NULL;
 	key->k.domain = key->domain;
 	key->k.selector = key->selector;
 	return &key->k;
@@ -99,7 +99,7 @@ static const struct compose_key *key_of(struct key *key, const json_t *given, st
 
 static void key_free(struct key *key)
 {
-	EVP_PKEY_free(key->k.key);
+	compose_key_free(&key->k);
 	free(key->domain);
 	free(key->selector);
 }
@@ -117,7 +117,6 @@ static void read_memory(struct buf *to, int fd, uint64_t bytes)
 static void run_compose(const json_t *q, json_t *out)
 {
 	struct mail m = { .json = json_incref(json_object_get(q, "receipt")) };
-	char *recipient = text_of(q, "recipient");
 	struct compose c = { .mail = &m, .hostname = HOSTNAME, .instance = INSTANCE };
 	struct key dkim, arc;
 	struct buf raw, sent;
@@ -134,7 +133,7 @@ static void run_compose(const json_t *q, json_t *out)
 		mail_set_verdicts(&m, json_incref(json_member_object(q, "verdicts")));
 	c.raw = buf_slice(&raw);
 	c.headers = json_member_array(q, "headers");
-	c.recipient = recipient;
+	c.recipient = text_of(q, "recipient");
 	c.trace = json_member_bool(q, "trace", true);
 	c.dkim = key_of(&dkim, json_object_get(q, "dkim"), c.raw);
 	c.arc = key_of(&arc, json_object_get(q, "arc"), c.raw);
@@ -150,11 +149,9 @@ static void run_compose(const json_t *q, json_t *out)
 	key_free(&dkim);
 	key_free(&arc);
 	buf_free(&raw);
-	free(recipient);
 	mail_free(&m);
 }
 
-/* Texts leak: the program ends soon. */
 static struct dsn_recipient recipient_of(const json_t *o)
 {
 	return (struct dsn_recipient) { text_of(o, "address"),

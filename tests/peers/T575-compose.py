@@ -137,7 +137,7 @@ def nothing_gets_in():
             want = ''.join('?' if ord(c) < 32 or ord(c) == 127 else c for c in value.strip(' \t\r\n'))
             equal(re.sub('\r\n', '', shown), want, 'the value of X-Rule')
         if sent.startswith(b'DKIM-Signature'):
-            here, there = both_say(keys, ours, sent)
+            here, there = both_say(keys, ours, sent if sent.endswith(b'\r\n') else sent + b'\r\n') # as SMTP ends it
             check(here == there == 'pass', 'here %s, there %s: %r' % (here, there, sent))
             signed += 1
     ours.end(); compose.end()
@@ -149,7 +149,7 @@ def nothing_gets_in():
 def parsed(report, policy=email.policy.strict):
     """(text, report's blocks, what is returned) of a notification, whose lines are of 7 bits."""
     for line in report.split(b'\r\n'):
-        check(len(line) <= 998 and all(32 <= c < 127 or c == 9 for c in line), 'a line of %d bytes: %r' % (len(line), line[:200]))
+        check(len(line) <= 998 and all(0 < c < 128 and c not in b'\r\n' for c in line), 'a line of %d bytes: %r' % (len(line), line[:200]))
     m = email.message_from_bytes(report, policy=policy)
     equal((m.get_content_type(), m['Content-Type'].params['report-type']), ('multipart/report', 'delivery-status'))
     check(m['Auto-Submitted'] == 'auto-replied' and m['From'].addresses[0].domain and m['Message-ID'] and m['Date'].datetime, 'its header')

@@ -583,6 +583,7 @@ static void not_signed(void **state)
 		"From: a@b.example\r\njunk\r\nTo: c@d.example\r\n\r\nb\r\n",
 		"From: a@b.example\r\nTo : c@d.example\r\n\r\nb\r\n",
 		"From a Mon\r\nFrom: a@b.example\r\n\r\nb\r\n",
+		"From: a@b.example\r\nSubject: \x0bx\r\n\r\nb\r\n",
 	};
 	struct mail m = mail_of(AUTHED, "{'arc':{'result':'none'}}");
 	struct buf out;
