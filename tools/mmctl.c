@@ -82,7 +82,7 @@ static const struct cli_command commands[] = {
 	{ "repack", "", "merge the small blocks of past days now" },
 	{ "principal", "WHAT [NAME]",
 	  "create, list, show, archives, disable, enable, delete, key" },
-	{ "dkim", "WHAT [DOMAIN [SELECTOR]]", "create, list, use, delete keys that sign mail" },
+	{ "dkim", "WHAT [DOMAIN [NAME]]", "create, list, use, delete keys that sign mail" },
 	{ "secret", "WHAT [NAME]", "set, list, delete user names and passwords of relays" },
 };
 
