@@ -105,6 +105,24 @@ def secrets_are_set_and_never_shown():
     site.start()
 
 @test
+def a_terminal_is_asked():
+    master, slave = os.openpty()
+    p = subprocess.Popen([os.path.join(site.bin, 'mmctl'), 'secret', 'set', 'asked'], env=site.env, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         start_new_session=True)
+    said = b''
+    for prompt, answer in ((b'User name: ', b'mm5\n'), (b'Password: ', b'lantern-oil\n')):
+        while not said.endswith(prompt):
+            more = os.read(p.stderr.fileno(), 100)
+            check(more, 'it ended: %r' % said)
+            said += more
+        os.write(master, answer)
+    equal((p.communicate(timeout=60)[0], p.returncode), (b'set\n', 0), 'the answer')
+    check('asked' in site.run('mmctl', 'secret', 'list'), 'it is kept')
+    os.set_blocking(master, False)
+    check(b'lantern-oil' not in os.read(master, 1000), 'the password is echoed')
+    os.close(master); os.close(slave)
+
+@test
 def for_administrators_alone():
     """Over the API there is no such operation; other principals are refused (all of them: tests/cli/T810-principals.py)."""
     for command in (['dkim', 'list'], ['secret', 'list']):
