@@ -18,6 +18,8 @@
 #include "base/log.h"
 #include "retention/clockguard.h"
 #include "retention/erase.h"
+#include "ingest/action/dkim_sign.h"
+#include "ingest/action/secret.h"
 #include "ingest/anchor.h"
 #include "store/audited.h"
 #include "ingest/disposition.h"
@@ -73,28 +75,15 @@ static enum rc make_keys(struct keyring *kr, struct err *e)
 
 static enum rc prepare_control(struct db *control, uint64_t *changes, struct err *e)
 {
+	static enum rc (*const prepare[])(struct db * control, struct err * e) = {
+		resources_open,  disposition_prepare, ledger_prepare, pipeline_prepare,
+		sweep_prepare,   erase_prepare,       anchor_prepare, dkim_keys_prepare,
+		secrets_prepare, principals_prepare,  job_prepare,    setting_prepare,
+	};
 	enum rc rc = db_count_prepare(control, changes, e);
 
-	if (rc == RC_OK)
-		rc = resources_open(control, e);
-	if (rc == RC_OK)
-		rc = disposition_prepare(control, e);
-	if (rc == RC_OK)
-		rc = ledger_prepare(control, e);
-	if (rc == RC_OK)
-		rc = pipeline_prepare(control, e);
-	if (rc == RC_OK)
-		rc = sweep_prepare(control, e);
-	if (rc == RC_OK)
-		rc = erase_prepare(control, e);
-	if (rc == RC_OK)
-		rc = anchor_prepare(control, e);
-	if (rc == RC_OK)
-		rc = principals_prepare(control, e);
-	if (rc == RC_OK)
-		rc = job_prepare(control, e);
-	if (rc == RC_OK)
-		rc = setting_prepare(control, e);
+	for (size_t i = 0; rc == RC_OK && i < COUNT(prepare); i++)
+		rc = prepare[i](control, e);
 	return rc;
 }
 

@@ -12,6 +12,7 @@
 #include "tools/cli.h"
 #include "tools/mmctl_call.h"
 #include "tools/mmctl_endpoint.h"
+#include "tools/mmctl_keys.h"
 #include "tools/mmctl_trial.h"
 #include "tools/mmctl_log.h"
 #include "tools/mmctl_queue.h"
@@ -41,7 +42,10 @@ static const struct cli_option options[] = {
 	{ "all-archives", NULL, "an auditor of all, those to come too", "principal" },
 	{ "role", "ROLE", "admin, operator or auditor", "principal" },
 	{ "uid", "UID|USER", "this user of the system, instead of an access key", "principal" },
-	{ "disposition", "WORD", "unmatched, dropped, delivered, dead-letter ...: mmctl(1)", "list" },
+	{ "selector", "NAME", "of the key (default: mm and the date)", "dkim" },
+	{ "algorithm", "NAME", "rsa (the default) or ed25519, which not all can check", "dkim" },
+	{ "disposition", "WORD", "unmatched, dropped, delivered, dead-letter ...: mmctl(1)",
+	  "list" },
 	{ "limit", "N", "at most N messages, tasks, or records of the log",
 	  "list replay log queue dead-letter" },
 	{ "kind", "WORD", "ingress, rule, policy or gap", "log" },
@@ -78,6 +82,8 @@ static const struct cli_command commands[] = {
 	{ "repack", "", "merge the small blocks of past days now" },
 	{ "principal", "WHAT [NAME]",
 	  "create, list, show, archives, disable, enable, delete, key" },
+	{ "dkim", "WHAT [DOMAIN [NAME]]", "create, list, use, delete keys that sign mail" },
+	{ "secret", "WHAT [NAME]", "set, list, delete user names and passwords of relays" },
 };
 
 static const struct cli_spec spec = {
@@ -611,12 +617,12 @@ static int cmd_principal(struct cli *c)
 }
 
 /* In the order of `commands`. */
-static int (*const handlers[])(struct cli *c) = { cmd_init,   cmd_apply,    cmd_show,    cmd_dump,
-	                                          cmd_call,   cmd_passwd,   cmd_status,  cmd_wait,
-	                                          cmd_list,   cmd_why,      cmd_explain, cmd_replay,
-	                                          cmd_log,    cmd_queue,    cmd_dead_letter, cmd_verify,
-	                                          cmd_reindex, cmd_seal,
-	                                          cmd_repack, cmd_principal };
+static int (*const handlers[])(struct cli *c) = {
+	cmd_init,   cmd_apply,     cmd_show,        cmd_dump,   cmd_call,    cmd_passwd,
+	cmd_status, cmd_wait,      cmd_list,        cmd_why,    cmd_explain, cmd_replay,
+	cmd_log,    cmd_queue,     cmd_dead_letter, cmd_verify, cmd_reindex, cmd_seal,
+	cmd_repack, cmd_principal, cmd_dkim,        cmd_secret
+};
 
 int main(int argc, char **argv)
 {

@@ -160,9 +160,11 @@ static enum rc find_target(struct trying *t, struct err *e)
 /* A key that can't be read is as one that isn't there, but for the log. */
 static enum rc find_dkim(struct trying *t, struct db *db, struct err *e)
 {
-	struct slice from = compose_from_domain(buf_slice(&t->j->raw));
-	enum rc rc = from.len ? dkim_key_find(db, from, &t->dkim_domain, &t->dkim_selector, &t->dkim.key, e)
-	                      : RC_NOTFOUND;
+	char from[256];
+	enum rc rc = RC_NOTFOUND;
+
+	if (compose_from_domain(from, buf_slice(&t->j->raw)))
+		rc = dkim_key_find(db, slice_str(from), &t->dkim_domain, &t->dkim_selector, &t->dkim.key, e);
 
 	if (rc == RC_OK) {
 		t->dkim.domain = t->dkim_domain;
@@ -178,7 +180,7 @@ static enum rc find_arc(struct trying *t, struct db *db, struct err *e)
 
 	if (!s->arc_domain || t->j->notice || t->j->kind == RULE_MAILBOX)
 		return RC_OK;
-	rc = dkim_key_get(db, slice_str(s->arc_domain), slice_str(s->arc_selector), &t->arc.key, e);
+	rc = dkim_key_named(db, slice_str(s->arc_domain), slice_str(s->arc_selector), &t->arc.key, e);
 	if (rc == RC_OK) {
 		t->arc.domain = s->arc_domain;
 		t->arc.selector = s->arc_selector;

@@ -81,83 +81,110 @@ static void add_property(struct writer *w, const char *name, struct slice value)
 	add_value(w, value);
 }
 
-static void add_result(struct writer *w, const char *method, const char *word, bool good,
-                       const char *why)
+/* RFC 8601 has small letters alone; what isn't that was never found out. */
+static struct slice result_of(const json_t *part)
 {
+	struct slice word = json_member_text(part, "result");
+
+	for (size_t i = 0; i < word.len; i++)
+		if (word.at[i] < 'a' || word.at[i] > 'z')
+			word.len = 0;
+	return word.len ? word : slice_str("temperror");
+}
+
+static void add_result(struct writer *w, const char *method, const json_t *part)
+{
+	struct slice word = result_of(part);
+	struct slice why = json_member_text(part, "why");
+
 	if (w->some)
 		add(w, "; ");
 	w->some = true;
 	add(w, method);
 	add(w, "=");
-	add(w, word);
-	if (!good && why[0]) {
+	add_slice(w, word);
+	if (why.len && !slice_equal(word, slice_str("pass"))) {
 		add(w, " reason=");
-		add_quoted(w, slice_str(why));
+		add_quoted(w, why);
 	}
 }
 
-static void add_spf(struct writer *w, const struct spf_answer *spf)
+static void add_member(struct writer *w, const char *name, const json_t *part, const char *member)
 {
-	add_result(w, "spf", spf_word(spf->result), spf->result == SPF_PASS, spf->why);
-	add_property(w, spf->of_helo ? "smtp.helo" : "smtp.mailfrom", slice_str(spf->domain));
+	add_property(w, name, json_member_text(part, member));
 }
 
-static void add_dkim(struct writer *w, const struct dkim *dkim)
+static void add_spf(struct writer *w, const json_t *spf)
 {
-	if (dkim_count(dkim) == 0)
-		add_result(w, "dkim", dkim_word(DKIM_NONE), true, "");
-	for (size_t i = 0; i < dkim_count(dkim); i++) {
-		const struct dkim_signature *s = dkim_at(dkim, i);
+	bool of_helo = slice_equal(json_member_text(spf, "identity"), slice_str("helo"));
 
-		if (s->result == DKIM_UNCHECKED)
+	add_result(w, "spf", spf);
+	add_member(w, of_helo ? "smtp.helo" : "smtp.mailfrom", spf, "domain");
+}
+
+static void add_dkim(struct writer *w, const json_t *dkim)
+{
+	const json_t *list = json_member_array(dkim, "signatures");
+
+	if (json_array_size(list) == 0)
+		add_result(w, "dkim", dkim);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *s = json_array_get(list, i);
+
+		if (slice_equal(json_member_text(s, "result"), slice_str("unchecked")))
 			continue;
-		add_result(w, "dkim", dkim_word(s->result), s->result == DKIM_PASS, s->why);
-		add_property(w, "header.d", s->domain);
-		add_property(w, "header.i", s->identity);
-		add_property(w, "header.s", s->selector);
-		add_property(w, "header.a", s->algorithm);
-		add_property(w, "header.b", s->start);
+		add_result(w, "dkim", s);
+		add_member(w, "header.d", s, "domain");
+		add_member(w, "header.i", s, "identity");
+		add_member(w, "header.s", s, "selector");
+		add_member(w, "header.a", s, "algorithm");
+		add_member(w, "header.b", s, "b");
 	}
 }
 
-static void add_arc(struct writer *w, const struct arc_answer *arc)
+static void add_arc(struct writer *w, const json_t *arc)
 {
+	int64_t oldest = json_member_int(arc, "oldest_pass", 0);
 	char number[24];
 
-	add_result(w, "arc", arc_word(arc->result), arc->result == ARC_PASS, arc->why);
-	if (arc->oldest_pass) {
-		(void)snprintf(number, sizeof(number), "%u", arc->oldest_pass);
+	add_result(w, "arc", arc);
+	if (oldest > 0) {
+		(void)snprintf(number, sizeof(number), "%lld", (long long)oldest);
 		add_property(w, "header.oldest-pass", slice_str(number));
 	}
 }
 
-static void add_dmarc(struct writer *w, const struct auth_results *r)
+static void add_dmarc(struct writer *w, const json_t *dmarc, struct slice from)
 {
-	static const char *const dispositions[] = {
-		[DMARC_ASKS_NONE] = "none",
-		[DMARC_ASKS_QUARANTINE] = "quarantine",
-		[DMARC_ASKS_REJECT] = "reject",
-	};
-	const struct dmarc_answer *d = r->dmarc;
+	static const char *const words[] = { "none", "quarantine", "reject" };
+	struct slice asks = json_member_text(dmarc, "asks");
+	struct slice result = result_of(dmarc);
+	bool judged =
+	        slice_equal(result, slice_str("pass")) || slice_equal(result, slice_str("fail"));
 
-	add_result(w, "dmarc", dmarc_word(d->result), d->result == DMARC_PASS, d->why);
-	if (d->result == DMARC_PASS || d->result == DMARC_FAIL)
-		add_property(w, "policy.dmarc", slice_str(dispositions[d->disposition]));
-	add_property(w, "header.from", r->from);
+	add_result(w, "dmarc", dmarc);
+	for (size_t i = 0; judged && i < COUNT(words); i++)
+		if (slice_equal_nocase(asks, slice_str(words[i])))
+			add_property(w, "policy.dmarc", slice_str(words[i]));
+	add_property(w, "header.from", from);
 }
 
 enum rc auth_results_text(const struct auth_results *r, struct buf *out)
 {
+	const json_t *spf = json_member_object(r->verdicts, "spf");
+	const json_t *dkim = json_member_object(r->verdicts, "dkim");
+	const json_t *arc = json_member_object(r->verdicts, "arc");
+	const json_t *dmarc = json_member_object(r->verdicts, "dmarc");
 	struct writer w = { .out = out };
 
-	if (r->spf)
-		add_spf(&w, r->spf);
-	if (r->dkim)
-		add_dkim(&w, r->dkim);
-	if (r->arc)
-		add_arc(&w, r->arc);
-	if (r->dmarc)
-		add_dmarc(&w, r);
+	if (spf)
+		add_spf(&w, spf);
+	if (dkim)
+		add_dkim(&w, dkim);
+	if (arc)
+		add_arc(&w, arc);
+	if (dmarc)
+		add_dmarc(&w, dmarc, r->from);
 	if (!w.some)
 		add(&w, "none");
 	return w.rc;

@@ -16,18 +16,14 @@
 #ifndef MM_INGEST_VERDICT_AUTH_RESULTS_H
 #define MM_INGEST_VERDICT_AUTH_RESULTS_H
 
-#include "base/buf.h"
-#include "ingest/verdict/arc.h"
-#include "ingest/verdict/dmarc.h"
+#include "base/json.h"
+#include "ingest/verdict/raw.h"
 
 struct auth_results {
-	const char *authserv; /* our authserv-id */
-	/* Each may be NULL: nothing is said about it. */
-	const struct spf_answer *spf;
-	const struct dkim *dkim; /* checked */
-	const struct arc_answer *arc;
-	const struct dmarc_answer *dmarc;
-	struct slice from; /* domain of From, for DMARC; may be empty */
+	const char *authserv;   /* our authserv-id */
+	/* As they are kept beside the message (docs/verdicts.md). Of a part that isn't there nothing is said. */
+	const json_t *verdicts;
+	struct slice from;      /* domain of From, for DMARC; may be empty */
 };
 
 /* The results alone, in one line: "spf=pass smtp.mailfrom=shop.example; dkim=none". "none" without

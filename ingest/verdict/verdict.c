@@ -148,26 +148,6 @@ enum rc verdict_run(struct verdict *v, struct answers *a)
 	return v->spf_done && v->dkim_done && v->arc_done && v->dmarc_done ? RC_OK : RC_AGAIN;
 }
 
-const struct spf_answer *verdict_spf(const struct verdict *v)
-{
-	return v->spf_done ? &v->spf : NULL;
-}
-
-const struct dkim *verdict_dkim(const struct verdict *v)
-{
-	return v->dkim_done ? v->dkim : NULL;
-}
-
-const struct arc_answer *verdict_arc(const struct verdict *v)
-{
-	return v->arc_done ? &v->arc_answer : NULL;
-}
-
-const struct dmarc_answer *verdict_dmarc(const struct verdict *v)
-{
-	return v->dmarc_done ? &v->dmarc : NULL;
-}
-
 /* ---- JSON ---- */
 
 /* Printable ASCII, whatever it was. */

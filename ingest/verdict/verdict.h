@@ -43,10 +43,4 @@ json_t *verdict_json(struct verdict *v);
 /* The domains of From, as DMARC sees them; they live as long as `v`. */
 size_t verdict_from(const struct verdict *v, const struct slice **domains);
 
-/* The results themselves, for Authentication-Results and for tests; NULL: not known. */
-const struct spf_answer *verdict_spf(const struct verdict *v);
-const struct dkim *verdict_dkim(const struct verdict *v);
-const struct arc_answer *verdict_arc(const struct verdict *v);
-const struct dmarc_answer *verdict_dmarc(const struct verdict *v);
-
 #endif

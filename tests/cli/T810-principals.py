@@ -190,6 +190,13 @@ MATRIX = {
     'principal-delete': ('ynn', [({'name': REF}, {'missing': 'spade'}, NOTFOUND)]),
     'principal-key-add': ('ynn', [({'name': REF}, {'missing': 'spade'}, NOTFOUND)]),
     'principal-key-remove': ('ynn', [({'name': REF, 'key': 'MMX'}, {'missing': 'spade'}, NOTFOUND)]),
+    'dkim-keys': ('ynn', [({}, NONE, DONE)]),
+    'dkim-create': ('ynn', [({'domain': 'shop.example', 'algorithm': 'none'}, NONE, {'none': 'invalid'})]),
+    'dkim-use': ('ynn', [({'domain': 'shop.example', 'selector': REF}, {'missing': 'spade'}, NOTFOUND)]),
+    'dkim-delete': ('ynn', [({'domain': 'shop.example', 'selector': REF}, {'missing': 'spade'}, NOTFOUND)]),
+    'secrets': ('ynn', [({}, NONE, DONE)]),
+    'secret-set': ('ynn', [({'name': 'x'}, NONE, {'none': 'invalid'})]),
+    'secret-delete': ('ynn', [({'name': REF}, {'missing': 'spade'}, NOTFOUND)]),
 }
 
 def fill(value, ref):

@@ -1,5 +1,7 @@
 #include "ingest/verdict/auth_results.h"
 
+#include "ingest/verdict/verdict_words.h"
+#include "tests/unit/ingest/quoted.h"
 #include "tests/unit/test.h"
 #include "tests/unit/verdict/signing.h"
 
@@ -13,75 +15,94 @@ static void expect_text(const struct auth_results *r, const char *want)
 	buf_free(&b);
 }
 
+static void expect(const char *verdicts, const char *from, const char *want)
+{
+	json_t *kept = quoted(verdicts);
+	const struct auth_results r = { "mx.corp.example", kept, slice_str(from) };
+
+	expect_text(&r, want);
+	json_decref(kept);
+}
+
 static void all_four(void **state)
 {
-	const struct spf_answer spf = { .result = SPF_SOFTFAIL,
-		                        .domain = "shop.example",
-		                        .why = "~all" };
-	const struct arc_answer arc = {
-		.result = ARC_PASS, .sets = 2, .oldest_pass = 1, .why = ""
-	};
-	const struct dmarc_answer dmarc = { .result = DMARC_FAIL,
-		                            .policy = DMARC_ASKS_REJECT,
-		                            .disposition = DMARC_ASKS_QUARANTINE,
-		                            .domain = "shop.example",
-		                            .why = "nothing aligned" };
-	struct auth_results r = { .authserv = "mx.corp.example" };
-	struct raw_message none = { 0 };
-
 	(void)state;
-	expect_text(&r, "none");
-	r.spf = &spf;
-	expect_text(&r, "spf=softfail reason=\"~all\" smtp.mailfrom=shop.example");
-	r.dkim = dkim_new(&none, TEST_NOW);
-	r.arc = &arc;
-	r.dmarc = &dmarc;
-	r.from = slice_str("news.shop.example");
-	expect_text(&r, "spf=softfail reason=\"~all\" smtp.mailfrom=shop.example; dkim=none; "
-	                "arc=pass header.oldest-pass=1; "
-	                "dmarc=fail reason=\"nothing aligned\" policy.dmarc=quarantine "
-	                "header.from=news.shop.example");
-	dkim_free((struct dkim **)(void *)&r.dkim);
+	expect("{}", "", "none");
+	expect("{'spf':{'result':'softfail','identity':'mailfrom','domain':'shop.example',"
+	       "'why':'~all'}}",
+	       "", "spf=softfail reason=\"~all\" smtp.mailfrom=shop.example");
+	expect("{'spf':{'result':'pass','identity':'helo','domain':'mx.shop.example',"
+	       "'why':'ip4:192.0.2.0/24'},'dkim':{'result':'none','signatures':[]},"
+	       "'arc':{'result':'pass','sets':2,'oldest_pass':1},"
+	       "'dmarc':{'result':'fail','policy':'REJECT','asks':'QUARANTINE',"
+	       "'domain':'shop.example','why':'nothing aligned'}}",
+	       "news.shop.example",
+	       "spf=pass smtp.helo=mx.shop.example; dkim=none; arc=pass header.oldest-pass=1; "
+	       "dmarc=fail reason=\"nothing aligned\" policy.dmarc=quarantine "
+	       "header.from=news.shop.example");
 }
 
 static void signatures(void **state)
 {
-	static const char message[] = "DKIM-Signature: v=1; a=rsa-sha256; d=Shop.example; s=s1; "
-	                              "h=from; bh=AAAA; b=a+b/c d efghij\r\n"
-	                              "DKIM-Signature: v=1; a=rsa-sha1; d=shop.example; s=s1; "
-	                              "h=from; bh=; b=c\r\n"
-	                              "DKIM-Signature: v=1; a=x\r\n"
-	                              "From: a@shop.example\r\n\r\n";
-	struct auth_results r = { .authserv = "mx.corp.example" };
-	struct answers *a = answers_new();
-	struct dkim *d = dkim_of(slice_str(message), a, TEST_NOW);
+	(void)state;
+	expect("{'dkim':{'result':'pass','signatures':["
+	       "{'result':'pass','domain':'shop.example','selector':'s1',"
+	       "'identity':'@news.shop.example','algorithm':'rsa-sha256','b':'a+b/cdef'},"
+	       "{'result':'permerror','domain':'shop.example','selector':'s1','algorithm':"
+	       "'rsa-sha1','b':'c','why':'a= is rsa-sha1, which RFC 8301 forbids'},"
+	       "{'result':'neutral','algorithm':'x','why':'b= isn\xe2\x80\x99t there'},"
+	       "{'result':'unchecked','domain':'shop.example'}]}}",
+	       "",
+	       "dkim=pass header.d=shop.example header.i=@news.shop.example header.s=s1 "
+	       "header.a=rsa-sha256 header.b=\"a+b/cdef\"; "
+	       "dkim=permerror reason=\"a= is rsa-sha1, which RFC 8301 forbids\" "
+	       "header.d=shop.example header.s=s1 header.a=rsa-sha1 header.b=c; "
+	       "dkim=neutral reason=\"b= isn???t there\" header.a=x");
+}
+
+/* Of a message that nothing could be found out about, by what the check of verdicts lets through.
+ */
+static void nothing_found_out(void **state)
+{
+	json_t *kept = verdicts_failed("DNS took too long");
+	const struct auth_results r = { "mx.corp.example", kept, slice_str("shop.example") };
 
 	(void)state;
-	r.dkim = d;
-	expect_text(&r, "dkim=neutral reason=\"bh= is no SHA-256 in base64\" header.d=shop.example "
-	                "header.s=s1 "
-	                "header.a=rsa-sha256 header.b=\"a+b/cdef\"; "
-	                "dkim=permerror reason=\"a= is rsa-sha1, which RFC 8301 forbids\" "
-	                "header.d=shop.example header.s=s1 "
-	                "header.a=rsa-sha1 header.b=c; "
-	                "dkim=neutral reason=\"b= isn't there\" header.a=x");
-	dkim_free(&d);
-	answers_free(&a);
+	expect_text(&r, "spf=temperror reason=\"DNS took too long\"; "
+	                "dkim=temperror reason=\"DNS took too long\"; "
+	                "arc=temperror reason=\"DNS took too long\"; "
+	                "dmarc=temperror reason=\"DNS took too long\" header.from=shop.example");
+	json_decref(kept);
+	expect("{'spf':{'result':'pass; dkim=pass'},'dkim':{},'arc':{'result':1},'dmarc':[]}", "",
+	       "spf=temperror; dkim=temperror; arc=temperror");
+	expect("{'spf':{'result':'pass~'}}", "", "spf=temperror");
+	expect("{'dmarc':{'result':'pass','asks':'pass; spf=pass'}}", "a b",
+	       "dmarc=pass header.from=\"a b\"");
+}
+
+static json_t *evil_spf(void)
+{
+	static const char evil[] = "x\r\nSubject: y; dkim=pass \"(\\\x01\xc3\xb6\x7f";
+	json_t *spf = json_object();
+	json_t *all = json_object();
+
+	json_put_text(spf, "result", slice_str("fail"));
+	json_put_text(spf, "domain", slice_str(evil));
+	json_put_text(spf, "why", slice_str(evil));
+	json_put(all, "spf", spf);
+	return all;
 }
 
 /* Whatever is in the answers: one field, one result each, nothing that a reader takes for another.
  */
 static void nothing_can_be_injected(void **state)
 {
-	static const char evil[] = "x\r\nSubject: y; dkim=pass \"(\\\x01\xc3\xb6\x7f";
-	struct spf_answer spf = { .result = SPF_FAIL };
-	struct auth_results r = { .authserv = "mx.corp.example", .spf = &spf };
+	json_t *kept = evil_spf();
+	struct auth_results r = { .authserv = "mx.corp.example", .verdicts = kept };
 	struct raw_message m;
 	struct buf b;
 
 	(void)state;
-	memcpy(spf.domain, evil, sizeof(evil));
-	memcpy(spf.why, evil, sizeof(evil));
 	buf_init(&b, 65536);
 	assert_int_equal(auth_results_field(&r, &b), RC_OK);
 	EXPECT_SLICE("field", buf_slice(&b),
@@ -92,16 +113,19 @@ static void nothing_can_be_injected(void **state)
 	assert_int_equal(m.count, 1);
 	raw_free(&m);
 	buf_free(&b);
+	json_decref(kept);
 }
 
 static void lines(void **state)
 {
-	struct spf_answer spf = { .result = SPF_PASS, .of_helo = true };
-	struct auth_results r = { .authserv = "mx.corp.example", .spf = &spf };
+	char domain[201] = { 0 };
+	json_t *kept = quoted("{'spf':{'result':'pass','identity':'helo'}}");
+	struct auth_results r = { .authserv = "mx.corp.example", .verdicts = kept };
 	struct buf b;
 
 	(void)state;
-	memset(spf.domain, 'd', 200);
+	memset(domain, 'd', 200);
+	json_put_text(json_object_get(kept, "spf"), "domain", slice_str(domain));
 	buf_init(&b, 65536);
 	assert_int_equal(auth_results_field(&r, &b), RC_OK);
 	assert_true(slice_starts_nocase(
@@ -116,6 +140,7 @@ static void lines(void **state)
 	buf_init(&b, 100);
 	assert_int_equal(auth_results_text(&r, &b), RC_LIMIT);
 	buf_free(&b);
+	json_decref(kept);
 }
 
 struct claim {
@@ -213,6 +238,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_four),
 		cmocka_unit_test(signatures),
+		cmocka_unit_test(nothing_found_out),
 		cmocka_unit_test(nothing_can_be_injected),
 		cmocka_unit_test(lines),
 		cmocka_unit_test(claims_to_be_ours),
