@@ -17,7 +17,7 @@ VERDICT_MAY = {'inet', 'inet6', 'udp'}
 MAY = {'mmd': MMD_MAY, 'mm-deliver': DELIVER_MAY, 'mm-verdict': VERDICT_MAY}
 REFUSED = (errno.EPERM, errno.EACCES)
 # They have no Unix socket but their channel, so that calls on one fail before anybody looks at the address.
-NO_UNIX = [('mm-deliver', 'unix-connect', errno.EAFNOSUPPORT), ('mm-verdict', 'unix-connect', errno.ENOTSOCK),
+NO_UNIX = [('mm-deliver', 'unix-connect', errno.EAFNOSUPPORT), ('mm-deliver', 'unix-connect', errno.ENOTSOCK), ('mm-verdict', 'unix-connect', errno.ENOTSOCK),
            ('mm-verdict', 'unix-bind', errno.ENOTSOCK)]
 
 def export(site, port):
