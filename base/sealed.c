@@ -11,7 +11,7 @@
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
-static bool write_all(int fd, struct slice bytes)
+static bool write_part(int fd, struct slice bytes)
 {
 	while (bytes.len) {
 		ssize_t n = write(fd, bytes.at, bytes.len);
@@ -25,7 +25,16 @@ static bool write_all(int fd, struct slice bytes)
 	return true;
 }
 
-enum rc sealed_new(int *fd, const char *name, struct slice bytes, struct err *e)
+static bool write_all(int fd, const struct slice *parts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!write_part(fd, parts[i]))
+			return false;
+	return true;
+}
+
+enum rc sealed_parts(int *fd, const char *name, const struct slice *parts, size_t count,
+                     struct err *e)
 {
 	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	enum rc rc;
@@ -35,12 +44,17 @@ enum rc sealed_new(int *fd, const char *name, struct slice bytes, struct err *e)
 		*fd = memfd_create(name, flags);
 	if (*fd < 0)
 		return err_sys(e, "memory for %s", name);
-	if (write_all(*fd, bytes) && fcntl(*fd, F_ADD_SEALS, SEALS) == 0)
+	if (write_all(*fd, parts, count) && fcntl(*fd, F_ADD_SEALS, SEALS) == 0)
 		return RC_OK;
 	rc = err_sys(e, "memory for %s", name);
 	(void)close(*fd);
 	*fd = -1;
 	return rc;
+}
+
+enum rc sealed_new(int *fd, const char *name, struct slice bytes, struct err *e)
+{
+	return sealed_parts(fd, name, &bytes, 1, e);
 }
 
 /* Private, for before Linux 6.7 what is sealed can't be mapped shared, not even to be read. */
