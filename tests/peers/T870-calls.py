@@ -298,6 +298,26 @@ def a_caller_that_is_killed():
             hold.clear()
 
 @test
+def a_caller_that_lies():
+    endpoints = {'sns': {'url': 'http://127.0.0.1:1', 'access_key': 'a', 'secret_key': 'b'}}
+    for path in ('/end', '/status', '/later', '/short', '/long', '/type', '/ready', '/big', '/die'):
+        with Caller(endpoints, program='lying_caller') as caller:
+            got = caller.ask('sns', path=path)
+            equal((got['end'], got['status'], got['answer']), ('later', 0, b''), '%s: %s' % (path, got))
+            check('ended while it had it' in got['why'], str(got))
+            equal(caller.ask('sns', path='/well')['status'], 200, 'a new one works')
+    with Caller(endpoints, program='lying_caller') as caller:
+        for path in ('/number', '/twice', '/well'):
+            got = caller.ask('sns', path=path)
+            equal((got['end'], got['status'], got['answer']), ('answered', 200, b'zzz'), '%s: %s' % (path, got))
+        got = caller.ask('sns', path='/text')
+        equal((got['function_error'], got['why']), ('Un?handled', 'a?b?'))
+        before = len(os.listdir('/proc/%d/fd' % caller.process.pid))
+        for _ in range(100):
+            equal(caller.ask('sns', path='/well', body=b'x')['status'], 200)
+        check(len(os.listdir('/proc/%d/fd' % caller.process.pid)) <= before + 1, 'descriptors that came along are closed')
+
+@test
 def without_a_home_calls_end_by_their_deadline():
     server = Server()
     with Caller({'sns': service(server)}) as caller:
