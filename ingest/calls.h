@@ -3,7 +3,8 @@
  *
  * What     mmd's side of the caller, a confined child that has libcurl. A call names one of the configured
  *          endpoints; it is signed (SigV4) or has an HMAC, by keys that the home of mm-deliver was given before
- *          mmd confined itself and that mmd has wiped. One try: again is the queue's matter.
+ *          mmd confined itself and that mmd has wiped. One try (but where a connection that was used before is
+ *          found closed): again is the queue's matter.
  * Lines    Each endpoint has a line and at most CALLS_EACH under way (ingest/calls_wire.h), so that one that is
  *          slow holds up no other. A call's deadline counts from when it is asked, in line or not.
  * Names    are looked up by a new child, before its sandbox. One is made each minute that something is asked,

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/sealed.h"
 #include "ingest/action/compose.h"
 #include "ingest/action/payload.h"
 #include "ingest/queue/run_core.h"

@@ -41,10 +41,8 @@ static void trying_free(struct trying *t)
 	free(t->recipients);
 	free(t->asked);
 	free(t->host);
-	free(t->user);
-	if (t->password)
-		crypt_wipe(t->password, strlen(t->password));
-	free(t->password);
+	secret_free(&t->user);
+	secret_free(&t->password);
 	free(t->sender);
 	compose_key_free(&t->dkim);
 	compose_key_free(&t->arc);
@@ -72,7 +70,7 @@ static void gather_open(struct trying *t)
 
 	t->recipients = mem_array(n + 1, sizeof(*t->recipients));
 	t->asked = mem_array(n + 1, sizeof(*t->asked));
-	for (size_t i = 0; i < n && t->count < LIMIT_OUTBOUND_RECIPIENTS; i++) {
+	for (size_t i = 0; i < n && t->count < OUTBOUND_RECIPIENTS; i++) {
 		const json_t *one = json_array_get(t->to, i);
 
 		if (!is_open(one))
@@ -99,6 +97,9 @@ static void put_end(json_t *one, const char *end, const struct outbound_result *
 /* RC_NOTFOUND: it isn't configured, or not any more; `e` says what. */
 static enum rc relay_target(struct trying *t, struct err *e)
 {
+	static const enum outbound_tls tls[] = { [RELAY_TLS_OPTIONAL] = OUTBOUND_TLS_MAY,
+		                                 [RELAY_TLS_REQUIRED] = OUTBOUND_TLS_MUST,
+		                                 [RELAY_TLS_WRAPPED] = OUTBOUND_TLS_WRAPPED };
 	struct slice ref = json_member_text(json_object_get(t->j->spec, "do"), "Relay");
 	const struct relay_info *relay = config_relay(t->config, ref);
 	struct db *db;
@@ -111,7 +112,7 @@ static enum rc relay_target(struct trying *t, struct err *e)
 	t->target = (struct outbound_target) { .route = OUTBOUND_HOST,
 		                               .host = t->host,
 		                               .port = relay->port,
-		                               .tls = relay->tls };
+		                               .tls = tls[relay->tls] };
 	if (!relay->secret)
 		return RC_OK;
 	rc = t->r->o.borrow(t->r->o.arg, &db, e);

@@ -1,7 +1,8 @@
 /*
  * tests/helpers/call_run.c - requests of actions by the caller itself, for tests/peers
  *
- * call_run ENDPOINTS    the configuration's section "endpoints" as JSON
+ * call_run ENDPOINTS [PROGRAM]    the configuration's section "endpoints" as JSON; what stands for
+ * mm-deliver
  *
  * Each line on stdin is a call in JSON, answered by a line when it has ended, in any order:
  *   {"id", "action", "spec", "raw" (base64), "receipt", "message", "received", "recipients", "text"
@@ -279,13 +280,14 @@ int main(int argc, char **argv)
 	struct calls_options o = { .ended = on_ended };
 	struct loop_watch *watch;
 	struct err e = { 0 };
-	enum rc rc = argc == 2 ? json_read(&endpoints, slice_str(argv[1]), &e) : RC_INVALID;
+	enum rc rc =
+	        argc == 2 || argc == 3 ? json_read(&endpoints, slice_str(argv[1]), &e) : RC_INVALID;
 
 	log_init("call_run", LOG_INFO);
 	if (rc == RC_OK)
 		rc = calls_configure(endpoints, &e);
 	if (rc == RC_OK)
-		rc = calls_home(&o.home, endpoints, NULL, &e);
+		rc = calls_home(&o.home, endpoints, argc == 3 ? argv[2] : NULL, &e);
 	if (rc != RC_OK || !o.home) {
 		log_error("%s", e.text);
 		return 1;

@@ -9,13 +9,13 @@ MESSAGE = '0' * 24 + '10'
 class Caller:
     """The caller of mm-deliver with a configuration's section "endpoints", and no mmd. `trusted` is a file of CAs that stands for the
     system's, and `hosts` for its names, in a mount namespace."""
-    def __init__(self, endpoints, build_name='asan', env=None, trusted=None, hosts=None):
+    def __init__(self, endpoints, build_name='asan', env=None, trusted=None, hosts=None, program=None):
         self.root = tempfile.mkdtemp(prefix='mm-call-')
         atexit.register(self.close)
         self.log = os.path.join(self.root, 'log')
         self.last = 0
         self.answers = {}
-        argv = [os.path.join(build(build_name), 'call_run'), json.dumps(endpoints)]
+        argv = [os.path.join(build(build_name), 'call_run'), json.dumps(endpoints)] + ([program] if program else [])
         binds = [(trusted, '/etc/ssl/certs/ca-certificates.crt'), (hosts, '/etc/hosts')]
         script = ' && '.join(['mount --bind %s %s' % b for b in binds if b[0]] + ['exec "$@"'])
         if trusted or hosts:

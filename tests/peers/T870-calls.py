@@ -111,6 +111,52 @@ def what_is_told_of_a_message():
         got = caller.act('PublishToSns', {'TopicArn': TOPIC}, ORDER + b'x' * 262144)
         check('refused' in got and '262144' in got['why'], str(got))
 
+def fields_of(raw):
+    """[(name, value on one line)] by another reader; None where a line is no field."""
+    head = re.split(rb'\r?\n\r?\n', b'\n' + raw, maxsplit=1)[0][1:]
+    fields = re.sub(rb'\r?\n(?=[ \t])', b' ', head).split(b'\n') if head else []
+    if not all(re.match(rb'[!-9;-~]+[ \t]*:', f) for f in fields):
+        return None
+    return [(f.split(b':', 1)[0].strip().decode(), one_line(f.split(b':', 1)[1].decode('utf-8', 'replace'))) for f in fields]
+
+def one_line(text):
+    text = re.sub('[\x00-\x20\x7f]+', ' ', text.replace('\r', '')).strip(' ')
+    return re.sub('\ufffd+', '\ufffd', text)
+
+@test
+def real_and_odd_mail_is_told_as_it_stands():
+    folder = tempfile.mkdtemp(prefix='mm-corpus-')
+    atexit.register(shutil.rmtree, folder, True)
+    seed = int(os.environ.get('MM_SEED') or random.randrange(1 << 32))
+    dev = corpus(folder)
+    paths = sorted(os.path.join(at, n) for at, _, names in os.walk(dev) for n in names if '/bulk/' in at or '/hard/' in at)
+    if not LONG:
+        paths = random.Random(seed).sample(paths, 150)
+    server, compared = Server(answers_of_services), 0
+    with Caller(all_at(server)) as caller:
+        for path in paths:
+            raw = open(path, 'rb').read()
+            got = caller.act('InvokeLambda', {'FunctionArn': ARN, 'InvocationType': 'EVENT'}, raw)
+            equal(got['result']['end'], 'done', path)
+            check(len(server.seen[-1].body) <= 262144, path)
+            told = json.loads(server.seen[-1].body)['Records'][0]['ses']['mail']
+            want = fields_of(raw)
+            if want is not None:
+                have = [(h['name'], one_line(h['value'])) for h in told['headers']]
+                equal(have, [(n[:256], v) for n, v in want[:len(have)]], '%s, seed %d' % (path, seed))
+                equal(told['headersTruncated'], len(have) < len(want), path)
+                subjects = [v for n, v in have if n.lower() == 'subject']
+                equal(one_line(told['commonHeaders'].get('subject', '')), (subjects + [''])[0], path)
+                sent = re.sub('[, ]', '', ''.join(v for n, v in have if n.lower() == 'from'))
+                equal(re.sub('[, ]', '', one_line(''.join(told['commonHeaders'].get('from', [])))), sent, path)
+                compared += 1
+            if len(raw) < 100000:
+                finished(caller.act('PublishToSns', {'TopicArn': TOPIC, 'Encoding': 'BASE64'}, raw))
+                form = parse_qs(server.seen[-1].body.decode(), strict_parsing=True)
+                check(base64.b64decode(json.loads(form['Message'][0])['content']) == raw, path)
+    check(compared > len(paths) / 2, '%d of %d compared' % (compared, len(paths)))
+    print('%d messages, %d of them read by both' % (len(paths), compared))
+
 @test
 def what_answers_mean():
     said = []
@@ -250,6 +296,26 @@ def a_caller_that_is_killed():
                 hold.set()
                 time.sleep(0.02)
             hold.clear()
+
+@test
+def a_caller_that_lies():
+    endpoints = {'sns': {'url': 'http://127.0.0.1:1', 'access_key': 'a', 'secret_key': 'b'}}
+    for path in ('/end', '/status', '/later', '/short', '/long', '/type', '/ready', '/big', '/die'):
+        with Caller(endpoints, program='lying_caller') as caller:
+            got = caller.ask('sns', path=path)
+            equal((got['end'], got['status'], got['answer']), ('later', 0, b''), '%s: %s' % (path, got))
+            check('ended while it had it' in got['why'], str(got))
+            equal(caller.ask('sns', path='/well')['status'], 200, 'a new one works')
+    with Caller(endpoints, program='lying_caller') as caller:
+        for path in ('/number', '/twice', '/well'):
+            got = caller.ask('sns', path=path)
+            equal((got['end'], got['status'], got['answer']), ('answered', 200, b'zzz'), '%s: %s' % (path, got))
+        got = caller.ask('sns', path='/text')
+        equal((got['function_error'], got['why']), ('Un?handled', 'a?b?'))
+        before = len(os.listdir('/proc/%d/fd' % caller.process.pid))
+        for _ in range(100):
+            equal(caller.ask('sns', path='/well', body=b'x')['status'], 200)
+        check(len(os.listdir('/proc/%d/fd' % caller.process.pid)) <= before + 1, 'descriptors that came along are closed')
 
 @test
 def without_a_home_calls_end_by_their_deadline():

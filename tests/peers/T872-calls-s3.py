@@ -71,7 +71,7 @@ def what_it_refuses():
 
 @test
 def what_fails_for_a_while_passes():
-    proxy = Proxy(ceph.port, lambda n, l: (503, 'cut', 429, 500, None)[n])
+    proxy = Proxy(ceph.port, lambda n, l: ('cut', 503, 429, 500, None)[n])
     with Caller(at('http://127.0.0.1:%d' % proxy.port)) as caller:
         ends = [caller.act('WriteToS3', {'S3Bucket': 'mail', 'S3Prefix': 'while/'}, mail())['result']['end'] for _ in range(5)]
     equal(ends, ['later'] * 4 + ['done'])
