@@ -18,7 +18,8 @@
 #include "base/json.h"
 #include "base/loop.h"
 
-#define OUTBOUND_TEXT 400
+#define OUTBOUND_TEXT       400
+#define OUTBOUND_RECIPIENTS 100
 
 struct home;
 struct outbound;
@@ -56,7 +57,7 @@ struct outbound_mail {
 	const char *envid;
 	bool smtputf8;
 	bool eight_bit; /* bytes above 127 in it */
-	const struct outbound_recipient *recipients; /* 1 to 100 */
+	const struct outbound_recipient *recipients; /* 1 to OUTBOUND_RECIPIENTS */
 	size_t recipient_count;
 	int message; /* descriptor of sealed memory, as it is to be sent (CRLF lines); duplicated */
 	uint64_t bytes;

@@ -8,6 +8,7 @@
 #include "ingest/queue/queue_core.h"
 
 #define SPEC_MOST (64u << 20) /* a rule set can bring 65,536 recipients */
+#define RAW_MOST ((size_t)1 << 30)
 #define SUM_BYTES "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2"
 
 /* As queue_tasks.c reads it. */
@@ -448,7 +449,7 @@ enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struc
 
 	*out = (struct queue_parked) { .received_ms = 0 };
 	buf_init(&out->meta, SPEC_MOST);
-	buf_init(&out->raw, SIZE_MAX / 2);
+	buf_init(&out->raw, RAW_MOST);
 	MUST(pthread_mutex_lock(&q->lock) == 0);
 	rc = queue_sql(q, SQL_GO_ON, &s, e);
 	if (rc == RC_OK) {

@@ -8,6 +8,7 @@
 #include "ingest/queue/queue_core.h"
 
 #define META_MOST (4u << 20)
+#define RAW_MOST  ((size_t)1 << 30)
 #define DAY_MS    INT64_C(86400000)
 
 static const char *const state_names[TASK_STATES] = { "behind", "due", "held", "dead" };
@@ -70,7 +71,8 @@ enum rc queue_due(struct queue *q, bool all, void (*each)(void *arg, const struc
 	MUST(pthread_mutex_lock(&q->lock) == 0);
 	rc = all ? all_due(q, each, arg, e) : fresh_due(q, each, arg, e);
 	q->fresh_count -= q->fresh_committed;
-	memmove(q->fresh, q->fresh + q->fresh_committed, q->fresh_count * sizeof(*q->fresh));
+	if (q->fresh_count)
+		memmove(q->fresh, q->fresh + q->fresh_committed, q->fresh_count * sizeof(*q->fresh));
 	q->fresh_committed = 0;
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	return rc;
@@ -85,7 +87,7 @@ static enum rc read_job(struct stmt *s, struct queue_job *j, struct err *e)
 
 	*j = (struct queue_job) { .number = stmt_int(s, 0), .message = stmt_int(s, 1) };
 	buf_init(&j->meta, META_MOST);
-	buf_init(&j->raw, SIZE_MAX / 2);
+	buf_init(&j->raw, RAW_MOST);
 	memcpy(j->id.b, id.at, MIN_OF(id.len, (size_t)ID_BYTES));
 	j->received_ms = stmt_int(s, 3);
 	j->kind = (enum rule_action_kind)stmt_int(s, 4);

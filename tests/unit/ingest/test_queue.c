@@ -270,6 +270,7 @@ static void expect_answer(struct fixture *f, const char *answers)
 	EXPECT_SLICE("answers", buf_slice(&text), answers);
 	EXPECT_SLICE("raw", buf_slice(&p.raw), "Subject: x\r\n\r\nbody\r\n");
 	assert_null(json_object_get(p.past, "failed"));
+	queue_parked_free(&p);
 	assert_int_equal(queue_go_on_next(f->q, number, &number, &p, &f->e), RC_NOTFOUND);
 	buf_free(&text);
 }

@@ -47,8 +47,13 @@ static inline void yard_open(struct yard *y)
 	EXPECT_OK(clockguard_start(y->control, 0, &y->e), &y->e);
 	y->archives[0] = (struct retention_archive) { 1, "corp", { .days = 5 }, 0 };
 	y->archives[1] = (struct retention_archive) { 2, "kept", { .permanent = true }, 0 };
-	y->sweep = (struct sweep) { y->keys,    y->store,    y->index, y->audit,
-		                    y->control, y->archives, ARCHIVES };
+	y->sweep = (struct sweep) { .keys = y->keys,
+		                    .store = y->store,
+		                    .index = y->index,
+		                    .audit = y->audit,
+		                    .control = y->control,
+		                    .archives = y->archives,
+		                    .archive_count = ARCHIVES };
 	free(path);
 }
 
