@@ -46,6 +46,7 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_PUT_MESSAGE] = "UPDATE message SET state = ?2, tell = (notice = 0), kind = ?3, text = ?4 WHERE number = ?1",
 	[SQL_HOW] = "UPDATE message SET how = max(how, ?2) WHERE number = ?1",
 	[SQL_REVIVE] = "UPDATE message SET state = 0, tell = 0 WHERE number = ?1 AND state = 3",
+	[SQL_SINCE] = "UPDATE task SET since = ?2, tries = 0 WHERE number = ?1",
 	[SQL_COUNT_TASKS] = "SELECT sum(state <> 3), sum(state = 3), (SELECT state FROM message WHERE number = ?1),"
 	                    " (SELECT how FROM message WHERE number = ?1) FROM task WHERE message = ?1",
 	[SQL_NEXT_CALL] = "SELECT number FROM task WHERE message = ?1 AND state = 0 ORDER BY number LIMIT 1",

@@ -441,6 +441,27 @@ enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const ch
 
 /* ---- by hand ---- */
 
+/* A dead letter is tried for those whom it failed for, as if it were new. */
+static enum rc revive(struct queue *q, const struct queue_job *j, int64_t now_ms, struct err *e)
+{
+	const json_t *to = json_member_array(j->spec, "recipients");
+	struct stmt *s;
+	enum rc rc = queue_run_at(q, SQL_REVIVE, j->message, e);
+
+	for (size_t i = 0; i < json_array_size(to); i++)
+		if (!slice_equal(json_member_text(json_array_get(to, i), "end"), slice_str("done")))
+			(void)json_object_del(json_array_get(to, i), "end");
+	if (rc == RC_OK)
+		rc = put_json(q, SQL_PUT_SPEC, j->number, j->spec, e);
+	if (rc == RC_OK)
+		rc = queue_sql(q, SQL_SINCE, &s, e);
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(s, 1, j->number);
+	stmt_bind_int(s, 2, now_ms);
+	return stmt_run(s, e);
+}
+
 static enum rc by_hand(struct queue *q, int64_t number, enum task_state to, int64_t due_ms, struct err *e)
 {
 	struct queue_job j;
@@ -455,7 +476,7 @@ static enum rc by_hand(struct queue *q, int64_t number, enum task_state to, int6
 	if (rc == RC_OK)
 		rc = set_task(q, number, to, due_ms, 0, e);
 	if (rc == RC_OK && j.state == TASK_DEAD)
-		rc = queue_run_at(q, SQL_REVIVE, j.message, e);
+		rc = revive(q, &j, due_ms, e);
 	if (rc != RC_OK && rc != RC_NOTFOUND)
 		queue_undo(q);
 	queue_job_free(&j);

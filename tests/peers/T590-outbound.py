@@ -296,6 +296,7 @@ def kills_lose_nothing_and_repeat_little():
         time.sleep(0.05 * k)
         site.kill()
         site.start()
+    site.wait()
     until(lambda: not [t for t in queued() if t['state'] != 'held'], 'the queue does not empty', 120)
     seed = [(peer, 'kill %d.%d' % (k, n)) for peer in (one, two) for k in range(kills) for n in range(count // kills)]
     numbers = [len(got(peer, subject)) for peer, subject in seed]
