@@ -86,6 +86,33 @@ def no_tls(session, verb, rest):
         session.put(b'no TLS here\r\n')
         raise Gone()
 
+SEED = int(os.environ.get('MM_SEED') or random.randrange(1 << 32))
+chance = random.Random(SEED)
+
+def wild(session, verb, rest):
+    """Anything but what is asked for, now and then."""
+    if chance.random() < 0.8:
+        return None
+    what = chance.randrange(9)
+    if what == 0:
+        raise Gone()
+    if what == 1:
+        return '%d %d.%d.%d %s' % (chance.randrange(200, 600), chance.randrange(2, 6), chance.randrange(9), chance.randrange(9), 'x' * chance.randrange(600))
+    if what == 2:
+        session.put(bytes(chance.randrange(256) for _ in range(chance.randrange(1, 400))))
+    if what == 3:
+        return '250-one\r\n251 two'
+    if what == 4:
+        return '250 2.0.0 one\r\n250 2.0.0 two'
+    if what == 5:
+        return ''.join('250-%d\r\n' % i for i in range(chance.randrange(300))) + '250 end'
+    if what == 6:
+        session.put('421 4.3.2 closing')
+        raise Gone()
+    if what == 7:
+        return '354 go on'
+    return None
+
 at('plain.example')
 at('mixed.example', say=mixed)
 at('grey.example', say=grey)
@@ -103,6 +130,8 @@ at('bounded.example', say=lambda session, verb, rest: time.sleep(0.05) if verb =
 at('one-each.example', after=close_after_one)
 at('tls.example', context=ca.context('tls.example', signed=False))
 at('bad-tls.example', context=ca.context('bad-tls.example'), say=no_tls)
+for i in range(4):
+    at('wild%d.example' % i, say=wild, context=ca.context('wild.example', signed=False) if i % 2 else None)
 domain('second.example', next(addresses), next(addresses))
 made['second.example'] = Peer(zone['mx1.second.example'][0][1], PORT)
 domain('backup.example', zone['mx0.busy.example'][0][1], zone['mx0.plain.example'][0][1])
@@ -293,6 +322,23 @@ def a_byte_now_and_then_holds_nobody_up():
         equal((said['results'][0]['end'], said['results'][0]['enhanced']), (LATER, '4.4.2'), said)
         check('send.deadline' in said['results'][0]['text'], said)
     slow.end()
+
+@test
+def servers_that_say_anything():
+    print('seed %d' % SEED)
+    many = Run(dict(SEND, deadline=1, per_destination=10), DNS)
+    equal(many.result('plain.example')[0], 'done')
+    before, waiting = many.children(), []
+    for i in range(3000 if LONG else 150):
+        name = 'wild%d.example' % (i % 4)
+        waiting += many.give(name, *['u%d@%s' % (k, name) for k in range(i % 3 + 1)])
+        if len(waiting) >= 100:
+            many.wait(waiting[:50])
+            waiting = waiting[50:]
+    many.wait(waiting)
+    equal(many.result('plain.example')[0], 'done')
+    equal(many.children(), before, 'the child is still the same: ' + many.tail())
+    many.end()
 
 # ---- TLS ----
 
