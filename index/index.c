@@ -148,20 +148,47 @@ enum rc shard_borrow(struct shard *s, struct conn **out, struct err *e)
 	return *out ? RC_OK : conn_open(out, s->path, s->key, s->sealed, DB_WRITE, e);
 }
 
+/* Under the lock: takes out the connection that has rested for longest, to be closed without it. */
+static struct conn *take_oldest(struct index *ix)
+{
+	struct conn **oldest = NULL;
+	uint64_t when = UINT64_MAX;
+	struct conn *c;
+
+	for (struct shard *s = ix->shards; s; s = s->next)
+		for (unsigned i = 0; i < IDLE_A_SHARD; i++)
+			if (s->idle[i] && s->rested[i] < when) {
+				when = s->rested[i];
+				oldest = &s->idle[i];
+			}
+	if (!oldest)
+		return NULL;
+	c = *oldest;
+	*oldest = NULL;
+	ix->idle--;
+	return c;
+}
+
 void shard_return(struct shard *s, struct conn **c)
 {
+	struct index *ix = s->ix;
+	struct conn *oldest = NULL;
+
 	if (!*c)
 		return;
 	conn_rest(*c);
-	lock_index(s->ix);
+	lock_index(ix);
 	for (unsigned i = 0; i < IDLE_A_SHARD && *c; i++)
-		if (s->listed && !s->dead && !s->idle[i] && s->ix->idle < IDLE_IN_ALL) {
+		if (s->listed && !s->dead && !s->idle[i]) {
+			oldest = ix->idle == IDLE_IN_ALL ? take_oldest(ix) : NULL;
 			s->idle[i] = *c;
-			s->ix->idle++;
+			s->rested[i] = ++ix->tick;
+			ix->idle++;
 			*c = NULL;
 		}
-	unlock_index(s->ix);
+	unlock_index(ix);
 	conn_close(c);
+	conn_close(&oldest);
 }
 
 size_t shards_hold(struct index *ix, uint32_t archive, bool dead, struct shard ***out)
@@ -220,11 +247,22 @@ enum rc index_open(struct index **out, const char *dir, struct keyring *kr, stru
 	return rc;
 }
 
+/* The writer's own: among the idle ones each shard that was full once would have one for ever. */
+static void close_other(struct index *ix)
+{
+	if (!ix->other)
+		return;
+	conn_close(&ix->other_conn);
+	shard_drop(ix->other);
+	ix->other = NULL;
+}
+
 void index_close(struct index **ix)
 {
 	if (!*ix)
 		return;
 	sealing_settle(*ix);
+	close_other(*ix);
 	while ((*ix)->writers)
 		writer_free(*ix, (*ix)->writers);
 	while ((*ix)->shards)
@@ -382,6 +420,21 @@ static enum rc writer_get(struct index *ix, uint32_t archive, struct writer **ou
 	return rc;
 }
 
+static enum rc open_other(struct index *ix, struct shard *s, struct err *e)
+{
+	enum rc rc;
+
+	if (ix->other == s)
+		return RC_OK;
+	close_other(ix);
+	rc = shard_borrow(s, &ix->other_conn, e);
+	if (rc != RC_OK)
+		return rc;
+	shard_hold(s);
+	ix->other = s;
+	return RC_OK;
+}
+
 /* Is the id in a shard other than the writer's? One that can't be read can't tell; a message that
  * is indexed twice does less harm than one that is not indexed at all. */
 static bool in_others(struct index *ix, uint32_t archive, const struct message_id *id,
@@ -394,7 +447,6 @@ static bool in_others(struct index *ix, uint32_t archive, const struct message_i
 
 	for (size_t i = 0; i < count && !found; i++) {
 		struct shard *s = list[i];
-		struct conn *c = NULL;
 		struct err e;
 		int64_t at;
 		enum rc rc;
@@ -402,13 +454,14 @@ static bool in_others(struct index *ix, uint32_t archive, const struct message_i
 		if (s == own || s->stats.messages == 0 || ms < s->stats.received_low ||
 		    ms > s->stats.received_high)
 			continue;
-		rc = shard_borrow(s, &c, &e);
+		rc = open_other(ix, s, &e);
 		if (rc == RC_OK)
-			rc = conn_find(c, id, &at, &e);
+			rc = conn_find(ix->other_conn, id, &at, &e);
+		if (ix->other_conn)
+			conn_rest(ix->other_conn);
 		found = rc == RC_OK;
 		if (rc != RC_OK && rc != RC_NOTFOUND)
 			log_warn("%s", e.text);
-		shard_return(s, &c);
 	}
 	shards_drop(&list, count);
 	return found;
@@ -477,6 +530,7 @@ enum rc writer_commit(struct writer *w, struct err *e)
 
 void index_rollback(struct index *ix)
 {
+	close_other(ix);
 	ix->lost.code = RC_OK;
 	for (struct writer *w = ix->writers; w; w = w->next) {
 		db_rollback(conn_db(w->conn));
@@ -489,6 +543,7 @@ enum rc index_commit(struct index *ix, struct err *e)
 {
 	enum rc rc = RC_OK;
 
+	close_other(ix);
 	if (ix->lost.code != RC_OK) {
 		rc = err_set(e, ix->lost.code, "%s", ix->lost.text);
 		index_rollback(ix);

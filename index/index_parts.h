@@ -32,6 +32,7 @@ struct shard {
 	uint8_t key[KEY_BYTES];
 	char *path;
 	struct conn *idle[IDLE_A_SHARD];
+	uint64_t rested[IDLE_A_SHARD]; /* when, by index.tick */
 };
 
 /* The open shard of an archive. Belongs to the writing thread. */
@@ -62,9 +63,12 @@ struct index {
 	pthread_mutex_t lock;
 	struct shard *shards;
 	unsigned idle;
+	uint64_t tick;
 	uint32_t *rebuilding; /* archives whose index is not whole; 0: all */
 	size_t rebuilding_count;
 	/* the writing thread's */
+	struct shard *other; /* held: where in_others looked last, with its connection */
+	struct conn *other_conn;
 	struct writer *writers;
 	struct sealing sealing;
 	uint64_t last_number;

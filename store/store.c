@@ -608,6 +608,8 @@ static void close_full(struct store *st)
 				continue;
 			if (segment_close(st, s, &e) != RC_OK)
 				log_warn("%s is not closed: %s", s->path, e.text);
+			else
+				segment_rest(st, s);
 		}
 	}
 	segments_evict(st);

@@ -173,6 +173,8 @@ void segment_free(struct segment *s);
 enum rc segment_load(struct store *st, struct segment *s, struct err *e) MUST_USE;
 /* Drops directories that were not used for long while they take too much memory. */
 void segments_evict(struct store *st);
+/* One that was just closed: what it would keep in memory is read again when somebody asks for a message of it. */
+void segment_rest(struct store *st, struct segment *s);
 /* False: the id is not in the segment, for sure; its directory need not be loaded. */
 bool segment_may_have(const struct segment *s, const struct message_id *id);
 bool segment_lookup(const struct segment *s, const struct message_id *id,

@@ -847,6 +847,13 @@ static struct segment *least_used(const struct store *st)
 	return least;
 }
 
+static void unload(struct store *st, struct segment *s)
+{
+	st->loaded_bytes -= MIN_OF(st->loaded_bytes, directory_bytes(s));
+	drop_directory(s);
+	file_close(&s->file);
+}
+
 void segments_evict(struct store *st)
 {
 	while (st->loaded_bytes > DIRECTORIES_BYTES) {
@@ -854,8 +861,15 @@ void segments_evict(struct store *st)
 
 		if (!s || s->used == st->tick)
 			return;
-		st->loaded_bytes -= MIN_OF(st->loaded_bytes, directory_bytes(s));
-		drop_directory(s);
-		file_close(&s->file);
+		unload(st, s);
 	}
+}
+
+void segment_rest(struct store *st, struct segment *s)
+{
+	if (s->busy || s->users)
+		return;
+	unload(st, s);
+	free(s->filter);
+	s->filter = NULL;
 }
