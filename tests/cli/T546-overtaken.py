@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A message whose scanner is slow is overtaken by others. mmd is killed while it waits: of those that were done and checkpointed nothing is asked
-again, decided again or told again, though the scanner would say otherwise now; the slow one is judged by what is said at last."""
+again, decided again or told again, though the scanner would say otherwise now; the slow one is judged by what is said at last. What is to be
+erased is, while one waits."""
 import http.server, json, os, re, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
@@ -41,17 +42,20 @@ QUICK = 20
 
 def records(site):
     path = os.path.join(site.root, 'logs', 'app.log')
-    return [json.loads(l) for l in open(path)] if os.path.exists(path) else []
+    return [json.loads(l) for l in open(path) if l.endswith('}\n')] if os.path.exists(path) else []
 
 def told(site):
     return sorted(r['message_id'] for r in records(site) if 'message_size_bytes' in r)
 
+def scanned(scanner, deadline):
+    return Site(resources=dict(DEFAULT, RuleSets=[{'RuleSetName': 'all', 'Rules': RULES}], AddonSubscriptions=[{'AddonName': 'OURS'}],
+                               AddonInstances=[{'AddonName': 'OURS'}]),
+                config={'addons': {'OURS': {'http': 'http://127.0.0.1:%d/scan' % scanner.server_port, 'deadline': deadline}}})
+
 @test
 def what_overtook_is_not_judged_again():
     scanner = Scanner()
-    site = Site(resources=dict(DEFAULT, RuleSets=[{'RuleSetName': 'all', 'Rules': RULES}], AddonSubscriptions=[{'AddonName': 'OURS'}],
-                               AddonInstances=[{'AddonName': 'OURS'}]),
-                config={'addons': {'OURS': {'http': 'http://127.0.0.1:%d/scan' % scanner.server_port, 'deadline': 600}}})
+    site = scanned(scanner, 600)
     os.mkdir(os.path.join(site.root, 'logs'))
     settings = json.load(open(site.config))
     settings['logs'] = {'application': os.path.join(site.root, 'logs', 'app.log')}
@@ -81,6 +85,19 @@ def what_overtook_is_not_judged_again():
     site.wait()
     site.stop()
     equal(told(site), sorted(quick + [slow, late]), 'records')
+    site.close()
+
+@test
+def erasing_waits_for_it():
+    """The spool still has a key for all of its mail: a slow scanner keeps nothing from being erased, however long it may take."""
+    site = scanned(Scanner(), 10)
+    site.env['MM_TEST_SPOOL_MS'] = '8000'
+    site.start()
+    quick = site.send(mail('quick'))
+    site.wait()
+    site.send(mail('slow'))
+    site.run('mm-retention', 'erase', '--archive', 'corp', '--reason', 'it must go', '--yes', quick)
+    equal((site.count('subject:quick'), site.count('subject:slow')), (0, 1))
     site.close()
 
 done()
