@@ -56,3 +56,12 @@ struct scans *engine_scans_of(struct engine_scans *s)
 {
 	return s ? s->scans : NULL;
 }
+
+int64_t engine_scans_longest_ms(const struct engine_scans *s)
+{
+	int64_t most = 0;
+
+	for (size_t i = 0; s && i < s->addons.count; i++)
+		most = MAX_OF(most, s->addons.at[i].deadline_ms);
+	return most;
+}

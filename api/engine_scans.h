@@ -20,5 +20,7 @@ enum rc engine_scans_start(struct engine_scans **out, struct engine *en,
 /* After the pipeline. NULL is fine. */
 void engine_scans_stop(struct engine_scans **s);
 struct scans *engine_scans_of(struct engine_scans *s); /* NULL: none */
+/* The longest that a message may wait for a scanner; 0: for none. */
+int64_t engine_scans_longest_ms(const struct engine_scans *s);
 
 #endif

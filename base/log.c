@@ -20,21 +20,32 @@ void log_init(const char *program, enum log_level least)
 	least_level = least;
 }
 
+/* The bytes of the control character that stands there, which a terminal may obey; 0: it is none.
+ */
+static unsigned control_bytes(const char *text)
+{
+	unsigned char c = (unsigned char)text[0];
+
+	if (c < 0x20 || c == 0x7f)
+		return 1;
+	return c == 0xc2 && ((unsigned char)text[1] & 0xe0) == 0x80 ? 2 : 0;
+}
+
 static size_t append_escaped(char *line, size_t at, size_t room, const char *text)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	for (; *text && at + 5 < room; text++) {
-		unsigned char c = (unsigned char)*text;
+	while (*text && at + 9 < room) {
+		unsigned n = control_bytes(text);
 
-		if (c >= 0x20 && c != 0x7f) {
-			line[at++] = (char)c;
-			continue;
+		if (n == 0)
+			line[at++] = *text++;
+		for (; n; n--, text++) {
+			line[at++] = '\\';
+			line[at++] = 'x';
+			line[at++] = digits[(unsigned char)*text >> 4];
+			line[at++] = digits[(unsigned char)*text & 15];
 		}
-		line[at++] = '\\';
-		line[at++] = 'x';
-		line[at++] = digits[c >> 4];
-		line[at++] = digits[c & 15];
 	}
 	return at;
 }

@@ -20,6 +20,9 @@ struct checkpoint {
 	size_t ledger_room;
 	struct spool_position *after; /* the last one of each file */
 	size_t after_count;
+	struct beyond *beyond;
+	size_t beyond_count;
+	size_t beyond_room;
 	uint64_t messages; /* since the last checkpoint */
 	bool from_queue;   /* there is something of the queue's */
 	uint64_t done;
@@ -41,6 +44,7 @@ void checkpoint_free(struct checkpoint **c)
 	free((*c)->dispositions);
 	free((*c)->ledger);
 	free((*c)->after);
+	free((*c)->beyond);
 	free(*c);
 	*c = NULL;
 }
@@ -104,6 +108,12 @@ void checkpoint_position(struct checkpoint *c, const struct spool_position *afte
 	c->after[i] = *after;
 }
 
+void checkpoint_beyond(struct checkpoint *c, const struct spool_record *r)
+{
+	c->beyond = grow(c->beyond, c->beyond_count, &c->beyond_room, sizeof(*c->beyond));
+	c->beyond[c->beyond_count++] = (struct beyond) { r->after.file, r->after.offset, r->id };
+}
+
 int64_t checkpoint_age_ms(const struct checkpoint *c)
 {
 	return is_empty(c) ? -1 : clock_mono_ms() - c->since_ms;
@@ -132,6 +142,57 @@ static enum rc sync_store(struct checkpoint *c, struct err *e)
 
 /* ---- control.db ---- */
 
+static enum rc drop_passed(struct checkpoint *c, const struct spool_position *all, size_t count,
+                           struct err *e)
+{
+	struct stmt *st;
+	enum rc rc = db_prepare(c->parts.control, &st,
+	                        "DELETE FROM spool_beyond WHERE file = ? AND position <= ?", e);
+
+	if (rc != RC_OK)
+		return rc;
+	for (size_t i = 0; rc == RC_OK && i < count; i++) {
+		stmt_bind_int(st, 1, (int64_t)all[i].file);
+		stmt_bind_int(st, 2, (int64_t)all[i].offset);
+		rc = stmt_run(st, e);
+	}
+	stmt_free(&st);
+	return rc;
+}
+
+static bool is_passed(const struct beyond *b, const struct spool_position *all, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (all[i].file == b->file)
+			return b->offset <= all[i].offset;
+	return false;
+}
+
+static enum rc put_beyond(struct checkpoint *c, const struct spool_position *all, size_t count,
+                          struct err *e)
+{
+	struct stmt *st;
+	enum rc rc = drop_passed(c, all, count, e);
+
+	if (rc == RC_OK)
+		rc = db_prepare(c->parts.control, &st,
+		                "INSERT OR REPLACE INTO spool_beyond VALUES(?,?,?)", e);
+	if (rc != RC_OK)
+		return rc;
+	for (size_t i = 0; rc == RC_OK && i < c->beyond_count; i++) {
+		const struct beyond *b = &c->beyond[i];
+
+		if (is_passed(b, all, count))
+			continue;
+		stmt_bind_int(st, 1, (int64_t)b->file);
+		stmt_bind_int(st, 2, (int64_t)b->offset);
+		stmt_bind_blob(st, 3, slice_of(b->id.b, ID_BYTES));
+		rc = stmt_run(st, e);
+	}
+	stmt_free(&st);
+	return rc;
+}
+
 static enum rc put_positions(struct checkpoint *c, struct err *e)
 {
 	struct spool_position *all;
@@ -151,8 +212,10 @@ static enum rc put_positions(struct checkpoint *c, struct err *e)
 		stmt_bind_int(st, 3, (int64_t)all[i].records);
 		rc = stmt_run(st, e);
 	}
-	free(all);
 	stmt_free(&st);
+	if (rc == RC_OK)
+		rc = put_beyond(c, all, count, e);
+	free(all);
 	return rc;
 }
 
@@ -251,6 +314,7 @@ void checkpoint_forget(struct checkpoint *c)
 	c->disposition_count = 0;
 	c->ledger_count = 0;
 	c->after_count = 0;
+	c->beyond_count = 0;
 }
 
 /* ---- tables ---- */
@@ -262,6 +326,9 @@ enum rc pipeline_prepare(struct db *control, struct err *e)
 	        "CREATE TABLE IF NOT EXISTS spool_position ("
 	        " file INTEGER PRIMARY KEY, position INTEGER NOT NULL, records INTEGER NOT NULL)"
 	        " STRICT;"
+	        "CREATE TABLE IF NOT EXISTS spool_beyond ("
+	        " file INTEGER NOT NULL, position INTEGER NOT NULL, id BLOB NOT NULL,"
+	        " PRIMARY KEY (file, position)) STRICT, WITHOUT ROWID;"
 	        "CREATE TABLE IF NOT EXISTS spool_newest ("
 	        " one INTEGER PRIMARY KEY CHECK (one = 1), received_ms INTEGER NOT NULL) STRICT;",
 	        e);
@@ -289,6 +356,33 @@ enum rc pipeline_positions(struct db *control, struct spool_position **out, size
 		(*out)[(*count)++] = (struct spool_position) { (uint64_t)stmt_int(st, 0),
 			                                       (uint64_t)stmt_int(st, 1),
 			                                       (uint64_t)stmt_int(st, 2) };
+	}
+	stmt_free(&st);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+enum rc checkpoint_beyond_read(struct db *control, struct beyond **out, size_t *count,
+                               struct err *e)
+{
+	struct stmt *st;
+	size_t room = 0;
+	enum rc rc = db_prepare(
+	        control, &st, "SELECT file, position, id FROM spool_beyond ORDER BY file, position",
+	        e);
+
+	*out = NULL;
+	*count = 0;
+	if (rc != RC_OK)
+		return rc;
+	while ((rc = stmt_step(st, e)) == RC_OK) {
+		struct slice id = stmt_blob(st, 2);
+		struct beyond *b;
+
+		*out = grow(*out, *count, &room, sizeof(**out));
+		b = &(*out)[(*count)++];
+		*b = (struct beyond) { .file = (uint64_t)stmt_int(st, 0),
+			               .offset = (uint64_t)stmt_int(st, 1) };
+		memcpy(b->id.b, id.at, MIN_OF(id.len, (size_t)ID_BYTES));
 	}
 	stmt_free(&st);
 	return rc == RC_NOTFOUND ? RC_OK : rc;

@@ -40,6 +40,20 @@ json_t *decided_headers(const struct rule_outcome *o, const struct rule_executio
 	return list;
 }
 
+/* Those whom that execution took out, by dropping them or since it failed. */
+static json_t *dropped_by(const struct rule_outcome *o, size_t execution)
+{
+	json_t *who = json_array();
+
+	for (size_t i = 0; i < o->recipient_count; i++) {
+		const struct rule_recipient *r = &o->recipients[i];
+
+		if (r->state == RECIPIENT_DROPPED && r->ended_by == (int)execution)
+			json_push(who, json_of_slice(r->address));
+	}
+	return who;
+}
+
 /* Recipients that are in no archive because a rule dropped them: nothing else would tell. */
 static json_t *dropped_recipients(const struct rule_outcome *o)
 {
@@ -47,17 +61,16 @@ static json_t *dropped_recipients(const struct rule_outcome *o)
 
 	for (size_t i = 0; i < o->execution_count; i++) {
 		const struct rule_execution *x = &o->executions[i];
+		json_t *who = dropped_by(o, i);
 		json_t *one;
-		json_t *who;
 
-		if (x->what->kind != RULE_DROP)
+		if (json_array_size(who) == 0) {
+			json_decref(who);
 			continue;
+		}
 		one = json_object();
-		who = json_array();
 		json_put_int(one, "rule", x->rule);
 		json_put_text(one, "rule_name", slice_str(x->rule_name));
-		for (size_t k = 0; k < x->recipient_count; k++)
-			json_push(who, json_of_slice(o->recipients[x->recipients[k]].address));
 		json_put(one, "recipients", who);
 		json_push(list, one);
 	}

@@ -30,6 +30,7 @@ struct lobby_file {
 
 struct lobby {
 	struct spool *spool;
+	struct db *control;
 	struct verdicts *verdicts;
 	struct scans *scans;
 	struct queue *queue;
@@ -48,6 +49,9 @@ struct lobby {
 	size_t held;
 	struct lobby_file *files;
 	size_t places;
+	struct beyond *beyond; /* done before, by file and offset */
+	size_t beyond_count;
+	size_t beyond_left; /* that weren't read yet */
 };
 
 struct lobby *lobby_new(const struct pipeline_parts *parts)
@@ -55,6 +59,7 @@ struct lobby *lobby_new(const struct pipeline_parts *parts)
 	struct lobby *l = mem_new(sizeof(*l));
 
 	l->spool = parts->spool;
+	l->control = parts->control;
 	l->verdicts = parts->verdicts;
 	l->scans = parts->scans;
 	l->queue = parts->queue;
@@ -157,29 +162,76 @@ static void drop_first(struct lobby *l, struct lobby_file *f)
 	l->places--;
 }
 
-static void settle_place(struct lobby *l, struct lobby_item *it, struct checkpoint *c)
+/* True when its file is done as far as behind it. */
+static bool end_place(struct lobby *l, struct lobby_item *it, struct checkpoint *c)
 {
 	struct lobby_file *f = file_of(l, it->record.after.file);
-	struct spool_position upto;
-	bool moved = false;
+	bool first = f->first == it->place;
+	struct spool_position upto = it->record.after;
 
 	it->place->done = true;
 	it->place = NULL;
-	for (; f->first && f->first->done; drop_first(l, f)) {
+	for (; f->first && f->first->done; drop_first(l, f))
 		upto = f->first->after;
-		moved = true;
-	}
-	if (moved)
+	checkpoint_message(c);
+	if (first)
 		checkpoint_position(c, &upto);
 	if (!f->first)
 		drop_file(l, f);
+	return first;
 }
 
 void lobby_settle(struct lobby *l, struct lobby_item *it, struct checkpoint *c)
 {
-	if (it->place)
-		settle_place(l, it, c);
-	checkpoint_message(c);
+	if (!it->place) /* it comes from the queue */
+		checkpoint_message(c);
+	else if (!end_place(l, it, c))
+		checkpoint_beyond(c, &it->record);
+}
+
+/* ---- what was done before ---- */
+
+static void forget_beyond(struct lobby *l)
+{
+	free(l->beyond);
+	l->beyond = NULL;
+	l->beyond_count = l->beyond_left = 0;
+}
+
+enum rc lobby_resume(struct lobby *l, struct err *e)
+{
+	enum rc rc;
+
+	forget_beyond(l);
+	rc = checkpoint_beyond_read(l->control, &l->beyond, &l->beyond_count, e);
+	l->beyond_left = l->beyond_count;
+	if (rc != RC_OK)
+		forget_beyond(l);
+	return rc;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct beyond *x = a;
+	const struct beyond *y = b;
+
+	if (x->file != y->file)
+		return x->file < y->file ? -1 : 1;
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+static bool was_done(struct lobby *l, const struct spool_record *r)
+{
+	struct beyond key = { .file = r->after.file, .offset = r->after.offset };
+	const struct beyond *b;
+
+	if (!l->beyond_left)
+		return false;
+	b = bsearch(&key, l->beyond, l->beyond_count, sizeof(key), by_place);
+	if (!b || id_compare(&b->id, &r->id) != 0)
+		return false;
+	l->beyond_left--;
+	return true;
 }
 
 /* ---- the line ---- */
@@ -374,7 +426,8 @@ static enum rc take_parked(struct lobby *l, struct err *e)
 	return RC_OK;
 }
 
-enum rc lobby_fill(struct lobby *l, size_t messages, size_t bytes, struct err *e)
+enum rc lobby_fill(struct lobby *l, size_t messages, size_t bytes, struct checkpoint *c,
+                   struct err *e)
 {
 	enum rc parked;
 
@@ -395,6 +448,11 @@ enum rc lobby_fill(struct lobby *l, size_t messages, size_t bytes, struct err *e
 			break;
 		}
 		add_place(l, it);
+		if (was_done(l, &it->record)) {
+			(void)end_place(l, it, c);
+			put_item(l, it);
+			continue;
+		}
 		read_envelope(it);
 		ask(l, it);
 		append(l, it);
@@ -467,6 +525,7 @@ void lobby_free(struct lobby **at)
 	if (!l)
 		return;
 	lobby_clear(l);
+	forget_beyond(l);
 	while (l->free) {
 		struct lobby_item *it = l->free;
 

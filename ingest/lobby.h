@@ -7,7 +7,8 @@
  *          needs no verdict (imports; all mail where no DNS is configured) is ready at once.
  *          Parked messages that are to be judged on (ingest/queue) come here, too: they have all that was found out.
  * Position The spool moves on behind the oldest message of a file that isn't done; the lobby knows which that is. What
- *          is done beyond it comes again after a crash, and is found by its id.
+ *          is done beyond it comes again after a crash, or when the spool is rewound: what the last checkpoint had
+ *          of it (checkpoint_beyond) is left out; of the rest store and index find what they have by its id.
  * Limits   LOBBY_MESSAGES or LOBBY_BYTES of messages wait at a time (one is always let in), and LOBBY_PLACES done
  *          ones stand behind one that waits; then nothing more is read until it goes.
  * Owner    Items are the lobby's; their buffers are used again.
@@ -50,13 +51,16 @@ struct lobby_item {
 	bool answered;      /* it was held, and isn't any more */
 };
 
-/* Of the parts it uses spool, verdicts, scans and queue, which may be NULL, and config. */
+/* Of the parts it uses spool, control, verdicts, scans and queue, which may be NULL, and config. */
 struct lobby *lobby_new(const struct pipeline_parts *parts);
 void lobby_free(struct lobby **l); /* NULL is fine; all items are back or given up */
 
+/* The spool begins to be read behind the positions of the last checkpoint: what it had beyond them is to be left out.
+ * When that can't be known nothing is. */
+enum rc lobby_resume(struct lobby *l, struct err *e) MUST_USE;
 /* Takes the verdicts that have come, and reads from the spool until so many messages, or bytes, are ready, or no more
- * fit, or there are none. Errors are the spool's. */
-enum rc lobby_fill(struct lobby *l, size_t messages, size_t bytes, struct err *e) MUST_USE;
+ * fit, or there are none. `c` hears how far files are done by what is left out. Errors are the spool's. */
+enum rc lobby_fill(struct lobby *l, size_t messages, size_t bytes, struct checkpoint *c, struct err *e) MUST_USE;
 /* The oldest that is ready; NULL: none. It is the caller's until lobby_done or lobby_clear. */
 struct lobby_item *lobby_take(struct lobby *l);
 /* Back into the line, as its first, until lobby_release or `until_ms` of the monotonic clock. */

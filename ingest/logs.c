@@ -69,6 +69,7 @@ struct logs {
 	bool book_failed; /* told */
 	int64_t synced_ms;
 	int64_t tidied_ms;
+	bool tidy_failed; /* the last time */
 };
 
 static const char *const titles[LOG_NAMES] = { "APPLICATION_LOGS", "TRAFFIC_POLICY_DEBUG_LOGS" };
@@ -445,6 +446,26 @@ static void queue_gaps(struct logs *l, bool end)
 	}
 }
 
+static void tidy_book(struct logs *l, int64_t now)
+{
+	struct err e = { 0 };
+
+	l->tidied_ms = now;
+	l->tidy_failed = logbook_tidy(l->book, &l->keep, clock_now_ms(), &e) != RC_OK;
+	if (l->tidy_failed)
+		log_error("old files of the sealed log: %s", e.text);
+}
+
+/* A flood fills more than there may be in far less than TIDY_MS. */
+static bool is_over(const struct logs *l)
+{
+	size_t files;
+	uint64_t bytes;
+
+	logbook_count(l->book, &files, &bytes);
+	return bytes > l->keep.max_bytes;
+}
+
 static void look_after_book(struct logs *l, bool end)
 {
 	int64_t now = clock_mono_ms();
@@ -457,11 +478,8 @@ static void look_after_book(struct logs *l, bool end)
 		if (logbook_sync(l->book, &e) != RC_OK)
 			log_error("the sealed log: %s", e.text);
 	}
-	if (now - l->tidied_ms >= TIDY_MS) {
-		l->tidied_ms = now;
-		if (logbook_tidy(l->book, &l->keep, clock_now_ms(), &e) != RC_OK)
-			log_error("old files of the sealed log: %s", e.text);
-	}
+	if (now - l->tidied_ms >= TIDY_MS || (is_over(l) && !l->tidy_failed))
+		tidy_book(l, now);
 }
 
 static struct timespec in_ms(int64_t ms)

@@ -98,7 +98,7 @@ static enum rc fill_batch(struct pipeline *p, struct batch *b, struct err *e)
 	enum rc rc;
 
 	take_answers(p);
-	rc = lobby_fill(p->lobby, BATCH_MESSAGES, BATCH_BYTES, e);
+	rc = lobby_fill(p->lobby, BATCH_MESSAGES, BATCH_BYTES, p->checkpoint, e);
 
 	b->count = 0;
 	while (rc == RC_OK && b->count < BATCH_MESSAGES && bytes < BATCH_BYTES &&
@@ -315,7 +315,8 @@ static bool due(struct pipeline *p, bool more)
 }
 
 /* Everything since the last checkpoint comes again from the spool: what of it is in the store
- * already is found there, and the index has none of it. With `writing` held. */
+ * already is found there, and the index has none of it. (Which messages beyond the positions are
+ * done: when that can't be read they are judged once more.) With `writing` held. */
 static void take_back(struct pipeline *p)
 {
 	(void)!filing_wait(p->filing, NULL);
@@ -327,6 +328,7 @@ static void take_back(struct pipeline *p)
 	checkpoint_forget(p->checkpoint);
 	logs_forget(p->parts.logs);
 	spool_rewind(p->parts.spool);
+	(void)!lobby_resume(p->lobby, NULL);
 }
 
 static void set_stuck(struct pipeline *p)
@@ -534,7 +536,9 @@ enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, 
 	MUST(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
 	MUST(pthread_cond_init(&p->changed, &attributes) == 0);
 	(void)pthread_condattr_destroy(&attributes);
-	rc = parse_pool_new(&p->pool, parts->workers, NULL, e);
+	rc = lobby_resume(p->lobby, e);
+	if (rc == RC_OK)
+		rc = parse_pool_new(&p->pool, parts->workers, NULL, e);
 	if (rc == RC_OK)
 		rc = filing_new(&p->filing, parts->store, parts->index, e);
 	p->judge = judge_new(parts, p->filing);

@@ -102,6 +102,7 @@ uint64_t scans_ask_mail(struct scans *s, const struct scan_instance *instances, 
 	char id[ID_TEXT + 1];
 	struct scan_facts f = { .helo = m->helo,
 		                .mail_from = m->mail_from,
+		                .user = json_member_text(m->receipt, "auth"),
 		                .recipients = m->recipients,
 		                .recipient_count = m->envelope_count };
 

@@ -19,6 +19,15 @@ static void give_up(struct scan_answer *out, enum scan_end end, const char *what
 			out->why[i] = '?';
 }
 
+/* Where, and what is wrong. What stands there may be of the message, and reasons are logged. */
+static void no_json(struct scan_answer *out, const struct err *e)
+{
+	struct slice text = slice_str(e->text);
+	size_t near = slice_find(text, slice_str(" near "));
+
+	give_up(out, SCAN_BROKEN, "no JSON: ", slice_part(text, 0, MIN_OF(near, text.len)));
+}
+
 /* Takes `fields` over. */
 static void give(struct scan_answer *out, const char *verdict, json_t *fields)
 {
@@ -178,7 +187,7 @@ void scan_read_rspamd(struct scan_answer *out, struct slice body)
 		read_checked(out, o);
 		json_decref(o);
 	} else {
-		give_up(out, SCAN_BROKEN, "no JSON: ", slice_str(e.text));
+		no_json(out, &e);
 	}
 	free(text);
 }
@@ -193,7 +202,7 @@ void scan_read_http(struct scan_answer *out, struct slice body)
 
 	*out = (struct scan_answer) { .end = SCAN_RESULT };
 	if (rc != RC_OK) {
-		give_up(out, SCAN_BROKEN, "no JSON: ", slice_str(e.text));
+		no_json(out, &e);
 		return;
 	}
 	if (scan_result_read(&out->result, o, &e) != RC_OK)

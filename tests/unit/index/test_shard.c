@@ -923,6 +923,71 @@ static void test_sealing_beside_that_fails(void **state)
 	assert_int_equal(place_count(p, 1, "common"), 25);
 }
 
+#define DAY_MS INT64_C(86400000)
+
+static char clock_path[64];
+
+/* So many days later than it is. */
+static void set_clock(int64_t days)
+{
+	FILE *f = fopen(clock_path, "we");
+
+	assert_non_null(f);
+	assert_true(fprintf(f, "%lld\n", (long long)(days * DAY_MS)) > 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void make_clock(void)
+{
+	int fd;
+
+	(void)snprintf(clock_path, sizeof(clock_path), "/tmp/mm-clock-XXXXXX");
+	fd = mkstemp(clock_path);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	(void)setenv("MM_TEST_CLOCK", clock_path, 1);
+	set_clock(0);
+}
+
+/* Until the thread that seals the first shard has nothing left to read of it. */
+static void await_sealed_file(const struct place *p)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/index/1/00000001.shard", p->dir);
+	for (unsigned i = 0; i < 600 && access(path, F_OK) != 0; i++)
+		(void)usleep(100000);
+	assert_int_equal(access(path, F_OK), 0);
+	(void)usleep(200000);
+}
+
+/* A shard that is sealed for its age is young again when the clock goes back: nothing may be added
+ * to it, for the sealed one wouldn't have that. */
+static void test_sealed_beside_while_the_clock_goes_back(void **state)
+{
+	struct place *p = *state;
+
+	place_close(p);
+	p->opt.shard_days = 2;
+	place_open(p);
+	for (uint32_t i = 0; i < 5; i++)
+		add_numbered(p, i, DAY0 + i, 0, 1);
+	place_commit(p);
+	set_clock(3);
+	assert_true(seal_beside(p));
+	await_sealed_file(p);
+	set_clock(0);
+	add_numbered(p, 5, DAY0 + 5, 0, 1);
+	place_commit(p);
+	assert_int_equal(place_count(p, 1, "common"), 6);
+	while (seal_beside(p))
+		;
+	assert_int_equal(count_sealed(p), 1);
+	assert_int_equal(place_count(p, 1, "common"), 6);
+	place_reopen(p);
+	assert_int_equal(place_count(p, 1, "common"), 6);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
 
 int main(void)
@@ -951,7 +1016,12 @@ int main(void)
 		CASE(test_sealed_beside_the_writer),
 		CASE(test_sealing_is_waited_for),
 		CASE(test_sealing_beside_that_fails),
+		CASE(test_sealed_beside_while_the_clock_goes_back),
 	};
+	int failed;
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	make_clock();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	(void)unlink(clock_path);
+	return failed;
 }

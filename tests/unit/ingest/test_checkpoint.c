@@ -193,6 +193,76 @@ static void test_checkpoint(void **state)
 	line_end(&l);
 }
 
+static size_t count_beyond(struct line *l, const struct beyond *expected)
+{
+	struct beyond *list;
+	size_t count;
+
+	EXPECT_OK(checkpoint_beyond_read(l->parts.control, &list, &count, &l->e), &l->e);
+	for (size_t i = 0; expected && i < count; i++) {
+		assert_int_equal(list[i].file, expected[i].file);
+		assert_int_equal(list[i].offset, expected[i].offset);
+		assert_int_equal(id_compare(&list[i].id, &expected[i].id), 0);
+	}
+	free(list);
+	return count;
+}
+
+static struct beyond place_of(const struct spool_record *r)
+{
+	return (struct beyond) { r->after.file, r->after.offset, r->id };
+}
+
+/* The first message is the last that is done. */
+static void test_beyond(void **state)
+{
+	struct spool_record first, r;
+	struct beyond places[4];
+	struct spool_position last = { 0 };
+	struct line l;
+
+	(void)state;
+	line_begin(&l);
+	rig_open_writer(l.rig);
+	for (size_t i = 0; i <= COUNT(places); i++)
+		(void)rig_send(l.rig, 10 + i);
+	spool_record_init(&first);
+	spool_record_init(&r);
+	EXPECT_OK(spool_next(l.rig->sp, &first, &l.e), &l.e);
+	for (size_t i = 0; i < COUNT(places); i++) {
+		EXPECT_OK(spool_next(l.rig->sp, &r, &l.e), &l.e);
+		places[i] = place_of(&r);
+		last = r.after;
+		checkpoint_message(l.c);
+		checkpoint_beyond(l.c, &r);
+		if (i == 1) {
+			EXPECT_OK(checkpoint_write(l.c, &l.e), &l.e);
+			assert_int_equal(count_beyond(&l, places), 2);
+		} else if (i == 2) { /* what was forgotten isn't noted */
+			checkpoint_forget(l.c);
+		}
+	}
+	places[2] = places[3];
+	EXPECT_OK(checkpoint_write(l.c, &l.e), &l.e);
+	assert_int_equal(count_beyond(&l, places), 3);
+	/* It is done, and one that was noted in the same moment; what is behind that one stays. */
+	checkpoint_message(l.c);
+	checkpoint_beyond(l.c, &first);
+	checkpoint_position(l.c, &(struct spool_position) { places[1].file, places[1].offset, 3 });
+	EXPECT_OK(checkpoint_write(l.c, &l.e), &l.e);
+	assert_int_equal(count_beyond(&l, &places[2]), 1);
+	line_reopen(&l);
+	assert_int_equal(count_beyond(&l, &places[2]), 1);
+	assert_int_equal(spool_next(l.rig->sp, &r, &l.e), RC_OK);
+	checkpoint_message(l.c);
+	checkpoint_position(l.c, &last);
+	EXPECT_OK(checkpoint_write(l.c, &l.e), &l.e);
+	assert_int_equal(count_beyond(&l, NULL), 0);
+	spool_record_free(&first);
+	spool_record_free(&r);
+	line_end(&l);
+}
+
 static void test_keep_anchor(void **state)
 {
 	struct line l;
@@ -263,6 +333,7 @@ static void test_positions_fail(void **state)
 {
 	struct line l;
 	struct spool_position *positions;
+	struct beyond *beyond;
 	size_t count;
 	int64_t ms;
 
@@ -278,15 +349,21 @@ static void test_positions_fail(void **state)
 	fault_arm(FAULT_PART, 1, EIO, false);
 	assert_int_equal(pipeline_newest(l.parts.control, &ms, &l.e), RC_IO);
 	assert_true(fault_disarm());
+	for (unsigned n = 1; n <= 2; n++) {
+		fault_arm(FAULT_PART, n, EIO, false);
+		assert_int_equal(checkpoint_beyond_read(l.parts.control, &beyond, &count, &l.e),
+		                 RC_IO);
+		assert_true(fault_disarm());
+		free(beyond);
+	}
 	line_end(&l);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_checkpoint),
-		cmocka_unit_test(test_keep_anchor),
-		cmocka_unit_test(test_checkpoint_fails),
+		cmocka_unit_test(test_checkpoint),     cmocka_unit_test(test_beyond),
+		cmocka_unit_test(test_keep_anchor),    cmocka_unit_test(test_checkpoint_fails),
 		cmocka_unit_test(test_positions_fail),
 	};
 

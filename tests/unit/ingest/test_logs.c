@@ -456,6 +456,38 @@ static void test_queue_is_bounded(void **state)
 	end(&f);
 }
 
+/* What is more than there may be is forgotten at once: a flood writes gigabytes in a minute. */
+static void test_limit_of_the_sealed_log(void **state)
+{
+	struct fixture f;
+	struct logbook *b;
+	struct seen *s;
+	size_t files;
+	uint64_t bytes;
+
+	(void)state;
+	begin(&f, LOG_SEALED);
+	logs_free(&f.l);
+	f.opt.rate = 100000;
+	start(&f);
+	for (unsigned i = 0; i < 9000; i++) {
+		tell(&f, i);
+		if (i % 3000 != 2999)
+			continue;
+		logs_commit(f.l);
+		logs_flush(f.l);
+	}
+	EXPECT_OK(logbook_open(&b, f.data, f.kr, &f.e), &f.e);
+	logbook_count(b, &files, &bytes);
+	logbook_close(&b);
+	assert_true(bytes <= f.opt.max_bytes && bytes > f.opt.max_bytes / 2);
+	s = read_all(&f);
+	assert_true(s->count > 0);
+	assert_int_equal(s->numbers[s->count - 1], 8999);
+	free(s);
+	end(&f);
+}
+
 static void test_no_regular_file(void **state)
 {
 	struct fixture f;
@@ -488,6 +520,7 @@ int main(void)
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_little_room),
 		cmocka_unit_test(test_queue_is_bounded),
+		cmocka_unit_test(test_limit_of_the_sealed_log),
 		cmocka_unit_test(test_no_regular_file),
 	};
 

@@ -1,3 +1,4 @@
+#include "ingest/decided.h"
 #include "ingest/operator.h"
 #include "ingest/rules.h"
 #include "tests/unit/ingest/quoted.h"
@@ -947,16 +948,74 @@ static void test_closed_archive(void **state)
 	rule_set_free(&drops);
 }
 
+/* What is kept beside the message in archive 2. */
+static void expect_decided(const struct rule_set *rs, struct rule_facts *f, const char *dropped)
+{
+	const struct slice to[] = { slice_str("a@x"), slice_str("b@x") };
+	struct rule_outcome out;
+	struct err e = { 0 };
+	json_t *got;
+	json_t *want = quoted(dropped);
+
+	EXPECT_OK(rules_run(rs, f, to, 2, &out, NULL, &e), &e);
+	got = decided_json(rs, &out, decided_archive(&out, 2));
+	EXPECT(dropped, json_array_size(want) == 0
+	                        ? json_object_get(got, "dropped") == NULL
+	                        : json_equal(json_object_get(got, "dropped"), want));
+	json_decref(got);
+	json_decref(want);
+	rule_outcome_free(&out);
+}
+
+/* Who is dropped since an Archive failed is told as those are whom a Drop took out. */
+static void test_dropped_are_kept(void **state)
+{
+	static const char to_a[] =
+	        "'Conditions':[{'StringExpression':{'Evaluate':{'Attribute':'RECIPIENT'},"
+	        "'Operator':'EQUALS','Values':['a@x']}}]";
+	char text[1000];
+	struct rule_set *rs;
+	struct rule_facts f = message();
+	uint32_t open = 2;
+
+	(void)state;
+	(void)snprintf(text, sizeof(text),
+	               "{'Name':'keep','Actions':[{'Archive':{'TargetArchive':'two'}}]},"
+	               "{'Name':'more',%s,'Actions':[{'Archive':{'TargetArchive':'one',"
+	               "'ActionFailurePolicy':'DROP'}}]},{'Name':'no','Actions':[{'Drop':{}}]}",
+	               to_a);
+	rs = make(text);
+	f.archive_arg = &open;
+	expect_decided(rs, &f, "[{'rule':2,'rule_name':'no','recipients':['a@x','b@x']}]");
+	f.archive_open = is_open;
+	expect_decided(rs, &f,
+	               "[{'rule':1,'rule_name':'more','recipients':['a@x']},"
+	               "{'rule':2,'rule_name':'no','recipients':['b@x']}]");
+	rule_set_free(&rs);
+	rs = make("{'Name':'keep','Actions':[{'Archive':{'TargetArchive':'two'}}]},"
+	          "{'Actions':[{'Archive':{'TargetArchive':'one'}}]}");
+	expect_decided(rs, &f, "[]"); /* its policy is to go on */
+	rule_set_free(&rs);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_conditions),     cmocka_unit_test(test_combinations),
-		cmocka_unit_test(test_null_sender),    cmocka_unit_test(test_outcomes),
-		cmocka_unit_test(test_details),        cmocka_unit_test(test_trace),
-		cmocka_unit_test(test_most),           cmocka_unit_test(test_no_recipient),
-		cmocka_unit_test(test_closed_archive), cmocka_unit_test(test_nothing_known),
-		cmocka_unit_test(test_compiling),      cmocka_unit_test(test_words),
-		cmocka_unit_test(test_compared),       cmocka_unit_test(test_compared_added),
+		cmocka_unit_test(test_dropped_are_kept),
+		cmocka_unit_test(test_conditions),
+		cmocka_unit_test(test_combinations),
+		cmocka_unit_test(test_null_sender),
+		cmocka_unit_test(test_outcomes),
+		cmocka_unit_test(test_details),
+		cmocka_unit_test(test_trace),
+		cmocka_unit_test(test_most),
+		cmocka_unit_test(test_no_recipient),
+		cmocka_unit_test(test_closed_archive),
+		cmocka_unit_test(test_nothing_known),
+		cmocka_unit_test(test_compiling),
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_compared),
+		cmocka_unit_test(test_compared_added),
 		cmocka_unit_test(test_contains),
 	};
 

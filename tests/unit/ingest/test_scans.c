@@ -331,6 +331,32 @@ static void test_rspamd_and_our_own(void **state)
 	expect_head(rig.fake[1], "\r\nMM-Addon: O\r\n");
 }
 
+/* What is told of a message that came in. */
+static void test_facts_of_mail(void **state)
+{
+	static const char meta[] =
+	        "{'v':1,'mail_from':'ann@shop.example','rcpt':[{'to':'bob@corp.example'}],"
+	        "'auth':'inp-7','auth_version':2,'helo':'laptop.example','ip':'192.0.2.7'}";
+	const struct scan_instance i = { slice_str("ai-0"), slice_str("O") };
+	const struct message_id id = { { 1 } };
+	char *text = quoted_text(meta);
+	struct mail m;
+	struct err e;
+
+	(void)state;
+	open_rig(&rig, true, "{'O':{'http':'http://127.0.0.1:@/'}}");
+	says_http(rig.fake[0], "200 OK", "{'verdict':'PASS'}");
+	EXPECT_OK(mail_read(&m, &id, 5, slice_str(text), false, &e), &e);
+	expect(&rig, scans_ask_mail(rig.scans, &i, 1, &m, slice_str("x")),
+	       "{'ai-0':{'verdict':'PASS','fields':{'isPassed':true}}}");
+	expect_head(rig.fake[0],
+	            "\r\nMM-Client-IP: 192.0.2.7\r\nMM-Helo: laptop.example\r\n"
+	            "MM-Mail-From: ann@shop.example\r\nMM-Rcpt-To: bob@corp.example\r\n");
+	expect_head(rig.fake[0], "\r\nMM-User: inp-7\r\n");
+	mail_free(&m);
+	free(text);
+}
+
 static void test_http_goes_wrong(void **state)
 {
 	static const struct {
@@ -665,6 +691,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_clamd_unix_and_by_name, close_rig),
 		cmocka_unit_test_teardown(test_clamd_goes_wrong, close_rig),
 		cmocka_unit_test_teardown(test_rspamd_and_our_own, close_rig),
+		cmocka_unit_test_teardown(test_facts_of_mail, close_rig),
 		cmocka_unit_test_teardown(test_http_goes_wrong, close_rig),
 		cmocka_unit_test_teardown(test_away_for_a_while, close_rig),
 		cmocka_unit_test_teardown(test_away_for_long, close_rig),

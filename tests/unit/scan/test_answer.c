@@ -222,6 +222,21 @@ static void test_deep_json(void **state)
 	expect("deep", &a, SCAN_BROKEN, "no JSON");
 }
 
+/* A reason is logged, and what is wrong may stand in the middle of a message's words. */
+static void test_reasons_quote_nothing(void **state)
+{
+	static const char bad[] = "{\"action\":\"reject\",\"subject\":\"our merger\" \"lantern\"}";
+	struct scan_answer a;
+
+	(void)state;
+	scan_read_rspamd(&a, slice_str(bad));
+	expect(bad, &a, SCAN_BROKEN, "line 1, column");
+	assert_null(strstr(a.why, "lantern"));
+	scan_read_http(&a, slice_str(bad));
+	expect(bad, &a, SCAN_BROKEN, "line 1, column");
+	assert_null(strstr(a.why, "lantern"));
+}
+
 /* ---- header fields ---- */
 
 static void expect_fields(const struct addon *addon, const json_t *facts, const char *const *want)
@@ -297,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_rspamd_many_symbols),
 		cmocka_unit_test(test_http),
 		cmocka_unit_test(test_deep_json),
+		cmocka_unit_test(test_reasons_quote_nothing),
 		cmocka_unit_test(test_header_fields),
 		cmocka_unit_test(test_no_facts_and_long_ones),
 	};

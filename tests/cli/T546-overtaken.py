@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""A message whose scanner is slow is overtaken by others. mmd is killed while it waits: of those that were done and checkpointed nothing is asked
+again, decided again or told again, though the scanner would say otherwise now; the slow one is judged by what is said at last. What is to be
+erased is, while one waits."""
+import http.server, json, os, re, sys, threading
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from mm import *
+
+class Scanner(http.server.ThreadingHTTPServer):
+    """FAIL for what it is asked about once more, else PASS; mail whose subject has "slow" waits until `go` is set."""
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(('127.0.0.1', 0), Handler)
+        self.asked, self.lock, self.go = [], threading.Lock(), threading.Event()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_POST(self):
+        slow = b'slow' in self.rfile.read(int(self.headers['Content-Length']))
+        with self.server.lock:
+            again = self.headers['MM-Message-Id'] in self.server.asked
+            self.server.asked.append(self.headers['MM-Message-Id'])
+        if slow:
+            self.server.go.wait()
+        text = json.dumps({'verdict': 'FAIL' if again and not slow else 'PASS'}).encode()
+        try:
+            self.send_response(200)
+            self.send_header('Content-Length', str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+        except OSError:
+            pass
+
+RULES = [{'Name': 'infected', 'Actions': [{'Drop': {}}], 'Conditions': [
+             {'VerdictExpression': {'Evaluate': {'Analysis': {'Analyzer': 'OURS', 'ResultField': 'verdict'}}, 'Operator': 'EQUALS', 'Values': ['FAIL']}}]},
+         {'Name': 'clean', 'Conditions': [], 'Actions': [{'Archive': {'TargetArchive': 'corp'}}]}]
+QUICK = 20
+
+def records(site):
+    path = os.path.join(site.root, 'logs', 'app.log')
+    return [json.loads(l) for l in open(path) if l.endswith('}\n')] if os.path.exists(path) else []
+
+def told(site):
+    return sorted(r['message_id'] for r in records(site) if 'message_size_bytes' in r)
+
+def scanned(scanner, deadline):
+    return Site(resources=dict(DEFAULT, RuleSets=[{'RuleSetName': 'all', 'Rules': RULES}], AddonSubscriptions=[{'AddonName': 'OURS'}],
+                               AddonInstances=[{'AddonName': 'OURS'}]),
+                config={'addons': {'OURS': {'http': 'http://127.0.0.1:%d/scan' % scanner.server_port, 'deadline': deadline}}})
+
+@test
+def what_overtook_is_not_judged_again():
+    scanner = Scanner()
+    site = scanned(scanner, 600)
+    os.mkdir(os.path.join(site.root, 'logs'))
+    settings = json.load(open(site.config))
+    settings['logs'] = {'application': os.path.join(site.root, 'logs', 'app.log')}
+    site.write(site.config, json.dumps(settings))
+    site.start()
+    slow = site.send(mail('slow'))
+    quick = [site.send(mail('quick %d' % i)) for i in range(QUICK)]
+    while len(told(site)) < QUICK:  # written behind their checkpoint
+        time.sleep(0.1)
+    equal(told(site), sorted(quick))
+    for life in range(2):  # the second finds what the first left
+        site.kill()
+        site.start()
+        late = site.send(mail('quick and late'))
+        quick.append(late)
+        while late not in told(site):
+            time.sleep(0.1)
+    check(site.count('subject:slow') == 0, 'it waits')
+    scanner.go.set()
+    site.wait()
+    equal(site.count('subject:quick'), QUICK + 2)
+    equal(site.count('subject:slow'), 1)
+    equal(site.run('mmctl', 'list', '--json'), '', 'dispositions')
+    equal([scanner.asked.count(i) for i in quick], [1] * len(quick), 'how often it was asked about each')
+    equal(site.verify()['problems'], 0)
+    late = site.send(mail('last quick'))
+    site.wait()
+    site.stop()
+    equal(told(site), sorted(quick + [slow, late]), 'records')
+    site.close()
+
+@test
+def erasing_waits_for_it():
+    """The spool still has a key for all of its mail: a slow scanner keeps nothing from being erased, however long it may take."""
+    site = scanned(Scanner(), 10)
+    site.env['MM_TEST_SPOOL_MS'] = '8000'
+    site.start()
+    quick = site.send(mail('quick'))
+    site.wait()
+    site.send(mail('slow'))
+    site.run('mm-retention', 'erase', '--archive', 'corp', '--reason', 'it must go', '--yes', quick)
+    equal((site.count('subject:quick'), site.count('subject:slow')), (0, 1))
+    site.close()
+
+done()
