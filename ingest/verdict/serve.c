@@ -23,7 +23,7 @@
 #define CPU_MS        5000
 #define ROUNDS        100 /* of lookups for one message; honest ones take less than a dozen */
 #define ADDRESS_SPACE ((uint64_t)1 << 30)
-#define DESCRIPTORS   1024
+#define DESCRIPTORS   (RESOLVER_SOCKETS + 128)
 
 /* Messages of which some weren't begun yet. */
 struct batch {
