@@ -120,6 +120,7 @@ static void task_free(struct task *t)
 
 static void finish(struct task *t)
 {
+	verdict_late(t->verdict, t->answers);
 	say(t->server, t->number, verdict_json(t->verdict), lists_json(t->lists));
 	task_free(t);
 }
