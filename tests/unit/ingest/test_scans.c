@@ -476,6 +476,7 @@ static void test_so_many_at_once(void **state)
 static void test_several_instances(void **state)
 {
 	static const char *const names[] = { "V", "UNKNOWN", "D", "W" };
+	struct scan_instance all[4], lists[4];
 
 	(void)state;
 	open_rig(&rig, false,
@@ -488,6 +489,10 @@ static void test_several_instances(void **state)
 	       "'ai-1':{'verdict':'PROCESSING_FAILED','why':'no scanner is configured for it'},"
 	       "'ai-3':{'verdict':'FAIL','fields':{'category':'MALWARE','signature':'Eicar',"
 	       "'isPassed':false}}}");
+	for (size_t i = 0; i < 4; i++)
+		all[i] = (struct scan_instance) { slice_str("ai"), slice_str(names[i]) };
+	assert_int_equal(scans_lists(rig.scans, all, 4, lists), 1);
+	EXPECT_SLICE("the list", lists[0].addon, "D");
 	expect(&rig, ask(&rig, "D", "x"), "{}");
 	expect(&rig, ask_all(&rig, names, 0, slice_str("x")), "{}");
 }

@@ -281,6 +281,13 @@ static void nonsense_is_a_death(void **state)
 	what_it_dies_of_is_found("X-MM-Verdict: nonsense\r\n\r\n");
 }
 
+/* What a scanner says isn't the child's to say. */
+static void others_verdicts_are_nonsense(void **state)
+{
+	(void)state;
+	what_it_dies_of_is_found("X-MM-Verdict: others\r\n\r\n");
+}
+
 /* It dies of an answer, at no message: it is found by halves. */
 static void a_death_of_nobody_knows_what(void **state)
 {
@@ -583,6 +590,7 @@ int main(void)
 		CASE(a_message_that_kills),
 		CASE(a_message_that_takes_all_time),
 		CASE(nonsense_is_a_death),
+		CASE(others_verdicts_are_nonsense),
 		CASE(a_death_of_nobody_knows_what),
 		SHORT(a_child_that_hangs),
 		SHORT(what_was_forgotten_does_not_come),
