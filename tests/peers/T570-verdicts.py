@@ -214,6 +214,20 @@ def a_tool_alone_judges_the_same():
     equal(words(id), ('pass', 'pass', 'pass', 'NONE'))
 
 @test
+def a_tool_alone_opens_without_the_trust_anchor():
+    anchor = os.path.join(KEYS, 'anchor')
+    site.write(anchor, '. IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n')
+    site.stop()
+    settings = json.load(open(site.config))
+    site.write(site.config, json.dumps(dict(settings, dns=dict(DNS, trust_anchor=anchor))))
+    site.start()
+    site.stop()
+    os.remove(anchor)
+    equal(site.count('subject:alone', 'sure'), 1)
+    check('dns.trust_anchor' in site.stderr and "can't be found out" in site.stderr, site.stderr)
+    site.write(site.config, json.dumps(settings))
+
+@test
 def without_dns_there_is_none():
     site.stop()
     settings = json.load(open(site.config))
