@@ -5,6 +5,7 @@
 
 #include "api/engine_setting.h"
 #include "base/home.h"
+#include "base/log.h"
 
 struct engine_verdicts {
 	struct loop *loop;
@@ -57,11 +58,15 @@ enum rc engine_verdicts_start(struct engine_verdicts **out, struct engine *en,
 		return rc;
 	}
 	v = mem_new(sizeof(*v));
-	if (!opt->verdict_home)
-		rc = verdicts_home_start(&v->own, dns, NULL, e);
-	if (rc == RC_OK)
+	if (!opt->verdict_home && verdicts_home_start(&v->own, dns, NULL, e) != RC_OK) {
+		/* The archive must open where what the daemon's configuration names isn't there. */
+		log_warn("%s; SPF, DKIM, ARC and DMARC of mail that waits can't be found out",
+		         e->text);
+		*e = (struct err) { .code = RC_OK };
+	} else {
 		rc = start_thread(v, opt->verdict_home ? opt->verdict_home : v->own, dns,
 		                  en->api.hostname, woken, arg, e);
+	}
 	json_decref(dns);
 	if (rc != RC_OK) {
 		engine_verdicts_stop(&v);

@@ -15,7 +15,8 @@
 
 struct engine_verdicts;
 
-/* *out is NULL where no DNS is configured. A tool's home is started here, mmd's is in `opt`. */
+/* *out is NULL where no DNS is configured. A tool's home is started here, mmd's is in `opt`. Where a tool's can't be
+ * started, as without the trust anchor, that is told, and there are no verdicts. */
 enum rc engine_verdicts_start(struct engine_verdicts **out, struct engine *en,
 			      const struct engine_options *opt, void (*woken)(void *arg), void *arg,
 			      struct err *e) MUST_USE;

@@ -16,8 +16,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define CONFIG 1
-#define TASK   2
+#define CONFIG   1
+#define TASK     2
+#define AGAIN_MS 100 /* until a home that was killed is made again */
 
 struct home {
 	pid_t pid;
@@ -135,7 +136,7 @@ enum rc home_leash(int ends[2], struct err *e)
 
 /* ---- the home ---- */
 
-static pid_t parent; /* the home's own number, in its children too */
+static pid_t parent; /* of who hears tasks: its own number, in its children too */
 
 /* That nobody holds a pipe's other end any more is told by a signal, and which one is told here. */
 bool home_put_on(int leash)
@@ -176,7 +177,7 @@ static void start(const struct home_program *p, const json_t *config, struct sli
 	_exit(0);
 }
 
-static int serve(const struct home_program *p)
+static json_t *hear_config(void)
 {
 	struct buf body;
 	struct err e = { 0 };
@@ -184,14 +185,27 @@ static int serve(const struct home_program *p)
 	size_t nfds;
 	unsigned type;
 	json_t *config = NULL;
-	enum rc rc;
 
 	buf_init(&body, HOME_TEXT);
-	rc = channel_get(HOME_FD, &type, &body, fds, &nfds, &e);
-	if (rc == RC_OK)
-		rc = json_read(&config, buf_slice(&body), &e);
-	if (rc != RC_OK)
-		return 1;
+	if (channel_get(HOME_FD, &type, &body, fds, &nfds, &e) == RC_OK &&
+	    json_read(&config, buf_slice(&body), &e) != RC_OK)
+		config = NULL;
+	buf_free(&body);
+	return config;
+}
+
+static int serve(const struct home_program *p, const json_t *config)
+{
+	struct buf body;
+	struct err e = { 0 };
+	int fds[CHANNEL_FDS];
+	size_t nfds;
+	unsigned type;
+	enum rc rc;
+
+	parent = getpid();
+	(void)signal(SIGCHLD, SIG_IGN); /* the kernel reaps */
+	buf_init(&body, HOME_TEXT);
 	while ((rc = channel_get(HOME_FD, &type, &body, fds, &nfds, &e)) == RC_OK) {
 		if (type == TASK && nfds >= 1)
 			start(p, config, buf_slice(&body), fds, nfds);
@@ -199,6 +213,34 @@ static int serve(const struct home_program *p)
 			(void)close(fds[i]);
 	}
 	return rc == RC_NOTFOUND ? 0 : 1;
+}
+
+/* mmd can't start a home again. So one process does nothing but keep the home: when the one that
+ * hears tasks is killed, it makes it again, with the same channel. What reaches neither is mmd's to
+ * repeat. */
+static int keep(const struct home_program *p)
+{
+	const json_t *config = hear_config();
+	int status = 0;
+
+	while (config) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(serve(p, config));
+		if (pid < 0)
+			log_error("no process for %s", p->name);
+		else
+			while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+				;
+		if (pid > 0 && WIFEXITED(status))
+			return WEXITSTATUS(status);
+		if (pid > 0)
+			log_warn("%s ended by signal %d; it is started again", p->name,
+			         WTERMSIG(status));
+		clock_sleep_ms(AGAIN_MS);
+	}
+	return 1;
 }
 
 static bool has_channel(void)
@@ -222,7 +264,5 @@ int home_main(const struct home_program *p)
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	clock_init();
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGCHLD, SIG_IGN); /* the kernel reaps */
-	parent = getpid();
-	return p->prepare && !p->prepare() ? 1 : serve(p);
+	return p->prepare && !p->prepare() ? 1 : keep(p);
 }

@@ -5,6 +5,8 @@
  *          a program is started
  *          before mmd confines itself. It hears its configuration once, then a task with descriptors for each child,
  *          forks, and reaps none (the kernel does). It reads nothing from outside.
+ * Death    The home is two processes: one hears tasks, the other makes it again when it is killed. Its children end
+ *          with it (Leash), and are asked for again. That mmd must be restarted takes the death of both.
  * Child    Has a channel to mmd (base/channel.h), and further descriptors of its task.
  * Leash    For a child that must not outlive its use, whatever it is doing: a pipe that is never written. When mmd
  *          closes its end, or dies, the kernel kills who has put on the other; the home's end kills him too.

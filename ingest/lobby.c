@@ -247,13 +247,15 @@ static void set_ready(struct lobby *l, struct lobby_item *it)
 static void ask_about(struct lobby *l, struct lobby_item *it)
 {
 	struct scan_instance asked[ADDONS_MOST];
+	struct scan_instance lists[ADDONS_MOST];
 	struct config *c = l->config(l->arg);
 	size_t n = l->scans ? config_scans(c, it->mail.rule_set, it->mail.rule_set_version, asked,
 	                                   ADDONS_MOST)
 	                    : 0;
 
 	if (l->verdicts)
-		it->asked = verdicts_ask_lists(l->verdicts, &it->mail, it->record.raw, asked, n);
+		it->asked = verdicts_ask_lists(l->verdicts, &it->mail, it->record.raw, lists,
+		                               n ? scans_lists(l->scans, asked, n, lists) : 0);
 	if (n)
 		it->scanned = scans_ask_mail(l->scans, asked, n, &it->mail, it->record.raw);
 	config_unref(&c);

@@ -6,7 +6,8 @@
  *          when nothing hits; that is for the caller, who may have several readings to ask about.
  * Text     ASCII letters compare without case.
  * Cost     Linear: a value is asked in at most two steps a byte of the text, whatever both are (CONTAINS
- *          by Knuth, Morris and Pratt), so that no sender's text makes a rule slow.
+ *          by Knuth, Morris and Pratt), so that no sender's text makes a rule slow. Rules, which may have thousands,
+ *          look for all that compare the same texts at once (ingest/matcher.h).
  * Owner    The test owns copies of its values.
  * Threads  Any; immutable once made.
  */

@@ -4,6 +4,7 @@
 #ifndef MM_INGEST_RULE_SET_H
 #define MM_INGEST_RULE_SET_H
 
+#include "ingest/matcher.h"
 #include "ingest/operator.h"
 #include "ingest/rules.h"
 
@@ -53,6 +54,21 @@ struct rule_condition {
 	char *analyzer;              /* Analysis: the instance's id */
 	char *result_field;          /* Analysis: without "addon." */
 	size_t slot; /* of the run's cache; unique in the rule set */
+	struct rule_words *words_in; /* CONTAINS: whose matcher has its values; NULL: none has */
+	size_t first_word;           /* of them, in that matcher */
+};
+
+#define RULE_WORDS_BYTES 1048576 /* of values in one matcher; conditions beyond are asked one by one */
+
+/* All CONTAINS conditions that compare the same texts of a message: those are read once for all of them. */
+struct rule_words {
+	struct rule_words *next;
+	const struct rule_condition *of; /* any of them: it says which texts */
+	struct slice *values;            /* while it is made */
+	size_t count;
+	size_t bytes;
+	size_t slot; /* of the run's */
+	struct matcher *matcher;
 };
 
 struct rule_conditions {
@@ -76,6 +92,8 @@ struct rule_set {
 	struct rule *rules;
 	size_t count;
 	size_t condition_count; /* of all rules */
+	struct rule_words *words;
+	size_t words_count;
 	size_t action_count;
 };
 

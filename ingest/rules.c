@@ -407,6 +407,71 @@ static enum rc compile_rule(struct rule *r, const json_t *json, const struct com
 	return rc;
 }
 
+/* ---- words that are looked for together ---- */
+
+static bool same_texts(const struct rule_condition *a, const struct rule_condition *b)
+{
+	if (a->about != b->about)
+		return false;
+	return a->about == ABOUT_FIELD
+	               ? a->field == b->field
+	               : slice_equal_nocase(slice_str(a->header), slice_str(b->header));
+}
+
+static struct rule_words *words_of(struct rule_set *rs, const struct rule_condition *c)
+{
+	struct rule_words *w = rs->words;
+
+	while (w && !same_texts(w->of, c))
+		w = w->next;
+	if (w)
+		return w;
+	w = mem_new(sizeof(*w));
+	w->of = c;
+	w->slot = rs->words_count++;
+	w->next = rs->words;
+	rs->words = w;
+	return w;
+}
+
+static void gather_from(struct rule_set *rs, const struct rule_conditions *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		struct rule_condition *c = &list->at[i];
+		struct rule_words *w;
+		size_t bytes = 0;
+
+		if ((c->about != ABOUT_FIELD && c->about != ABOUT_HEADER) || c->list ||
+		    c->text.op != TEXT_CONTAINS)
+			continue;
+		for (size_t k = 0; k < c->text.count; k++)
+			bytes += c->text.values[k].len;
+		w = words_of(rs, c);
+		if (w->bytes + bytes > RULE_WORDS_BYTES)
+			continue;
+		c->words_in = w;
+		c->first_word = w->count;
+		w->bytes += bytes;
+		w->values =
+		        mem_resize(w->values, (w->count + c->text.count + 1) * sizeof(*w->values));
+		for (size_t k = 0; k < c->text.count; k++)
+			w->values[w->count++] = c->text.values[k];
+	}
+}
+
+static void gather_words(struct rule_set *rs)
+{
+	for (size_t i = 0; i < rs->count; i++) {
+		gather_from(rs, &rs->rules[i].conditions);
+		gather_from(rs, &rs->rules[i].unless);
+	}
+	for (struct rule_words *w = rs->words; w; w = w->next) {
+		w->matcher = matcher_new(w->values, w->count);
+		free(w->values);
+		w->values = NULL;
+	}
+}
+
 enum rc rule_set_new(struct rule_set **out, const json_t *json, const struct rule_lookup *look,
                      struct err *e)
 {
@@ -429,8 +494,20 @@ enum rc rule_set_new(struct rule_set **out, const json_t *json, const struct rul
 			return err_set(e, rc, "Rules[%zu].%s", i, mine.text);
 		}
 	}
+	gather_words(rs);
 	*out = rs;
 	return RC_OK;
+}
+
+static void words_free(struct rule_words *w)
+{
+	while (w) {
+		struct rule_words *next = w->next;
+
+		matcher_free(&w->matcher);
+		free(w);
+		w = next;
+	}
 }
 
 static void conditions_free(struct rule_conditions *list)
@@ -482,6 +559,7 @@ void rule_set_free(struct rule_set **rs)
 		free(r->actions);
 		free(r->name);
 	}
+	words_free(old->words);
 	free(old->rules);
 	free(old->name);
 	free(old->id);

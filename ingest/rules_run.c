@@ -29,7 +29,8 @@ struct run {
 	const struct rule_trace *trace;
 	struct rule_outcome *out;
 	struct outcome_memory *memory;
-	uint8_t *cache; /* enum known of each condition, for what no recipient changes */
+	uint8_t *cache;  /* enum known of each condition, for what no recipient changes */
+	uint8_t **found; /* of each rule_words: what its matcher found; NULL: it wasn't asked yet */
 	uint8_t *told;  /* of each condition: was what it compared of the message told? NULL: nobody
 	                   listens */
 	uint8_t *added; /* for each recipient a bit for each AddHeader action that it had */
@@ -250,6 +251,38 @@ static enum known analysis_hits(const struct rule_condition *c, const struct rul
 	                                              : text_test_hits(&c->text, got.text));
 }
 
+struct words_reader {
+	const struct matcher *matcher;
+	uint8_t *found;
+};
+
+static bool see_words(void *arg, const char *what, struct slice text)
+{
+	const struct words_reader *to = arg;
+
+	(void)what;
+	matcher_read(to->matcher, text, to->found);
+	return false;
+}
+
+/* The texts are read once for all conditions that compare them. */
+static bool words_hit(const struct run *r, const struct rule_condition *c)
+{
+	const struct rule_words *w = c->words_in;
+	struct words_reader to = { w->matcher, r->found[w->slot] };
+	const struct reader_of all = { see_words, &to };
+
+	if (!to.found) {
+		to.found = mem_new(matcher_found_bytes(w->matcher));
+		r->found[w->slot] = to.found;
+		(void)message_readings(c, r->facts, &all);
+	}
+	for (size_t i = 0; i < c->text.count; i++)
+		if (matcher_has(w->matcher, to.found, c->first_word + i))
+			return true;
+	return false;
+}
+
 /* What is the same for every recipient. */
 static enum known message_hits(const struct rule_condition *c, const struct rule_facts *f)
 {
@@ -296,7 +329,8 @@ static enum known condition_hits(struct run *r, const struct rule_condition *c, 
 	if (c->about == ABOUT_RECIPIENT)
 		return hit_if(text_hits(c, r->out->recipients[recipient].address));
 	if (r->cache[c->slot] == UNKNOWN)
-		r->cache[c->slot] = (uint8_t)message_hits(c, r->facts);
+		r->cache[c->slot] = (uint8_t)(c->words_in ? hit_if(words_hit(r, c))
+		                                          : message_hits(c, r->facts));
 	hit = (enum known)r->cache[c->slot];
 	if (hit == MISS && c->about == ABOUT_HEADER)
 		hit = hit_if(added_readings(r, c, recipient, &hits));
@@ -862,6 +896,7 @@ static enum rc run_all(struct run *r, const struct slice *recipients, size_t cou
 	enum rc rc = RC_OK;
 
 	r->cache = mem_new(r->rs->condition_count + 1);
+	r->found = mem_array(r->rs->words_count + 1, sizeof(uint8_t *));
 	if (r->trace && r->trace->compared)
 		r->told = mem_new(r->rs->condition_count + 1);
 	r->memory = mem_new(sizeof(*r->memory));
@@ -878,6 +913,9 @@ static enum rc run_all(struct run *r, const struct slice *recipients, size_t cou
 		rc = check_past(r, e);
 	if (rc == RC_OK)
 		finish(r);
+	for (size_t i = 0; i < r->rs->words_count; i++)
+		free(r->found[i]);
+	free((void *)r->found);
 	free(r->cache);
 	free(r->told);
 	free(r->added);

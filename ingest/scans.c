@@ -68,6 +68,24 @@ static void add_job(struct scans *s, struct group *g, const struct scan_instance
 	g->open++;
 }
 
+static bool is_list(const struct scans *s, const struct scan_instance *i)
+{
+	const struct addon *a = addons_find(s->addons, i->addon);
+
+	return a && a->kind == ADDON_DNSBL;
+}
+
+size_t scans_lists(const struct scans *s, const struct scan_instance *instances, size_t count,
+                   struct scan_instance *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (is_list(s, &instances[i]))
+			out[n++] = instances[i];
+	return n;
+}
+
 uint64_t scans_ask(struct scans *s, const struct scan_instance *instances, size_t count,
                    struct slice raw, const struct scan_facts *facts)
 {
@@ -79,12 +97,9 @@ uint64_t scans_ask(struct scans *s, const struct scan_instance *instances, size_
 	g->addons = json_object();
 	g->facts = facts_json(facts);
 	buf_init(&g->raw, SCANS_MESSAGE);
-	for (size_t i = 0; i < count; i++) {
-		const struct addon *a = addons_find(s->addons, instances[i].addon);
-
-		if (!a || a->kind != ADDON_DNSBL)
+	for (size_t i = 0; i < count; i++)
+		if (!is_list(s, &instances[i]))
 			add_job(s, g, &instances[i], now);
-	}
 	g->too_large = g->open && buf_add(&g->raw, raw) != RC_OK;
 	(void)pthread_mutex_lock(&s->lock);
 	number = g->number = ++s->next_number;

@@ -65,6 +65,9 @@ void scans_free(struct scans **s); /* gives up what is under way; NULL is fine *
  * (mm-verdict asks it); without any that is left the result comes, too, and is empty. */
 uint64_t scans_ask(struct scans *s, const struct scan_instance *instances, size_t count,
 		   struct slice raw, const struct scan_facts *facts);
+/* Those of a DNS block list, into `out`, which has room for `count`. Returns how many. */
+size_t scans_lists(const struct scans *s, const struct scan_instance *instances, size_t count,
+		   struct scan_instance *out);
 /* The same with the facts of a message's envelope. */
 uint64_t scans_ask_mail(struct scans *s, const struct scan_instance *instances, size_t count,
 			const struct mail *m, struct slice raw);

@@ -467,9 +467,19 @@ static uint64_t marked(const struct verdicts *v)
 
 /* ---- what the child says ---- */
 
-/* *number: of whom it spoke, where that can be told. */
-/* "addons" of what the child said, made anew, into `verdicts`; it may say none. */
-static enum rc take_addons(const json_t *o, json_t *verdicts, struct err *e)
+static bool was_asked(const struct ask *a, const char *id)
+{
+	const json_t *lists = json_member_array(a->facts, "lists");
+
+	for (size_t i = 0; i < json_array_size(lists); i++)
+		if (slice_equal(json_member_text(json_array_get(lists, i), "id"), slice_str(id)))
+			return true;
+	return false;
+}
+
+/* "addons" of what the child said, made anew, into `verdicts`; it may say none. Of instances that
+ * it wasn't asked about, as those of a virus scanner, it has nothing to say. */
+static enum rc take_addons(const struct ask *a, const json_t *o, json_t *verdicts, struct err *e)
 {
 	const json_t *from = json_object_get(o, "addons");
 	json_t *addons = json_object();
@@ -483,6 +493,8 @@ static enum rc take_addons(const json_t *o, json_t *verdicts, struct err *e)
 	{
 		json_t *one = NULL;
 
+		if (rc == RC_OK && a && !was_asked(a, id))
+			rc = err_set(e, RC_INVALID, "an add-on that nobody asked for");
 		if (rc == RC_OK)
 			rc = scan_result_read(&one, value, e);
 		if (rc == RC_OK)
@@ -494,6 +506,7 @@ static enum rc take_addons(const json_t *o, json_t *verdicts, struct err *e)
 	return rc;
 }
 
+/* *number: of whom it spoke, where that can be told. */
 static enum rc hear_answer(struct verdicts *v, struct slice body, uint64_t *number, struct err *e)
 {
 	json_t *o = NULL;
@@ -513,7 +526,7 @@ static enum rc hear_answer(struct verdicts *v, struct slice body, uint64_t *numb
 	else
 		rc = verdicts_valid(verdicts, e);
 	if (rc == RC_OK)
-		rc = take_addons(o, verdicts, e);
+		rc = take_addons(a, o, verdicts, e);
 	if (rc == RC_OK) {
 		if (--v->child_has == 0)
 			v->together = VERDICT_UNDER_WAY;

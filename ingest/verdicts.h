@@ -15,7 +15,8 @@
  *          Where it worked at none (an answer of DNS, then) what it had is asked again by halves, with nothing beside,
  *          until the message is found, or it doesn't die any more.
  * Bounds   VERDICT_UNDER_WAY messages are with the child; the caller bounds how many wait.
- * Trust    The child may have been broken into, by a sender or his DNS: it can lie about verdicts, and nothing else.
+ * Trust    The child may have been broken into, by a sender or his DNS: it can lie about verdicts and the block lists
+ *          that it was asked about, and nothing else.
  * Owner    `raw` lives until its verdict was taken, or verdicts_forget.
  * Threads  verdicts_ask, _take, _forget, _count: any. The rest: the loop's. `woken` is called there, without locks.
  */
@@ -61,7 +62,7 @@ void verdicts_free(struct verdicts **v);
 
 /* Its number, never 0. */
 uint64_t verdicts_ask(struct verdicts *v, const struct mail *m, struct slice raw);
-/* And what the DNS block lists among those add-on instances (ingest/scans.h) say, as "addons" of what is said, beside
+/* And what the DNS block lists behind those add-on instances (scans_lists) say, as "addons" of what is said, beside
  * the verdicts, by the instances' ids. `dns` had "lists": the configuration's add-ons that are block lists. */
 uint64_t verdicts_ask_lists(struct verdicts *v, const struct mail *m, struct slice raw,
 			    const struct scan_instance *asked, size_t count);

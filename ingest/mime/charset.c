@@ -228,7 +228,8 @@ static iconv_t by_name(struct slice name)
 {
 	for (size_t i = 0; i < COUNT(names); i++)
 		if (slice_equal_nocase(name, slice_str(names[i])))
-			return converters[i];
+			return converters[i] ? converters[i]
+			                     : (iconv_t)-1; /* 0: before charset_start */
 	return (iconv_t)-1;
 }
 

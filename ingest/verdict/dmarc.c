@@ -262,7 +262,9 @@ static enum rc check_odd(const struct dmarc_question *q, struct answers *a,
 	}
 	if (q->from_count > DMARC_FROM)
 		out->policy = out->disposition = DMARC_ASKS_REJECT;
-	if (failed && out->disposition != DMARC_ASKS_REJECT)
+	/* What is known to be asked for is the least: no further domain, of whose name the sender
+	 * disposes, takes it back. */
+	if (failed && out->disposition == DMARC_ASKS_NONE)
 		say(out, DMARC_TEMPERROR, "a record of a domain of From can't be had now");
 	return rc;
 }

@@ -10,7 +10,7 @@
  * From     Several From fields, or one with several domains, or none that can be read: result FAIL
  *          with disposition REJECT
  *          where any of the domains asks for it (section 6.6.1 leaves it open; a message must not
- *          escape by it). More than DMARC_FROM domains: REJECT.
+ *          escape by it). More than DMARC_FROM domains, or a header beyond the limits of raw.h: REJECT.
  * Unsure   Nothing passed is aligned, and what couldn't be checked now might have been: TEMPERROR, where it is
  *          of the From domain itself or of its organisational domain.
  * Before   spf and dkim are known they may be NULL: then only the lookups are noted.
@@ -22,7 +22,7 @@
 #include "ingest/verdict/dkim.h"
 #include "ingest/verdict/spf.h"
 
-#define DMARC_FROM 50
+#define DMARC_FROM 8 /* their lookups are under way together (resolver.h, "Bounds") */
 
 enum dmarc_result { DMARC_NONE, DMARC_PASS, DMARC_FAIL, DMARC_TEMPERROR, DMARC_PERMERROR };
 enum dmarc_policy { DMARC_ASKS_NONE, DMARC_ASKS_QUARANTINE, DMARC_ASKS_REJECT };

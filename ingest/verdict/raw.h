@@ -7,8 +7,8 @@
  *          with bytes outside 33..126) is a field with an empty name, so that nothing is skipped unseen.
  * Ends     Lines end in CRLF as received. A bare LF ends a line here too where the ingress point kept it
  *          (BareNewlines KEEP); the canonicaliser works on the bytes as they stand.
- * Limits   RAW_FIELDS fields, LIMIT_HEADER_BLOCK bytes of header: RC_LIMIT beyond, and the message's verdict is
- *          PROCESSING_FAILED.
+ * Limits   RAW_FIELDS fields, LIMIT_HEADER_BLOCK bytes of header: RC_LIMIT beyond; what a verdict is then, verdict.h
+ *          says.
  * Owner    Slices point into the message.
  * Threads  Any.
  */

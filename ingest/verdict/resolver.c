@@ -14,7 +14,9 @@
 #define READY_NAME   "ready.mm.invalid."
 #define ESCAPED      (4 * 256)
 #define ANCHOR_BYTES (1 << 20)
-#define ONE_ASK      32 /* lookups of an asker under way at a time */
+#define LOOKUPS      512 /* under way, where nothing else is said */
+#define ONE_ASK      32  /* lookups of an asker under way at a time */
+#define LEFT_FREE    8   /* times what an asker has under way stays free for others */
 
 /* One question of one asker. It is gone when libunbound has answered and nobody asks any more. */
 struct lookup {
@@ -53,10 +55,10 @@ struct resolver {
 	struct loop_timer *late;
 	struct lookups under_way; /* libunbound has them */
 	struct lookups left;      /* libunbound has them still, nobody else */
-	struct asks turns;        /* who may start a lookup, one each, in turn */
+	struct asks turns;        /* whose line isn't empty; they start one lookup each, in turn */
 	struct asks waiting;      /* in the order of their deadlines */
 	struct asks ready;
-	size_t n_line, n_under_way, n_left, n_ready;
+	size_t n_line, n_turns, n_under_way, n_left, n_ready;
 	size_t most;
 	int64_t deadline_ms;
 	struct resolver_totals totals;
@@ -86,20 +88,22 @@ static void leave_ready(struct resolver_ask *ask)
 	TAILQ_REMOVE(&ask->resolver->ready, ask, link);
 }
 
-/* Who asks for much doesn't stand in the way of who asks for little. */
 static void take_turn(struct resolver_ask *ask)
 {
-	if (ask->in_turn || TAILQ_EMPTY(&ask->line) || ask->under_way >= ONE_ASK)
+	if (ask->in_turn || TAILQ_EMPTY(&ask->line))
 		return;
 	ask->in_turn = true;
+	ask->resolver->n_turns++;
 	TAILQ_INSERT_TAIL(&ask->resolver->turns, ask, turn);
 }
 
 static void leave_turn(struct resolver_ask *ask)
 {
-	if (ask->in_turn)
-		TAILQ_REMOVE(&ask->resolver->turns, ask, turn);
+	if (!ask->in_turn)
+		return;
 	ask->in_turn = false;
+	ask->resolver->n_turns--;
+	TAILQ_REMOVE(&ask->resolver->turns, ask, turn);
 }
 
 static void leave_ask(struct lookup *u)
@@ -140,7 +144,6 @@ static void leave_under_way(struct lookup *u)
 	TAILQ_REMOVE(&u->resolver->under_way, u, link);
 	u->resolver->n_under_way--;
 	u->ask->under_way--;
-	take_turn(u->ask);
 }
 
 static void leave_line(struct lookup *u)
@@ -260,14 +263,39 @@ static void on_late(void *arg)
 	set_late(r);
 }
 
-/* libunbound may answer within start(); that the ask is done is told later. */
-static void start_next(struct resolver *r)
+/* Lookups that may be started now. */
+static size_t room(const struct resolver *r)
 {
-	struct resolver_ask *ask = TAILQ_FIRST(&r->turns);
+	size_t left = 2 * r->most - r->n_under_way - r->n_left;
 
-	leave_turn(ask);
-	start(TAILQ_FIRST(&ask->line));
-	take_turn(ask);
+	return MIN_OF(left, r->most - r->n_under_way);
+}
+
+/* Who asks for much doesn't stand in the way of who asks for little, nor do many of them: the less
+ * room there is, the fewer lookups each may have under way. */
+static bool may_start(const struct resolver *r, const struct resolver_ask *ask)
+{
+	size_t share = MIN_OF(room(r) / LEFT_FREE, (size_t)ONE_ASK);
+
+	return ask->under_way < MAX_OF(share, (size_t)1);
+}
+
+/* libunbound may answer within start(); that the ask is done is told later. */
+static void start_some(struct resolver *r)
+{
+	size_t passed = 0;
+
+	while (passed < r->n_turns && room(r)) {
+		struct resolver_ask *ask = TAILQ_FIRST(&r->turns);
+
+		leave_turn(ask);
+		passed++;
+		if (may_start(r, ask)) {
+			start(TAILQ_FIRST(&ask->line));
+			passed = 0;
+		}
+		take_turn(ask);
+	}
 }
 
 static void on_soon(void *arg)
@@ -276,9 +304,7 @@ static void on_soon(void *arg)
 	struct resolver_ask *ask;
 	size_t n = r->n_ready;
 
-	while (!TAILQ_EMPTY(&r->turns) && r->n_under_way < r->most &&
-	       r->n_under_way + r->n_left < 2 * r->most)
-		start_next(r);
+	start_some(r);
 	set_late(r);
 	/* Who asks again in `done` has his turn in the next round. */
 	for (; n && (ask = TAILQ_FIRST(&r->ready)); n--) {
@@ -377,14 +403,14 @@ static enum rc set(struct ub_ctx *c, const struct option *o, size_t count, struc
 /* Who asks is a mail's sender, and so may be who answers: sizes and times are bounded. libunbound
  * keeps away from a server that didn't answer for some seconds. Where that is the only one, a
  * sender whose names take it long would so shut out all others: its times are forgotten before they
- * count. */
+ * count. More questions to a zone's servers would take longer than anybody waits. */
 static enum rc set_bounds(struct ub_ctx *c, size_t cache, bool forwarded, struct err *e)
 {
-	char third[24], small[24];
+	char third[24], small[24], sockets[24];
 	const struct option options[] = {
 		{ "use-syslog:", "no" },
 		{ "do-not-query-localhost:", "no" },
-		{ "outgoing-range:", "256" },
+		{ "outgoing-range:", sockets },
 		{ "outgoing-num-tcp:", "128" },
 		{ "msg-cache-size:", third },
 		{ "rrset-cache-size:", third },
@@ -395,9 +421,10 @@ static enum rc set_bounds(struct ub_ctx *c, size_t cache, bool forwarded, struct
 		{ "infra-cache-max-rtt:", forwarded ? "12000" : "3000" },
 		{ "infra-keep-probing:", "yes" },
 		{ "outbound-msg-retry:", "3" },
-		{ "max-sent-count:", "16" },
+		{ "max-sent-count:", "8" },
 	};
 
+	(void)snprintf(sockets, sizeof(sockets), "%d", RESOLVER_SOCKETS - 128);
 	(void)snprintf(third, sizeof(third), "%zu", cache / 3);
 	(void)snprintf(small, sizeof(small), "%zu", cache / 6);
 	return set(c, options, COUNT(options), e);
@@ -519,7 +546,7 @@ enum rc resolver_new(struct resolver **out, struct loop *l, const struct resolve
 	TAILQ_INIT(&r->left);
 	TAILQ_INIT(&r->waiting);
 	TAILQ_INIT(&r->ready);
-	r->most = o->lookups ? o->lookups : 512;
+	r->most = o->lookups ? o->lookups : LOOKUPS;
 	r->deadline_ms = o->deadline_ms ? o->deadline_ms : 5000;
 	r->soon = loop_timer_new(l, on_soon, r);
 	r->late = loop_timer_new(l, on_late, r);

@@ -7,9 +7,11 @@
  * Answers  CNAMEs are followed by libunbound, and once more in its answer: records count only under the name that
  *          the chain ends at. Strings of a TXT record are joined, MX are sorted by preference. A packet that
  *          isn't well formed, or has more than answers.h takes, is DNS_FAILED; so is a bogus one (DNSSEC).
- * Bounds   `lookups` under way at once, of one asker no more than 32; what is beyond waits, and askers take
- *          turns. An ask has deadline_ms, in line or under way; what isn't there then is DNS_FAILED. What
- *          libunbound still works at behind that keeps its place in the bound, up to the same number again.
+ * Bounds   `lookups` under way at once, of one asker no more than 32, and no more than an eighth of those that could
+ *          be started still (but one): who comes last finds room, whatever those before him ask for. What is
+ *          beyond waits, and askers take turns. An ask has deadline_ms, in line or under way; what isn't there then is
+ *          DNS_FAILED. What libunbound still works at behind that keeps its place in the bound, up to the same
+ *          number again.
  *          The caches hold about cache_bytes.
  * Servers  By default recursion from the root. `forward` sends every lookup there, also those of names
  *          and addresses that
@@ -28,6 +30,8 @@
 #define RESOLVER_STUBS           16
 #define RESOLVER_DEADLINE_S      10
 #define RESOLVER_DEADLINE_MOST_S 300
+/* One for each lookup that is under way or left, and some: what waits for one inside libunbound has no deadline. */
+#define RESOLVER_SOCKETS         1408
 
 struct resolver_stub {
 	const char *zone;   /* "lab" */

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/sandbox.h"
+#include "ingest/scan_result.h"
 #include "ingest/verdict/lists.h"
 #include "ingest/verdict/resolver.h"
 #include "ingest/verdict/verdict.h"
@@ -23,7 +24,7 @@
 #define CPU_MS        5000
 #define ROUNDS        100 /* of lookups for one message; honest ones take less than a dozen */
 #define ADDRESS_SPACE ((uint64_t)1 << 30)
-#define DESCRIPTORS   1024
+#define DESCRIPTORS   (RESOLVER_SOCKETS + 128)
 
 /* Messages of which some weren't begun yet. */
 struct batch {
@@ -120,6 +121,7 @@ static void task_free(struct task *t)
 
 static void finish(struct task *t)
 {
+	verdict_late(t->verdict, t->answers);
 	say(t->server, t->number, verdict_json(t->verdict), lists_json(t->lists));
 	task_free(t);
 }
@@ -166,7 +168,7 @@ static void crash_later(void *arg)
 
 /* Messages that do to the child what no honest one is known to: "X-MM-Verdict: crash" kills it,
  * "crash later" as an answer could, "spin" takes processor time until that is over, "hang" none,
- * "nonsense" makes it say what mmd doesn't take. */
+ * "nonsense" makes it say what mmd doesn't take, "others" what isn't its to say. */
 static bool obey(struct server *s, struct slice raw, uint64_t number)
 {
 	static const char name[] = "X-MM-Verdict: ";
@@ -184,9 +186,13 @@ static bool obey(struct server *s, struct slice raw, uint64_t number)
 		__asm__ volatile("" ::: "memory");
 	while (slice_starts_nocase(what, slice_str("hang")))
 		clock_sleep_ms(1000);
-	if (!slice_starts_nocase(what, slice_str("nonsense")))
+	if (slice_starts_nocase(what, slice_str("nonsense")))
+		say(s, number, json_string("nonsense"), NULL);
+	else if (slice_starts_nocase(what, slice_str("others")))
+		say(s, number, verdicts_failed("for a test"),
+		    json_pack("{s:o}", "ai-scanner", scan_result_failed("for a test")));
+	else
 		return false;
-	say(s, number, json_string("nonsense"), NULL);
 	return true;
 }
 #else

@@ -10,9 +10,12 @@
 #define ADDRESS 1024 /* longest MAIL FROM that is looked at */
 #define HOST    256
 
+static const char too_long[] = "DNS took too long";
+
 struct verdict {
 	bool readable; /* the message; else DKIM, ARC and DMARC can't be known */
 	char unreadable[160];
+	bool policy_asked;
 	bool spf_done, dkim_done, arc_done, dmarc_done;
 	struct spf_question question;
 	char mail_from[ADDRESS];
@@ -81,6 +84,18 @@ static void set_question(struct verdict *v, const struct verdict_facts *f)
 	                                : "the client's address isn't known");
 }
 
+/* Its From may stand behind the limit, where others read it: it must not escape by that. */
+static void set_unreadable(struct verdict *v, const char *why)
+{
+	(void)snprintf(v->unreadable, sizeof(v->unreadable), "%.*s", (int)sizeof(v->unreadable) - 1,
+	               why);
+	v->dmarc = (struct dmarc_answer) { .result = DMARC_FAIL,
+		                           .policy = DMARC_ASKS_REJECT,
+		                           .disposition = DMARC_ASKS_REJECT };
+	(void)snprintf(v->dmarc.why, sizeof(v->dmarc.why), "%s", v->unreadable);
+	v->dmarc_done = true;
+}
+
 struct verdict *verdict_new(struct slice raw, const struct verdict_facts *f)
 {
 	struct verdict *v = mem_new(sizeof(*v));
@@ -91,8 +106,7 @@ struct verdict *verdict_new(struct slice raw, const struct verdict_facts *f)
 	v->sample = (uint32_t)(get_le64(f->id.b + ID_BYTES - 8) % 100); /* its random half */
 	v->readable = raw_read(&m, raw, &e) == RC_OK;
 	if (!v->readable) {
-		(void)snprintf(v->unreadable, sizeof(v->unreadable), "%.*s",
-		               (int)sizeof(v->unreadable) - 1, e.text);
+		set_unreadable(v, e.text);
 		return v;
 	}
 	v->dkim = dkim_new(&m, f->now_ms / 1000);
@@ -117,7 +131,7 @@ void verdict_free(struct verdict **at)
 
 /* ---- the four ---- */
 
-/* DMARC's own lookups don't wait for what SPF and DKIM say. */
+/* DMARC's own lookups don't wait for what SPF and DKIM say, and go out before theirs. */
 static void run_dmarc(struct verdict *v, struct answers *a)
 {
 	bool known = v->spf_done && v->dkim_done;
@@ -135,6 +149,9 @@ static void run_dmarc(struct verdict *v, struct answers *a)
 
 enum rc verdict_run(struct verdict *v, struct answers *a)
 {
+	if (!v->policy_asked && !v->dmarc_done)
+		run_dmarc(v, a);
+	v->policy_asked = true;
 	if (!v->spf_done)
 		v->spf_done = spf_check(&v->question, a, &v->spf) == RC_OK;
 	if (!v->readable)
@@ -146,6 +163,19 @@ enum rc verdict_run(struct verdict *v, struct answers *a)
 	if (!v->dmarc_done)
 		run_dmarc(v, a);
 	return v->spf_done && v->dkim_done && v->arc_done && v->dmarc_done ? RC_OK : RC_AGAIN;
+}
+
+void verdict_late(struct verdict *v, struct answers *a)
+{
+	if (!v->spf_done) {
+		v->spf.result = SPF_TEMPERROR;
+		v->spf.explanation[0] = 0;
+		(void)snprintf(v->spf.why, sizeof(v->spf.why), "%s", too_long);
+		v->spf_done = true;
+	}
+	v->dkim_done = v->readable; /* a key that isn't there yet is said to be a temperror */
+	if (v->readable && !v->dmarc_done)
+		run_dmarc(v, a);
 }
 
 /* ---- JSON ---- */
@@ -173,23 +203,25 @@ static json_t *begin(const char *verdict, const char *result)
 	return o;
 }
 
-static json_t *unknown(const struct verdict *v, bool with_verdict)
+static json_t *unknown_why(bool with_verdict, const char *why)
 {
 	json_t *o = begin(with_verdict ? "PROCESSING_FAILED" : NULL, "temperror");
 
-	put_text(o, "why", slice_str(v->readable ? "DNS took too long" : v->unreadable));
+	put_text(o, "why", slice_str(why));
 	return o;
+}
+
+static json_t *unknown(const struct verdict *v, bool with_verdict)
+{
+	return unknown_why(with_verdict, v->readable ? too_long : v->unreadable);
 }
 
 static json_t *spf_json(const struct verdict *v)
 {
 	json_t *o;
 
-	if (!v->spf_done) {
-		o = begin("PROCESSING_FAILED", "temperror");
-		put_text(o, "why", slice_str("DNS took too long"));
-		return o;
-	}
+	if (!v->spf_done)
+		return unknown_why(true, too_long);
 	o = begin(verdict_of_spf(v->spf.result), spf_word(v->spf.result));
 	if (v->spf.domain[0]) {
 		json_put_text(o, "identity", slice_str(v->spf.of_helo ? "helo" : "mailfrom"));

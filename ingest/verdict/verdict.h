@@ -5,8 +5,11 @@
  *          verdict_run computes all four from
  *          the answers of DNS; each round runs every part that isn't done, so that their lookups go out together.
  *          verdict_json is what is kept beside the message (docs/verdicts.md, "Kept beside the message").
- * Late     What isn't known when the time is over is temperror, by verdict_json's own judgement: parts that are done
- *          keep what they said.
+ * Order    What DMARC asks for is looked up first: no lookup of what the sender wrote stands in its way.
+ * Late     When the time is over, verdict_late says what isn't known as temperror, and judges by DMARC with that: a
+ *          sender whose own servers are slow can't so escape what the domain that he forges asks for. Parts that are
+ *          done keep what they said.
+ * Limits   Of a header beyond raw.h's limits DKIM and ARC can't be known, and DMARC asks for REJECT (dmarc.h).
  * SPF      Mail that came by AUTH or MTLS has none.
  * Owner    The struct verdict owns all texts.
  * Threads  One at a time; verdict_init first, once, before a sandbox.
@@ -37,6 +40,8 @@ struct verdict *verdict_new(struct slice raw, const struct verdict_facts *f);
 void verdict_free(struct verdict **v); /* NULL is fine */
 /* RC_OK: all is known; RC_AGAIN: answers are wanted. */
 enum rc verdict_run(struct verdict *v, struct answers *a) MUST_USE;
+/* The time is over. */
+void verdict_late(struct verdict *v, struct answers *a);
 /* A new reference. */
 json_t *verdict_json(struct verdict *v);
 

@@ -2,9 +2,10 @@
 """Verdicts end to end: mail by SMTP, a zone at a real server (nsd), mm-verdict, rules, search. A lookup that nobody answers holds up its own
 message alone; mm-verdict killed costs no message its verdict; a kill of mmd judges again what was waiting; a tool that has the
 directory alone judges as mmd does. The control: the same mail without `dns` in the configuration has no verdict."""
-import json, os, signal, socket, subprocess, sys, tempfile, time
+import hashlib, json, os, signal, socket, subprocess, sys, tempfile, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
+from faults import children_of
 from nsd import Nsd, text
 
 KEYS = tempfile.mkdtemp(prefix='mm-keys-')
@@ -121,6 +122,27 @@ def quick(word):
         time.sleep(0.01)
     return False
 
+def chain(sets, domain):
+    """A chain of ARC that is well formed; its keys, all of them others, are at `domain`."""
+    lines = []
+    for i in range(sets, 0, -1):
+        lines += ['ARC-Seal: i=%d; a=rsa-sha256; d=%s; s=k%d; cv=%s; b=AAAA' % (i, domain, i, 'none' if i == 1 else 'pass'),
+                  'ARC-Message-Signature: i=%d; a=rsa-sha256; d=%s; s=m%d; c=relaxed/relaxed; h=from; bh=%s; b=AAAA' %
+                  (i, domain, i, base64.b64encode(hashlib.sha256(b'text\r\n').digest()).decode()),
+                  'ARC-Authentication-Results: i=%d; x.example; none' % i]
+    return '\r\n'.join(lines).encode() + b'\r\n'
+
+@test
+def who_has_slow_servers_forges_nothing_by_it():
+    """However many names of his own stand before it, none is in the way of the policy that he would break."""
+    forged = chain(40, 'f.slow.example') + b'From: ann@bad.example\r\nSubject: slowforged\r\n\r\ntext\r\n'
+    with Sender(site.port) as s:
+        id = s.send(forged, sender='x@sender.slow.example')
+    site.wait()
+    equal(words(id), ('temperror', 'none', 'fail', 'QUARANTINE'))
+    equal(verdicts(id)['arc'], 'temperror', 'the control: its keys were looked up')
+    equal(archives(id), ['suspect'])
+
 @test
 def a_slow_lookup_holds_up_its_own_message():
     slow = [send(letter('slow%d' % i, 'x%d.slow.example' % i), 'x%d.slow.example' % i) for i in range(5)]
@@ -132,7 +154,7 @@ def a_slow_lookup_holds_up_its_own_message():
         equal(archives(id), ['corp'])
 
 def workers():
-    """The children of mm-verdict's home."""
+    """The children of mm-verdict's home, which another process keeps."""
     found = {}
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:
@@ -141,7 +163,10 @@ def workers():
             continue
         if '(mm-verdict)' in stat:
             found[int(pid)] = int(stat.rsplit(')', 1)[1].split()[1])
-    return [p for p, parent in found.items() if found.get(parent) == site.process.pid]
+    return [p for p, parent in found.items() if found.get(found.get(parent)) == site.process.pid]
+
+def home():
+    return children_of(children_of(site.process.pid, 'mm-verdict')[0], 'mm-verdict')[0]
 
 @test
 def a_killed_mm_verdict_costs_nothing():
@@ -151,6 +176,8 @@ def a_killed_mm_verdict_costs_nothing():
         if i in (10, 30, 50):
             for pid in workers():
                 os.kill(pid, signal.SIGKILL)
+        if i == 40:
+            os.kill(home(), signal.SIGKILL)
     site.wait()
     equal({words(i)[0] for i in ids}, {'softfail'})
 
@@ -185,6 +212,20 @@ def a_tool_alone_judges_the_same():
     equal(site.count('subject:alone', 'sure'), 1)
     site.start()
     equal(words(id), ('pass', 'pass', 'pass', 'NONE'))
+
+@test
+def a_tool_alone_opens_without_the_trust_anchor():
+    anchor = os.path.join(KEYS, 'anchor')
+    site.write(anchor, '. IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n')
+    site.stop()
+    settings = json.load(open(site.config))
+    site.write(site.config, json.dumps(dict(settings, dns=dict(DNS, trust_anchor=anchor))))
+    site.start()
+    site.stop()
+    os.remove(anchor)
+    equal(site.count('subject:alone', 'sure'), 1)
+    check('dns.trust_anchor' in site.stderr and "can't be found out" in site.stderr, site.stderr)
+    site.write(site.config, json.dumps(settings))
 
 @test
 def without_dns_there_is_none():

@@ -856,6 +856,31 @@ static void test_contains(void **state)
 	assert_true(hits > 5000 && hits < 19000);
 }
 
+/* Those that compare the same texts are looked for together: each has its own answer, and others'
+ * texts are not theirs. */
+static void test_many_contain(void **state)
+{
+#define BOTH                                                                                       \
+	STRING("SUBJECT", "CONTAINS", "'figures','no'")                                            \
+	"," STRING("SUBJECT", "CONTAINS", "'second'")
+#define FLAGS  HEADER("X-Flag", "CONTAINS", "'tw'") "," HEADER("x-flag", "CONTAINS", "'NE'")
+#define OTHERS STRING("SUBJECT", "CONTAINS", "'robot','tw','figuressecond'")
+	struct rule_set *rs =
+	        make(RULE(BOTH "," FLAGS, ARCHIVE("one")) "," RULE(OTHERS, ARCHIVE("two")) "," RULE(
+	                HEADER("X-Mailer", "CONTAINS", "'tw'"), ARCHIVE("two")));
+	struct rule_facts f = message();
+	struct slice to = slice_str("a@x");
+	struct rule_outcome out;
+	struct err e = { 0 };
+
+	(void)state;
+	EXPECT_OK(rules_run(rs, &f, &to, 1, &out, NULL, &e), &e);
+	assert_int_equal(out.execution_count, 1);
+	assert_int_equal(out.executions[0].rule, 0);
+	rule_outcome_free(&out);
+	rule_set_free(&rs);
+}
+
 /* The most that a rule set in shape can ask for. */
 static void test_most(void **state)
 {
@@ -1017,6 +1042,7 @@ int main(void)
 		cmocka_unit_test(test_compared),
 		cmocka_unit_test(test_compared_added),
 		cmocka_unit_test(test_contains),
+		cmocka_unit_test(test_many_contain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -281,6 +281,13 @@ static void nonsense_is_a_death(void **state)
 	what_it_dies_of_is_found("X-MM-Verdict: nonsense\r\n\r\n");
 }
 
+/* What a scanner says isn't the child's to say. */
+static void others_verdicts_are_nonsense(void **state)
+{
+	(void)state;
+	what_it_dies_of_is_found("X-MM-Verdict: others\r\n\r\n");
+}
+
 /* It dies of an answer, at no message: it is found by halves. */
 static void a_death_of_nobody_knows_what(void **state)
 {
@@ -436,6 +443,17 @@ static size_t children_of(long parent, long *last)
 	return n;
 }
 
+/* Who hears tasks: kept by our child. */
+static long home_pid(void)
+{
+	long keeper, at_home;
+
+	assert_int_equal(children_of(getpid(), &keeper), 1);
+	while (children_of(keeper, &at_home) != 1)
+		clock_sleep_ms(5);
+	return at_home;
+}
+
 static void a_child_that_is_killed(void **state)
 {
 	long at_home, child;
@@ -444,7 +462,7 @@ static void a_child_that_is_killed(void **state)
 	(void)ask("x@spf.one.example");
 	wait_for(1);
 	forget_sent();
-	assert_int_equal(children_of(getpid(), &at_home), 1);
+	at_home = home_pid();
 	assert_int_equal(children_of(at_home, &child), 1);
 	atomic_store(&server.mute, true);
 	for (int i = 0; i < 20; i++)
@@ -471,7 +489,7 @@ static void a_leash_kills(void **state)
 	(void)ask("x@spf.one.example");
 	wait_for(1);
 	forget_sent();
-	assert_int_equal(children_of(getpid(), &at_home), 1);
+	at_home = home_pid();
 	assert_int_equal(children_of(at_home, &child), 1);
 	assert_int_equal(kill((pid_t)child, SIGSTOP), 0);
 	verdicts_free(&verdicts);
@@ -480,18 +498,35 @@ static void a_leash_kills(void **state)
 	assert_int_equal(children_of(at_home, &other), 0);
 }
 
+/* With all that is under way; the one that is left goes on too. */
+static void a_home_that_is_killed_is_made_again(void **state)
+{
+	long keeper;
+
+	(void)state;
+	assert_int_equal(children_of(getpid(), &keeper), 1);
+	for (int i = 0; i < 3; i++) {
+		for (int k = 0; k < 20; k++)
+			(void)ask("x@spf.one.example");
+		assert_int_equal(kill((pid_t)(i < 2 ? home_pid() : keeper), SIGKILL), 0);
+		wait_for(20);
+		for (size_t k = 0; k < 20; k++)
+			expect(&sent[k], "spf", "verdict", "PASS");
+		forget_sent();
+	}
+}
+
 static void a_home_that_is_gone(void **state)
 {
-	long at_home;
+	long keeper, at_home;
 	struct sent *a;
 
 	(void)state;
-	(void)ask("x@spf.one.example");
-	wait_for(1);
-	forget_sent();
-	assert_int_equal(children_of(getpid(), &at_home), 1);
+	assert_int_equal(children_of(getpid(), &keeper), 1);
+	at_home = home_pid();
+	assert_int_equal(kill((pid_t)keeper, SIGKILL), 0);
 	assert_int_equal(kill((pid_t)at_home, SIGKILL), 0);
-	a = ask("x@silent.example");
+	a = ask("x@spf.one.example");
 	wait_for(1);
 	expect(a, "spf", "verdict", "PROCESSING_FAILED");
 	forget_sent();
@@ -555,12 +590,14 @@ int main(void)
 		CASE(a_message_that_kills),
 		CASE(a_message_that_takes_all_time),
 		CASE(nonsense_is_a_death),
+		CASE(others_verdicts_are_nonsense),
 		CASE(a_death_of_nobody_knows_what),
 		SHORT(a_child_that_hangs),
 		SHORT(what_was_forgotten_does_not_come),
 		CASE(another_thread_asks),
 		CASE(a_child_that_is_killed),
 		CASE(a_leash_kills),
+		CASE(a_home_that_is_killed_is_made_again),
 		SHORT(a_home_that_is_gone),
 		cmocka_unit_test(wrong_sections_start_nothing),
 		cmocka_unit_test(a_child_that_cannot_start),

@@ -10,6 +10,7 @@
 static struct dns_server server;
 static struct loop *loop;
 static struct resolver *resolver;
+static unsigned open_askers;
 
 static int open_with(const struct resolver_options *more)
 {
@@ -19,6 +20,7 @@ static int open_with(const struct resolver_options *more)
 	dns_server_start(&server);
 	o.forward = server.forward;
 	loop = loop_new();
+	open_askers = 0;
 	EXPECT_OK(resolver_new(&resolver, loop, &o, &e), &e);
 	return 0;
 }
@@ -71,8 +73,6 @@ struct asker {
 	struct resolver_ask *ask;
 	unsigned done;
 };
-
-static unsigned open_askers;
 
 static void on_done(void *arg)
 {
@@ -246,6 +246,40 @@ static void who_asks_for_much_is_not_alone(void **state)
 	answers_free(&modest.answers);
 }
 
+/* Nor do many of them take all there is. */
+static void many_who_ask_for_much_leave_room(void **state)
+{
+	struct asker greedy[12] = { { .answers = NULL } };
+	struct asker first = { .answers = NULL };
+	struct asker modest = { .answers = NULL };
+	char name[40];
+
+	(void)state;
+	for (int i = 0; i < 12; i++) {
+		for (int k = 0; k < 40; k++) {
+			(void)snprintf(name, sizeof(name), "silent.%d.n%d.example", k, i);
+			want(&greedy[i], DNS_TXT, name);
+		}
+		ask(&greedy[i]);
+	}
+	open_askers = 0; /* whoever is done first ends it */
+	want(&first, DNS_A, "a.example");
+	run(&first);
+	answers_free(&first.answers);
+	/* all lookups that could be started are under way now */
+	want(&modest, DNS_TXT, "txt.example");
+	want(&modest, DNS_MX, "mx.example");
+	run(&modest);
+	assert_int_equal(answer_of(&modest, DNS_TXT, "txt.example").status, DNS_RECORDS);
+	assert_int_equal(answer_of(&modest, DNS_MX, "mx.example").status, DNS_RECORDS);
+	for (int i = 0; i < 12; i++) {
+		assert_int_equal(greedy[i].done, 0);
+		resolver_cancel(&greedy[i].ask);
+		answers_free(&greedy[i].answers);
+	}
+	answers_free(&modest.answers);
+}
+
 static void nothing_wanted_is_done_at_once(void **state)
 {
 	struct asker a = { .answers = answers_new() };
@@ -392,6 +426,7 @@ int main(void)
 		CASE(a_silent_server_has_a_deadline),
 		cmocka_unit_test_setup_teardown(lookups_wait_in_line, begin_two, end),
 		cmocka_unit_test_setup_teardown(who_asks_for_much_is_not_alone, begin_forty, end),
+		cmocka_unit_test_setup_teardown(many_who_ask_for_much_leave_room, begin_forty, end),
 		CASE(nothing_wanted_is_done_at_once),
 		CASE(askers_may_go),
 		CASE(it_may_end_with_lookups_under_way),

@@ -38,6 +38,7 @@ static json_t *judge(const char *message, const struct verdict_facts *f, unsigne
 	free(copy); /* the message may go */
 	while (most-- && verdict_run(v, a) == RC_AGAIN)
 		assert_true(zone_answer_all(a, slice_str(zone)) > 0);
+	verdict_late(v, a);
 	j = verdict_json(v);
 	EXPECT_OK(verdicts_valid(j, &e), &e);
 	verdict_free(&v);
@@ -122,17 +123,56 @@ static void what_is_not_known_in_time(void **state)
 	(void)state;
 	expect(j, "spf", "verdict", "PROCESSING_FAILED");
 	expect(j, "spf", "result", "temperror");
-	expect(j, "dkim", "verdict", "PROCESSING_FAILED");
 	expect(j, "arc", "verdict", "PROCESSING_FAILED");
 	expect(j, "dmarc", "result", "temperror");
 	expect(j, "dmarc", "asks", NULL);
 	json_decref(j);
-	/* DKIM and ARC need no lookups here: they are known. */
-	j = judge(honest, &f, 1);
+	/* DKIM and ARC need no lookups here: they are known. SPF of the domain of From isn't, and
+	 * could be a pass. */
+	f.mail_from = slice_str("bounce@far.shop.example");
+	j = judge("From: a@far.shop.example\r\n\r\n", &f, 1);
 	expect(j, "spf", "verdict", "PROCESSING_FAILED");
 	expect(j, "dkim", "result", "none");
+	expect(j, "arc", "result", "none");
 	expect(j, "dmarc", "result", "temperror");
+	expect(j, "dmarc", "asks", NULL);
 	json_decref(j);
+}
+
+/* Whose servers are slow is the sender's choice; it doesn't cost the domain that he forges its
+ * policy. */
+static void who_is_late_does_not_escape(void **state)
+{
+	static const char forged[] = "DKIM-Signature: v=1; a=rsa-sha256; d=evil.example; s=s; "
+	                             "h=from; c=relaxed/relaxed;\r\n"
+	                             "\tbh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n"
+	                             "From: Ann <ann@shop.example>\r\n\r\n";
+	struct verdict_facts f = facts("192.0.2.1", "bounce@evil.example");
+	struct verdict *v = verdict_new(slice_str(forged), &f);
+	struct answers *a = answers_new();
+	struct dns_question q;
+	bool first = true;
+	json_t *j;
+
+	(void)state;
+	assert_int_equal(verdict_run(v, a), RC_AGAIN);
+	for (; answers_wanted(a, &q); first = false) {
+		if (first)
+			assert_string_equal(q.name, "_dmarc.shop.example");
+		if (!strstr(q.name, "evil"))
+			zone_answer(a, slice_str(zone), &q);
+	}
+	assert_int_equal(verdict_run(v, a), RC_AGAIN);
+	verdict_late(v, a);
+	j = verdict_json(v);
+	expect(j, "spf", "verdict", "PROCESSING_FAILED");
+	expect(j, "spf", "domain", "evil.example");
+	expect(j, "dkim", "verdict", "PROCESSING_FAILED");
+	expect(j, "dmarc", "result", "fail");
+	expect(j, "dmarc", "asks", "REJECT");
+	json_decref(j);
+	verdict_free(&v);
+	answers_free(&a);
 }
 
 static void a_policy_that_cannot_be_had(void **state)
@@ -170,9 +210,30 @@ static void a_header_without_an_end(void **state)
 	j = judge(big, &f, 20);
 	expect(j, "spf", "verdict", "PASS");
 	expect(j, "dkim", "verdict", "PROCESSING_FAILED");
-	expect(j, "dmarc", "asks", NULL);
+	expect(j, "arc", "verdict", "PROCESSING_FAILED");
+	expect(j, "dmarc", "result", "fail");
+	expect(j, "dmarc", "asks", "REJECT");
 	json_decref(j);
 	free(big);
+}
+
+/* Mail programs read it. */
+static void more_fields_than_are_read(void **state)
+{
+	struct verdict_facts f = facts("192.0.2.1", "bounce@evil.example");
+	struct buf text;
+	json_t *j;
+
+	(void)state;
+	buf_init(&text, 1 << 20);
+	for (size_t i = 0; i < RAW_FIELDS; i++)
+		assert_int_equal(buf_add_str(&text, "X: y\r\n"), RC_OK);
+	assert_int_equal(buf_add_str(&text, honest), RC_OK);
+	j = judge(buf_text(&text), &f, 20);
+	expect(j, "dmarc", "result", "fail");
+	expect(j, "dmarc", "asks", "REJECT");
+	json_decref(j);
+	buf_free(&text);
 }
 
 /* The domain of MAIL FROM in the form of DNS; odd ones do no harm. */
@@ -291,9 +352,11 @@ int main(void)
 		cmocka_unit_test(who_has_authenticated_has_no_spf),
 		cmocka_unit_test(a_policy_waits_for_what_it_judges),
 		cmocka_unit_test(what_is_not_known_in_time),
+		cmocka_unit_test(who_is_late_does_not_escape),
 		cmocka_unit_test(a_policy_that_cannot_be_had),
 		cmocka_unit_test(several_froms),
 		cmocka_unit_test(a_header_without_an_end),
+		cmocka_unit_test(more_fields_than_are_read),
 		cmocka_unit_test(senders),
 		cmocka_unit_test(only_known_words_are_taken),
 	};
