@@ -171,20 +171,25 @@ def a_lookup_that_fails_decides_nothing():
     equal([rcpt(n) for n in ('down', 'down-clean', 'down-word', 'nobodys')], [OK, LATER, LATER, LATER])
     check('the add-on DOWN, which a traffic policy asks' in site.tail(10**6), 'no warning')
 
+def held(name, want):
+    """While a reply of `name` waits others have theirs. False: this machine was too slow to see it."""
+    with Hanging() as source:
+        c = Client(name, source)
+        c.write('MAIL FROM:<ann@shop.example>', 'RCPT TO:<bob@corp.example>', 'RCPT TO:<eve@corp.example>', 'NOOP')
+        equal(c.reply()[0], 250, 'MAIL')
+        others = Client('guarded', source)
+        equal((others.rcpt(), others.send('others go on')), (OK, 250), 'another session')
+        equal(rcpt('control', source=source), OK, 'another ingress point')
+        seen = c.silent()
+        equal([c.reply() for _ in range(3)], [want, want, (250, b'2.0.0')], name)
+    # What failed is asked again by the next transaction.
+    equal((c.say('RSET')[0], c.rcpt()), (250, OK), 'it is back')
+    return seen
+
 @test
 def a_server_that_hangs():
     for name, want in (('address', OK), ('clean', LATER)):
-        with Hanging() as source:
-            c = Client(name, source)
-            c.write('MAIL FROM:<ann@shop.example>', 'RCPT TO:<bob@corp.example>', 'RCPT TO:<eve@corp.example>', 'NOOP')
-            equal(c.reply()[0], 250, 'MAIL')
-            others = Client('guarded', source)
-            equal((others.rcpt(), others.send('others go on')), (OK, 250), 'another session')
-            equal(rcpt('control', source=source), OK, 'another ingress point')
-            check(c.silent(), 'it has its reply before the deadline')
-            equal([c.reply() for _ in range(3)], [want, want, (250, b'2.0.0')], name)
-        # What failed is asked again by the next transaction.
-        equal((c.say('RSET')[0], c.rcpt()), (250, OK), 'it is back')
+        check(any(held(name, want) for _ in range(5)), name + ': others never had their replies before the deadline of one')
 
 @test
 def who_leaves_while_he_waits():
