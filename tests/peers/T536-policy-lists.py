@@ -65,6 +65,9 @@ def point(name, suffix=''):
 
 SUFFIXES = ('', '-6') if HAVE_SIX else ('',)
 RESOURCES = dict(DEFAULT, AddonSubscriptions=[{'AddonName': a} for a in NAMES], AddonInstances=[{'AddonName': a} for a in NAMES],
+                 RuleSets=[{'RuleSetName': 'all', 'Rules': [
+                     {'Name': 'listed', 'Conditions': [is_listed('IP')], 'Actions': [{'Archive': {'TargetArchive': 'legal'}}]},
+                     {'Name': 'keep', 'Conditions': [], 'Actions': [{'Archive': {'TargetArchive': 'corp'}}]}]}],
                  TrafficPolicies=[policy(name, *p) for name, p in POLICIES.items()], IngressPoints=[point(n, s) for n in POLICIES for s in SUFFIXES])
 site = Site(config={'addons': dict(LISTS, **SCANNERS), 'dns': {'forward': nsd.forward, 'deadline': 3}, 'logs': {'policy_debug': 'sealed', 'addresses': True}},
             resources=RESOURCES).start()
@@ -142,6 +145,11 @@ def of_both_families():
     if not HAVE_SIX:
         raise Skip('no IPv6 here')
     equal([rcpt(n + '-6') for n in ('address', 'clean', 'several')], [REFUSED, REFUSED, OK], 'by the nibbles of ::1')
+    for name in ('control', 'control-6'):  # rules ask the same, once the message is there
+        c = Client(name)
+        equal((c.rcpt(), c.send('of the family of ' + name)), (OK, 250))
+    site.wait()
+    equal([r['ip'] for r in site.rows('subject:family', 'legal')], ['::1'], 'by rules')
 
 @test
 def domains_are_those_of_each_transaction():
@@ -216,6 +224,30 @@ def a_killed_mm_smtpd_leaves_no_answer_to_its_heir():
         os.kill(child('mm-smtpd'), signal.SIGKILL)
         equal(c.f.read(), b'', 'no reply')
     equal((rcpt('address', source=FROM_LISTED), rcpt('address')), (REFUSED, OK), 'the next one')
+
+def children_of_home():
+    """Those of mm-verdict's home: of messages, and of policies."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            stat = open('/proc/%s/stat' % pid).read()
+        except OSError:
+            continue
+        if '(mm-verdict)' in stat:
+            found[int(pid)] = int(stat.rsplit(')', 1)[1].split()[1])
+    return [pid for pid, parent in found.items() if found.get(parent) == site.process.pid]
+
+@test
+def a_killed_mm_verdict_is_asked_again():
+    equal(len(children_of_home()), 2, 'children of mm-verdict')
+    with Hanging() as source:
+        c = Client('clean', source)
+        c.write('MAIL FROM:<ann@shop.example>', 'RCPT TO:<bob@corp.example>')
+        equal(c.reply()[0], 250, 'MAIL')
+        for pid in children_of_home():
+            os.kill(pid, signal.SIGKILL)
+    check(c.reply() in (OK, LATER), 'by the next one, if it comes in time')
+    equal((rcpt('address', source=FROM_LISTED), rcpt('address')), (REFUSED, OK), 'afterwards')
 
 def log_of(name, address):
     said = [json.loads(l) for l in site.run('mmctl', 'log', '--json').splitlines()]
