@@ -198,36 +198,35 @@ static void nothing_is_said(void **state)
 	(void)state;
 	assert_true(ask(1, 1, "192.0.2.7", "a@shop.example", "ai-scan ai-else ai-gone "));
 	assert_int_equal(told, 1);
-	expect(
-	        "{'ai-scan':" FAILED(
-	                "it is no DNS block list, or there is no DNS") ",'ai-else'"
-	                                                               ":" FAILED(
-	                                                                       "no "
-	                                                                       "blo"
-	                                                                       "ck "
-	                                                                       "lis"
-	                                                                       "t "
-	                                                                       "is "
-	                                                                       "con"
-	                                                                       "fig"
-	                                                                       "ure"
-	                                                                       "d "
-	                                                                       "for"
-	                                                                       " i"
-	                                                                       "t") ",'ai-gone'"
-	                                                                            ":" FAILED("no "
-	                                                                                       "blo"
-	                                                                                       "ck "
-	                                                                                       "lis"
-	                                                                                       "t "
-	                                                                                       "is "
-	                                                                                       "con"
-	                                                                                       "fig"
-	                                                                                       "ure"
-	                                                                                       "d "
-	                                                                                       "for"
-	                                                                                       " "
-	                                                                                       "it") "}");
+	expect("{'ai-scan':" FAILED(
+	        "it is no DNS block list, or there is no DNS") ",'ai-else'"
+	                                                       ":" FAILED(
+	                                                               "no "
+	                                                               "blo"
+	                                                               "ck "
+	                                                               "lis"
+	                                                               "t "
+	                                                               "is "
+	                                                               "con"
+	                                                               "fig"
+	                                                               "ure"
+	                                                               "d "
+	                                                               "for"
+	                                                               " i"
+	                                                               "t") ",'ai-gone'"
+	                                                                    ":" FAILED("no "
+	                                                                               "blo"
+	                                                                               "ck "
+	                                                                               "lis"
+	                                                                               "t "
+	                                                                               "is "
+	                                                                               "con"
+	                                                                               "fig"
+	                                                                               "ure"
+	                                                                               "d "
+	                                                                               "for"
+	                                                                               " "
+	                                                                               "it") "}");
 	assert_true(ask(1, 2, "192.0.2.7", "a@shop.example", "ai-mute ai-clear ai-scan "));
 	assert_int_equal(told, 1);
 	wait_for(2);
