@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/engine_scans.h"
 #include "api/job.h"
 #include "api/ops.h"
 #include "base/clock.h"
@@ -315,6 +316,8 @@ static enum rc account_change(void *arg, const struct apply_result *a, struct co
 	enum rc rc = config ? engine_check_keys(r->en, config, e) : RC_OK;
 	json_t *detail;
 
+	if (rc == RC_OK && config)
+		rc = engine_scans_check(r->en->scans, r->en, config, e);
 	if (rc == RC_OK && r->en->prepare && config)
 		rc = r->en->prepare(r->en->changed_arg, config, e);
 	if (rc != RC_OK)

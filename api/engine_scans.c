@@ -52,6 +52,41 @@ void engine_scans_stop(struct engine_scans **at)
 	free(s);
 }
 
+static enum rc check_policy(const struct addons *addons, const struct config *c,
+                            const struct policy *p, struct err *e)
+{
+	const char *const *ids;
+	size_t n = policy_asks(p, &ids);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct addon *a = addons_find(addons, config_addon(c, slice_str(ids[i])));
+
+		if (a && a->kind != ADDON_DNSBL)
+			return err_set(
+			        e, RC_INVALID,
+			        "TrafficPolicies \"%s\": the add-on %s can't be asked before "
+			        "DATA: a scanner stands for it, which needs the message; ask "
+			        "it in a rule set, or a DNS block list here",
+			        policy_name(p), a->name);
+	}
+	return RC_OK;
+}
+
+enum rc engine_scans_check(const struct engine_scans *s, const struct engine *en,
+                           const struct config *c, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; s && rc == RC_OK && i < config_policy_count(c); i++) {
+		const struct policy *p = config_policy_at(c, i);
+
+		if (!config_has(en->config, "TrafficPolicies", slice_str(policy_id(p)),
+		                policy_version(p)))
+			rc = check_policy(&s->addons, c, p, e);
+	}
+	return rc;
+}
+
 struct scans *engine_scans_of(struct engine_scans *s)
 {
 	return s ? s->scans : NULL;

@@ -19,6 +19,10 @@ enum rc engine_scans_start(struct engine_scans **out, struct engine *en,
 			   struct err *e) MUST_USE;
 /* After the pipeline. NULL is fine. */
 void engine_scans_stop(struct engine_scans **s);
+/* Can the policies of `c` that en hasn't already have what they ask before DATA? RC_INVALID: a scanner stands for an
+ * add-on, and needs the message. One that isn't configured is no error: it is as one that is down. `s` may be NULL. */
+enum rc engine_scans_check(const struct engine_scans *s, const struct engine *en,
+			   const struct config *c, struct err *e) MUST_USE;
 struct scans *engine_scans_of(struct engine_scans *s); /* NULL: none */
 /* The longest that a message may wait for a scanner; 0: for none. */
 int64_t engine_scans_longest_ms(const struct engine_scans *s);

@@ -229,6 +229,8 @@ static enum rc account_apply(void *arg, const struct apply_result *a, struct con
 			rc = request_need(p->r, ACCESS_MANAGE_ARCHIVE, e);
 	if (rc == RC_OK && c)
 		rc = engine_check_keys(en, c, e);
+	if (rc == RC_OK && c)
+		rc = engine_scans_check(en->scans, en, c, e);
 	if (rc == RC_OK && en->prepare && c)
 		rc = en->prepare(en->changed_arg, c, e);
 	if (rc != RC_OK)

@@ -236,7 +236,11 @@ static const char *find_analyzer_for(void *arg, struct slice reference)
 static enum rc make_policy(const struct making *m, struct part *p, const json_t *json,
                            struct err *e)
 {
-	return policy_new(&p->made.policy, json, find_list_for, m->c, e);
+	struct policy_lookup look = { .list = find_list_for,
+		                      .analyzer = find_analyzer_for,
+		                      .arg = m->c };
+
+	return policy_new(&p->made.policy, json, &look, e);
 }
 
 enum rc config_compile_rule_set(const struct config *c, const json_t *json, struct rule_set **out,
@@ -735,6 +739,23 @@ struct address_list *config_address_list(const struct config *c, struct slice re
 	const struct part *p = find_part(c, LISTS, reference);
 
 	return p ? p->made.list : NULL;
+}
+
+struct slice config_addon(const struct config *c, struct slice instance)
+{
+	const struct part *p = find_id(c, ANALYZERS, instance);
+
+	return p ? slice_str(p->texts[0]) : slice_of(NULL, 0);
+}
+
+size_t config_policy_count(const struct config *c)
+{
+	return c->parts[POLICIES].count;
+}
+
+const struct policy *config_policy_at(const struct config *c, size_t i)
+{
+	return i < c->parts[POLICIES].count ? c->parts[POLICIES].at[i]->made.policy : NULL;
 }
 
 size_t config_scans(const struct config *c, struct slice rule_set, int64_t version,

@@ -144,6 +144,12 @@ const struct rule_set *config_rule_set(const struct config *c, struct slice id, 
  * Returns how many; texts live as long as the config. */
 size_t config_scans(const struct config *c, struct slice rule_set, int64_t version,
 		    struct scan_instance *out, size_t room);
+/* The name of the add-on that the instance of that id is of; lives as long as the config. Empty: there is no such
+ * instance. */
+struct slice config_addon(const struct config *c, struct slice instance);
+/* All traffic policies, at their current versions. */
+size_t config_policy_count(const struct config *c);
+const struct policy *config_policy_at(const struct config *c, size_t i);
 /* Compiles a rule set's JSON as resources_version gives it, with this config's archives and lists.
  * The caller frees it (rule_set_free). */
 enum rc config_compile_rule_set(const struct config *c, const json_t *json, struct rule_set **out,

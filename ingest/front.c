@@ -62,6 +62,7 @@ struct front {
 	const struct tls_cert *tls_checked;
 	struct mark *marks;
 	uint64_t last_mark;
+	uint64_t life;         /* which mm-smtpd it is, counted from 1 */
 	unsigned files_wanted; /* asked for by this mm-smtpd, not given */
 	unsigned bigs_wanted;
 	struct loop_timer *retry;
@@ -145,6 +146,7 @@ static json_t *smtp_members(const struct front_options *opt)
 	put_number(o, "data_timeout_s", opt->data_timeout_s, 180);
 	put_number(o, "message_timeout_s", opt->message_timeout_s, 3600);
 	put_number(o, "min_rate", opt->min_rate, 128);
+	json_put_int(o, "ask_ms", opt->ask_ms);
 	if (logs_wants(opt->logs, LOG_POLICY_DEBUG))
 		json_put_int(o, "policy_log", logs_rate(opt->logs));
 	return o;
@@ -473,6 +475,8 @@ static bool take_message(struct front *f, unsigned type, struct slice body)
 		return on_failed(f, body);
 	case WIRE_ANSWERED:
 		return on_answered(f, body);
+	case WIRE_ASK:
+		return f->ops->ask && f->ops->ask(f->arg, f->life, body);
 	case WIRE_LOG:
 		return f->opt && logs_policy(f->opt->logs, body);
 	case WIRE_STATS:
@@ -533,6 +537,7 @@ static enum rc on_start(void *arg, struct child_start *s, struct err *e)
 	s->nfds = 1;
 	f->channel = channel_new(f->loop, ends[0], WIRE_NEWS_MAX, &ops, f);
 	f->writing = true;
+	f->life++;
 	send_everything(f);
 	return RC_OK;
 }
@@ -769,6 +774,12 @@ void front_judged(struct front *f, const struct message_id *id, bool refuse, con
 		to_child(f, WIRE_JUDGED, slice_of(body, 1 + ID_BYTES + len), NULL);
 	else
 		f->ops->answered(f->arg, id, false);
+}
+
+void front_told(struct front *f, uint64_t life, struct slice body)
+{
+	if (f->channel && life == f->life)
+		to_child(f, WIRE_TOLD, body, NULL);
 }
 
 void front_end_file(struct front *f)

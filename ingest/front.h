@@ -29,6 +29,9 @@ struct front_ops {
 	/* To each front_judged: its sender was told 550, or (not `refused`) was not. Not told when mm-smtpd ends
 	 * first. */
 	void (*answered)(void *arg, const struct message_id *id, bool refused);
+	/* What add-ons say of a client: the body of a WIRE_ASK of the mm-smtpd of that life, which is a number. False:
+	 * nonsense. front_told follows, perhaps at once. NULL: everything is nonsense. */
+	bool (*ask)(void *arg, uint64_t life, struct slice body);
 	/* mm-smtpd ended and will be started again, or a spool file can't be made. For the log and the
 	 * status; the front goes on by itself. */
 	void (*failed)(void *arg, const char *text);
@@ -49,6 +52,7 @@ struct front_options {
 	unsigned message_timeout_s; /* 3600 */
 	unsigned min_rate;          /* 128 bytes a second */
 	const char *program;        /* NULL: "mm-smtpd" */
+	int64_t ask_ms; /* not of the file: how long mm-smtpd waits for front_told at most; 0: as it likes */
 	struct logs *logs; /* not of the file. NULL: how policies judge isn't asked for */
 };
 
@@ -81,6 +85,8 @@ void front_hear(struct front *f);
 /* What the rules say of a message whose sender waits for it (`judge_first` in its meta): 550 with `text`, or 250.
  * `answered` follows. */
 void front_judged(struct front *f, const struct message_id *id, bool refuse, const char *text);
+/* The body of a WIRE_TOLD; it goes nowhere where mm-smtpd lives another life by now. */
+void front_told(struct front *f, uint64_t life, struct slice body);
 /* Ends the current spool file, so that it can be finished. */
 void front_end_file(struct front *f);
 /* No further connections; those that are open get 421; what was committed is written. `stopped` follows. */

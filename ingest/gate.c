@@ -8,67 +8,12 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "ingest/client_cert.h"
-#include "ingest/gate_auth.h"
-#include "ingest/meta.h"
+#include "ingest/gate_parts.h"
 #include "ingest/spool/record.h"
 #include "store/crypt.h"
 
 #define MOST_ERRORS 20
 #define MOST_JUNK   100
-#define KEPT_META   2048 /* bytes of an envelope's buffer that an idle session may keep */
-
-struct gate_point {
-	unsigned refs; /* the loop's thread alone */
-	struct config *config;
-	const struct ingress_point *ingress;
-	char *hostname;
-	struct smtp_config smtp;
-	struct tls_context *tls;
-};
-
-struct gate {
-	struct loop *loop;
-	const struct gate_host *host;
-	void *app;
-	struct spool_writer *spool;
-	struct loop_watch *done;
-	struct gate_auth *auth;
-	struct gate_point **points;
-	size_t point_count;
-	uint8_t certs[32]; /* hash of what the points' contexts were made of */
-	struct gate_counts counts;
-	struct policy_log *log;       /* NULL: none */
-	struct gate_session *judging; /* whose replies wait for a judgement */
-	bool paused;
-};
-
-struct gate_session {
-	struct gate *gate;
-	struct gate_point *point;
-	struct gate_peer peer;
-	const struct gate_session_ops *ops;
-	void *arg;
-	struct smtp_session *smtp; /* NULL: the connection has gone */
-	struct spool_draft *draft;
-	struct buf meta; /* the envelope so far, as the beginning of a JSON object */
-	bool body;       /* between body_begin and body_end */
-	bool waiting;    /* committed, and not done */
-	struct gate_check *check;
-	int64_t judge_ms; /* the message's reply waits so long for its judgement; 0: not at all */
-	struct gate_session *judging_next;
-	struct gate_session **judging_at; /* NULL: it doesn't wait */
-	struct loop_timer *deadline;
-	struct message_id id;
-	const struct durable *proof; /* shown to the session, never looked into */
-	enum policy_tls tls;
-	char tls_version[16];
-	char tls_cipher[64];
-	struct buf client_cert;             /* members of the meta's; empty: none */
-	char user[72];                      /* an ingress point's id or name */
-	int64_t password_version;           /* that the user gave */
-	struct buf mail_from;               /* for the policy log alone */
-	char log_id[POLICY_SESSION_ID + 1]; /* empty before the first record */
-};
 
 /* --- ingress points --- */
 
@@ -112,7 +57,7 @@ static enum smtp_tls tls_mode(const struct gate_point *p)
 	return p->tls ? SMTP_TLS_OFFERED : SMTP_TLS_NONE;
 }
 
-static struct gate_point *find_point(const struct gate *g, struct slice id)
+struct gate_point *gate_find_point(const struct gate *g, struct slice id)
 {
 	for (size_t i = 0; i < g->point_count; i++)
 		if (slice_equal(id, slice_str(g->points[i]->ingress->id)))
@@ -126,7 +71,7 @@ static enum rc point_tls(struct tls_context **out, const struct gate *g,
                          const struct ingress_point *i, const struct gate_options *opt, bool same,
                          struct err *e)
 {
-	const struct gate_point *before = same ? find_point(g, slice_str(i->id)) : NULL;
+	const struct gate_point *before = same ? gate_find_point(g, slice_str(i->id)) : NULL;
 	enum rc rc;
 
 	*out = NULL;
@@ -209,6 +154,7 @@ enum rc gate_configure(struct gate *g, struct config *c, const struct gate_optio
 		free_points(points, i);
 		return RC_INVALID;
 	}
+	gate_addons_wait(g->addons, opt->ask_ms);
 	free_points(g->points, g->point_count);
 	memcpy(g->certs, certs, sizeof(certs));
 	g->points = points;
@@ -218,113 +164,9 @@ enum rc gate_configure(struct gate *g, struct config *c, const struct gate_optio
 
 struct gate_point *gate_point(struct gate *g, struct slice ingress_id)
 {
-	struct gate_point *p = find_point(g, ingress_id);
+	struct gate_point *p = gate_find_point(g, ingress_id);
 
 	return p ? gate_point_ref(p) : NULL;
-}
-
-/* --- what is kept beside a message --- */
-
-/* An idle session holds little. */
-static void drop_envelope(struct gate_session *s)
-{
-	if (s->meta.room > KEPT_META)
-		buf_free(&s->meta);
-	else
-		buf_clear(&s->meta);
-	buf_free(&s->mail_from);
-}
-
-static bool begin_envelope(struct gate_session *s, const struct smtp_path *from,
-                           const struct smtp_mail_params *p)
-{
-	struct buf *b = &s->meta;
-
-	buf_clear(b);
-	return buf_add_byte(b, '{') == RC_OK && meta_int(b, "v", 1) == RC_OK &&
-	       meta_text(b, "mail_from", from->address) == RC_OK &&
-	       meta_bool(b, "smtputf8", p->smtputf8) == RC_OK &&
-	       meta_text_if(b, "body", p->body) == RC_OK &&
-	       meta_text_if(b, "envid", p->envid) == RC_OK &&
-	       meta_text_if(b, "ret", p->ret) == RC_OK &&
-	       meta_text_if(b, "mail_auth", p->auth) == RC_OK && meta_open(b, "rcpt", '[') == RC_OK;
-}
-
-static bool add_recipient(struct gate_session *s, const struct smtp_path *to,
-                          const struct smtp_rcpt_params *p)
-{
-	struct buf *b = &s->meta;
-	size_t before = b->len;
-
-	if (meta_element(b) == RC_OK && meta_text(b, "to", to->address) == RC_OK &&
-	    meta_text_if(b, "notify", p->notify) == RC_OK &&
-	    meta_text_if(b, "orcpt", p->orcpt) == RC_OK && meta_close(b, '}') == RC_OK &&
-	    b->len <= SPOOL_META_MAX / 2)
-		return true;
-	b->len = before;
-	return false;
-}
-
-static bool add_peer(struct gate_session *s)
-{
-	struct buf *b = &s->meta;
-	char ip[IP_TEXT], local[IP_TEXT], at[IP_TEXT + 10];
-
-	ip_format(ip, &s->peer.ip);
-	ip_format(local, &s->peer.local_ip);
-	(void)snprintf(at, sizeof(at), s->peer.local_ip.family == 6 ? "[%s]:%u" : "%s:%u", local,
-	               (unsigned)s->peer.local_port);
-	return meta_text(b, "helo", smtp_session_helo(s->smtp)) == RC_OK &&
-	       meta_bool(b, "esmtp", smtp_session_esmtp(s->smtp)) == RC_OK &&
-	       meta_text(b, "ip", slice_str(ip)) == RC_OK &&
-	       meta_int(b, "port", s->peer.port) == RC_OK &&
-	       meta_text(b, "local", slice_str(at)) == RC_OK;
-}
-
-static bool add_security(struct gate_session *s)
-{
-	struct buf *b = &s->meta;
-	const char *odd = smtp_session_body_oddity(s->smtp);
-
-	if (s->tls_version[0] && (meta_open(b, "tls", '{') != RC_OK ||
-	                          meta_text(b, "version", slice_str(s->tls_version)) != RC_OK ||
-	                          meta_text(b, "cipher", slice_str(s->tls_cipher)) != RC_OK ||
-	                          meta_close(b, '}') != RC_OK))
-		return false;
-	if (s->client_cert.len &&
-	    (meta_open(b, "client_cert", '{') != RC_OK ||
-	     buf_add(b, buf_slice(&s->client_cert)) != RC_OK || meta_close(b, '}') != RC_OK))
-		return false;
-	if (smtp_session_authenticated(s->smtp) &&
-	    (meta_text(b, "auth", slice_str(s->user)) != RC_OK ||
-	     meta_int(b, "auth_version", s->password_version) != RC_OK))
-		return false;
-	return meta_bool(b, "tls_wrapped", s->point->ingress->tls_wrapped) == RC_OK &&
-	       (!odd || meta_text(b, "odd", slice_str(odd)) == RC_OK);
-}
-
-/* The rule set's version is that of now, not of the connection's beginning. */
-static bool add_configuration(struct gate_session *s)
-{
-	struct buf *b = &s->meta;
-	const struct gate_point *now = find_point(s->gate, slice_str(s->point->ingress->id));
-	const struct ingress_point *i = (now ? now : s->point)->ingress;
-	const struct policy *judged = s->point->ingress->policy;
-
-	s->judge_ms = i->judge_ms;
-	return meta_text(b, "ingress", slice_str(i->name)) == RC_OK &&
-	       meta_text(b, "ingress_id", slice_str(i->id)) == RC_OK &&
-	       (!judged || (meta_text(b, "policy", slice_str(policy_id(judged))) == RC_OK &&
-	                    meta_int(b, "policy_version", policy_version(judged)) == RC_OK)) &&
-	       meta_text(b, "rule_set", slice_str(i->rule_set_id)) == RC_OK &&
-	       meta_int(b, "rule_set_version", i->rule_set_version) == RC_OK &&
-	       (!i->judge_ms || meta_bool(b, "judge_first", true) == RC_OK);
-}
-
-static bool end_envelope(struct gate_session *s)
-{
-	return meta_close(&s->meta, ']') == RC_OK && add_configuration(s) && add_peer(s) &&
-	       add_security(s) && meta_close(&s->meta, '}') == RC_OK;
 }
 
 /* --- the policy log --- */
@@ -359,20 +201,30 @@ static void log_judgement(struct gate_session *s, struct policy_record *r)
 	policy_log_add(s->gate->log, r);
 }
 
-static bool ask_policy(struct gate_session *s, const struct policy_facts *f)
+static bool asks_addons(const struct policy *policy)
+{
+	const char *const *ids;
+
+	return policy && policy_asks(policy, &ids) > 0;
+}
+
+/* Nothing is told of a judgement that add-ons are to be asked for first. */
+static enum policy_verdict ask_policy(struct gate_session *s, const struct policy_facts *f)
 {
 	const struct policy *policy = s->point->ingress->policy;
-	bool logged = policy_log_begin(s->gate->log, policy);
-	bool allowed = policy &&
-	               policy_decide(policy, f, logged ? policy_log_trace(s->gate->log) : NULL) ==
-	                       POLICY_ALLOW;
-	struct policy_record r = { .accepted = allowed,
-		                   .scope = POLICY_SCOPE_RECIPIENT,
-		                   .recipient = f->recipient };
+	struct policy_record r = { .scope = POLICY_SCOPE_RECIPIENT, .recipient = f->recipient };
+	enum policy_verdict v = POLICY_DENY;
+	bool logged;
 
+	if (asks_addons(policy) && policy_decide(policy, f, NULL) == POLICY_ASK)
+		return POLICY_ASK;
+	logged = policy_log_begin(s->gate->log, policy);
+	if (policy)
+		v = policy_decide(policy, f, logged ? policy_log_trace(s->gate->log) : NULL);
+	r.accepted = v == POLICY_ALLOW;
 	if (logged)
 		log_judgement(s, &r);
-	return allowed;
+	return v;
 }
 
 static void log_size(struct gate_session *s, bool accepted)
@@ -395,8 +247,9 @@ static void on_mail(void *app, struct smtp_session *smtp, const struct smtp_path
 
 	if (s->gate->paused || spool_writer_failed(s->gate->spool))
 		smtp_answer(smtp, 452, "4.3.1", "The archive is behind, try again later");
-	else if (!begin_envelope(s, from, p) ||
-	         (s->gate->log && buf_add(&s->mail_from, from->address) != RC_OK))
+	else if (!gate_envelope_begin(s, from, p) ||
+	         ((s->gate->log || asks_addons(s->point->ingress->policy)) &&
+	          buf_add(&s->mail_from, from->address) != RC_OK))
 		smtp_answer(smtp, 452, "4.3.1", "No memory left");
 	else
 		smtp_answer(smtp, 250, "2.1.0", "Ok");
@@ -412,24 +265,74 @@ static struct slice judged_address(const struct gate_session *s, const struct sm
 	return slice_str(room);
 }
 
+static void on_known(void *arg);
+
+/* The reply waits until add-ons have spoken; the peer's next commands wait behind it. */
+static bool ask_addons(struct gate_session *s, struct slice recipient)
+{
+	struct gate_question q = { .client = s->peer.ip,
+		                   .helo = smtp_session_helo(s->smtp),
+		                   .mail_from = buf_slice(&s->mail_from) };
+
+	if (!s->lookup)
+		s->lookup = gate_lookup_new(s->gate->addons, on_known, s);
+	return buf_add(&s->recipient, recipient) == RC_OK &&
+	       gate_lookup_ask(s->lookup, s->point->ingress->policy, &q);
+}
+
+static void answer_rcpt(struct gate_session *s, unsigned code, const char *enhanced,
+                        const char *text)
+{
+	if (code != 250 && s->fits)
+		s->meta.len = s->meta_before;
+	buf_free(&s->recipient);
+	smtp_answer(s->smtp, code, enhanced, text);
+}
+
+/* It stands in the envelope already, where it fits. */
+static void judge_recipient(struct gate_session *s, struct slice recipient, bool asked)
+{
+	struct policy_facts f = { .recipient = recipient,
+		                  .peer = s->peer.ip,
+		                  .tls = s->tls,
+		                  .authenticated = smtp_session_authenticated(s->smtp),
+		                  .addons = gate_lookup_known(s->lookup) };
+	enum policy_verdict v = ask_policy(s, &f);
+
+	if (v == POLICY_ASK && !asked && ask_addons(s, recipient))
+		return;
+	if (v == POLICY_DENY || v == POLICY_LATER)
+		s->gate->counts.denied++;
+	if (v == POLICY_ASK)
+		answer_rcpt(s, 451, "4.3.2", "Too busy to judge, try again later");
+	else if (v == POLICY_LATER)
+		answer_rcpt(s, 451, "4.7.1", "Judging is not possible now, try again later");
+	else if (v == POLICY_DENY)
+		answer_rcpt(s, 550, "5.7.1", "Recipient refused by policy");
+	else if (!s->fits)
+		answer_rcpt(s, 452, "4.5.3", "Too many recipients");
+	else
+		answer_rcpt(s, 250, "2.1.5", "Ok");
+}
+
+static void on_known(void *arg)
+{
+	struct gate_session *s = arg;
+
+	judge_recipient(s, buf_slice(&s->recipient), true);
+	s->ops->wake(s->arg);
+}
+
 static void on_rcpt(void *app, struct smtp_session *smtp, const struct smtp_path *to,
                     const struct smtp_rcpt_params *p)
 {
 	struct gate_session *s = app;
 	char room[LIMIT_SMTP_DOMAIN + 16];
-	struct policy_facts f = { .recipient = judged_address(s, to, room, sizeof(room)),
-		                  .peer = s->peer.ip,
-		                  .tls = s->tls,
-		                  .authenticated = smtp_session_authenticated(smtp) };
 
-	if (!ask_policy(s, &f)) {
-		s->gate->counts.denied++;
-		smtp_answer(smtp, 550, "5.7.1", "Recipient refused by policy");
-	} else if (!add_recipient(s, to, p)) {
-		smtp_answer(smtp, 452, "4.5.3", "Too many recipients");
-	} else {
-		smtp_answer(smtp, 250, "2.1.5", "Ok");
-	}
+	(void)smtp;
+	s->meta_before = s->meta.len;
+	s->fits = gate_envelope_recipient(s, to, p);
+	judge_recipient(s, judged_address(s, to, room, sizeof(room)), false);
 }
 
 static unsigned refusal(enum rc code)
@@ -489,7 +392,7 @@ static void on_body_end(void *app, struct smtp_session *smtp)
 
 	s->body = false;
 	log_size(s, true);
-	if (!s->draft || !end_envelope(s)) {
+	if (!s->draft || !gate_envelope_end(s)) {
 		s->gate->counts.refused++;
 		spool_abort(&s->draft);
 		smtp_answer_refused(smtp, 452, "4.3.1", refusal_text(RC_NOSPACE));
@@ -497,7 +400,7 @@ static void on_body_end(void *app, struct smtp_session *smtp)
 	}
 	s->waiting = true;
 	spool_commit(&s->draft, buf_slice(&s->meta), s);
-	drop_envelope(s);
+	gate_envelope_drop(s);
 }
 
 static void on_too_big(void *app, struct smtp_session *smtp)
@@ -513,7 +416,7 @@ static void on_reset(void *app, struct smtp_session *smtp)
 	(void)smtp;
 	s->body = false;
 	spool_abort(&s->draft);
-	drop_envelope(s);
+	gate_envelope_drop(s);
 }
 
 static void on_checked(void *arg, int64_t version)
@@ -625,10 +528,16 @@ bool gate_judged(struct gate *g, const struct message_id *id, bool refuse, const
 	return refuse;
 }
 
-void gate_judge_no_more(struct gate *g)
+void gate_wait_no_more(struct gate *g)
 {
 	while (g->judging)
 		on_deadline(g->judging);
+	gate_addons_close(g->addons);
+}
+
+void gate_told(struct gate *g, struct slice body)
+{
+	gate_addons_told(g->addons, body);
 }
 
 /* --- sessions --- */
@@ -647,6 +556,7 @@ struct gate_session *gate_session_new(struct gate *g, struct gate_point *p,
 	buf_init(&s->meta, SPOOL_META_MAX);
 	buf_init(&s->client_cert, CLIENT_CERT_MOST);
 	buf_init(&s->mail_from, LIMIT_SMTP_LINE);
+	buf_init(&s->recipient, LIMIT_SMTP_LINE);
 	s->smtp = smtp_session_new(&p->smtp, &session_ops, s);
 	return s;
 }
@@ -656,6 +566,7 @@ static void release(struct gate_session *s)
 	buf_free(&s->meta);
 	buf_free(&s->client_cert);
 	buf_free(&s->mail_from);
+	buf_free(&s->recipient);
 	gate_point_free(&s->point);
 	free(s);
 }
@@ -673,6 +584,7 @@ void gate_session_free(struct gate_session **at)
 	if (s->judging_at)
 		judging_end(s);
 	smtp_session_free(&s->smtp); /* calls `reset` where a transaction was open */
+	gate_lookup_free(&s->lookup);
 	spool_abort(&s->draft);
 	if (!s->waiting)
 		release(s);
@@ -701,7 +613,7 @@ bool gate_session_secured(struct gate_session *s, const char *version, const cha
 
 enum gate_doing gate_session_doing(const struct gate_session *s)
 {
-	if (s->waiting || s->check || s->judging_at)
+	if (s->waiting || s->check || s->judging_at || gate_lookup_waits(s->lookup))
 		return GATE_WAITS;
 	return s->body || smtp_session_in_body(s->smtp) ? GATE_BODY : GATE_COMMANDS;
 }
@@ -778,6 +690,13 @@ static void on_progress(void *app, uint64_t file, uint64_t offset, uint64_t mess
 	g->host->progress(g->app, file, offset, messages);
 }
 
+static void send_question(void *app, struct slice body)
+{
+	struct gate *g = app;
+
+	g->host->ask(g->app, body);
+}
+
 static void on_spool_event(void *arg, unsigned what)
 {
 	struct gate *g = arg;
@@ -809,6 +728,7 @@ enum rc gate_new(struct gate **out, struct loop *l, const struct spool_writer_op
 	g->host = host;
 	g->app = app;
 	g->auth = gate_auth_new(l);
+	g->addons = gate_addons_new(l, send_question, g);
 	g->done = loop_watch_new(l, spool_writer_event_fd(g->spool), LOOP_READ, on_spool_event, g);
 	*out = g;
 	return RC_OK;
@@ -817,7 +737,7 @@ enum rc gate_new(struct gate **out, struct loop *l, const struct spool_writer_op
 void gate_stop(struct gate *g)
 {
 	spool_writer_stop(g->spool);
-	gate_judge_no_more(g);
+	gate_wait_no_more(g);
 }
 
 void gate_free(struct gate **at)
@@ -830,6 +750,7 @@ void gate_free(struct gate **at)
 	spool_writer_stop(g->spool); /* frees what waits without a connection */
 	loop_watch_free(&g->done);
 	gate_auth_free(&g->auth);
+	gate_addons_free(&g->addons);
 	spool_writer_free(&g->spool);
 	free_points(g->points, g->point_count);
 	free(g);

@@ -6,6 +6,7 @@
  *          them. One gate a process, one gate session a connection.
  * 250      Only the spool writer's proof makes smtp_answer_accepted.
  * Judged   Where the ingress point says BEFORE_REPLY a durable message's 250 waits for gate_judged, up to the deadline.
+ * Add-ons  A recipient whose policy asks add-ons has its reply when they have spoken (ingest/gate_addons.h).
  * Config   A connection keeps the ingress point's state of its beginning (policy, TLS, limits); what is
  *          recorded beside a message is the version of the rule set at its commit.
  * Lost     A connection that is gone while its message waits for the disk leaves a session that is
@@ -32,6 +33,7 @@ struct gate_options {
 	uint64_t message_bytes; /* the largest message; a policy may lower it */
 	const struct tls_cert *certs;
 	size_t cert_count; /* 0: no TLS; then an ingress point that needs it refuses all */
+	int64_t ask_ms; /* how long `ask` may take; 0: 15 s */
 };
 
 /* --- the process's part --- */
@@ -41,6 +43,8 @@ struct gate_host {
 	void (*need_file)(void *app);
 	void (*need_big)(void *app);
 	void (*progress)(void *app, uint64_t file, uint64_t offset, uint64_t messages);
+	/* What add-ons say of a client: the body of a WIRE_ASK (ingest/wire.h); gate_told follows. */
+	void (*ask)(void *app, struct slice body);
 };
 
 /* Starts the spool's writer and the password thread. `host` lives as long as the gate. */
@@ -62,8 +66,10 @@ void gate_log(struct gate *g, struct policy_log *log);
 void gate_flush(struct gate *g);
 /* What was found out about a message whose reply waits for it. True when its sender was told 550, with `text`. */
 bool gate_judged(struct gate *g, const struct message_id *id, bool refuse, const char *text) MUST_USE;
-/* Who waits for a judgement gets his 250 now. */
-void gate_judge_no_more(struct gate *g);
+/* The body of a WIRE_TOLD. */
+void gate_told(struct gate *g, struct slice body);
+/* Who waits for a judgement of his message gets his 250 now, who waits for add-ons his 451; and so does who would. */
+void gate_wait_no_more(struct gate *g);
 /* Messages that wait for the disk. */
 size_t gate_waiting(const struct gate *g);
 struct gate_counts {

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "ingest/scan_result.h"
+
 #define LIST_MOST (LOG_LINE_MOST / 2) /* a list ends where the line is so long */
 
 /* A line on its way; what fails once fails to the end. */
@@ -336,14 +338,15 @@ enum rc log_line_rule(struct buf *out, const struct log_style *style, const stru
 
 /* --- how a policy judged --- */
 
-/* What addresses are compared with are addresses. A list is named by its id, a scanner's words are
- * its own. */
+/* What addresses are compared with are addresses. A list is named by its id; of an add-on's words
+ * those are that say what is listed. */
 static bool has_addresses(const struct policy_told *t)
 {
+	if (t->asked)
+		return scans_same_field(t->field, slice_str("listed"));
 	return !slice_equal(t->attribute, slice_str("TLS_PROTOCOL")) &&
 	       !slice_equal(t->compare, slice_str("IS_TRUE")) &&
-	       !slice_equal(t->compare, slice_str("IS_FALSE")) &&
-	       !slice_starts_nocase(t->attribute, slice_str("arn:"));
+	       !slice_equal(t->compare, slice_str("IS_FALSE"));
 }
 
 static void condition(struct line *l, const struct log_style *style, const struct policy_told *t)
@@ -361,6 +364,13 @@ static void condition(struct line *l, const struct log_style *style, const struc
 		leave(l, "]");
 	}
 	leave(l, "}");
+	if (t->asked) {
+		enter(l, "analysis", "{");
+		text(l, "resultField", t->field);
+		if (style->addresses || !has_addresses(t))
+			text(l, "result", t->said);
+		leave(l, "}");
+	}
 	truth(l, "expressionResult", t->yes);
 	leave(l, "}");
 }

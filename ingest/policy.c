@@ -3,8 +3,20 @@
 #include <stdlib.h>
 
 #include "ingest/operator.h"
+#include "ingest/scan_result.h"
 
-enum condition_kind { COND_RECIPIENT, COND_IP4, COND_IP6, COND_TLS_LEAST, COND_TLS_IS, COND_LIST };
+enum condition_kind {
+	COND_RECIPIENT,
+	COND_IP4,
+	COND_IP6,
+	COND_TLS_LEAST,
+	COND_TLS_IS,
+	COND_LIST,
+	COND_SAYS_TEXT, /* an add-on's instance */
+	COND_SAYS_YES,
+};
+
+enum known { MISS, HIT, WANTED };
 
 struct condition {
 	enum condition_kind kind;
@@ -12,7 +24,9 @@ struct condition {
 	struct net_test nets;
 	enum policy_tls tls;
 	struct address_list *list;
-	bool in_list; /* IS_TRUE */
+	bool in_list;      /* IS_TRUE */
+	const char *asked; /* the add-on's instance; one of the policy's `asks` */
+	char *field;       /* its ResultField, without "addon." */
 };
 
 struct statement {
@@ -30,11 +44,21 @@ struct policy {
 	struct statement *statements;
 	size_t count;
 	json_t *said; /* PolicyStatements, for who follows a judgement */
+	char *asks[POLICY_ADDONS];
+	size_t ask_count;
 };
 
 struct compiling {
-	address_list_finder *find;
-	void *arg;
+	struct policy *p;
+	const struct policy_lookup *look;
+};
+
+/* One judgement. */
+struct judging {
+	const struct policy *p;
+	const struct policy_facts *f;
+	const struct policy_trace *trace;
+	bool lacking; /* an add-on that was asked says PROCESSING_FAILED */
 };
 
 static bool is_word(const json_t *object, const char *member, const char *word)
@@ -58,7 +82,7 @@ static enum rc compile_list(struct condition *c, const json_t *expression,
 
 	c->kind = COND_LIST;
 	c->in_list = is_word(expression, "Operator", "IS_TRUE");
-	c->list = ref.len ? k->find(k->arg, ref) : NULL;
+	c->list = ref.len ? k->look->list(k->look->arg, ref) : NULL;
 	if (!c->list)
 		return err_set(e, RC_NOTFOUND, "no address list \"%.*s\"", (int)ref.len,
 		               (const char *)ref.at);
@@ -66,15 +90,71 @@ static enum rc compile_list(struct condition *c, const json_t *expression,
 	return RC_OK;
 }
 
+static enum rc compile_asked(struct condition *c, const char *id, struct policy *p, struct err *e)
+{
+	for (size_t i = 0; i < p->ask_count && !c->asked; i++)
+		if (strcmp(p->asks[i], id) == 0)
+			c->asked = p->asks[i];
+	if (c->asked)
+		return RC_OK;
+	if (p->ask_count == POLICY_ADDONS)
+		return err_set(e, RC_INVALID, "a traffic policy asks %d add-ons at most",
+		               POLICY_ADDONS);
+	c->asked = p->asks[p->ask_count++] = mem_string(id);
+	return RC_OK;
+}
+
+static enum rc compile_analysis(struct condition *c, const json_t *analysis,
+                                const struct compiling *k, struct err *e)
+{
+	struct slice ref = json_member_text(analysis, "Analyzer");
+	struct slice field = json_member_text(analysis, "ResultField");
+	const char *id = k->look->analyzer ? k->look->analyzer(k->look->arg, ref) : NULL;
+
+	if (!id)
+		return err_set(e, RC_NOTFOUND, "no add-on instance \"%.*s\"",
+		               (int)MIN_OF(ref.len, (size_t)200),
+		               ref.at ? (const char *)ref.at : "");
+	if (slice_starts_nocase(field, slice_str("addon.")))
+		field = slice_from(field, strlen("addon."));
+	c->field = slice_string(field);
+	return compile_asked(c, id, k->p, e);
+}
+
+static const json_t *analysis_of(const json_t *expression)
+{
+	return json_member_object(json_member_object(expression, "Evaluate"), "Analysis");
+}
+
+static enum rc compile_string(struct condition *c, const json_t *x, const struct compiling *k,
+                              struct err *e)
+{
+	const json_t *analysis = analysis_of(x);
+	enum rc rc = text_test_new(&c->text, x, e);
+
+	c->kind = analysis ? COND_SAYS_TEXT : COND_RECIPIENT;
+	return rc == RC_OK && analysis ? compile_analysis(c, analysis, k, e) : rc;
+}
+
+static enum rc compile_boolean(struct condition *c, const json_t *x, const struct compiling *k,
+                               struct err *e)
+{
+	const json_t *analysis = analysis_of(x);
+
+	if (!analysis)
+		return compile_list(c, x, k, e);
+	c->kind = COND_SAYS_YES;
+	c->in_list = is_word(x, "Operator", "IS_TRUE");
+	return compile_analysis(c, analysis, k, e);
+}
+
 static enum rc compile_condition(struct condition *c, const json_t *json, const struct compiling *k,
                                  struct err *e)
 {
 	const json_t *x;
 
-	if ((x = json_member_object(json, "StringExpression"))) {
-		c->kind = COND_RECIPIENT;
-		return text_test_new(&c->text, x, e);
-	}
+	if ((x = json_member_object(json, "StringExpression")))
+		return compile_string(c, x, k, e);
 	if ((x = json_member_object(json, "IpExpression"))) {
 		c->kind = COND_IP4;
 		return net_test_new(&c->nets, x, e);
@@ -86,7 +166,7 @@ static enum rc compile_condition(struct condition *c, const json_t *json, const 
 	if ((x = json_member_object(json, "TlsExpression")))
 		return compile_tls(c, x);
 	if ((x = json_member_object(json, "BooleanExpression")))
-		return compile_list(c, x, k, e);
+		return compile_boolean(c, x, k, e);
 	return err_set(e, RC_INVALID, "a condition of no known kind");
 }
 
@@ -115,13 +195,13 @@ static char *member_copy(const json_t *json, const char *member)
 	return slice_string(json_member_text(json, member));
 }
 
-enum rc policy_new(struct policy **out, const json_t *json, address_list_finder *find, void *arg,
+enum rc policy_new(struct policy **out, const json_t *json, const struct policy_lookup *look,
                    struct err *e)
 {
 	const json_t *statements = json_member_array(json, "PolicyStatements");
-	struct compiling k = { find, arg };
 	struct err mine = { 0 };
 	struct policy *p = mem_new(sizeof(*p));
+	struct compiling k = { p, look };
 
 	*out = NULL;
 	p->name = member_copy(json, "TrafficPolicyName");
@@ -150,6 +230,7 @@ static void statement_free(struct statement *s)
 		text_test_free(&s->conditions[i].text);
 		net_test_free(&s->conditions[i].nets);
 		address_list_unref(&s->conditions[i].list);
+		free(s->conditions[i].field);
 	}
 	free(s->conditions);
 }
@@ -163,6 +244,8 @@ void policy_free(struct policy **p)
 		return;
 	for (size_t i = 0; i < old->count; i++)
 		statement_free(&old->statements[i]);
+	for (size_t i = 0; i < old->ask_count; i++)
+		free(old->asks[i]);
 	free(old->statements);
 	json_decref(old->said);
 	free(old->name);
@@ -177,7 +260,7 @@ static bool net_holds(const struct condition *c, const struct policy_facts *f, u
 	return hit != c->nets.negated;
 }
 
-static bool condition_holds(const struct condition *c, const struct policy_facts *f)
+static bool attribute_holds(const struct condition *c, const struct policy_facts *f)
 {
 	switch (c->kind) {
 	case COND_RECIPIENT:
@@ -192,46 +275,122 @@ static bool condition_holds(const struct condition *c, const struct policy_facts
 		return f->tls == c->tls;
 	case COND_LIST:
 		return address_list_has(c->list, f->recipient) == c->in_list;
+	case COND_SAYS_TEXT:
+	case COND_SAYS_YES:
+		break;
 	}
-	MUST(!"a kind of condition");
+	MUST(!"a kind of condition about the recipient or the connection");
 	return false;
 }
 
-static void tell(const struct policy_trace *trace, int statement, int condition, bool held,
-                 enum policy_verdict action)
+/* *said: what the instance says in that field, as a text; *failed: it says PROCESSING_FAILED. */
+static struct rule_result ask_addon(const struct condition *c, const json_t *addons,
+                                    struct slice *said, bool *failed)
 {
-	struct policy_step step = { statement, condition, held, action };
+	struct slice id = slice_str(c->asked);
+	struct rule_result r = scans_field(addons, id, slice_str(c->field));
+	struct rule_result v = scans_field(addons, id, slice_str("verdict"));
 
-	if (trace)
-		trace->step(trace->arg, &step);
+	*failed = v.verdict == RULE_PROCESSING_FAILED;
+	*said = slice_of("", 0);
+	if (r.kind == RULE_RESULT_TEXT)
+		*said = r.text;
+	else if (r.kind == RULE_RESULT_BOOLEAN)
+		*said = slice_str(r.yes ? "true" : "false");
+	else if (r.kind == RULE_RESULT_VERDICT || *failed)
+		*said = slice_str(rule_verdict_word(v.verdict));
+	return r;
 }
 
-static bool statement_holds(const struct policy *p, size_t at, const struct policy_facts *f,
-                            const struct policy_trace *trace)
+static enum known analysis_holds(struct judging *j, const struct condition *c,
+                                 struct policy_step *step)
 {
-	const struct statement *s = &p->statements[at];
-	bool all = true;
+	struct rule_result r;
+	bool failed;
 
-	for (size_t i = 0; i < s->count && all; i++) {
-		all = condition_holds(&s->conditions[i], f);
-		tell(trace, (int)at, (int)i, all, s->action);
+	if (!json_object_get(j->f->addons, c->asked))
+		return WANTED;
+	r = ask_addon(c, j->f->addons, &step->said, &failed);
+	step->asked = true;
+	step->field = slice_str(c->field);
+	j->lacking = j->lacking || failed;
+	if (c->kind == COND_SAYS_YES)
+		return r.kind == RULE_RESULT_BOOLEAN && r.yes == c->in_list ? HIT : MISS;
+	if (r.kind != RULE_RESULT_TEXT && r.kind != RULE_RESULT_VERDICT)
+		return MISS;
+	return text_test_hits(&c->text, step->said) != c->text.negated ? HIT : MISS;
+}
+
+static enum known condition_holds(struct judging *j, const struct condition *c,
+                                  struct policy_step *step)
+{
+	if (c->kind == COND_SAYS_TEXT || c->kind == COND_SAYS_YES)
+		return analysis_holds(j, c, step);
+	return attribute_holds(c, j->f) ? HIT : MISS;
+}
+
+static void tell(const struct judging *j, struct policy_step *step, bool held)
+{
+	step->held = held;
+	if (j->trace)
+		j->trace->step(j->trace->arg, step);
+}
+
+static enum known statement_holds(struct judging *j, size_t at)
+{
+	const struct statement *s = &j->p->statements[at];
+	struct policy_step whole = { .statement = (int)at, .condition = -1, .action = s->action };
+	enum known holds = HIT;
+
+	for (size_t i = 0; i < s->count && holds == HIT; i++) {
+		struct policy_step step = whole;
+
+		step.condition = (int)i;
+		holds = condition_holds(j, &s->conditions[i], &step);
+		if (holds != WANTED)
+			tell(j, &step, holds == HIT);
 	}
-	tell(trace, (int)at, -1, all, s->action);
-	return all;
+	if (holds != WANTED)
+		tell(j, &whole, holds == HIT);
+	return holds;
+}
+
+static enum policy_verdict verdict_of(const struct judging *j, enum policy_verdict action)
+{
+	return action == POLICY_DENY && j->lacking ? POLICY_LATER : action;
 }
 
 enum policy_verdict policy_decide(const struct policy *p, const struct policy_facts *f,
                                   const struct policy_trace *trace)
 {
 	static const enum policy_verdict order[] = { POLICY_DENY, POLICY_ALLOW };
+	struct policy_step otherwise = { .statement = -1, .condition = -1, .action = p->otherwise };
+	struct judging j = { .p = p, .f = f, .trace = trace };
 
-	for (size_t pass = 0; pass < COUNT(order); pass++)
-		for (size_t i = 0; i < p->count; i++)
-			if (p->statements[i].action == order[pass] &&
-			    statement_holds(p, i, f, trace))
-				return order[pass];
-	tell(trace, -1, -1, true, p->otherwise);
-	return p->otherwise;
+	for (size_t pass = 0; pass < COUNT(order); pass++) {
+		j.lacking = false;
+		for (size_t i = 0; i < p->count; i++) {
+			enum known holds = MISS;
+
+			if (p->statements[i].action != order[pass])
+				continue;
+			if (order[pass] == POLICY_DENY)
+				j.lacking = false; /* of this one alone */
+			holds = statement_holds(&j, i);
+			if (holds == WANTED)
+				return POLICY_ASK;
+			if (holds == HIT)
+				return verdict_of(&j, order[pass]);
+		}
+	}
+	tell(&j, &otherwise, true);
+	return verdict_of(&j, p->otherwise);
+}
+
+size_t policy_asks(const struct policy *p, const char *const **ids)
+{
+	*ids = (const char *const *)p->asks;
+	return p->ask_count;
 }
 
 /* Of what was said, since a compiled text doesn't tell which operator it came from. */

@@ -6,6 +6,7 @@
 #include "base/json.h"
 
 #define TEXT_MOST   2048 /* of one text of a peer: SMTP gives no longer line */
+#define SAID_MOST   256  /* of what an add-on says */
 #define STEPS_MOST  20480
 #define VALUES_MOST 12288 /* values of conditions are told until the steps are so long */
 #define QUEUE_MOST  (1 << 20)
@@ -106,10 +107,10 @@ static enum rc put_step(struct buf *b, char kind, bool yes)
 	return rc == RC_OK ? buf_put_u8(b, yes) : rc;
 }
 
-static enum rc put_condition(struct buf *b, const json_t *condition, bool held)
+static enum rc put_condition(struct buf *b, const json_t *condition, const struct policy_step *step)
 {
 	struct said s = said_by(condition);
-	enum rc rc = buf_put_u8(b, 'C');
+	enum rc rc = buf_put_u8(b, step->asked ? 'A' : 'C');
 
 	if (rc == RC_OK)
 		rc = put_text(b, s.attribute);
@@ -117,7 +118,11 @@ static enum rc put_condition(struct buf *b, const json_t *condition, bool held)
 		rc = put_text(b, s.compare);
 	if (rc == RC_OK)
 		rc = put_values(b, s.values);
-	return rc == RC_OK ? buf_put_u8(b, held) : rc;
+	if (rc == RC_OK && step->asked)
+		rc = put_text(b, step->field);
+	if (rc == RC_OK && step->asked)
+		rc = put_text(b, slice_part(step->said, 0, SAID_MOST));
+	return rc == RC_OK ? buf_put_u8(b, step->held) : rc;
 }
 
 static enum rc put_policy_step(struct policy_log *l, const struct policy_step *step)
@@ -136,7 +141,7 @@ static enum rc put_policy_step(struct policy_log *l, const struct policy_step *s
 	if (step->condition < 0)
 		return put_step(b, 'E', step->held);
 	return put_condition(b, policy_condition(l->policy, step->statement, step->condition),
-	                     step->held);
+	                     step);
 }
 
 /* What doesn't fit any more is left out from there on: a policy of ordinary size always fits. */
@@ -300,6 +305,23 @@ static bool read_flag(struct reader *r)
 	return v == 1;
 }
 
+static void read_condition(struct reader *r, struct policy_told *out)
+{
+	const uint8_t *begin;
+
+	out->attribute = read_text(r);
+	out->compare = read_text(r);
+	out->value_count = read_u16(r);
+	begin = r->rest.at;
+	for (unsigned i = 0; i < out->value_count && r->ok; i++)
+		(void)read_text(r);
+	out->values = slice_of(begin, r->ok ? (size_t)(r->rest.at - begin) : 0);
+	if (!out->asked)
+		return;
+	out->field = read_text(r);
+	out->said = read_text(r);
+}
+
 bool policy_step_next(struct slice *evaluation, struct policy_told *out)
 {
 	struct reader r = reader_over(*evaluation);
@@ -309,24 +331,16 @@ bool policy_step_next(struct slice *evaluation, struct policy_told *out)
 		return false;
 	*out = (struct policy_told) { 0 };
 	kind = read_u8(&r);
-	if (kind == 'C') {
-		const uint8_t *begin;
-
-		out->attribute = read_text(&r);
-		out->compare = read_text(&r);
-		out->value_count = read_u16(&r);
-		begin = r.rest.at;
-		for (unsigned i = 0; i < out->value_count && r.ok; i++)
-			(void)read_text(&r);
-		out->values = slice_of(begin, r.ok ? (size_t)(r.rest.at - begin) : 0);
-	}
+	out->asked = kind == 'A';
+	if (kind == 'C' || kind == 'A')
+		read_condition(&r, out);
 	out->yes = read_flag(&r);
-	out->kind = kind == 'S'   ? POLICY_STEP_STATEMENT
-	            : kind == 'C' ? POLICY_STEP_CONDITION
-	            : kind == 'E' ? POLICY_STEP_END
-	                          : POLICY_STEP_DEFAULT;
+	out->kind = kind == 'S'                  ? POLICY_STEP_STATEMENT
+	            : kind == 'C' || kind == 'A' ? POLICY_STEP_CONDITION
+	            : kind == 'E'                ? POLICY_STEP_END
+	                                         : POLICY_STEP_DEFAULT;
 	*evaluation = r.rest;
-	return r.ok && (kind == 'S' || kind == 'C' || kind == 'E' || kind == 'D');
+	return r.ok && (kind == 'S' || kind == 'C' || kind == 'A' || kind == 'E' || kind == 'D');
 }
 
 /* A statement has conditions, then its end; nothing of one stands outside of it. */

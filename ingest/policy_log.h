@@ -16,6 +16,7 @@
  *          (u32 length, bytes): ingress point's id, session's id, policy's id, IP, MAIL FROM, HELO, TLS
  *          version, cipher, recipient; then the evaluation to the end: steps, each a u8: 'S' u8 allow: a
  *          statement begins; 'C' its next condition: slices attribute, operator, u16 n, n slices, u8 held;
+ *          'A' the same of one that asks an add-on, with slices result field and what it said in front of `held`;
  *          'E' u8 held: the statement ends; 'D' u8 allow: the default.
  */
 #ifndef MM_INGEST_POLICY_LOG_H
@@ -90,6 +91,9 @@ struct policy_told {
 	struct slice compare; /* the operator */
 	unsigned value_count;
 	struct slice values; /* to be read by read_slice, value_count times */
+	bool asked;         /* the condition asks an add-on: */
+	struct slice field; /* its result field */
+	struct slice said;  /* what is in it; empty: there is no such field */
 };
 /* The next step of an evaluation that was taken. */
 bool policy_step_next(struct slice *evaluation, struct policy_told *out);

@@ -84,7 +84,7 @@ static int next_of(struct slice *s)
 	return 0;
 }
 
-static bool same_name(struct slice a, struct slice b)
+bool scans_same_field(struct slice a, struct slice b)
 {
 	int x;
 
@@ -103,7 +103,7 @@ static json_t *find_field(const json_t *fields, struct slice name)
 
 	json_object_foreach((json_t *)(uintptr_t)fields, member, value)
 	{
-		if (same_name(slice_str(member), name))
+		if (scans_same_field(slice_str(member), name))
 			return value;
 	}
 	return NULL;
@@ -195,8 +195,8 @@ struct rule_result scans_field(const json_t *addons, struct slice instance, stru
 	if (!said)
 		return (struct rule_result) { .kind = RULE_RESULT_NONE };
 	value = find_field(json_member_object(said, "fields"), field);
-	if (same_name(field, slice_str("verdict")) ||
-	    (!value && same_name(field, slice_str("result"))))
+	if (scans_same_field(field, slice_str("verdict")) ||
+	    (!value && scans_same_field(field, slice_str("result"))))
 		return (struct rule_result) { .kind = RULE_RESULT_VERDICT,
 			                      .verdict = rule_verdict_of(said) };
 	if (json_is_boolean(value))

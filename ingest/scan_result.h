@@ -32,4 +32,7 @@ json_t *scan_result_text(struct slice s, size_t most);
  * NULL. "verdict", and "result" where no field has that name, are the verdict. Its text lives as long as `addons`. */
 struct rule_result scans_field(const json_t *addons, struct slice instance, struct slice field);
 
+/* Is it the same name of a field? */
+bool scans_same_field(struct slice a, struct slice b);
+
 #endif

@@ -2,7 +2,6 @@
 #include "ingest/shape_model.h"
 #include "ingest/shape_table.h"
 
-#define ADD_ONS    "it comes with add-ons"
 #define KEYS       "no key command can be configured for it"
 
 /* clang-format off */
@@ -141,7 +140,7 @@ STRUCT(IngressBooleanExpression,
 	NEED(Operator, IngressBooleanOperator));
 
 UNION(IngressBooleanToEvaluate,
-	LATER(Analysis, IngressAnalysis, ADD_ONS),
+	MAY(Analysis, IngressAnalysis),
 	MAY(IsInAddressList, IngressIsInAddressList));
 
 UNION(IngressIpToEvaluate,
@@ -193,7 +192,7 @@ STRUCT(IngressStringExpression,
 
 UNION(IngressStringToEvaluate,
 	MAY(Attribute, IngressStringEmailAttribute),
-	LATER(Analysis, IngressAnalysis, ADD_ONS));
+	MAY(Analysis, IngressAnalysis));
 
 STRUCT(IngressTlsProtocolExpression,
 	NEED(Evaluate, IngressTlsProtocolToEvaluate),

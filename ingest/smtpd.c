@@ -105,6 +105,11 @@ static void on_need_big(void *app)
 	tell(app, WIRE_NEED_BIG, slice_of(NULL, 0));
 }
 
+static void on_ask(void *app, struct slice body)
+{
+	tell(app, WIRE_ASK, body);
+}
+
 static void tell_stats(void *arg)
 {
 	struct smtpd *d = arg;
@@ -300,7 +305,7 @@ static void stop(struct smtpd *d)
 	d->stopping = true;
 	close_listeners(d);
 	if (d->gate)
-		gate_judge_no_more(d->gate);
+		gate_wait_no_more(d->gate);
 	smtpd_sessions_stop(d->sessions);
 	loop_timer_set(d->stop, smtpd_sessions_count(d->sessions) ? STOP_MS : 0);
 }
@@ -382,6 +387,7 @@ static const struct gate_host host = {
 	.need_file = on_need_file,
 	.need_big = on_need_big,
 	.progress = on_progress,
+	.ask = on_ask,
 };
 
 static size_t read_certs(const json_t *list, struct tls_cert *out)
@@ -449,6 +455,7 @@ static enum rc configure(struct smtpd *d, const json_t *j, struct err *e)
 	name = slice_string(hostname.len ? hostname : slice_str("localhost"));
 	opt.hostname = name;
 	opt.message_bytes = (uint64_t)json_member_int(smtp, "max_message", LIMIT_MESSAGE_BYTES);
+	opt.ask_ms = json_member_int(smtp, "ask_ms", 0);
 	opt.cert_count = read_certs(json_member_array(j, "certs"), certs);
 	rc = start_gate(d, e);
 	if (rc == RC_OK)
@@ -564,6 +571,8 @@ static void on_message(void *arg, unsigned type, struct slice body, int *fds, si
 		d->floor_ms = (int64_t)read_u64(&r);
 	else if (type == WIRE_JUDGED && body.len > 1 + ID_BYTES)
 		on_judged(d, body);
+	else if (type == WIRE_TOLD && d->gate)
+		gate_told(d->gate, body);
 	else if (type == WIRE_MARK)
 		tell(d, WIRE_MARKED, body);
 	else if (type == WIRE_STOP)

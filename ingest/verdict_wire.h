@@ -21,14 +21,16 @@
 enum verdict_to_child {
 	/* JSON {"facts": n, "bytes": m}, 1 descriptor: memory of m bytes, sealed. The first n are JSON, an array of
 	 * {"number","at","len","left" (ms until the deadline),"now" (ms),"id","ip","helo","from","receiver",
-	 * "authenticated"}, and "lists": [{"id","addon"}]; raw messages lie behind. */
+	 * "authenticated"}, and "lists": [{"id","addon"}]; raw messages lie behind. With "client" true there is no
+	 * message: lists alone are asked for. */
 	VERDICT_ASK = 1,
 };
 
 enum verdict_to_mmd {
 	VERDICT_READY = 16,
 	VERDICT_FAILED, /* text: the child ends */
-	VERDICT_ANSWER, /* JSON {"number","verdicts"}, and "addons" where "lists" were asked for */
+	/* JSON {"number","verdicts"}, and "addons" where "lists" were asked for; of a client no "verdicts" */
+	VERDICT_ANSWER,
 };
 
 #endif

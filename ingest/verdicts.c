@@ -38,6 +38,7 @@ struct ask {
 	bool suspect;    /* the child died with it, and it isn't known of which one */
 	unsigned blamed; /* how often the child died of this one */
 	unsigned deaths; /* how often it died with it */
+	bool client;     /* it is no message: lists alone are asked */
 };
 
 struct said {
@@ -506,11 +507,33 @@ static enum rc take_addons(const struct ask *a, const json_t *o, json_t *verdict
 	return rc;
 }
 
+/* Is it an answer to `a` (NULL: to what was forgotten)? */
+static bool answers_it(const struct verdicts *v, const json_t *o, const struct ask *a,
+                       uint64_t number)
+{
+	bool verdicts = json_object_get(o, "verdicts") != NULL;
+	bool addons = json_object_get(o, "addons") != NULL;
+
+	return (verdicts || addons) && json_object_size(o) == 1u + verdicts + addons &&
+	       number != 0 && number <= v->last && v->child_has > 0 &&
+	       (!a || (a->with_child && a->client == !verdicts));
+}
+
+/* *said is a new reference. */
+static enum rc read_answer(const struct ask *a, const json_t *o, json_t **said, struct err *e)
+{
+	json_t *verdicts = json_object_get(o, "verdicts");
+	enum rc rc = verdicts ? verdicts_valid(verdicts, e) : RC_OK;
+
+	*said = verdicts ? json_incref(verdicts) : json_object();
+	return rc == RC_OK ? take_addons(a, o, *said, e) : rc;
+}
+
 /* *number: of whom it spoke, where that can be told. */
 static enum rc hear_answer(struct verdicts *v, struct slice body, uint64_t *number, struct err *e)
 {
 	json_t *o = NULL;
-	json_t *verdicts;
+	json_t *said = NULL;
 	struct ask *a;
 	enum rc rc = json_read(&o, body, e);
 
@@ -518,22 +541,19 @@ static enum rc hear_answer(struct verdicts *v, struct slice body, uint64_t *numb
 	if (rc != RC_OK)
 		return rc;
 	*number = (uint64_t)json_member_int(o, "number", 0);
-	verdicts = json_object_get(o, "verdicts");
 	a = find(v, *number);
-	if (json_object_size(o) != (json_object_get(o, "addons") ? 3 : 2) || *number == 0 ||
-	    *number > v->last || v->child_has == 0 || (a && !a->with_child))
+	if (!answers_it(v, o, a, *number))
 		rc = err_set(e, RC_INVALID, "an answer that nobody asked for");
 	else
-		rc = verdicts_valid(verdicts, e);
-	if (rc == RC_OK)
-		rc = take_addons(a, o, verdicts, e);
+		rc = read_answer(a, o, &said, e);
 	if (rc == RC_OK) {
 		if (--v->child_has == 0)
 			v->together = VERDICT_UNDER_WAY;
 		v->wait_ms = FIRST_WAIT_MS;
 		if (a) /* else it was forgotten */
-			settle(v, a, json_incref(verdicts));
+			settle(v, a, json_incref(said));
 	}
+	json_decref(said);
 	json_decref(o);
 	return rc;
 }
@@ -748,17 +768,23 @@ static void put_lists(json_t *facts, const struct scan_instance *asked, size_t c
 	json_put(facts, "lists", lists);
 }
 
-uint64_t verdicts_ask_lists(struct verdicts *v, const struct mail *m, struct slice raw,
-                            const struct scan_instance *asked, size_t count)
+static struct ask *ask_new(const struct verdicts *v, const struct mail *m, struct slice raw,
+                           const struct scan_instance *asked, size_t count)
 {
 	struct ask *a = mem_new(sizeof(*a));
-	uint64_t number;
-	bool post;
 
 	a->raw = raw;
 	a->facts = facts_new(v, m);
 	if (count)
 		put_lists(a->facts, asked, count);
+	return a;
+}
+
+static uint64_t enqueue(struct verdicts *v, struct ask *a)
+{
+	uint64_t number;
+	bool post;
+
 	a->due_ms = clock_mono_ms() + v->o.deadline_ms;
 	lock(v);
 	number = a->number = ++v->last;
@@ -772,6 +798,22 @@ uint64_t verdicts_ask_lists(struct verdicts *v, const struct mail *m, struct sli
 	if (post)
 		loop_post(v->o.loop, on_asked, v);
 	return number;
+}
+
+uint64_t verdicts_ask_lists(struct verdicts *v, const struct mail *m, struct slice raw,
+                            const struct scan_instance *asked, size_t count)
+{
+	return enqueue(v, ask_new(v, m, raw, asked, count));
+}
+
+uint64_t verdicts_ask_client(struct verdicts *v, const struct mail *m,
+                             const struct scan_instance *asked, size_t count)
+{
+	struct ask *a = ask_new(v, m, slice_of(NULL, 0), asked, count);
+
+	a->client = true;
+	json_put_bool(a->facts, "client", true);
+	return enqueue(v, a);
 }
 
 bool verdicts_take(struct verdicts *v, uint64_t *number, json_t **said)

@@ -66,6 +66,10 @@ uint64_t verdicts_ask(struct verdicts *v, const struct mail *m, struct slice raw
  * the verdicts, by the instances' ids. `dns` had "lists": the configuration's add-ons that are block lists. */
 uint64_t verdicts_ask_lists(struct verdicts *v, const struct mail *m, struct slice raw,
 			    const struct scan_instance *asked, size_t count);
+/* Of a client that has sent no message yet: those lists alone, about the ip, helo and mail_from of `m`. What is said
+ * has "addons", or, where mm-verdict failed, nothing of use. */
+uint64_t verdicts_ask_client(struct verdicts *v, const struct mail *m,
+			     const struct scan_instance *asked, size_t count);
 /* False: nothing has come. `said` is a new reference: what is kept beside the message (docs/verdicts.md). */
 bool verdicts_take(struct verdicts *v, uint64_t *number, json_t **said);
 /* What was asked and not taken is forgotten; numbers aren't used again. */

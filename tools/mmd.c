@@ -23,6 +23,7 @@
 #include "base/sandbox.h"
 #include "base/tls.h"
 #include "ingest/front.h"
+#include "ingest/lookups.h"
 #include "ingest/resources.h"
 #include "ingest/calls.h"
 #include "ingest/outbound.h"
@@ -37,7 +38,9 @@
 #define SHARED_PER_USER 4 /* of as many threads for those who come by the shared socket */
 #define ERRAND_WAIT_S   20
 #define DRAIN_MS        30000
-#define ROOM_MS         1000 /* between two looks at the disk's room */
+#define ASK_MOST_MS     60000 /* for a reply to RCPT, which clients wait five minutes for */
+#define ASK_LATE_MS     3500  /* behind the deadline: until a child that hangs is noticed */
+#define ROOM_MS         1000  /* between two looks at the disk's room */
 #define IN_USE_MS       100
 #define IN_USE_TRIES    50
 
@@ -47,6 +50,7 @@ struct mmd {
 	struct engine *engine;
 	struct loop *loop;
 	struct front *front;
+	struct lookups *lookups;
 	struct request_server *requests;
 	struct request_server *shared; /* on the socket that is configured */
 	struct schedule *schedule;
@@ -341,6 +345,47 @@ static void on_answered(void *arg, const struct message_id *id, bool refused)
 	pipeline_answered(m->engine->pipeline, id, refused);
 }
 
+/* ---- what add-ons say of clients ---- */
+
+static bool on_ask(void *arg, uint64_t life, struct slice body)
+{
+	struct mmd *m = arg;
+
+	return lookups_ask(m->lookups, life, body);
+}
+
+static void on_told(void *arg, uint64_t life, struct slice body)
+{
+	struct mmd *m = arg;
+
+	front_told(m->front, life, body);
+}
+
+static struct config *config_now(void *arg)
+{
+	return engine_config(((struct mmd *)arg)->engine);
+}
+
+static enum rc open_lookups(struct mmd *m, struct err *e)
+{
+	struct lookups_options o = { .loop = m->loop,
+		                     .home = m->set.engine.verdict_home,
+		                     .addons = &m->set.addons,
+		                     .config = config_now,
+		                     .told = on_told,
+		                     .arg = m };
+	enum rc rc = RC_OK;
+
+	if (o.home)
+		rc = verdicts_deadline(m->set.engine.dns, &o.deadline_ms, e);
+	if (rc != RC_OK)
+		return rc;
+	o.deadline_ms = MIN_OF(o.deadline_ms, (int64_t)ASK_MOST_MS);
+	m->set.smtp.ask_ms = o.deadline_ms + ASK_LATE_MS;
+	m->lookups = lookups_new(&o);
+	return RC_OK;
+}
+
 static const struct http_front_ops http_ops = { on_front_stopped };
 
 static void stop_fronts(struct mmd *m)
@@ -350,8 +395,14 @@ static void stop_fronts(struct mmd *m)
 	front_stop(m->front);
 }
 
-static const struct front_ops front_ops = { on_ready, on_durable, on_answered, on_front_failed,
-	                                    on_front_stopped };
+static const struct front_ops front_ops = {
+	.ready = on_ready,
+	.durable = on_durable,
+	.answered = on_answered,
+	.ask = on_ask,
+	.failed = on_front_failed,
+	.stopped = on_front_stopped,
+};
 
 static void on_terminate(void *arg)
 {
@@ -658,8 +709,10 @@ static enum rc start(struct mmd *m, struct err *e)
 	m->fronts = 1;
 	m->room = loop_timer_new(m->loop, look_for_room, m);
 	look_for_room(m);
-	rc = request_server_new(&m->requests, m->loop, path, REQUEST_THREADS, api_handle, m->engine,
-	                        e);
+	rc = open_lookups(m, e);
+	if (rc == RC_OK)
+		rc = request_server_new(&m->requests, m->loop, path, REQUEST_THREADS, api_handle,
+		                        m->engine, e);
 	free(path);
 	if (rc == RC_OK)
 		share_requests(m);
@@ -694,6 +747,7 @@ static void stop(struct mmd *m)
 	schedule_stop(&m->schedule);
 	loop_timer_free(&m->room);
 	front_free(&m->front);
+	lookups_free(&m->lookups);
 	if (m->engine && pipeline_drain(m->engine->pipeline, m->full ? 0 : DRAIN_MS, &e) != RC_OK)
 		log_warn("%s; they are archived at the next start", e.text);
 	engine_close(&m->engine);

@@ -39,8 +39,8 @@ struct task {
 	TAILQ_ENTRY(task) link;
 	struct server *server;
 	uint64_t number;
-	struct verdict *verdict;
-	struct lists *lists; /* NULL: its rules ask none */
+	struct verdict *verdict; /* NULL: of a client without a message */
+	struct lists *lists;     /* NULL: its rules ask none */
 	struct answers *answers;
 	struct resolver_ask *ask;
 	struct loop_timer *late;
@@ -80,7 +80,7 @@ static void leave(struct server *s)
 	*s->mark = 0;
 }
 
-/* `verdicts` and `addons`, which may be NULL, are given away. */
+/* `verdicts` and `addons`, one of which may be NULL, are given away. */
 static void say(struct server *s, uint64_t number, json_t *verdicts, json_t *addons)
 {
 	json_t *o = json_object();
@@ -89,12 +89,13 @@ static void say(struct server *s, uint64_t number, json_t *verdicts, json_t *add
 	enum rc rc;
 
 	json_put_int(o, "number", (int64_t)number);
-	json_put(o, "verdicts", verdicts);
+	if (verdicts)
+		json_put(o, "verdicts", verdicts);
 	if (addons)
 		json_put(o, "addons", addons);
 	buf_init(&text, VERDICT_TEXT);
 	rc = json_write(&text, o);
-	if (rc != RC_OK) {
+	if (rc != RC_OK && verdicts) { /* lists alone say little */
 		json_put(o, "verdicts", verdicts_failed("too much to say of it"));
 		(void)json_object_del(o, "addons");
 		buf_clear(&text);
@@ -121,8 +122,14 @@ static void task_free(struct task *t)
 
 static void finish(struct task *t)
 {
-	verdict_late(t->verdict, t->answers);
-	say(t->server, t->number, verdict_json(t->verdict), lists_json(t->lists));
+	json_t *addons = lists_json(t->lists);
+
+	if (t->verdict) {
+		verdict_late(t->verdict, t->answers);
+		say(t->server, t->number, verdict_json(t->verdict), addons);
+	} else {
+		say(t->server, t->number, NULL, addons ? addons : json_object());
+	}
 	task_free(t);
 }
 
@@ -136,21 +143,36 @@ static void on_answers(void *arg)
 	step(t);
 }
 
+/* With the answers that are there. */
+static enum rc run_parts(struct task *t)
+{
+	enum rc rc = RC_OK;
+
+	if (t->verdict)
+		rc = verdict_run(t->verdict, t->answers);
+	if (lists_run(t->lists, t->answers) != RC_OK)
+		rc = RC_AGAIN;
+	return rc;
+}
+
+/* Of the last round's answers some may have come. */
 static void on_late(void *arg)
 {
-	finish(arg);
+	struct task *t = arg;
+	struct server *s = t->server;
+
+	enter(s, t->number);
+	(void)run_parts(t);
+	finish(t);
+	leave(s);
 }
 
 static void step(struct task *t)
 {
 	struct server *s = t->server;
-	enum rc rc;
 
 	enter(s, t->number);
-	rc = verdict_run(t->verdict, t->answers);
-	if (lists_run(t->lists, t->answers) != RC_OK)
-		rc = RC_AGAIN;
-	if (rc == RC_OK || t->rounds++ == ROUNDS)
+	if (run_parts(t) == RC_OK || t->rounds++ == ROUNDS)
 		finish(t);
 	else
 		t->ask = resolver_ask(s->resolver, t->answers, on_answers, t);
@@ -210,7 +232,8 @@ static struct lists *lists_of(const struct server *s, const json_t *facts,
 {
 	struct dnsbl_question q = { .client = f->ip, .mail_from = f->mail_from, .helo = f->helo };
 
-	q.from_count = verdict_from(v, &q.from_domains);
+	if (v)
+		q.from_count = verdict_from(v, &q.from_domains);
 	return lists_new(&s->lists, json_member_array(facts, "lists"), &q);
 }
 
@@ -233,7 +256,8 @@ static void begin(struct server *s, const json_t *facts, struct slice raw)
 		t = mem_new(sizeof(*t));
 		t->server = s;
 		t->number = number;
-		t->verdict = verdict_new(raw, &f);
+		if (!json_member_bool(facts, "client", false))
+			t->verdict = verdict_new(raw, &f);
 		t->lists = lists_of(s, facts, &f, t->verdict);
 		t->answers = answers_new();
 		t->late = loop_timer_new(s->loop, on_late, t);

@@ -218,8 +218,8 @@ def what_is_not_right_is_refused_whole():
     path = os.path.join(site.root, 'bad.json')
     analysis = {"Analysis": {"Analyzer": "arn:aws:ses:eu-west-1:123456789012:addon-instance/ai-1", "ResultField": "x"}}
     for words, statement, more in (
-            ('Analysis not built yet', allow({"StringExpression": {"Evaluate": analysis, "Operator": "EQUALS", "Values": ["x"]}}), {}),
-            ('Analysis not built yet', deny({"BooleanExpression": {"Evaluate": analysis, "Operator": "IS_TRUE"}}), {}),
+            ('Analyzer none of the AddonInstances', allow({"StringExpression": {"Evaluate": analysis, "Operator": "EQUALS", "Values": ["x"]}}), {}),
+            ('Analyzer none of the AddonInstances', deny({"BooleanExpression": {"Evaluate": analysis, "Operator": "IS_TRUE"}}), {}),
             ('Attribute', allow({"StringExpression": {"Evaluate": {"Attribute": "SENDER"}, "Operator": "EQUALS", "Values": ["x"]}}), {}),
             ('Conditions', allow(), {}), ('Values[0]', allow(ip4('CIDR_MATCHES', '10.0.0.1')), {}), ('Values[0]', allow(ip4('CIDR_MATCHES', '::/0')), {}),
             ('Values[0]', allow(ip6('CIDR_MATCHES', '10.0.0.0/8')), {}), ('Values[0]', allow(ip6('CIDR_MATCHES', '::ffff:0:0/96')), {}), ('Value', allow(tls('IS', 'TLS1_1')), {}),

@@ -6,9 +6,12 @@
  *          was held back, the handshake done, the deadline, the next piece.
  * Oracle   A model of the app's side (which op may come when, each MAIL ends once) and of the
  * output (CRLF lines of printable ASCII with a code; "accepted" only where the app accepted). Byte
- *          by byte and in one piece must give the same output and the same messages. Where no
- *          answer is late a second model (smtp_model.h) follows the commands and their replies.
+ *          by byte and in one piece must give the same output and the same messages. While an
+ * answer is open nothing is taken and nothing said. Where no answer is late a second model
+ * (smtp_model.h) follows the commands and their replies, and answers that all come late change
+ * nothing.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -31,6 +34,7 @@ struct model {
 	struct smtp_session *s;
 	unsigned later;
 	unsigned refuse;
+	bool prompt; /* what is late comes as soon as nothing more is taken */
 	bool tls;
 	enum op open;
 	enum stage stage;
@@ -244,11 +248,14 @@ static struct slice give(struct model *m, struct slice bytes, size_t cut)
 		size_t n = MIN_OF(cut, bytes.len);
 		uint8_t *copy = mem_new(n);
 		bool wants = smtp_session_wants_input(m->s);
+		bool pending = m->open != OP_NONE && !smtp_session_closing(m->s);
 		size_t used;
 
 		memcpy(copy, bytes.at, n);
 		used = smtp_session_input(m->s, slice_of(copy, n));
 		free(copy);
+		if (pending)
+			MUST(used == 0 && smtp_session_output(m->s).len == 0 && !wants);
 		collect(m);
 		MUST(used <= n && (used > 0 || !wants));
 		bytes = slice_from(bytes, used);
@@ -301,7 +308,19 @@ static bool is_event(uint8_t c)
 	return c >= 0xf8 && c <= 0xfb;
 }
 
-static void run(struct model *m, struct slice input, size_t cut)
+/* As much as is taken; with `prompt` the answers behind which the rest waits come now. */
+static void give_held(struct model *m, struct buf *held, size_t cut)
+{
+	for (;;) {
+		buf_drop(held, held->len - give(m, buf_slice(held), cut).len);
+		if (!m->prompt || m->open == OP_NONE)
+			return;
+		answer(m);
+		collect(m);
+	}
+}
+
+static void run(struct model *m, struct slice input, size_t cut, bool prompt)
 {
 	struct buf held;
 	size_t at = 3;
@@ -313,7 +332,8 @@ static void run(struct model *m, struct slice input, size_t cut)
 		            .auth = input.at[0] & 4,
 		            .keep_bare = input.at[0] & 8,
 		            .odd_local = input.at[0] & 16 },
-		.later = input.at[1],
+		.later = prompt ? UINT_MAX : input.at[1],
+		.prompt = prompt,
 		.refuse = input.at[2],
 		.tls = (input.at[0] & 3) == SMTP_TLS_ON,
 	};
@@ -328,10 +348,10 @@ static void run(struct model *m, struct slice input, size_t cut)
 		while (at < input.len && !is_event(input.at[at]))
 			at++;
 		MUST(buf_add(&held, slice_part(input, from, at - from)) == RC_OK);
-		buf_drop(&held, held.len - give(m, buf_slice(&held), cut).len);
+		give_held(m, &held, cut);
 		if (at < input.len)
 			event(m, input.at[at++]);
-		buf_drop(&held, held.len - give(m, buf_slice(&held), cut).len);
+		give_held(m, &held, cut);
 	}
 	smtp_session_free(&m->s);
 	MUST(m->stage == OUTSIDE && m->mails == m->ends);
@@ -368,6 +388,19 @@ static void walk(const struct model *m, struct slice input)
 	free(secured);
 }
 
+/* Answers that come late don't change what comes out. */
+static void delay(const struct model *whole, struct slice input)
+{
+	struct model late;
+
+	if (whole->later)
+		return;
+	run(&late, input, SIZE_MAX, true);
+	MUST(slice_equal(buf_slice(&whole->out), buf_slice(&late.out)));
+	MUST(whole->hash == late.hash && whole->accepts == late.accepts);
+	buf_free(&late.out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct model whole;
@@ -377,8 +410,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		prove();
 	if (size < 3 || size > INPUT_MAX)
 		return 0;
-	run(&whole, slice_of(data, size), SIZE_MAX);
-	run(&bytes, slice_of(data, size), 1);
+	run(&whole, slice_of(data, size), SIZE_MAX, false);
+	run(&bytes, slice_of(data, size), 1, false);
+	delay(&whole, slice_of(data, size));
 	walk(&whole, slice_of(data, size));
 	MUST(slice_equal(buf_slice(&whole.out), buf_slice(&bytes.out)));
 	MUST(whole.hash == bytes.hash && whole.accepts == bytes.accepts);

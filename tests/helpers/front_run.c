@@ -141,8 +141,11 @@ static void open_spool(struct run *r, const char *dir, uint64_t file_bytes, stru
 
 static void run_until_signal(struct run *r)
 {
-	static const struct front_ops ops = { on_ready, on_durable, on_answered, on_failed,
-		                              on_stopped };
+	static const struct front_ops ops = { .ready = on_ready,
+		                              .durable = on_durable,
+		                              .answered = on_answered,
+		                              .failed = on_failed,
+		                              .stopped = on_stopped };
 	struct loop_signal *term = loop_signal_new(r->loop, SIGTERM, on_signal, r);
 	struct loop_signal *interrupt = loop_signal_new(r->loop, SIGINT, on_signal, r);
 	struct loop_signal *hangup = loop_signal_new(r->loop, SIGHUP, on_hangup, r);

@@ -11,8 +11,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "ingest/spool/spool.h"
+#include "ingest/wire.h"
 #include "store/crypt.h"
 #include "tests/unit/cert.h"
+#include "tests/unit/ingest/quoted.h"
 #include "tests/unit/test.h"
 
 static struct buf chain, key;
@@ -24,9 +26,12 @@ struct rig {
 	struct spool *spool;
 	struct gate *gate;
 	unsigned files; /* that the writer gets; then it waits */
+	int64_t ask_ms;
 	struct gate_session *session;
 	unsigned wakes;
 	bool tls_asked;
+	struct buf asked; /* the last question about add-ons */
+	unsigned asks;
 	char said[8192];
 };
 
@@ -66,7 +71,16 @@ static void on_progress(void *app, uint64_t file, uint64_t offset, uint64_t mess
 	spool_durable(((struct rig *)app)->spool, SPOOL_WRITER_SMTP, file, offset, messages);
 }
 
-static const struct gate_host host = { on_need_file, on_need_big, on_progress };
+static void on_ask(void *app, struct slice body)
+{
+	struct rig *r = app;
+
+	r->asks++;
+	buf_clear(&r->asked);
+	assert_int_equal(buf_add(&r->asked, body), RC_OK);
+}
+
+static const struct gate_host host = { on_need_file, on_need_big, on_progress, on_ask };
 
 static void on_wake(void *arg)
 {
@@ -88,6 +102,28 @@ static void after_round(void *arg)
 	gate_flush(((struct rig *)arg)->gate);
 }
 
+/* Recipients at local.test are let in by the policy of the file; then two lists are asked. */
+static void ask_lists(json_t *config)
+{
+	json_t *policy = json_array_get(json_object_get(config, "TrafficPolicies"), 0);
+	json_t *statements = json_object_get(policy, "PolicyStatements");
+	json_t *instances = quoted("[{'AddonInstanceId':'ai-ip','Version':1,'AddonName':'IP'},"
+	                           "{'AddonInstanceId':'ai-dom','Version':1,'AddonName':'DOM'}]");
+
+	json_put(config, "AddonInstances", instances);
+	json_push(statements,
+	          quoted("{'Action':'DENY','Conditions':[{'StringExpression':{'Evaluate':{"
+	                 "'Attribute':'RECIPIENT'},'Operator':'STARTS_WITH','Values':['guarded']}},"
+	                 "{'BooleanExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-ip',"
+	                 "'ResultField':'isListed'}},'Operator':'IS_TRUE'}}]}"));
+	json_push(statements,
+	          quoted("{'Action':'DENY','Conditions':[{'StringExpression':{'Evaluate':{"
+	                 "'Attribute':'RECIPIENT'},'Operator':'STARTS_WITH','Values':['guarded']}},"
+	                 "{'StringExpression':{'Evaluate':{'Analysis':{'Analyzer':'ai-dom',"
+	                 "'ResultField':'verdict'}},'Operator':'EQUALS','Values':['FAIL',"
+	                 "'PROCESSING_FAILED']}}]}"));
+}
+
 /* The file of the tests by foreign clients; `hash` becomes the password's. */
 static struct config *read_config(const char *hash)
 {
@@ -102,6 +138,7 @@ static struct config *read_config(const char *hash)
 	if (hash)
 		json_put_text(json_array_get(json_object_get(j, "Passwords"), 0), "Hash",
 		              slice_str(hash));
+	ask_lists(j);
 	EXPECT_OK(config_new(&c, j, &e), &e);
 	json_decref(j);
 	buf_free(&text);
@@ -115,13 +152,15 @@ static void configure(struct rig *r)
 		.hostname = "gw.test", .message_bytes = 1000000, .certs = &cert, .cert_count = 1
 	};
 	struct config *c = read_config(NULL);
+
+	opt.ask_ms = r->ask_ms;
 	struct err e;
 
 	EXPECT_OK(gate_configure(r->gate, c, &opt, &e), &e);
 	config_unref(&c);
 }
 
-static void rig_start(struct rig *r, unsigned files)
+static void rig_start_with(struct rig *r, unsigned files, int64_t ask_ms)
 {
 	static const uint8_t master[KEY_BYTES] = { 7 };
 	struct spool_options opt = { .file_bytes = 1048576 };
@@ -132,6 +171,8 @@ static void rig_start(struct rig *r, unsigned files)
 	memcpy(r->dir, "/tmp/mm-gate.XXXXXX", 20);
 	assert_non_null(mkdtemp(r->dir));
 	r->files = files;
+	r->ask_ms = ask_ms;
+	buf_init(&r->asked, WIRE_NEWS_MAX);
 	r->loop = loop_new();
 	EXPECT_OK(keyring_create(r->dir, master, &e), &e);
 	EXPECT_OK(keyring_open(&r->keys, r->dir, master, &e), &e);
@@ -139,6 +180,11 @@ static void rig_start(struct rig *r, unsigned files)
 	EXPECT_OK(gate_new(&r->gate, r->loop, &writer, &host, r, &e), &e);
 	configure(r);
 	gate_flush(r->gate);
+}
+
+static void rig_start(struct rig *r, unsigned files)
+{
+	rig_start_with(r, files, 0);
 }
 
 static enum rc remove_one(void *arg, const char *name, struct err *e)
@@ -157,6 +203,7 @@ static void rig_end(struct rig *r)
 
 	gate_session_free(&r->session);
 	gate_free(&r->gate);
+	buf_free(&r->asked);
 	spool_close(&r->spool);
 	keyring_close(&r->keys);
 	loop_free(&r->loop);
@@ -496,12 +543,201 @@ static void test_configure(void **state)
 	rig_end(&r);
 }
 
+/* ---- recipients that add-ons are asked about ---- */
+
+/* As a peer's bytes come in; what isn't taken is left. */
+static struct slice put_in(struct rig *r, struct slice in)
+{
+	struct smtp_session *s = gate_session_smtp(r->session);
+
+	while (in.len && smtp_session_wants_input(s))
+		in = slice_from(in, smtp_session_input(s, in));
+	return in;
+}
+
+static void tell(struct rig *r, const char *said)
+{
+	json_t *j = quoted(said);
+	struct buf body;
+
+	buf_init(&body, 4096);
+	assert_int_equal(buf_add(&body, slice_part(buf_slice(&r->asked), 0, 8)), RC_OK);
+	assert_int_equal(json_write(&body, j), RC_OK);
+	gate_told(r->gate, buf_slice(&body));
+	buf_free(&body);
+	json_decref(j);
+}
+
+/* The question: its texts behind the number, each with a blank. */
+static const char *asked(const struct rig *r)
+{
+	static char text[1024];
+	struct reader in = reader_over(slice_from(buf_slice(&r->asked), 8));
+	size_t n = 0;
+
+	text[0] = 0;
+	while (in.rest.len) {
+		struct slice s = read_slice(&in);
+
+		assert_true(in.ok);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%.*s ", (int)s.len,
+		                      s.len ? (const char *)s.at : "");
+	}
+	return text;
+}
+
+#define IP_SAYS(listed, connection)                                                                \
+	"'ai-ip':{'verdict':'PASS','fields':{'isListed':" listed "},'connection':" connection "}"
+#define DOM_SAYS(verdict) "'ai-dom':{'verdict':'" verdict "','fields':{}}"
+
+static void hello(struct rig *r)
+{
+	begin(r, OPEN);
+	EXPECT_SAYS(say(r, "EHLO a.test\r\n"), "250");
+	EXPECT_SAYS(say(r, "MAIL FROM:<s@x.test>\r\n"), "250");
+}
+
+static void test_held_recipient(void **state)
+{
+	struct rig r;
+	struct spool_record rec;
+	struct slice left;
+	json_t *j;
+
+	(void)state;
+	rig_start(&r, 2);
+	hello(&r);
+	EXPECT_SAYS(say(&r, "RCPT TO:<c@local.test>\r\n"), "250");
+	assert_int_equal(r.asks, 0); /* what is decided without them */
+	left = put_in(&r, slice_str("RCPT TO:<guarded@local.test>\r\nRCPT TO:<guarded2@local."
+	                            "test>\r\nRSET\r\n"));
+	assert_int_equal(r.asks, 1);
+	assert_string_equal(asked(&r), "192.0.2.7 a.test s@x.test ai-ip ai-dom ");
+	assert_int_equal(gate_session_doing(r.session), GATE_WAITS);
+	EXPECT_SLICE("left", left, "RCPT TO:<guarded2@local.test>\r\nRSET\r\n");
+	EXPECT_SLICE("said", slice_str(hear(&r)), "");
+	tell(&r, "{" IP_SAYS("false", "true") "," DOM_SAYS("PASS") "}");
+	assert_int_equal(r.wakes, 1);
+	EXPECT_SAYS(hear(&r), "250");
+	tell(&r, "{" IP_SAYS("true", "true") "}");  /* once more: nobody waits */
+	left = put_in(&r, slice_part(left, 0, 31)); /* the next recipient: it is known */
+	EXPECT_SAYS(hear(&r), "250");
+	assert_int_equal(r.asks, 1);
+	EXPECT_SAYS(say(&r, "DATA\r\n"), "354");
+	EXPECT_SAYS(say(&r, "x\r\n.\r\n"), "250");
+	spool_record_init(&rec);
+	j = next_meta(&r, &rec);
+	assert_int_equal(json_array_size(json_member_array(j, "rcpt")), 3);
+	json_decref(j);
+	spool_record_free(&rec);
+	/* The next transaction: the address is known, the sender isn't. */
+	EXPECT_SAYS(say(&r, "MAIL FROM:<bad@y.test>\r\n"), "250");
+	(void)put_in(&r, slice_str("RCPT TO:<guarded@local.test>\r\n"));
+	assert_string_equal(asked(&r), "192.0.2.7 a.test bad@y.test ai-dom ");
+	tell(&r, "{" DOM_SAYS("FAIL") "}");
+	EXPECT_SAYS(hear(&r), "550");
+	EXPECT_SAYS(say(&r, "RCPT TO:<guarded@local.test>\r\n"), "550");
+	EXPECT_SAYS(say(&r, "RCPT TO:<c@local.test>\r\n"), "250");
+	EXPECT_SAYS(say(&r, "DATA\r\n"), "354");
+	EXPECT_SAYS(say(&r, "y\r\n.\r\n"), "250");
+	spool_record_init(&rec);
+	j = next_meta(&r, &rec);
+	assert_int_equal(json_array_size(json_member_array(j, "rcpt")),
+	                 1); /* without the refused */
+	json_decref(j);
+	spool_record_free(&rec);
+	rig_end(&r);
+}
+
+/* What mmd leaves out, says too late or doesn't say is PROCESSING_FAILED: 451, since it is not
+ * known. */
+static void test_no_answer(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_start_with(&r, 2, 50);
+	hello(&r);
+	(void)put_in(&r, slice_str("RCPT TO:<guarded@local.test>\r\n"));
+	wait_for_answer(&r); /* for the deadline */
+	EXPECT_SAYS(hear(&r), "451");
+	assert_non_null(strstr(r.said, "4.7.1"));
+	tell(&r, "{" IP_SAYS("false", "true") "," DOM_SAYS("PASS") "}"); /* too late */
+	EXPECT_SAYS(say(&r, "RCPT TO:<guarded@local.test>\r\n"), "451");
+	assert_int_equal(r.asks, 1);
+	EXPECT_SAYS(say(&r, "RSET\r\n"), "250");
+	EXPECT_SAYS(say(&r, "MAIL FROM:<>\r\n"), "250");
+	(void)put_in(&r, slice_str("RCPT TO:<guarded@local.test>\r\n"));
+	assert_string_equal(asked(&r), "192.0.2.7 a.test  ai-ip ai-dom ");
+	tell(&r, "{" IP_SAYS("true", "true") "}");
+	EXPECT_SAYS(hear(&r), "550"); /* for what is known */
+	rig_end(&r);
+}
+
+/* The peer, the server or the time ends the transaction while it waits. */
+static void test_ends_while_waiting(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_start(&r, 2);
+	for (int i = 0; i < 3; i++) {
+		hello(&r);
+		(void)put_in(&r, slice_str("RCPT TO:<guarded@local.test>\r\n"));
+		assert_int_equal(gate_session_doing(r.session), GATE_WAITS);
+		r.wakes = 0;
+		if (i == 0)
+			gate_session_free(&r.session);
+		else if (i == 1)
+			smtp_session_timeout(gate_session_smtp(r.session), "4.3.2", "bye");
+		else
+			gate_wait_no_more(r.gate);
+		assert_int_equal(r.wakes, i == 2);
+		tell(&r, "{" IP_SAYS("false", "true") "}");
+		assert_int_equal(r.wakes, i == 2);
+		if (i)
+			EXPECT_SAYS(hear(&r), i == 1 ? "421" : "451");
+	}
+	EXPECT_SAYS(say(&r, "RCPT TO:<guarded@local.test>\r\n"), "451"); /* it stops */
+	EXPECT_SAYS(say(&r, "RCPT TO:<c@local.test>\r\n"), "250");
+	assert_int_equal(r.asks, 3);
+	rig_end(&r);
+}
+
+/* Questions of peers that have gone count until mmd has answered them. */
+static void test_too_many_questions(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_start(&r, 2);
+	for (unsigned i = 0; i < WIRE_ASKS_MOST; i++) {
+		hello(&r);
+		(void)put_in(&r, slice_str("RCPT TO:<guarded@local.test>\r\n"));
+		assert_int_equal(r.asks, i + 1);
+	}
+	hello(&r);
+	EXPECT_SAYS(say(&r, "RCPT TO:<guarded@local.test>\r\n"), "451");
+	assert_non_null(strstr(r.said, "4.3.2"));
+	tell(&r, "{}");
+	(void)put_in(&r, slice_str("RCPT TO:<guarded@local.test>\r\n"));
+	assert_int_equal(gate_session_doing(r.session), GATE_WAITS);
+	rig_end(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_envelope),   cmocka_unit_test(test_lost_connections),
-		cmocka_unit_test(test_no_storage), cmocka_unit_test(test_auth),
-		cmocka_unit_test(test_guesses),    cmocka_unit_test(test_configure),
+		cmocka_unit_test(test_envelope),
+		cmocka_unit_test(test_lost_connections),
+		cmocka_unit_test(test_no_storage),
+		cmocka_unit_test(test_auth),
+		cmocka_unit_test(test_guesses),
+		cmocka_unit_test(test_configure),
+		cmocka_unit_test(test_held_recipient),
+		cmocka_unit_test(test_no_answer),
+		cmocka_unit_test(test_ends_while_waiting),
+		cmocka_unit_test(test_too_many_questions),
 	};
 	int failed;
 

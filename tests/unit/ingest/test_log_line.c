@@ -190,6 +190,18 @@ static void put_condition(struct buf *b, const char *attribute, const char *comp
 	assert_int_equal(buf_put_u8(b, held), RC_OK);
 }
 
+static void put_asked(struct buf *b, const char *field, const char *said, bool held)
+{
+	size_t at = b->len;
+
+	put_condition(b, "ai-1", "EQUALS", "192.0.2.7", held);
+	b->at[at] = 'A';
+	b->len--;
+	assert_int_equal(buf_put_slice(b, slice_str(field)), RC_OK);
+	assert_int_equal(buf_put_slice(b, slice_str(said)), RC_OK);
+	assert_int_equal(buf_put_u8(b, held), RC_OK);
+}
+
 static struct policy_record a_record(const struct buf *steps)
 {
 	return (struct policy_record) { .when_ms = 1728562395042,
@@ -220,6 +232,8 @@ static void expect_policy(const char *name, const struct policy_record *r,
 	HEAD "'ingress_point_type':'OPEN','ingress_point_id':'inp-1',"                             \
 	     "'ingress_point_session_id':'0123456789abcdef','traffic_policy_id':'tp-1',"           \
 	     "'traffic_policy_evaluation':["
+
+#define ASKED(value) "{'expression':{'attribute':'ai-1','operator':'EQUALS','value':[" value "]},"
 
 static void test_policy(void **state)
 {
@@ -257,6 +271,36 @@ static void test_policy(void **state)
 	              "{'expression':{'attribute':'SENDER_IP','operator':'CIDR_MATCHES'},"
 	              "'expressionResult':true}],'policyStatementMatched':true}],"
 	              "'traffic_policy_verdict':'REJECT'}");
+	buf_clear(&steps);
+	put(&steps, 'S', false);
+	put_asked(&steps, "verdict", "FAIL", true);
+	put_asked(&steps, "Listed", "192.0.2.7", true);
+	put(&steps, 'E', true);
+	r = a_record(&steps);
+	expect_policy(
+	        "add-ons", &r, &with,
+	        POLICY "{'action':'DENY','conditions':[" ASKED(
+	                "'192.0.2.7'") "'analysis':{"
+	                               "'resultField':'verdict','result':'FAIL'},'expressionResult'"
+	                               ":true}," ASKED(
+	                                       "'192.0.2.7'") "'analysis':{'resultField':'Listed','"
+	                                                      "result':"
+	                                                      "'192.0.2.7'},'expressionResult':"
+	                                                      "true}],'policyStatementMatched':"
+	                                                      "true}],"
+	                                                      "'traffic_policy_verdict':'REJECT'"
+	                                                      "," WHO
+	                                                      "'recipient':'bob@corp.example'}");
+	expect_policy("add-ons, without addresses", &r, &without,
+	              POLICY "{'action':'DENY','conditions':[" ASKED(
+	                      "'192.0.2.7'") "'analysis':{"
+	                                     "'resultField':'verdict','result':'FAIL'},'"
+	                                     "expressionResult':true},"
+	                                     "{'expression':{'attribute':'ai-1','operator':'EQUALS'"
+	                                     "},'analysis':{"
+	                                     "'resultField':'Listed'},'expressionResult':true}],"
+	                                     "'policyStatementMatched':true}],'traffic_policy_"
+	                                     "verdict':'REJECT'}");
 	buf_clear(&steps);
 	put(&steps, 'S', true);
 	put_condition(&steps, "RECIPIENT", "IS_TRUE", "al-1", false);

@@ -8,6 +8,23 @@ static struct address_list *find_list(void *arg, struct slice reference)
 	return slice_equal(reference, slice_str("vip")) ? arg : NULL;
 }
 
+static const char *find_analyzer(void *arg, struct slice reference)
+{
+	static char id[64];
+
+	(void)arg;
+	(void)snprintf(id, sizeof(id), "ai-%.*s", (int)reference.len, (const char *)reference.at);
+	return slice_equal(reference, slice_str("none")) ? NULL : id;
+}
+
+static enum rc compile(struct policy **p, const json_t *json, struct address_list *list,
+                       struct err *e)
+{
+	struct policy_lookup look = { find_list, find_analyzer, list };
+
+	return policy_new(p, json, &look, e);
+}
+
 /* A policy with these statements. */
 static struct policy *make(const char *statements, const char *otherwise)
 {
@@ -24,7 +41,7 @@ static struct policy *make(const char *statements, const char *otherwise)
 	               otherwise, statements);
 	json = quoted(text);
 	EXPECT_OK(address_list_new(&list, names, &e), &e);
-	EXPECT_OK(policy_new(&p, json, find_list, list, &e), &e);
+	EXPECT_OK(compile(&p, json, list, &e), &e);
 	address_list_unref(&list);
 	json_decref(json);
 	json_decref(names);
@@ -212,20 +229,145 @@ static void test_missing_list(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	assert_int_equal(policy_new(&p, json, find_list, NULL, &e), RC_NOTFOUND);
+	assert_int_equal(compile(&p, json, NULL, &e), RC_NOTFOUND);
 	assert_null(p);
 	assert_string_equal(e.text,
 	                    "PolicyStatements[0].Conditions[0]: no address list \"nobody\"");
 	json_decref(json);
 }
 
+/* ---- add-ons ---- */
+
+#define SAYS(ref, field, op, values)                                                               \
+	"{'StringExpression':{'Evaluate':{'Analysis':{'Analyzer':'" ref "','ResultField':'" field  \
+	"'}},'Operator':'" op "','Values':[" values "]}}"
+#define YES(ref, field, op)                                                                        \
+	"{'BooleanExpression':{'Evaluate':{'Analysis':{'Analyzer':'" ref "','ResultField':'" field \
+	"'}},'Operator':'" op "'}}"
+
+#define LISTED                                                                                     \
+	"{'ai-x':{'verdict':'FAIL','fields':{'isListed':true,'listedOn':'ip.test','isPassed':"     \
+	"false}}}"
+#define CLEAR                                                                                      \
+	"{'ai-x':{'verdict':'PASS','fields':{'isListed':false,'listedOn':'','isPassed':true}}}"
+#define FAILED "{'ai-x':{'verdict':'PROCESSING_FAILED','why':'late'}}"
+
+/* With each DefaultAction: what is decided where the list says so. */
+static const struct {
+	const char *statements;
+	const char *addons;
+	enum policy_verdict by_allow; /* DefaultAction ALLOW */
+	enum policy_verdict by_deny;
+} asked_cases[] = {
+	{ DENY(YES("x", "addon.is listed", "IS_TRUE")), NULL, POLICY_ASK, POLICY_ASK },
+	{ DENY(YES("x", "addon.is listed", "IS_TRUE")), "{'ai-y':{'verdict':'PASS'}}", POLICY_ASK,
+	  POLICY_ASK },
+	{ DENY(YES("x", "addon.is listed", "IS_TRUE")), LISTED, POLICY_DENY, POLICY_DENY },
+	{ DENY(YES("x", "isListed", "IS_TRUE")), CLEAR, POLICY_ALLOW, POLICY_DENY },
+	{ DENY(YES("x", "is_listed", "IS_FALSE")), LISTED, POLICY_ALLOW, POLICY_DENY },
+	{ DENY(YES("x", "is_listed", "IS_FALSE")), CLEAR, POLICY_DENY, POLICY_DENY },
+	/* nothing is concluded from nothing */
+	{ DENY(YES("x", "isListed", "IS_TRUE")), FAILED, POLICY_ALLOW, POLICY_DENY },
+	{ DENY(YES("x", "isListed", "IS_FALSE")), FAILED, POLICY_ALLOW, POLICY_DENY },
+	{ DENY(SAYS("x", "listedOn", "NOT_EQUALS", "'z'")), FAILED, POLICY_ALLOW, POLICY_DENY },
+	{ DENY(SAYS("x", "nothing", "NOT_EQUALS", "'z'")), LISTED, POLICY_ALLOW, POLICY_DENY },
+	{ DENY(SAYS("x", "isListed", "EQUALS", "'true'")), LISTED, POLICY_ALLOW, POLICY_DENY },
+	{ DENY(YES("x", "listedOn", "IS_TRUE")), LISTED, POLICY_ALLOW, POLICY_DENY },
+	/* who was denied for want of an answer may come again */
+	{ ALLOW(YES("x", "isListed", "IS_FALSE")), FAILED, POLICY_ALLOW, POLICY_LATER },
+	{ ALLOW(YES("x", "isListed", "IS_FALSE")), LISTED, POLICY_ALLOW, POLICY_DENY },
+	{ ALLOW(YES("x", "isListed", "IS_FALSE")), CLEAR, POLICY_ALLOW, POLICY_ALLOW },
+	{ DENY(SAYS("x", "verdict", "EQUALS", "'PROCESSING_FAILED'")), FAILED, POLICY_LATER,
+	  POLICY_LATER },
+	{ DENY(SAYS("x", "verdict", "EQUALS", "'PROCESSING_FAILED'")), LISTED, POLICY_ALLOW,
+	  POLICY_DENY },
+	{ DENY(SAYS("x", "addon.verdict", "NOT_EQUALS", "'PASS'")), CLEAR, POLICY_ALLOW,
+	  POLICY_DENY },
+	{ DENY(YES("x", "isListed", "IS_TRUE")) "," DENY(RECIPIENT("CONTAINS", "'@'")), FAILED,
+	  POLICY_DENY, POLICY_DENY },
+	{ DENY(YES("x", "isListed", "IS_TRUE")) "," ALLOW(RECIPIENT("CONTAINS", "'no'")), FAILED,
+	  POLICY_ALLOW, POLICY_DENY },
+	/* texts */
+	{ DENY(SAYS("x", "listed_on", "ENDS_WITH", "'.TEST'")), LISTED, POLICY_DENY, POLICY_DENY },
+	{ DENY(SAYS("x", "listedOn", "EQUALS", "''")), CLEAR, POLICY_DENY, POLICY_DENY },
+	/* what is decided without it isn't asked */
+	{ DENY(RECIPIENT("CONTAINS", "'@'")) "," DENY(YES("x", "isListed", "IS_TRUE")), NULL,
+	  POLICY_DENY, POLICY_DENY },
+	{ DENY(RECIPIENT("CONTAINS", "'no'") "," YES("x", "isListed", "IS_TRUE")), NULL,
+	  POLICY_ALLOW, POLICY_DENY },
+	{ ALLOW(RECIPIENT("CONTAINS", "'@'")) "," ALLOW(YES("x", "isListed", "IS_TRUE")), NULL,
+	  POLICY_ALLOW, POLICY_ALLOW },
+};
+
+static void test_addons(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(asked_cases); i++) {
+		json_t *addons = asked_cases[i].addons ? quoted(asked_cases[i].addons) : NULL;
+		struct policy_facts f = facts_of("a@b.example", NULL, 0);
+
+		f.addons = addons;
+		for (int deny = 0; deny < 2; deny++) {
+			struct policy *p = make(asked_cases[i].statements, deny ? "DENY" : "ALLOW");
+			enum policy_verdict v = policy_decide(p, &f, NULL);
+			enum policy_verdict want =
+			        deny ? asked_cases[i].by_deny : asked_cases[i].by_allow;
+
+			policy_free(&p);
+			if (v != want)
+				fail_msg("%s with %s: %d, want %d", asked_cases[i].statements,
+				         asked_cases[i].addons ? asked_cases[i].addons : "nothing",
+				         v, want);
+		}
+		json_decref(addons);
+	}
+}
+
+/* Which are asked: each once, and no more than are asked together. */
+static void test_asks(void **state)
+{
+	struct policy *p = make(DENY(YES("x", "isListed", "IS_TRUE") "," SAYS(
+	                                "y", "a", "EQUALS", "") "," YES("x", "a", "IS_FALSE")),
+	                        "ALLOW");
+	const char *const *ids;
+	char text[4096] = "{'TrafficPolicyName':'p','DefaultAction':'DENY','PolicyStatements':[";
+	struct err e = { 0 };
+	json_t *json;
+
+	(void)state;
+	assert_int_equal(policy_asks(p, &ids), 2);
+	assert_string_equal(ids[0], "ai-x");
+	assert_string_equal(ids[1], "ai-y");
+	policy_free(&p);
+	for (int i = 0; i < 9; i++) {
+		size_t n = strlen(text);
+
+		(void)snprintf(text + n, sizeof(text) - n,
+		               "%s{'Action':'DENY','Conditions':[{'BooleanExpression':{'Evaluate':"
+		               "{'Analysis':{'Analyzer':'%d','ResultField':'x'}},'Operator':"
+		               "'IS_TRUE'}}]}",
+		               i ? "," : "", i);
+	}
+	(void)snprintf(text + strlen(text), 3, "]}");
+	json = quoted(text);
+	assert_int_equal(compile(&p, json, NULL, &e), RC_INVALID);
+	assert_string_equal(e.text, "PolicyStatements[8].Conditions[0]: a traffic policy asks 8 "
+	                            "add-ons at most");
+	json_decref(json);
+	json = quoted("{'TrafficPolicyName':'p','DefaultAction':'DENY','PolicyStatements':[" ALLOW(
+	        YES("none", "x", "IS_TRUE")) "]}");
+	assert_int_equal(compile(&p, json, NULL, &e), RC_NOTFOUND);
+	assert_string_equal(e.text, "PolicyStatements[0].Conditions[0]: no add-on instance "
+	                            "\"none\"");
+	json_decref(json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),
-		cmocka_unit_test(test_default),
-		cmocka_unit_test(test_trace),
-		cmocka_unit_test(test_missing_list),
+		cmocka_unit_test(test_cases),  cmocka_unit_test(test_default),
+		cmocka_unit_test(test_trace),  cmocka_unit_test(test_missing_list),
+		cmocka_unit_test(test_addons), cmocka_unit_test(test_asks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

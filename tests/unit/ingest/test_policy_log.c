@@ -20,21 +20,32 @@ static const char policy_text[] =
         "{'Action':'DENY','Conditions':[{'IpExpression':{'Evaluate':{'Attribute':'SENDER_IP'},"
         "'Operator':'CIDR_MATCHES','Values':['192.0.2.0/24']}}]}]}";
 
+static const char *find_analyzer(void *arg, struct slice reference)
+{
+	(void)arg;
+	(void)reference;
+	return "ai-1";
+}
+
+static const struct policy_lookup look = { .analyzer = find_analyzer };
+
 static struct policy *compile(const char *text)
 {
 	json_t *j = quoted(text);
 	struct policy *p;
 	struct err e;
 
-	EXPECT_OK(policy_new(&p, j, NULL, NULL, &e), &e);
+	EXPECT_OK(policy_new(&p, j, &look, &e), &e);
 	json_decref(j);
 	return p;
 }
 
+static const json_t *addons; /* what they said */
+
 static enum policy_verdict ask(struct policy_log *l, const struct policy *p, const char *recipient,
                                const char *ip, enum policy_tls tls, bool *logged)
 {
-	struct policy_facts f = { .recipient = slice_str(recipient), .tls = tls };
+	struct policy_facts f = { .recipient = slice_str(recipient), .tls = tls, .addons = addons };
 	struct policy_record r = { .when_ms = 1000,
 		                   .type = INGRESS_AUTH,
 		                   .ingress_id = slice_str("inp-1"),
@@ -117,6 +128,54 @@ static void test_evaluations(void **state)
 	                "false") "],'policyStatementMatched':false},"
 	                         "{'action':'DENY','type':'DefaultAction','scope':'Recipient'}]");
 	assert_int_equal(policy_log_waiting(l), 0);
+	policy_free(&p);
+	policy_log_free(&l);
+}
+
+/* The result of an add-on stands beside the condition. */
+static void test_add_ons(void **state)
+{
+	static const char text[] =
+	        "{'TrafficPolicyName':'p','TrafficPolicyId':'tp-1','DefaultAction':'ALLOW',"
+	        "'PolicyStatements':[{'Action':'DENY','Conditions':[{'BooleanExpression':{"
+	        "'Evaluate':{'Analysis':{'Analyzer':'x','ResultField':'addon.is listed'}},"
+	        "'Operator':'IS_TRUE'}},{'StringExpression':{'Evaluate':{'Analysis':{"
+	        "'Analyzer':'x','ResultField':'listedOn'}},'Operator':'EQUALS','Values':['z']}}]}]"
+	        "}";
+	static const struct {
+		const char *addons;
+		const char *conditions;
+	} cases[] = {
+		{ "{'ai-1':{'verdict':'FAIL','fields':{'isListed':true,'listedOn':'ip.test'}}}",
+		  "{'expression':{'attribute':'x','operator':'IS_TRUE','value':[]},'analysis':{"
+		  "'resultField':'is listed','result':'true'},'expressionResult':true},"
+		  "{'expression':{'attribute':'x','operator':'EQUALS','value':['z']},'analysis':{"
+		  "'resultField':'listedOn','result':'ip.test'},'expressionResult':false}" },
+		{ "{'ai-1':{'verdict':'PROCESSING_FAILED','why':'late'}}",
+		  "{'expression':{'attribute':'x','operator':'IS_TRUE','value':[]},'analysis':{"
+		  "'resultField':'is listed','result':'PROCESSING_FAILED'},'expressionResult':"
+		  "false}" },
+	};
+	struct policy_log *l = policy_log_new(1000);
+	struct policy *p = compile(text);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		json_t *said = quoted(cases[i].addons);
+		char want[2048];
+		bool logged;
+
+		addons = said;
+		(void)ask(l, p, "a@corp.example", "192.0.2.7", POLICY_TLS_NONE, &logged);
+		(void)snprintf(want, sizeof(want),
+		               "[{'action':'DENY','conditions':[%s],'policyStatementMatched':"
+		               "false},{'action':'ALLOW','type':'DefaultAction','scope':"
+		               "'Recipient'}]",
+		               cases[i].conditions);
+		expect_evaluation(l, want);
+		addons = NULL;
+		json_decref(said);
+	}
 	policy_free(&p);
 	policy_log_free(&l);
 }
@@ -215,7 +274,7 @@ static void test_large_policy(void **state)
 		}
 		json_push(statements, json_pack("{s:s,s:o}", "Action", "DENY", "Conditions", list));
 	}
-	EXPECT_OK(policy_new(&p, j, NULL, NULL, &e), &e);
+	EXPECT_OK(policy_new(&p, j, &look, &e), &e);
 	json_decref(j);
 	(void)ask(l, p, "a@y.example", "198.51.100.7", POLICY_TLS_NONE, &logged);
 	assert_true(policy_batch_read(&b, policy_log_take(l, true)));
@@ -285,6 +344,7 @@ static void test_hostile_batches(void **state)
 static void test_steps_in_order(void **state)
 {
 #define CONDITION "C\1\0\0\0A\1\0\0\0B\0\0\1"
+#define ASKED     "A\1\0\0\0A\1\0\0\0B\0\0\1\0\0\0f\4\0\0\0true\1"
 #define CASE(name, steps, good)                                                                    \
 	{                                                                                          \
 		name, { (const uint8_t *)(steps), sizeof(steps) - 1 }, good                        \
@@ -299,6 +359,8 @@ static void test_steps_in_order(void **state)
 		CASE("two and the default", "S\0" CONDITION "E\0S\1" CONDITION CONDITION "E\0D\1",
 		     true),
 		CASE("cut", "S\0" CONDITION, true),
+		CASE("an add-on", "S\0" ASKED CONDITION "E\0", true),
+		CASE("an add-on that says nothing", "S\0A\1\0\0\0A\1\0\0\0B\0\0\1E\0", false),
 		CASE("no statement", CONDITION, false),
 		CASE("an end alone", "E\1", false),
 		CASE("a statement in another", "S\0S\0", false),
@@ -331,16 +393,15 @@ static void test_steps_in_order(void **state)
 	}
 #undef CASE
 #undef CONDITION
+#undef ASKED
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_evaluations),
-		cmocka_unit_test(test_rate),
-		cmocka_unit_test(test_lost),
-		cmocka_unit_test(test_large_policy),
-		cmocka_unit_test(test_hostile_batches),
+		cmocka_unit_test(test_evaluations),    cmocka_unit_test(test_add_ons),
+		cmocka_unit_test(test_rate),           cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_large_policy),   cmocka_unit_test(test_hostile_batches),
 		cmocka_unit_test(test_steps_in_order),
 	};
 

@@ -343,6 +343,52 @@ static const char *analyzer_of(const json_t *rule_set)
 	return json_string_value(json_object_get(json_object_get(left, "Analysis"), "Analyzer"));
 }
 
+#define POLICY_ASKS(ref)                                                                           \
+	"{'TrafficPolicyName':'asks','DefaultAction':'ALLOW','PolicyStatements':[{'Action':"       \
+	"'DENY','Conditions':[{'BooleanExpression':{'Evaluate':{'Analysis':{'Analyzer':'" ref      \
+	"','ResultField':'addon.is listed'}},'Operator':'IS_TRUE'}}]}]}"
+
+/* A policy, too; what it asks can't be deleted, and the front can compile it. */
+static void test_policies_of_addons(void **state)
+{
+	struct fixture *f = *state;
+	char instance[RESOURCE_ID_ROOM];
+	char policy[RESOURCE_ID_ROOM];
+	const char *const *ids;
+	struct config *c;
+	struct config *front;
+	struct buf text;
+	json_t *json;
+
+	expect_rc(f, create(f, RESOURCE_TRAFFIC_POLICY, POLICY_ASKS("SPAMHAUS_DBL")), RC_INVALID,
+	          "PolicyStatements[0].Conditions[0].BooleanExpression.Evaluate.Analysis.Analyzer: "
+	          "none of the AddonInstances is named or has the id \"SPAMHAUS_DBL\"");
+	(void)made(f, RESOURCE_ADDON_SUBSCRIPTION, "{'AddonName':'SPAMHAUS_DBL'}");
+	(void)snprintf(instance, sizeof(instance), "%s",
+	               made(f, RESOURCE_ADDON_INSTANCE, "{'AddonName':'SPAMHAUS_DBL'}"));
+	(void)snprintf(policy, sizeof(policy), "%s",
+	               made(f, RESOURCE_TRAFFIC_POLICY, POLICY_ASKS("SPAMHAUS_DBL")));
+	expect_rc(f, drop(f, RESOURCE_ADDON_INSTANCE, instance), RC_EXISTS,
+	          "in use by \"asks\" of the TrafficPolicies");
+	EXPECT_OK(resources_compile(f->db, NULL, &c, &f->e), &f->e);
+	assert_int_equal(config_policy_count(c), 1);
+	assert_int_equal(policy_asks(config_policy_at(c, 0), &ids), 1);
+	assert_string_equal(ids[0], instance);
+	EXPECT_SLICE("add-on", config_addon(c, slice_str(instance)), "SPAMHAUS_DBL");
+	assert_int_equal(config_addon(c, slice_str("ai-none")).len, 0);
+	buf_init(&text, 1 << 20);
+	EXPECT_OK(config_write(c, NULL, &text), &f->e);
+	EXPECT_OK(json_read(&json, buf_slice(&text), &f->e), &f->e);
+	EXPECT_OK(config_new(&front, json, &f->e), &f->e);
+	assert_int_equal(policy_asks(config_policy_at(front, 0), &ids), 1);
+	json_decref(json);
+	buf_free(&text);
+	config_unref(&front);
+	config_unref(&c);
+	EXPECT_OK(drop(f, RESOURCE_TRAFFIC_POLICY, policy), &f->e);
+	EXPECT_OK(drop(f, RESOURCE_ADDON_INSTANCE, instance), &f->e);
+}
+
 /* A rule asks an instance that there is, by its id, its ARN or its add-on's name, and holds it. */
 static void test_rules_of_addons(void **state)
 {
@@ -1051,6 +1097,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_delete),
 	TEST(test_relays_and_addons),
 	TEST(test_rules_of_addons),
+	TEST(test_policies_of_addons),
 	TEST(test_rule_set_of_a_file),
 	TEST(test_passwords),
 	TEST(test_quotas),

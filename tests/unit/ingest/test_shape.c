@@ -161,9 +161,9 @@ static const struct {
 	{ "'RECIPIENT'},'Op", "'SENDER'},'Op",
 	  POLICY0 ".Conditions[0].StringExpression.Evaluate.Attribute: Member must satisfy enum "
 	          "value set: [RECIPIENT]" },
-	{ "{'Attribute':'RECIPIENT'},'Op", "{'Analysis':{'Analyzer':'x','ResultField':'y'}},'Op",
-	  POLICY0 ".Conditions[0].StringExpression.Evaluate: \"Analysis\" is not built yet; it "
-	          "comes with add-ons" },
+	{ "{'Attribute':'RECIPIENT'},'Op", "{'Analysis':{'Analyzer':'x','ResultField':'y-z'}},'Op",
+	  POLICY0 ".Conditions[0].StringExpression.Evaluate.Analysis.ResultField: must match "
+	          "^(addon\\.)?[\\sa-zA-Z0-9_]+$" },
 	{ "'EQUALS','Values':['x@y", "'MATCHES','Values':['x@y",
 	  POLICY0 ".Conditions[0].StringExpression.Operator: Member must satisfy enum value set: "
 	          "[EQUALS, NOT_EQUALS, STARTS_WITH, ENDS_WITH, CONTAINS]" },

@@ -3,7 +3,8 @@
  *
  * What it answers is told by the first label of a name: "txt" (the text `text`), "spf" (v=spf1 ip4:192.0.2.1 -all), "a"
  * (192.0.2.1), "mx", "alias" (an alias of txt.NAME), "none" (no data), "fail" (SERVFAIL), "garbage" (no packet of
- * DNS), "wrong" (another question's answer), "silent" (nothing at all, ever); every other name doesn't exist.
+ * DNS), "wrong" (another question's answer), "silent" (nothing at all, ever). A name below listed.test has the address
+ * 127.0.0.2, one below mute.test no answer; every other name doesn't exist.
  */
 #ifndef MM_TESTS_UNIT_VERDICT_DNS_SERVER_H
 #define MM_TESTS_UNIT_VERDICT_DNS_SERVER_H
@@ -43,6 +44,14 @@ static inline bool dns_label(const char *name, const char *label)
 	return strncmp(name, label, n) == 0 && (name[n] == '.' || !name[n]);
 }
 
+static inline bool dns_below(const char *name, const char *zone)
+{
+	size_t n = strlen(name);
+	size_t z = strlen(zone);
+
+	return n > z + 1 && name[n - z - 1] == '.' && strcmp(name + n - z, zone) == 0;
+}
+
 static inline size_t dns_question(const uint8_t *in, size_t len, char name[256], unsigned *type)
 {
 	size_t at = 12;
@@ -70,6 +79,8 @@ static inline void dns_records(struct dns_server *s, struct packet *p, const cha
 		packet_text(p, "@", "v=spf1 ip4:192.0.2.1 -all");
 	if (dns_label(name, "a") && type == DNS_A)
 		packet_raw(p, "@", DNS_A, slice_of("\300\0\2\1", 4));
+	if (dns_below(name, "listed.test") && type == DNS_A)
+		packet_raw(p, "@", DNS_A, slice_of("\177\0\0\2", 4));
 	if (dns_label(name, "mx") && type == DNS_MX) {
 		packet_pointing(p, "@", DNS_MX, 2, 20, "second.example");
 		packet_pointing(p, "@", DNS_MX, 2, 10, "first.example");
@@ -88,6 +99,8 @@ static inline unsigned dns_code(const char *name)
 
 	if (dns_label(name, "fail"))
 		return 2;
+	if (dns_below(name, "listed.test"))
+		return 0;
 	for (size_t i = 0; i < COUNT(known); i++)
 		if (dns_label(name, known[i]))
 			return 0;
@@ -109,7 +122,7 @@ static inline void dns_answer_one(struct dns_server *s, const uint8_t *in, size_
 	memcpy(s->last, name, sizeof(name));
 	MUST(pthread_mutex_unlock(&s->lock) == 0);
 	atomic_fetch_add(&s->asked, 1);
-	if (atomic_load(&s->mute) || dns_label(name, "silent"))
+	if (atomic_load(&s->mute) || dns_label(name, "silent") || dns_below(name, "mute.test"))
 		return;
 	packet_begin(&p, dns_code(name), dns_label(name, "wrong") ? "x.example" : name, type);
 	dns_records(s, &p, name, type);
