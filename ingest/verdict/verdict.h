@@ -7,7 +7,7 @@
  *          verdict_json is what is kept beside the message (docs/verdicts.md, "Kept beside the message").
  * Late     What isn't known when the time is over is temperror, by verdict_json's own judgement: parts that are done
  *          keep what they said.
- * SPF      Mail that came by AUTH or MTLS has none.
+ * SPF      By the client's address, whether it has authenticated or not; mail without one (imported) has none.
  * Owner    The struct verdict owns all texts.
  * Threads  One at a time; verdict_init first, once, before a sandbox.
  */
@@ -26,7 +26,6 @@ struct verdict_facts {
 	struct slice helo;
 	struct slice mail_from; /* without brackets; empty for <> */
 	struct slice receiver;  /* our name */
-	bool authenticated;
 	int64_t now_ms; /* of receipt: signatures expire, %{t} */
 };
 
