@@ -20,8 +20,8 @@
 
 enum verdict_to_child {
 	/* JSON {"facts": n, "bytes": m}, 1 descriptor: memory of m bytes, sealed. The first n are JSON, an array of
-	 * {"number","at","len","left" (ms until the deadline),"now" (ms),"id","ip","helo","from","receiver",
-	 * "authenticated"}, and "lists": [{"id","addon"}]; raw messages lie behind. With "client" true there is no
+	 * {"number","at","len","left" (ms until the deadline),"now" (ms),"id","ip","helo","from","receiver"},
+	 * and "lists": [{"id","addon"}]; raw messages lie behind. With "client" true there is no
 	 * message: lists alone are asked for. */
 	VERDICT_ASK = 1,
 };

@@ -745,7 +745,6 @@ static json_t *facts_new(const struct verdicts *v, const struct mail *m)
 	json_put(o, "helo", json_of_slice(m->helo));
 	json_put(o, "from", json_of_slice(m->mail_from));
 	json_put_text(o, "receiver", slice_str(v->o.receiver ? v->o.receiver : ""));
-	json_put_bool(o, "authenticated", m->client_cert || json_member_text(m->json, "auth").at);
 	return o;
 }
 

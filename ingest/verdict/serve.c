@@ -243,7 +243,6 @@ static void begin(struct server *s, const json_t *facts, struct slice raw)
 		.helo = json_member_text(facts, "helo"),
 		.mail_from = json_member_text(facts, "from"),
 		.receiver = json_member_text(facts, "receiver"),
-		.authenticated = json_member_bool(facts, "authenticated", false),
 		.now_ms = json_member_int(facts, "now", 0),
 	};
 	uint64_t number = (uint64_t)json_member_int(facts, "number", 0);

@@ -77,11 +77,9 @@ static void set_question(struct verdict *v, const struct verdict_facts *f)
 		.receiver = keep(v->receiver, sizeof(v->receiver), f->receiver),
 		.now_ms = f->now_ms,
 	};
-	v->spf_done = f->authenticated || f->ip.family == 0;
+	v->spf_done = f->ip.family == 0;
 	v->spf = (struct spf_answer) { .result = SPF_NONE };
-	(void)snprintf(v->spf.why, sizeof(v->spf.why), "%s",
-	               f->authenticated ? "its sender has authenticated"
-	                                : "the client's address isn't known");
+	(void)snprintf(v->spf.why, sizeof(v->spf.why), "the client's address isn't known");
 }
 
 /* Its From may stand behind the limit, where others read it: it must not escape by that. */

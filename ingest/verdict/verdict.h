@@ -10,7 +10,7 @@
  *          sender whose own servers are slow can't so escape what the domain that he forges asks for. Parts that are
  *          done keep what they said.
  * Limits   Of a header beyond raw.h's limits DKIM and ARC can't be known, and DMARC asks for REJECT (dmarc.h).
- * SPF      Mail that came by AUTH or MTLS has none.
+ * SPF      By the client's address, whether it has authenticated or not; mail without one (imported) has none.
  * Owner    The struct verdict owns all texts.
  * Threads  One at a time; verdict_init first, once, before a sandbox.
  */
@@ -29,7 +29,6 @@ struct verdict_facts {
 	struct slice helo;
 	struct slice mail_from; /* without brackets; empty for <> */
 	struct slice receiver;  /* our name */
-	bool authenticated;
 	int64_t now_ms; /* of receipt: signatures expire, %{t} */
 };
 

@@ -23,10 +23,10 @@ def is_below_any(names, zones):
     return [n for n in names if is_below(n, zones)]
 
 class Nsd:
-    def __init__(self, records, failing=(), signed=()):
+    def __init__(self, records, failing=(), signed=(), port=None):
         self.root = tempfile.mkdtemp(prefix='mm-nsd-')
         atexit.register(self.close)
-        self.port = free_port()
+        self.port = port or free_port()
         self.forward = '127.0.0.1@%d' % self.port
         self.process = None
         self.zones = []

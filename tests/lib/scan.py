@@ -108,6 +108,35 @@ class Daemon:
         self.stop()
         shutil.rmtree(self.root, ignore_errors=True)
 
+class Clamd(Daemon):
+    """clamd, whose database has one signature: `mark`."""
+    def __init__(self, mark):
+        super().__init__('clamd')
+        self.port = free_port()
+        self.socket = self.path('clamd.sock')
+        os.mkdir(self.path('db'))
+        self.path('db/local.ndb', 'MM.Test.Signature:0:*:%s\n' % mark.encode().hex())
+        user = 'User root\n' if os.getuid() == 0 else ''
+        self.conf = self.path('clamd.conf', 'DatabaseDirectory %s\nLocalSocket %s\nTCPSocket %d\nTCPAddr 127.0.0.1\nForeground yes\n'
+                              '%sStreamMaxLength 1M\nMaxThreads 4\nPidFile %s\nFixStaleSocket yes\n'
+                              % (self.path('db'), self.socket, self.port, user, self.path('pid')))
+        self.start()
+
+    def is_up(self):
+        try:
+            for family, place in ((socket.AF_INET, ('127.0.0.1', self.port)), (socket.AF_UNIX, self.socket)):
+                with socket.socket(family) as s:
+                    s.connect(place)
+                    s.sendall(b'zPING\0')
+                    if s.recv(100) != b'PONG\0':
+                        return False
+            return True
+        except OSError:
+            return False
+
+    def start(self):
+        self.run([program('clamd'), '-c', self.conf], self.is_up)
+
 def answers_at(port):
     with socket.socket() as s:
         return s.connect_ex(('127.0.0.1', port)) == 0

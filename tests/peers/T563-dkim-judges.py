@@ -3,7 +3,7 @@
 with one bit changed passes in neither. A sample of dev/bulk; all of it in ./check long."""
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from judges import *
+from dkim_judge import *
 
 SEED = int(os.environ.get('MM_SEED') or random.randrange(1 << 32))
 COUNT = None if LONG else 150

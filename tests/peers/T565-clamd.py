@@ -7,34 +7,6 @@ from scan import *
 
 MARK = 'mm-hand-made-signature-%08x' % random.randrange(1 << 32)
 
-class Clamd(Daemon):
-    def __init__(self):
-        super().__init__('clamd')
-        self.port = free_port()
-        self.socket = self.path('clamd.sock')
-        os.mkdir(self.path('db'))
-        self.path('db/local.ndb', 'MM.Test.Signature:0:*:%s\n' % MARK.encode().hex())
-        user = 'User root\n' if os.getuid() == 0 else ''
-        self.conf = self.path('clamd.conf', 'DatabaseDirectory %s\nLocalSocket %s\nTCPSocket %d\nTCPAddr 127.0.0.1\nForeground yes\n'
-                              '%sStreamMaxLength 1M\nMaxThreads 4\nPidFile %s\nFixStaleSocket yes\n'
-                              % (self.path('db'), self.socket, self.port, user, self.path('pid')))
-        self.start()
-
-    def is_up(self):
-        try:
-            for family, place in ((socket.AF_INET, ('127.0.0.1', self.port)), (socket.AF_UNIX, self.socket)):
-                with socket.socket(family) as s:
-                    s.connect(place)
-                    s.sendall(b'zPING\0')
-                    if s.recv(100) != b'PONG\0':
-                        return False
-            return True
-        except OSError:
-            return False
-
-    def start(self):
-        self.run([program('clamd'), '-c', self.conf], self.is_up)
-
 CLEAN = {'verdict': 'PASS', 'fields': {'category': 'CLEAN', 'isPassed': True}}
 FOUND = {'verdict': 'FAIL', 'fields': {'category': 'MALWARE', 'signature': 'MM.Test.Signature.UNOFFICIAL', 'isPassed': False}}
 
@@ -44,7 +16,7 @@ def attached(data):
                 body='--b\r\nContent-Type: text/plain\r\n\r\nsee the file\r\n--b\r\nContent-Type: application/octet-stream; name=x.bin\r\n'
                      'Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=x.bin\r\n\r\n%s\r\n--b--\r\n' % body)
 
-clamd = Clamd()
+clamd = Clamd(MARK)
 
 def config(deadline):
     return {'TCP': {'clamd': '127.0.0.1:%d' % clamd.port, 'deadline': deadline}, 'UNIX': {'clamd': clamd.socket, 'deadline': deadline},

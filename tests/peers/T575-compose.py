@@ -4,7 +4,7 @@ email package finds in front of the message exactly the fields that are ours, an
 sample; all of it in ./check long) and hostile mail by chance; what is changed on the way passes nowhere."""
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from judges import *
+from dkim_judge import *
 import email, email.policy, email.utils
 
 SEED = int(os.environ.get('MM_SEED') or random.randrange(1 << 32))

@@ -88,13 +88,13 @@ static void a_forged_one(void **state)
 	json_decref(j);
 }
 
-static void who_has_authenticated_has_no_spf(void **state)
+static void without_an_address_there_is_no_spf(void **state)
 {
 	struct verdict_facts f = facts("192.0.2.2", "bounce@shop.example");
 	json_t *j;
 
 	(void)state;
-	f.authenticated = true;
+	f.ip = (struct ip) { 0 };
 	j = judge(honest, &f, 20);
 	expect(j, "spf", "verdict", "GRAY");
 	expect(j, "spf", "result", "none");
@@ -349,7 +349,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_that_passes),
 		cmocka_unit_test(a_forged_one),
-		cmocka_unit_test(who_has_authenticated_has_no_spf),
+		cmocka_unit_test(without_an_address_there_is_no_spf),
 		cmocka_unit_test(a_policy_waits_for_what_it_judges),
 		cmocka_unit_test(what_is_not_known_in_time),
 		cmocka_unit_test(who_is_late_does_not_escape),
