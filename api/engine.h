@@ -46,7 +46,8 @@ struct engine_options {
 	uint64_t    spool_min_free; /* less room than this on the disk: no new mail; 0: see engine_room */
 	unsigned    parse_workers; /* 0: one a processor */
 	struct api_options api;
-	/* "dns" of the configuration, NULL: none. mmd has it kept for tools (`keeps_dns`), which read what is kept; and
+	/* "dns" of the configuration, NULL: none. mmd has it kept for tools (`keeps_dns`), which read what is
+	 * kept; and
 	 * has started the home of mm-verdict (ingest/verdicts.h), where there is one. */
 	const json_t *dns;
 	bool keeps_dns;
@@ -54,7 +55,8 @@ struct engine_options {
 	struct logs_options *logs; /* its files are taken over; NULL: no logs are written */
 	const json_t *addons; /* likewise */
 	struct home *scan_home; /* of mm-scan (ingest/scans.h) */
-	/* "send" and "endpoints" of the configuration, checked; NULL: none. mmd carries out what is in the outbound queue
+	/* "send" and "endpoints" of the configuration, checked; NULL: none. mmd carries out what is in the
+	 * outbound queue
 	 * (`sends`), by homes of mm-deliver that it has started. */
 	const json_t *send;
 	const json_t *endpoints;

@@ -32,7 +32,8 @@ static void make_instance(struct engine_queue *q)
 	crypt_wipe(derived, sizeof(derived));
 }
 
-enum rc engine_queue_open(struct engine_queue **out, struct engine *en, const struct engine_options *opt, struct err *e)
+enum rc engine_queue_open(struct engine_queue **out, struct engine *en,
+                          const struct engine_options *opt, struct err *e)
 {
 	struct outbound_settings s;
 	struct engine_queue *q = mem_new(sizeof(*q));
@@ -105,7 +106,8 @@ static void broke(void *arg, const struct err *e)
 		q->en->broken(q->en->broken_arg);
 }
 
-enum rc engine_queue_start(struct engine_queue *q, struct engine *en, const struct engine_options *opt, struct err *e)
+enum rc engine_queue_start(struct engine_queue *q, struct engine *en,
+                           const struct engine_options *opt, struct err *e)
 {
 	struct runner_options o = { .queue = q->queue,
 		                    .sender = opt->sender_home,

@@ -1,7 +1,8 @@
 /*
  * api/engine_queue.h - the outbound queue of an open data directory, and in mmd its runner, on a thread of its own
  *
- * What     Whoever has the directory parks what rules ask for beyond this machine; mmd alone carries it out. Tools leave that to
+ * What     Whoever has the directory parks what rules ask for beyond this machine; mmd alone carries it out. Tools
+ *          leave that to
  *          the next mmd.
  * Threads  engine_queue_open, _start, _close: who opens and closes the engine. engine_queue_wake: any.
  */

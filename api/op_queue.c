@@ -1,4 +1,5 @@
-/* api/op_queue.c - the outbound queue and its dead letters: shown, tried again, held, dropped. Who may not read mail sees no address. */
+/* api/op_queue.c - the outbound queue and its dead letters: shown, tried again, held, dropped. Who
+ * may not read mail sees no address. */
 #include "api/engine_queue.h"
 #include "api/ops.h"
 #include "base/clock.h"
@@ -27,7 +28,9 @@ static json_t *recipients_json(const struct queue_job *j)
 		json_t *o = json_object();
 
 		json_put_text(o, "address", json_member_text(one, "to"));
-		json_put_text(o, "state", json_object_get(one, "end") ? json_member_text(one, "end") : slice_str("waits"));
+		json_put_text(o, "state",
+		              json_object_get(one, "end") ? json_member_text(one, "end")
+		                                          : slice_str("waits"));
 		if (json_member_text(one, "text").len)
 			json_put_text(o, "said", json_member_text(one, "text"));
 		if (json_member_text(one, "host").len)
@@ -79,7 +82,9 @@ static json_t *job_json(const struct queue_job *j, bool addresses, bool whole)
 		put_time(o, j->state == TASK_DUE ? "due" : "died", j->due_ms);
 	json_put_int(o, "tries", j->tries);
 	if (j->reason[0])
-		json_put(o, "reason", addresses ? json_of_slice(slice_str(j->reason)) : without_addresses(j->reason));
+		json_put(o, "reason",
+		         addresses ? json_of_slice(slice_str(j->reason))
+		                   : without_addresses(j->reason));
 	if (!whole)
 		return o;
 	if (json_object_get(j->spec, "rule"))
@@ -118,9 +123,12 @@ enum rc op_queue_list(struct request *r, struct err *e)
 	enum rc rc = RC_OK;
 
 	while (rc == RC_OK && left > 0 && got == PAGE) {
-		struct listing l = { .rows = json_array(), .addresses = shows_addresses(r), .last = at };
+		struct listing l = { .rows = json_array(),
+			             .addresses = shows_addresses(r),
+			             .last = at };
 
-		rc = queue_each(engine_queue_of(r->en->queue), dead, at, (size_t)MIN_OF((int64_t)PAGE, left), gather, &l, e);
+		rc = queue_each(engine_queue_of(r->en->queue), dead, at,
+		                (size_t)MIN_OF((int64_t)PAGE, left), gather, &l, e);
 		got = json_array_size(l.rows);
 		for (size_t i = 0; rc == RC_OK && i < got; i++)
 			rc = request_row(r, json_incref(json_array_get(l.rows, i)), e);
@@ -137,12 +145,14 @@ static enum rc gather_queued(void *arg, const struct queue_job *j, struct err *e
 	json_t *row = job_json(j, l->addresses, false);
 
 	(void)e;
-	json_put_text(row, "disposition", slice_str(j->state == TASK_DEAD ? "dead-letter" : "queued"));
+	json_put_text(row, "disposition",
+	              slice_str(j->state == TASK_DEAD ? "dead-letter" : "queued"));
 	json_push(l->rows, row);
 	return RC_OK;
 }
 
-enum rc request_tasks(struct request *r, const struct message_id *id, unsigned *found, struct err *e)
+enum rc request_tasks(struct request *r, const struct message_id *id, unsigned *found,
+                      struct err *e)
 {
 	struct listing l = { .rows = json_array(), .addresses = shows_addresses(r) };
 	enum rc rc = queue_each_of(engine_queue_of(r->en->queue), id, gather_queued, &l, e);
@@ -171,7 +181,8 @@ enum rc request_queue_counts(struct request *r, struct err *e)
 
 static enum rc no_task(int64_t number, struct err *e)
 {
-	return err_set(e, RC_NOTFOUND, "there is no task %lld in the outbound queue", (long long)number);
+	return err_set(e, RC_NOTFOUND, "there is no task %lld in the outbound queue",
+	               (long long)number);
 }
 
 enum rc op_queue_show(struct request *r, struct err *e)
@@ -271,7 +282,8 @@ enum rc op_queue_change(struct request *r, struct err *e)
 	if (rc == RC_OK)
 		rc = number >= 0 ? change_one(&c, number, e) : change_all(&c, e);
 	if (rc == RC_NOTFOUND)
-		return c.dead ? err_set(e, rc, "there is no dead letter %lld", (long long)number) : no_task(number, e);
+		return c.dead ? err_set(e, rc, "there is no dead letter %lld", (long long)number)
+		              : no_task(number, e);
 	if (rc == RC_OK)
 		rc = queue_commit(c.queue, e);
 	if (rc != RC_OK)

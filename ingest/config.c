@@ -155,8 +155,10 @@ static enum rc make_relay(const struct making *m, struct part *p, const json_t *
 		r->secret = p->texts[1] = member_copy(login, "SecretArn");
 	r->tls = relay_tls_of(json, r);
 	if (r->secret && r->tls == RELAY_TLS_OPTIONAL)
-		return err_set(e, RC_INVALID, "Tls: OPTIONAL would tell the secret to who listens; a relay with SecretArn needs"
-		                              " REQUIRED or WRAPPED");
+		return err_set(e, RC_INVALID,
+		               "Tls: OPTIONAL would tell the secret to who listens; a relay with "
+		               "SecretArn needs"
+		               " REQUIRED or WRAPPED");
 	return RC_OK;
 }
 
@@ -327,10 +329,14 @@ static enum rc link_point(struct config *c, const struct part *part, struct err 
 	p->policy = policy->made.policy;
 	p->rules = rules->made.rules;
 	p->rule_set_version = rules->version;
-	if (p->type == INGRESS_OPEN && rule_set_sends(p->rules) && !policy_limits_recipients(p->policy))
-		return err_set(e, RC_INVALID, "it is OPEN and its rule set sends or relays, so its traffic policy must limit the"
-		                              " recipients: DefaultAction DENY, and in each ALLOW statement RECIPIENT EQUALS"
-		                              " or ENDS_WITH \"@DOMAIN\", or an address list");
+	if (p->type == INGRESS_OPEN && rule_set_sends(p->rules) &&
+	    !policy_limits_recipients(p->policy))
+		return err_set(e, RC_INVALID,
+		               "it is OPEN and its rule set sends or relays, so its traffic policy "
+		               "must limit the"
+		               " recipients: DefaultAction DENY, and in each ALLOW statement "
+		               "RECIPIENT EQUALS"
+		               " or ENDS_WITH \"@DOMAIN\", or an address list");
 	return RC_OK;
 }
 

@@ -3,7 +3,8 @@
  *
  * What     Made from resources_snapshot's JSON, in mmd and (from the same JSON over its socket) in
  *          mm-smtpd. Holds ingress points with their policies, rule sets at their current version,
- *          archives with their numbers, relays, address lists, add-ons' instances (their ids, and names of add-ons), password
+ *          archives with their numbers, relays, address lists, add-ons' instances (their ids, and names of
+ *          add-ons), password
  *          hashes.
  * Why      A change of configuration is a change of one pointer: who works with the old snapshot
  *          keeps it by its reference and is judged by one consistent state.

@@ -47,7 +47,8 @@ enum rc disposition_prepare(struct db *control, struct err *e) MUST_USE;
 /* The first of an id stays. A replay finds none, since rows and the spool's positions are committed together;
  * so a second one is of a front that says another message's id. In the caller's transaction. */
 enum rc disposition_put(struct db *control, const struct disposition *d, struct err *e) MUST_USE;
-/* What the outbound queue says, of delivered, bounced, dead-letter and dropped: the last one counts, but one of before it
+/* What the outbound queue says, of delivered, bounced, dead-letter and dropped: the last one counts, but one of
+ * before it
  * was parked (an archive that was gone) stays. In the caller's transaction. */
 enum rc disposition_ended(struct db *control, const struct disposition *d, struct err *e) MUST_USE;
 /* RC_NOTFOUND when the message is archived whole, or was never accepted. */

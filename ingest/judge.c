@@ -155,8 +155,8 @@ static enum rc archive_into(struct judge *j, uint32_t archive, const struct judg
 
 struct tally {
 	unsigned archived;
-	bool parked;                         /* the queue has it, or had it */
-	uint32_t archives[JUDGE_ARCHIVES];   /* that have it, the past ones too */
+	bool parked;                       /* the queue has it, or had it */
+	uint32_t archives[JUDGE_ARCHIVES]; /* that have it, the past ones too */
 	size_t archive_count;
 	const struct rule_execution *failed; /* an Archive whose archive is gone or not open */
 	const struct rule_execution *erased; /* one from which that id was erased */

@@ -3,7 +3,8 @@
  *
  * What     Runs the rule set by the version fixed at commit (an import has none), puts the message
  *          into each archive that an Archive action names, with what was decided beside its bytes and a
- *          document for the index, by way of ingest/filing; parks it in the outbound queue where other actions are asked
+ *          document for the index, by way of ingest/filing; parks it in the outbound queue where other actions are
+ *          asked
  *          for; and says what became of it.
  * Owner    The documents borrow from `m`: it must live until they are filed.
  * Threads  The pipeline's, with `writing` held.

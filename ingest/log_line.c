@@ -328,7 +328,9 @@ enum rc log_line_rule(struct buf *out, const struct log_style *style, const stru
 		text(&l, "action_name", slice_str(action_name(r->what->kind)));
 		number(&l, "action_index", r->action);
 		text(&l, "action_status",
-		     slice_str(r->failure ? "FAILURE" : r->goes_on ? "IN_PROGRESS" : "SUCCESS"));
+		     slice_str(r->failure   ? "FAILURE"
+		               : r->goes_on ? "IN_PROGRESS"
+		                            : "SUCCESS"));
 		if (r->failure)
 			text(&l, "action_failure", slice_str(r->failure));
 		leave(&l, "}");

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-
 static const char *const words[RULE_SAIDS] = { "DONE", "FAILED", "STOP_RULE", "STOP_RULE_SET" };
 
 static json_t *numbers_json(const uint32_t *at, size_t count)

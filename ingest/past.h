@@ -2,7 +2,8 @@
  * ingest/past.h - a run of rules that stopped, as it is kept with the parked message
  *
  * What     Writes what rules_run_on needs to come to the same place again as JSON, and reads it back:
- *          {"matched":[[0,1],[0]],"action":2,"answers":[[rule,action,"DONE"],[rule,action,"FAILED",[1]],...]}. Numbers are
+ *          {"matched":[[0,1],[0]],"action":2,"answers":[[rule,action,"DONE"],[rule,action,"FAILED",[1]],...]}.
+ *          Numbers are
  *          indices: of rules, of a rule's actions, of the outcome's recipients.
  * Owner    What past_read gives lives until past_free.
  * Threads  Any.

@@ -402,7 +402,8 @@ static bool limits_recipient(const json_t *condition)
 
 	if (list && json_object_get(json_object_get(list, "Evaluate"), "IsInAddressList"))
 		return is_word(list, "Operator", "IS_TRUE");
-	if (!text || !is_word(json_object_get(text, "Evaluate"), "Attribute", "RECIPIENT") || !json_array_size(values))
+	if (!text || !is_word(json_object_get(text, "Evaluate"), "Attribute", "RECIPIENT") ||
+	    !json_array_size(values))
 		return false;
 	if (is_word(text, "Operator", "EQUALS"))
 		return true;
@@ -417,7 +418,8 @@ bool policy_limits_recipients(const struct policy *p)
 	if (p->otherwise == POLICY_ALLOW)
 		return false;
 	for (size_t i = 0; i < p->count; i++) {
-		const json_t *conditions = json_member_array(json_array_get(p->said, i), "Conditions");
+		const json_t *conditions =
+		        json_member_array(json_array_get(p->said, i), "Conditions");
 		bool limits = p->statements[i].action == POLICY_DENY;
 
 		for (size_t k = 0; k < json_array_size(conditions) && !limits; k++)

@@ -82,13 +82,17 @@ enum rc policy_new(struct policy **out, const json_t *json, const struct policy_
 void policy_free(struct policy **p);
 
 /* `trace` may be NULL; of a judgement that ends with POLICY_ASK it has heard a part. Judging stops as soon as the
- * verdict is known. POLICY_LATER: it would be POLICY_DENY, but another answer of an add-on that says PROCESSING_FAILED
- * could have made it POLICY_ALLOW: what failed stands in the statement that denied, or in one that would have allowed,
+ * verdict is known. POLICY_LATER: it would be POLICY_DENY, but another answer of an add-on that says
+ * PROCESSING_FAILED
+ * could have made it POLICY_ALLOW: what failed stands in the statement that denied, or in one that would have
+ * allowed,
  * and no statement denied by what is known alone. */
 enum policy_verdict policy_decide(const struct policy *p, const struct policy_facts *f,
 				  const struct policy_trace *trace);
-/* Does it let in only recipients that it names? DefaultAction DENY, and each ALLOW statement has a condition on RECIPIENT that
- * is no open door: EQUALS, ENDS_WITH of a text with "@", or IsInAddressList IS_TRUE. Who relays for strangers must. */
+/* Does it let in only recipients that it names? DefaultAction DENY, and each ALLOW statement has a condition on
+ * RECIPIENT that
+ * is no open door: EQUALS, ENDS_WITH of a text with "@", or IsInAddressList IS_TRUE. Who relays for strangers
+ * must. */
 bool policy_limits_recipients(const struct policy *p);
 /* The ids of the add-ons' instances that its conditions name, each once. */
 size_t policy_asks(const struct policy *p, const char *const **ids);

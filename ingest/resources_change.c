@@ -172,7 +172,8 @@ static enum rc check_actions(const struct storing *st, const json_t *item)
 
 	if (!l || count_sending(item) <= l->sending_actions)
 		return RC_OK;
-	return err_set(st->e, RC_LIMIT, "a rule set has at most %zu Send and Relay actions", l->sending_actions);
+	return err_set(st->e, RC_LIMIT, "a rule set has at most %zu Send and Relay actions",
+	               l->sending_actions);
 }
 
 static enum rc check_quota(const struct storing *st, enum resource_kind kind, const json_t *item)

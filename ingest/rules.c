@@ -360,8 +360,8 @@ static enum rc compile_action(struct rule_action *a, const json_t *json, const s
 
 	if (!x)
 		return err_set(e, RC_INVALID, "an action of no known kind");
-	a->on_failure = is_word(x, "ActionFailurePolicy", "DROP") ? RULE_DROP_MESSAGE
-	                                                          : RULE_CONTINUE;
+	a->on_failure =
+	        is_word(x, "ActionFailurePolicy", "DROP") ? RULE_DROP_MESSAGE : RULE_CONTINUE;
 	switch (a->kind) {
 	case RULE_DROP:
 		break;

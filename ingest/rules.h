@@ -280,12 +280,14 @@ bool rule_set_sends(const struct rule_set *rs);
 /* Does a condition ask the add-on's instance of that id? */
 bool rule_set_asks(const struct rule_set *rs, const char *instance);
 
-/* Judges. `trace` may be NULL; it isn't told of what is past. The same input gives the same outcome. RC_LIMIT leaves *out empty.
+/* Judges. `trace` may be NULL; it isn't told of what is past. The same input gives the same outcome. RC_LIMIT
+ * leaves *out empty.
  * Free the outcome with rule_outcome_free. */
 enum rc rules_run(const struct rule_set *rs, const struct rule_facts *facts,
 		  const struct slice *recipients, size_t count, struct rule_outcome *out,
 		  const struct rule_trace *trace, struct err *e) MUST_USE;
-/* Goes on behind a run that stopped, of the same rule set, recipients and message. RC_CORRUPT: `past` isn't of those. */
+/* Goes on behind a run that stopped, of the same rule set, recipients and message. RC_CORRUPT: `past` isn't of
+ * those. */
 enum rc rules_run_on(const struct rule_set *rs, const struct rule_facts *facts,
 		     const struct slice *recipients, size_t count, const struct rule_past *past,
 		     struct rule_outcome *out, const struct rule_trace *trace, struct err *e) MUST_USE;

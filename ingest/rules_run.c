@@ -3,6 +3,7 @@
 
 #include "ingest/rule_set.h"
 #include "ingest/rules.h"
+#include "ingest/rules_readings.h"
 
 /* SILENT: nobody says anything that could hit or miss. */
 enum known { UNKNOWN, MISS, HIT, SILENT };
@@ -36,7 +37,7 @@ struct run {
 	uint8_t *added; /* for each recipient a bit for each AddHeader action that it had */
 	size_t added_row; /* bytes of a row */
 	struct index_list matched;
-	size_t first_live; /* nobody before it is live, nor ever will be */
+	size_t first_live;            /* nobody before it is live, nor ever will be */
 	const struct rule_past *past; /* NULL: this is the first run */
 	bool ended;                   /* it stopped, or was told to end */
 };
@@ -90,61 +91,6 @@ static enum rc add_recipient(struct run *r, struct slice address, int brought_by
 
 /* ---- what a condition looks at ---- */
 
-/* Gets one reading after the other until it returns true. */
-struct reader_of {
-	bool (*see)(void *arg, const char *what, struct slice text);
-	void *arg;
-};
-
-static bool text_hits(const struct rule_condition *c, struct slice text)
-{
-	if (c->list)
-		return address_list_has(c->list, text);
-	return text_test_hits(&c->text, text);
-}
-
-static bool field_readings(const struct rule_condition *c, const struct rule_field *f,
-                           const struct reader_of *to)
-{
-	for (size_t i = 0; i < f->address_count; i++)
-		if (to->see(to->arg, "address", f->addresses[i].address))
-			return true;
-	if (c->list)
-		return false;
-	for (size_t i = 0; i < f->address_count; i++)
-		if (f->addresses[i].display.len &&
-		    to->see(to->arg, "address with name", f->addresses[i].display))
-			return true;
-	for (size_t i = 0; i < f->value_count; i++)
-		if (to->see(to->arg, "header", f->values[i]))
-			return true;
-	return false;
-}
-
-static bool header_readings(const struct rule_condition *c, const struct rule_facts *f,
-                            const struct reader_of *to)
-{
-	for (size_t i = 0; i < f->header_count; i++)
-		if (slice_equal_nocase(f->headers[i].name, slice_str(c->header)) &&
-		    to->see(to->arg, "header", f->headers[i].value))
-			return true;
-	return false;
-}
-
-/* One text, or any of several. */
-static bool certificate_readings(const struct rule_condition *c, const json_t *certificate,
-                                 const struct reader_of *to)
-{
-	const json_t *value = json_object_get(certificate, c->attribute);
-
-	if (json_is_string(value))
-		return to->see(to->arg, "certificate", json_text(value));
-	for (size_t i = 0; i < json_array_size(value); i++)
-		if (to->see(to->arg, "certificate", json_text(json_array_get(value, i))))
-			return true;
-	return false;
-}
-
 /* Headers that AddHeader gave to this recipient. */
 static bool added_readings(const struct run *r, const struct rule_condition *c, size_t recipient,
                            const struct reader_of *to)
@@ -167,26 +113,6 @@ static bool added_readings(const struct run *r, const struct rule_condition *c, 
 		}
 	}
 	return false;
-}
-
-/* The texts of the message that a condition compares; those about other things have none. */
-static bool message_readings(const struct rule_condition *c, const struct rule_facts *f,
-                             const struct reader_of *to)
-{
-	switch (c->about) {
-	case ABOUT_MAIL_FROM:
-		return to->see(to->arg, "MAIL FROM", f->mail_from);
-	case ABOUT_HELO:
-		return to->see(to->arg, "HELO", f->helo);
-	case ABOUT_FIELD:
-		return field_readings(c, &f->fields[c->field], to);
-	case ABOUT_HEADER:
-		return header_readings(c, f, to);
-	case ABOUT_CLIENT_CERT:
-		return certificate_readings(c, f->client_cert, to);
-	default:
-		return false;
-	}
 }
 
 /* ---- conditions ---- */
@@ -501,7 +427,8 @@ static bool is_past(const struct run *r, unsigned rule, unsigned action)
 {
 	const struct rule_past *p = r->past;
 
-	return p && (rule + 1 < p->rule_count || (rule + 1 == p->rule_count && action <= p->action));
+	return p &&
+	       (rule + 1 < p->rule_count || (rule + 1 == p->rule_count && action <= p->action));
 }
 
 static const struct rule_answer *answer_of(const struct run *r, unsigned rule, unsigned action)
@@ -531,12 +458,11 @@ static int record(struct run *r, unsigned rule, unsigned action)
 		m->lists = mem_resize(m->lists, m->execution_room * sizeof(*m->lists));
 	}
 	m->lists[at] = (struct index_list) { 0 };
-	out->executions[at] =
-	        (struct rule_execution) { .rule = rule,
-		                          .rule_name = r->rs->rules[rule].name,
-		                          .action = action,
-		                          .what = &r->rs->rules[rule].actions[action],
-		                          .past = is_past(r, rule, action) };
+	out->executions[at] = (struct rule_execution) { .rule = rule,
+		                                        .rule_name = r->rs->rules[rule].name,
+		                                        .action = action,
+		                                        .what = &r->rs->rules[rule].actions[action],
+		                                        .past = is_past(r, rule, action) };
 	for (size_t i = 0; i < r->matched.count; i++)
 		list_add(&m->lists[at], r->matched.at[i]);
 	return (int)at;
@@ -796,8 +722,8 @@ static enum rc run_actions(struct run *r, unsigned rule, struct err *e)
 
 	if (!r->matched.count)
 		tell_deed(r, rule, (unsigned)what->action_count);
-	for (unsigned i = 0;
-	     i < what->action_count && r->matched.count && !r->ended && rc == RC_OK; i++) {
+	for (unsigned i = 0; i < what->action_count && r->matched.count && !r->ended && rc == RC_OK;
+	     i++) {
 		tell_deed(r, rule, i);
 		switch (what->actions[i].kind) {
 		case RULE_ARCHIVE:
@@ -843,8 +769,7 @@ static enum rc run_rule(struct run *r, unsigned rule, struct err *e)
 
 	r->matched.count = 0;
 	for (size_t i = r->first_live; i < out->recipient_count; i++) {
-		if (out->recipients[i].state != RECIPIENT_LIVE ||
-		    !is_matched(r, rule, (uint32_t)i))
+		if (out->recipients[i].state != RECIPIENT_LIVE || !is_matched(r, rule, (uint32_t)i))
 			continue;
 		list_add(&r->matched, (uint32_t)i);
 		list_add(kept, (uint32_t)i);
@@ -864,7 +789,8 @@ static enum rc check_past(const struct run *r, struct err *e)
 		return RC_OK;
 	for (size_t i = 0; i < p->rule_count && i < r->out->matched_count; i++)
 		if (r->memory->matched[i].count != p->rules[i].count)
-			return err_set(e, RC_CORRUPT, "what is known of its run isn't of this rule set");
+			return err_set(e, RC_CORRUPT,
+			               "what is known of its run isn't of this rule set");
 	for (size_t i = 0; i < r->out->execution_count; i++)
 		if (r->out->executions[i].rule + 1 == p->rule_count &&
 		    r->out->executions[i].action == p->action)

@@ -99,7 +99,8 @@ static void where_to(const struct making *k, char out[DESTINATION], struct slice
 }
 
 /* The task of this execution that goes there with these headers. */
-static struct queue_task *find_task(const struct making *k, size_t first, const char *destination, const json_t *headers)
+static struct queue_task *find_task(const struct making *k, size_t first, const char *destination,
+                                    const json_t *headers)
 {
 	for (size_t i = first; i < k->tasks->count; i++) {
 		struct queue_task *t = &k->tasks->at[i];
@@ -152,9 +153,12 @@ static void make_call(const struct making *k)
 		json_push(list, recipient_json(k, k->x->recipients[i]));
 }
 
-void tasks_make(struct tasks *t, const struct rule_set *rs, const struct rule_outcome *o, const struct mail *m)
+void tasks_make(struct tasks *t, const struct rule_set *rs, const struct rule_outcome *o,
+                const struct mail *m)
 {
-	struct making k = { .tasks = t, .rs = rs, .o = o, .rcpt = json_member_array(m->receipt, "rcpt") };
+	struct making k = {
+		.tasks = t, .rs = rs, .o = o, .rcpt = json_member_array(m->receipt, "rcpt")
+	};
 
 	*t = (struct tasks) { .count = 0 };
 	for (size_t i = 0; i < o->execution_count; i++) {

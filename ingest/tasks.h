@@ -1,8 +1,10 @@
 /*
  * ingest/tasks.h - what a run of rules asks of the outbound queue
  *
- * What     Makes tasks of an outcome's executions that are neither past nor done here (docs/outbound.md), with all that they need
- *          later but the bytes and the receipt: the action's members, its recipients, and the headers that rules added
+ * What     Makes tasks of an outcome's executions that are neither past nor done here (docs/outbound.md), with all
+ *          that they need
+ *          later but the bytes and the receipt: the action's members, its recipients, and the headers that rules
+ *          added
  *          for them. Mail whose recipients got different headers is several tasks; Send is one for each domain.
  * Threads  Any.
  */

@@ -49,7 +49,8 @@ struct sweep {
 	struct db                      *control; /* tables sweep_state, sweep_lot are made here */
 	const struct retention_archive *archives;
 	size_t                          archive_count;
-	/* Copies elsewhere (the outbound queue): what an archive destroys leaves them, all of a day or (`id`) one message; then,
+	/* Copies elsewhere (the outbound queue): what an archive destroys leaves them, all of a day or (`id`) one
+	 * message; then,
 	 * ahead of the record, nothing of it is left there. NULL: there are none. */
 	enum rc (*forget)(void *arg, uint32_t archive, int32_t day, const struct message_id *id, struct err *e);
 	enum rc (*forgotten)(void *arg, struct err *e);

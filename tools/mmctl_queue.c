@@ -22,12 +22,14 @@ static enum rc print_task(void *arg, json_t *row, struct err *e)
 		cli_print_json(row);
 		return RC_OK;
 	}
-	printf("%-8lld %s  %-16s %-6s %s", (long long)json_member_int(row, "task", 0), text(row, "message"), text(row, "action"),
-	       text(row, "state"), text(row, "destination"));
+	printf("%-8lld %s  %-16s %-6s %s", (long long)json_member_int(row, "task", 0),
+	       text(row, "message"), text(row, "action"), text(row, "state"),
+	       text(row, "destination"));
 	if (*text(row, "due"))
 		printf("  due %s", text(row, "due"));
 	if (*text(row, "reason"))
-		printf("\n         %lld tries: %s", (long long)json_member_int(row, "tries", 0), text(row, "reason"));
+		printf("\n         %lld tries: %s", (long long)json_member_int(row, "tries", 0),
+		       text(row, "reason"));
 	printf("\n");
 	return RC_OK;
 }
@@ -55,7 +57,9 @@ static void print_recipient(const json_t *one)
 
 static void print_whole(const struct cli *c, const json_t *o)
 {
-	static const char *const lines[] = { "message", "action", "rule_set", "state", "destination", "received", "since", "due", "died", "reason" };
+	static const char *const lines[] = { "message",     "action",   "rule_set", "state",
+		                             "destination", "received", "since",    "due",
+		                             "died",        "reason" };
 	const json_t *to = json_member_array(o, "recipients");
 
 	if (c->json) {
@@ -75,15 +79,15 @@ static void print_whole(const struct cli *c, const json_t *o)
 static int64_t task_of(const struct cli *c)
 {
 	const char *word = c->arguments[1];
-	char *end;
-	long long n;
+	uint64_t n;
 
 	if (strcmp(word, "all") == 0)
 		return -1;
-	n = strtoll(word, &end, 10);
-	if (!*word || *end || n < 0)
-		cli_usage(c, "\"%s\" is not the number of a task (the first column of list), nor all", word);
-	return n;
+	if (!slice_to_u64(slice_str(word), &n) || n > INT64_MAX)
+		cli_usage(c,
+		          "\"%s\" is not the number of a task (the first column of list), nor all",
+		          word);
+	return (int64_t)n;
 }
 
 static int show(struct cli *c)
@@ -94,7 +98,8 @@ static int show(struct cli *c)
 
 	if (task < 0)
 		cli_usage(c, "which task?");
-	status = cli_request(c, json_pack("{s:s,s:I}", "op", "queue-show", "task", (json_int_t)task), &a);
+	status = cli_request(
+	        c, json_pack("{s:s,s:I}", "op", "queue-show", "task", (json_int_t)task), &a);
 	if (status == CLI_OK)
 		print_whole(c, a.result);
 	json_decref(a.result);
@@ -105,7 +110,8 @@ static int change(struct cli *c, const char *what, bool dead)
 {
 	struct cli_answer a = { .row = NULL };
 	int64_t task = task_of(c);
-	json_t *request = json_pack("{s:s,s:s,s:b}", "op", "queue-change", "do", what, "dead", dead);
+	json_t *request =
+	        json_pack("{s:s,s:s,s:b}", "op", "queue-change", "do", what, "dead", dead);
 	int status;
 
 	if (task >= 0)
@@ -125,12 +131,14 @@ static int run(struct cli *c, bool dead)
 	bool takes_task = strcmp(verb, "list") != 0;
 
 	if (c->argument_count > (takes_task ? 2u : 1u) || (takes_task && c->argument_count < 2))
-		cli_usage(c, "list; or show, retry, %sdrop and the number of a task, or all", dead ? "" : "hold, ");
+		cli_usage(c, "list; or show, retry, %sdrop and the number of a task, or all",
+		          dead ? "" : "hold, ");
 	if (!takes_task)
 		return list(c, dead);
 	if (strcmp(verb, "show") == 0)
 		return show(c);
-	if (strcmp(verb, "retry") == 0 || strcmp(verb, "drop") == 0 || (strcmp(verb, "hold") == 0 && !dead))
+	if (strcmp(verb, "retry") == 0 || strcmp(verb, "drop") == 0 ||
+	    (strcmp(verb, "hold") == 0 && !dead))
 		return change(c, verb, dead);
 	cli_usage(c, "there is no \"%s %s\"", c->command, verb);
 }

@@ -1,4 +1,5 @@
-/* tools/mmctl_queue.h - "mmctl queue", "mmctl dead-letter": what waits to be carried out beyond this machine, and what can't be */
+/* tools/mmctl_queue.h - "mmctl queue", "mmctl dead-letter": what waits to be carried out beyond this machine, and
+ * what can't be */
 #ifndef MM_TOOLS_MMCTL_QUEUE_H
 #define MM_TOOLS_MMCTL_QUEUE_H
 

@@ -587,7 +587,8 @@ static json_t *sender_config(struct mmd *m)
 {
 	json_t *config = json_object();
 
-	json_put(config, "sender", outbound_home(m->set.engine.send, m->set.engine.dns, m->set.engine.hostname));
+	json_put(config, "sender",
+	         outbound_home(m->set.engine.send, m->set.engine.dns, m->set.engine.hostname));
 	return config;
 }
 

@@ -338,7 +338,9 @@ static enum rc read_s3(struct settings *s, const json_t *s3, struct err *e)
 static enum rc read_mailbox(const json_t *mailbox, struct err *e)
 {
 	static const struct member known[] = {
-		{ "host", MEMBER_TEXT }, { "port", MEMBER_NUMBER }, { "tls", MEMBER_BOOL },
+		{ "host", MEMBER_TEXT },
+		{ "port", MEMBER_NUMBER },
+		{ "tls", MEMBER_BOOL },
 	};
 	int64_t port = json_member_int(mailbox, "port", 24);
 	enum rc rc = settings_members(mailbox, "endpoints.mailbox.", known, COUNT(known), e);
@@ -346,15 +348,18 @@ static enum rc read_mailbox(const json_t *mailbox, struct err *e)
 	if (rc != RC_OK || !mailbox)
 		return rc;
 	if (!json_member_text(mailbox, "host").len || port < 1 || port > 65535)
-		return err_set(e, RC_INVALID, "endpoints.mailbox has a host, and a port of 1 to 65535 (24 without)");
+		return err_set(
+		        e, RC_INVALID,
+		        "endpoints.mailbox has a host, and a port of 1 to 65535 (24 without)");
 	return RC_OK;
 }
 
 static enum rc read_endpoints(struct settings *s, struct err *e)
 {
 	static const struct member known[] = {
-		{ "s3", MEMBER_OBJECT },        { "lambda", MEMBER_OBJECT },   { "sns", MEMBER_OBJECT },
-		{ "qbusiness", MEMBER_OBJECT }, { "webhooks", MEMBER_OBJECT }, { "mailbox", MEMBER_OBJECT },
+		{ "s3", MEMBER_OBJECT },       { "lambda", MEMBER_OBJECT },
+		{ "sns", MEMBER_OBJECT },      { "qbusiness", MEMBER_OBJECT },
+		{ "webhooks", MEMBER_OBJECT }, { "mailbox", MEMBER_OBJECT },
 	};
 	const json_t *endpoints = json_object_get(s->json, "endpoints");
 	const json_t *s3 = json_object_get(endpoints, "s3");

@@ -8,31 +8,38 @@
 #include "ingest/queue/queue_core.h"
 
 #define SPEC_MOST (64u << 20) /* a rule set can bring 65,536 recipients */
-#define RAW_MOST ((size_t)1 << 30)
+#define RAW_MOST  ((size_t)1 << 30)
 #define SUM_BYTES "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2"
 
 /* As queue_tasks.c reads it. */
 #define JOB                                                                                        \
-	"t.number, t.message, m.id, m.received, t.kind, t.state, t.decides, m.notice, t.destination,"    \
-	" t.spec, m.past, t.tries, t.since, t.due, t.reason, m.meta"                                      \
+	"t.number, t.message, m.id, m.received, t.kind, t.state, t.decides, m.notice, "            \
+	"t.destination,"                                                                           \
+	" t.spec, m.past, t.tries, t.since, t.due, t.reason, m.meta"                               \
 	" FROM task t JOIN message m ON m.number = t.message"
 
 static const char *const texts[SQL_COUNT] = {
 	[SQL_FIND] = "SELECT number FROM message WHERE id = ?1",
-	[SQL_ADD_MESSAGE] = "INSERT INTO message(id, received, parked, bytes, notice, state, meta, rule_set, version, past,"
+	[SQL_ADD_MESSAGE] = "INSERT INTO message(id, received, parked, bytes, notice, state, meta, "
+	                    "rule_set, version, past,"
 	                    " archives) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
 	[SQL_ADD_BODY] = "INSERT INTO body VALUES(?1,?2)",
 	[SQL_JUDGED] = "UPDATE message SET state = ?2, past = ?3, archives = ?4 WHERE number = ?1",
-	[SQL_ADD_TASK] = "INSERT INTO task(message, kind, state, decides, destination, due, since, spec)"
-	                 " VALUES(?1,?2,?3,?4,?5,?6,?6,?7)",
-	[SQL_GO_ON] = "SELECT m.number, id, received, past, meta, raw FROM message m JOIN body b ON b.message = m.number"
+	[SQL_ADD_TASK] =
+	        "INSERT INTO task(message, kind, state, decides, destination, due, since, spec)"
+	        " VALUES(?1,?2,?3,?4,?5,?6,?6,?7)",
+	[SQL_GO_ON] = "SELECT m.number, id, received, past, meta, raw FROM message m JOIN body b "
+	              "ON b.message = m.number"
 	              " WHERE state = 1 AND m.number > ?1 ORDER BY m.number LIMIT 1",
-	[SQL_TELL] = "SELECT number, id, received, rule_set, version, kind, text FROM message WHERE tell = 1"
+	[SQL_TELL] = "SELECT number, id, received, rule_set, version, kind, text FROM message "
+	             "WHERE tell = 1"
 	             " ORDER BY number LIMIT ?1",
 	[SQL_TOLD] = "UPDATE message SET tell = 0 WHERE number = ?1 AND kind = ?2",
 	[SQL_TOLD_ENDED] = "DELETE FROM message WHERE number = ?1 AND kind = ?2 AND state = 2",
-	[SQL_DUE] = "SELECT number, due, destination, kind FROM task WHERE state = 1 ORDER BY number",
-	[SQL_FRESH] = "SELECT number, due, destination, kind FROM task WHERE number = ?1 AND state = 1",
+	[SQL_DUE] =
+	        "SELECT number, due, destination, kind FROM task WHERE state = 1 ORDER BY number",
+	[SQL_FRESH] =
+	        "SELECT number, due, destination, kind FROM task WHERE number = ?1 AND state = 1",
 	[SQL_JOB] = "SELECT " JOB " WHERE t.number = ?1",
 	[SQL_BODY] = "SELECT raw FROM body WHERE message = ?1",
 	[SQL_SET_TASK] = "UPDATE task SET state = ?2, due = ?3, tries = tries + ?4,"
@@ -43,21 +50,29 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_PUT_PAST] = "UPDATE message SET past = ?2 WHERE number = ?1",
 	[SQL_GO_ON_PAST] = "UPDATE message SET past = ?2, state = 1 WHERE number = ?1",
 	[SQL_DECIDERS] = "SELECT count(*) FROM task WHERE message = ?1 AND decides = 1",
-	[SQL_PUT_MESSAGE] = "UPDATE message SET state = ?2, tell = (notice = 0), kind = ?3, text = ?4 WHERE number = ?1",
+	[SQL_PUT_MESSAGE] = "UPDATE message SET state = ?2, tell = (notice = 0), kind = ?3, text = "
+	                    "?4 WHERE number = ?1",
 	[SQL_HOW] = "UPDATE message SET how = max(how, ?2) WHERE number = ?1",
 	[SQL_REVIVE] = "UPDATE message SET state = 0, tell = 0 WHERE number = ?1 AND state = 3",
 	[SQL_SINCE] = "UPDATE task SET since = ?2, tries = 0 WHERE number = ?1",
-	[SQL_COUNT_TASKS] = "SELECT sum(state <> 3), sum(state = 3), (SELECT state FROM message WHERE number = ?1),"
-	                    " (SELECT how FROM message WHERE number = ?1) FROM task WHERE message = ?1",
-	[SQL_NEXT_CALL] = "SELECT number FROM task WHERE message = ?1 AND state = 0 ORDER BY number LIMIT 1",
+	[SQL_COUNT_TASKS] =
+	        "SELECT sum(state <> 3), sum(state = 3), (SELECT state FROM message WHERE number = "
+	        "?1),"
+	        " (SELECT how FROM message WHERE number = ?1) FROM task WHERE message = ?1",
+	[SQL_NEXT_CALL] =
+	        "SELECT number FROM task WHERE message = ?1 AND state = 0 ORDER BY number LIMIT 1",
 	[SQL_DROP_BODY] = "DELETE FROM body WHERE message = ?1",
-	[SQL_TOTALS] = "SELECT count(*), CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2",
+	[SQL_TOTALS] =
+	        "SELECT count(*), CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2",
 	[SQL_COUNT_STATES] = "SELECT state, count(*) FROM task GROUP BY state",
-	[SQL_EACH] = "SELECT " JOB " WHERE t.number > ?1 AND (t.state = 3) = ?2 ORDER BY t.number LIMIT ?3",
+	[SQL_EACH] = "SELECT " JOB
+	             " WHERE t.number > ?1 AND (t.state = 3) = ?2 ORDER BY t.number LIMIT ?3",
 	[SQL_EACH_OF] = "SELECT " JOB " WHERE m.id = ?1 ORDER BY t.number",
 	[SQL_DEAD_BEFORE] = "SELECT number FROM task WHERE state = 3 AND due < ?1 LIMIT 1",
-	[SQL_FORGET] = "SELECT number, archives FROM message WHERE state <> 2 AND archives <> '[]' AND number > ?1"
-	               " AND ((?2 IS NULL AND received >= ?3 AND received < ?4) OR id = ?2) ORDER BY number LIMIT 1",
+	[SQL_FORGET] = "SELECT number, archives FROM message WHERE state <> 2 AND archives <> '[]' "
+	               "AND number > ?1"
+	               " AND ((?2 IS NULL AND received >= ?3 AND received < ?4) OR id = ?2) ORDER "
+	               "BY number LIMIT 1",
 	[SQL_DROP_TASKS] = "DELETE FROM task WHERE message = ?1",
 	[SQL_MESSAGE_OF] = "SELECT bytes FROM message WHERE number = ?1",
 	[SQL_ARCHIVES] = "UPDATE message SET archives = ?2 WHERE number = ?1",
@@ -235,7 +250,8 @@ static json_t *archives_json(const struct queue_message *m)
 	return list;
 }
 
-static enum rc add_message(struct queue *q, const struct queue_message *m, int64_t *number, struct err *e)
+static enum rc add_message(struct queue *q, const struct queue_message *m, int64_t *number,
+                           struct err *e)
 {
 	json_t *archives = archives_json(m);
 	struct stmt *s;
@@ -278,8 +294,8 @@ static bool is_call(enum rule_action_kind k)
 }
 
 /* The first call is due, and all mail. `behind`: a call of the message is there already. */
-static enum rc add_tasks(struct queue *q, int64_t message, const struct queue_task *tasks, size_t count, bool behind,
-                         struct err *e)
+static enum rc add_tasks(struct queue *q, int64_t message, const struct queue_task *tasks,
+                         size_t count, bool behind, struct err *e)
 {
 	int64_t now = clock_now_ms();
 	struct stmt *s;
@@ -325,8 +341,8 @@ static enum rc find(struct queue *q, const struct message_id *id, int64_t *numbe
 	return rc;
 }
 
-enum rc queue_park(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count,
-                   struct err *e)
+enum rc queue_park(struct queue *q, const struct queue_message *m, const struct queue_task *tasks,
+                   size_t count, struct err *e)
 {
 	int64_t number;
 	enum rc rc;
@@ -348,7 +364,8 @@ enum rc queue_park(struct queue *q, const struct queue_message *m, const struct 
 	return rc;
 }
 
-static enum rc put_judged(struct queue *q, int64_t number, const struct queue_message *m, struct err *e)
+static enum rc put_judged(struct queue *q, int64_t number, const struct queue_message *m,
+                          struct err *e)
 {
 	json_t *archives = archives_json(m);
 	struct stmt *s;
@@ -367,8 +384,8 @@ static enum rc put_judged(struct queue *q, int64_t number, const struct queue_me
 	return rc;
 }
 
-static enum rc judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count,
-                      struct err *e)
+static enum rc judged(struct queue *q, const struct queue_message *m,
+                      const struct queue_task *tasks, size_t count, struct err *e)
 {
 	int64_t number;
 	int64_t next;
@@ -389,8 +406,8 @@ static enum rc judged(struct queue *q, const struct queue_message *m, const stru
 	return rc == RC_OK ? queue_settle(q, number, e) : rc;
 }
 
-enum rc queue_judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count,
-                     struct err *e)
+enum rc queue_judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks,
+                     size_t count, struct err *e)
 {
 	enum rc rc;
 
@@ -443,7 +460,8 @@ static enum rc read_parked(struct stmt *s, int64_t *number, struct queue_parked 
 	return rc;
 }
 
-enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struct queue_parked *out, struct err *e)
+enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struct queue_parked *out,
+                         struct err *e)
 {
 	struct stmt *s;
 	enum rc rc;
@@ -491,7 +509,8 @@ static void read_disposition(struct stmt *s, struct disposition *d)
 	memcpy(d->text, text.at, MIN_OF(text.len, sizeof(d->text) - 1));
 }
 
-enum rc queue_tell(struct queue *q, size_t most, enum rc (*each)(void *arg, const struct disposition *d, struct err *e),
+enum rc queue_tell(struct queue *q, size_t most,
+                   enum rc (*each)(void *arg, const struct disposition *d, struct err *e),
                    void *arg, size_t *count, struct err *e)
 {
 	struct disposition d;
@@ -574,7 +593,8 @@ enum rc queue_told(struct queue *q, struct err *e)
 
 /* ---- open ---- */
 
-enum rc queue_open(struct queue **out, const char *dir, struct keyring *keys, uint64_t max_bytes, struct err *e)
+enum rc queue_open(struct queue **out, const char *dir, struct keyring *keys, uint64_t max_bytes,
+                   struct err *e)
 {
 	struct queue *q = mem_new(sizeof(*q));
 	int64_t bytes = 0;
@@ -631,7 +651,8 @@ enum rc queue_rotate(struct queue *q, struct err *e)
 	return rc;
 }
 
-void queue_set_woken(struct queue *q, void (*runner)(void *arg), void (*pipeline)(void *arg), void *arg)
+void queue_set_woken(struct queue *q, void (*runner)(void *arg), void (*pipeline)(void *arg),
+                     void *arg)
 {
 	MUST(pthread_mutex_lock(&q->lock) == 0);
 	q->wake_runner = runner;

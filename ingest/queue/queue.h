@@ -1,19 +1,25 @@
 /*
  * ingest/queue/queue.h - parked messages and their tasks, on disk
  *
- * What     An encrypted database of its own with each message that waits for something beyond this machine: its bytes,
+ * What     An encrypted database of its own with each message that waits for something beyond this machine: its
+ *          bytes,
  *          receipt, what the rules did so far, and its tasks. The pipeline parks; the runner (ingest/queue/run.h)
  *          takes tasks that are due and puts down what came of them; the pipeline carries dispositions of what has
  *          ended over into control.db.
- * Order    All changes of both threads are in one transaction that stays open. queue_commit ends it: at each checkpoint behind store and
- *          index and before the spool's positions, and by the runner every 100 ms. What is committed early is found by its
+ * Order    All changes of both threads are in one transaction that stays open. queue_commit ends it: at each
+ *          checkpoint behind store and
+ *          index and before the spool's positions, and by the runner every 100 ms. What is committed early is
+ *          found by its
  *          id when the spool is read again: parking is idempotent until queue_told, which comes with the positions.
  * Calls    Tasks that are calls (HTTP) of one message are due one after the other; mail tasks are due at once.
- * Key      A file lies under a key of its own; queue_rotate writes what lives into a new one and destroys the old key, so that
+ * Key      A file lies under a key of its own; queue_rotate writes what lives into a new one and destroys the old
+ *          key, so that
  *          nothing is left of what has ended (P4).
- * Fails    RC_NOSPACE: what wasn't committed is gone; the pipeline takes back, the runner reads anew (queue_lost). Else
+ * Fails    RC_NOSPACE: what wasn't committed is gone; the pipeline takes back, the runner reads anew (queue_lost).
+ *          Else
  *          final, as for any database of mm.
- * Owner    Borrows the key ring. Texts in results live until the next call of the same thread, where nothing else is said.
+ * Owner    Borrows the key ring. Texts in results live until the next call of the same thread, where nothing else
+ *          is said.
  * Threads  Any: serialised inside.
  * On disk  docs/formats.md, "Outbound queue"
  */
@@ -37,7 +43,8 @@ void queue_close(struct queue **q);
 
 struct queue_task {
 	enum rule_action_kind kind;
-	const char *destination; /* what shares connections and outages: a domain, "relay/r-...", an endpoint's name */
+	/* what shares connections and outages: a domain, "relay/r-...", an endpoint's name */
+	const char *destination;
 	json_t *spec; /* taken over: docs/formats.md, "Outbound queue" */
 	bool decides; /* the run waits for it */
 };
@@ -73,10 +80,13 @@ struct queue_parked {
 };
 
 /* The next message that is to be judged on, behind that number (from 0). RC_NOTFOUND: none. */
-enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struct queue_parked *out, struct err *e) MUST_USE;
+enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struct queue_parked *out,
+		struct err *e) MUST_USE;
 void queue_parked_free(struct queue_parked *p);
-/* Dispositions that are to be carried over, up to so many; they are gone with queue_told, once control.db is committed. */
-enum rc queue_tell(struct queue *q, size_t most, enum rc (*each)(void *arg, const struct disposition *d, struct err *e),
+/* Dispositions that are to be carried over, up to so many; they are gone with queue_told, once control.db is
+ * committed. */
+enum rc queue_tell(struct queue *q, size_t most, enum rc (*each)(void *arg, const struct disposition *d,
+		struct err *e),
 		   void *arg, size_t *count, struct err *e) MUST_USE;
 enum rc queue_told(struct queue *q, struct err *e) MUST_USE;
 /* control.db wasn't committed: they are to be told again. */
@@ -146,8 +156,10 @@ enum rc queue_later(struct queue *q, int64_t number, int64_t due_ms, const json_
 /* The same without having been tried. */
 enum rc queue_put_off(struct queue *q, int64_t number, int64_t due_ms, const char *reason, struct err *e) MUST_USE;
 /* It is through. `bounced`: not as was asked for, and its sender was told. */
-enum rc queue_done(struct queue *q, int64_t number, bool bounced, const struct queue_answer *a, struct err *e) MUST_USE;
-enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const char *reason, const struct queue_answer *a,
+enum rc queue_done(struct queue *q, int64_t number, bool bounced, const struct queue_answer *a,
+		struct err *e) MUST_USE;
+enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const char *reason,
+		const struct queue_answer *a,
 		   int64_t now_ms, struct err *e) MUST_USE;
 /* By hand. RC_NOTFOUND: no such task, or not in such a state. */
 enum rc queue_retry(struct queue *q, int64_t number, int64_t now_ms, struct err *e) MUST_USE; /* DUE, HELD, DEAD */
@@ -156,7 +168,8 @@ enum rc queue_hold(struct queue *q, int64_t number, struct err *e) MUST_USE;    
 enum rc queue_drop(struct queue *q, int64_t number, struct err *e) MUST_USE;
 /* Dead letters that died before: dropped. */
 enum rc queue_expire(struct queue *q, int64_t before_ms, size_t *count, struct err *e) MUST_USE;
-/* A message was destroyed in an archive: by a sweep (`id` NULL: all that were received on that UTC day), or erased. Where that was
+/* A message was destroyed in an archive: by a sweep (`id` NULL: all that were received on that UTC day), or
+ * erased. Where that was
  * the last archive that had it, it leaves the queue. */
 enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id, size_t *count,
 		     struct err *e) MUST_USE;
@@ -171,12 +184,15 @@ struct queue_totals {
 	uint64_t tasks[TASK_STATES];
 };
 enum rc queue_count(struct queue *q, struct queue_totals *out, struct err *e) MUST_USE;
-/* Tasks in order of their numbers, behind one, up to so many; without meta and raw. dead: those alone, else all others. */
+/* Tasks in order of their numbers, behind one, up to so many; without meta and raw. dead: those alone, else all
+ * others. */
 enum rc queue_each(struct queue *q, bool dead, int64_t behind, size_t most,
-		   enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg, struct err *e) MUST_USE;
+		   enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg,
+		   struct err *e) MUST_USE;
 /* The same of one message's, all of them. */
 enum rc queue_each_of(struct queue *q, const struct message_id *id,
-		      enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg, struct err *e) MUST_USE;
+		      enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg,
+		      struct err *e) MUST_USE;
 /* Is the message parked? */
 enum rc queue_has(struct queue *q, const struct message_id *id, bool *has, struct err *e) MUST_USE;
 

@@ -10,17 +10,23 @@
 
 static const char schema[] =
         "CREATE TABLE IF NOT EXISTS message ("
-        " number INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, received INTEGER NOT NULL,"
-        " parked INTEGER NOT NULL, bytes INTEGER NOT NULL, notice INTEGER NOT NULL, state INTEGER NOT NULL,"
-        " how INTEGER NOT NULL DEFAULT 0, tell INTEGER NOT NULL DEFAULT 0, kind INTEGER NOT NULL DEFAULT 0,"
-        " text TEXT NOT NULL DEFAULT '', rule_set TEXT NOT NULL, version INTEGER NOT NULL, archives TEXT NOT NULL,"
+        " number INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, received INTEGER NOT "
+        "NULL,"
+        " parked INTEGER NOT NULL, bytes INTEGER NOT NULL, notice INTEGER NOT NULL, state INTEGER "
+        "NOT NULL,"
+        " how INTEGER NOT NULL DEFAULT 0, tell INTEGER NOT NULL DEFAULT 0, kind INTEGER NOT NULL "
+        "DEFAULT 0,"
+        " text TEXT NOT NULL DEFAULT '', rule_set TEXT NOT NULL, version INTEGER NOT NULL, "
+        "archives TEXT NOT NULL,"
         " past TEXT, meta TEXT NOT NULL) STRICT;"
         "CREATE INDEX IF NOT EXISTS message_state ON message (state, number) WHERE state <> 0;"
         "CREATE INDEX IF NOT EXISTS message_tell ON message (number) WHERE tell = 1;"
         "CREATE TABLE IF NOT EXISTS body (message INTEGER PRIMARY KEY, raw BLOB NOT NULL) STRICT;"
         "CREATE TABLE IF NOT EXISTS task ("
-        " number INTEGER PRIMARY KEY AUTOINCREMENT, message INTEGER NOT NULL, kind INTEGER NOT NULL,"
-        " state INTEGER NOT NULL, decides INTEGER NOT NULL, destination TEXT NOT NULL, due INTEGER NOT NULL,"
+        " number INTEGER PRIMARY KEY AUTOINCREMENT, message INTEGER NOT NULL, kind INTEGER NOT "
+        "NULL,"
+        " state INTEGER NOT NULL, decides INTEGER NOT NULL, destination TEXT NOT NULL, due INTEGER "
+        "NOT NULL,"
         " since INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, spec TEXT NOT NULL,"
         " reason TEXT NOT NULL DEFAULT '') STRICT;"
         "CREATE INDEX IF NOT EXISTS task_message ON task (message, number);"
@@ -34,13 +40,16 @@ struct copied {
 };
 
 static const struct copied copies[] = {
-	{ "SELECT number, id, received, parked, bytes, notice, state, how, tell, kind, text, rule_set, version,"
+	{ "SELECT number, id, received, parked, bytes, notice, state, how, tell, kind, text, "
+	  "rule_set, version,"
 	  " archives, past, meta FROM message",
-	  "INSERT INTO message(number, id, received, parked, bytes, notice, state, how, tell, kind, text, rule_set,"
+	  "INSERT INTO message(number, id, received, parked, bytes, notice, state, how, tell, "
+	  "kind, text, rule_set,"
 	  " version, archives, past, meta) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	  16 },
 	{ "SELECT message, raw FROM body", "INSERT INTO body VALUES(?,?)", 2 },
-	{ "SELECT number, message, kind, state, decides, destination, due, since, tries, spec, reason FROM task",
+	{ "SELECT number, message, kind, state, decides, destination, due, since, tries, spec, "
+	  "reason FROM task",
 	  "INSERT INTO task VALUES(?,?,?,?,?,?,?,?,?,?,?)", 11 },
 };
 static const struct copied numbers = { "SELECT name, seq FROM sqlite_sequence",
@@ -78,7 +87,8 @@ static enum rc see_key(void *arg, const struct key_info *k)
 	return RC_OK;
 }
 
-static enum rc open_db(const struct queue *q, uint64_t number, uint64_t key, struct db **out, struct err *e)
+static enum rc open_db(const struct queue *q, uint64_t number, uint64_t key, struct db **out,
+                       struct err *e)
 {
 	char *path = file_path(q, number);
 	uint8_t bytes[KEY_BYTES];
@@ -95,7 +105,8 @@ static enum rc open_db(const struct queue *q, uint64_t number, uint64_t key, str
 	return rc;
 }
 
-static enum rc make(const struct queue *q, uint64_t number, uint64_t *key, struct db **out, struct err *e)
+static enum rc make(const struct queue *q, uint64_t number, uint64_t *key, struct db **out,
+                    struct err *e)
 {
 	struct key_info want = { .kind = KEY_QUEUE, .object = number };
 	enum rc rc = keyring_add(q->keys, &want, key, e);
@@ -138,8 +149,10 @@ static void tell_if_gone(const struct queue *q)
 	char *path = file_path(q, q->file);
 
 	if (!file_exists(path))
-		log_error("%s isn't there, though its key is: if mm has run before, what waited in the outbound"
-		          " queue is lost", path);
+		log_error("%s isn't there, though its key is: if mm has run before, what waited in "
+		          "the outbound"
+		          " queue is lost",
+		          path);
 	free(path);
 }
 

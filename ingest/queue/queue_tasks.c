@@ -35,7 +35,8 @@ static void give_due(struct stmt *s, void (*each)(void *arg, const struct queue_
 	free(destination);
 }
 
-static enum rc all_due(struct queue *q, void (*each)(void *arg, const struct queue_due *d), void *arg, struct err *e)
+static enum rc all_due(struct queue *q, void (*each)(void *arg, const struct queue_due *d),
+                       void *arg, struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = queue_sql(q, SQL_DUE, &s, e);
@@ -48,7 +49,8 @@ static enum rc all_due(struct queue *q, void (*each)(void *arg, const struct que
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
-static enum rc fresh_due(struct queue *q, void (*each)(void *arg, const struct queue_due *d), void *arg, struct err *e)
+static enum rc fresh_due(struct queue *q, void (*each)(void *arg, const struct queue_due *d),
+                         void *arg, struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = queue_sql(q, SQL_FRESH, &s, e);
@@ -64,7 +66,8 @@ static enum rc fresh_due(struct queue *q, void (*each)(void *arg, const struct q
 	return rc;
 }
 
-enum rc queue_due(struct queue *q, bool all, void (*each)(void *arg, const struct queue_due *d), void *arg, struct err *e)
+enum rc queue_due(struct queue *q, bool all, void (*each)(void *arg, const struct queue_due *d),
+                  void *arg, struct err *e)
 {
 	enum rc rc;
 
@@ -72,7 +75,8 @@ enum rc queue_due(struct queue *q, bool all, void (*each)(void *arg, const struc
 	rc = all ? all_due(q, each, arg, e) : fresh_due(q, each, arg, e);
 	q->fresh_count -= q->fresh_committed;
 	if (q->fresh_count)
-		memmove(q->fresh, q->fresh + q->fresh_committed, q->fresh_count * sizeof(*q->fresh));
+		memmove(q->fresh, q->fresh + q->fresh_committed,
+		        q->fresh_count * sizeof(*q->fresh));
 	q->fresh_committed = 0;
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	return rc;
@@ -130,7 +134,8 @@ static enum rc read_body(struct queue *q, struct queue_job *j, struct err *e)
 	return rc == RC_NOTFOUND ? err_set(e, RC_CORRUPT, "a parked message has no bytes") : rc;
 }
 
-static enum rc job_locked(struct queue *q, int64_t number, bool whole, struct queue_job *out, struct err *e)
+static enum rc job_locked(struct queue *q, int64_t number, bool whole, struct queue_job *out,
+                          struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = queue_sql(q, SQL_JOB, &s, e);
@@ -164,7 +169,8 @@ enum rc queue_job(struct queue *q, int64_t number, bool whole, struct queue_job 
 
 /* ---- changes of one ---- */
 
-static enum rc set_task(struct queue *q, int64_t number, enum task_state state, int64_t due_ms, int tries, struct err *e)
+static enum rc set_task(struct queue *q, int64_t number, enum task_state state, int64_t due_ms,
+                        int tries, struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = queue_sql(q, SQL_SET_TASK, &s, e);
@@ -181,7 +187,8 @@ static enum rc set_task(struct queue *q, int64_t number, enum task_state state, 
 	return rc;
 }
 
-static enum rc put_json(struct queue *q, enum queue_sql which, int64_t number, const json_t *value, struct err *e)
+static enum rc put_json(struct queue *q, enum queue_sql which, int64_t number, const json_t *value,
+                        struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = value ? queue_sql(q, which, &s, e) : RC_OK;
@@ -205,8 +212,8 @@ static enum rc put_reason(struct queue *q, int64_t number, const char *reason, s
 	return stmt_run(s, e);
 }
 
-static enum rc put_end(struct queue *q, int64_t message, enum message_state state, enum disposition_kind kind,
-                       const char *text, struct err *e)
+static enum rc put_end(struct queue *q, int64_t message, enum message_state state,
+                       enum disposition_kind kind, const char *text, struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = queue_sql(q, SQL_PUT_MESSAGE, &s, e);
@@ -222,7 +229,8 @@ static enum rc put_end(struct queue *q, int64_t message, enum message_state stat
 }
 
 /* Its bytes go, and what its receipt says; the disposition is left. */
-static enum rc end(struct queue *q, int64_t message, enum disposition_kind kind, const char *text, struct err *e)
+static enum rc end(struct queue *q, int64_t message, enum disposition_kind kind, const char *text,
+                   struct err *e)
 {
 	int64_t bytes = 0;
 	enum rc rc = queue_int(q, SQL_MESSAGE_OF, message, &bytes, e);
@@ -276,8 +284,8 @@ enum rc queue_settle(struct queue *q, int64_t message, struct err *e)
 	return end(q, message, how == BOUNCED ? DISPOSITION_BOUNCED : DISPOSITION_DELIVERED, "", e);
 }
 
-static enum rc later(struct queue *q, int64_t number, int64_t due_ms, const json_t *spec, const char *reason, int tries,
-                     struct err *e)
+static enum rc later(struct queue *q, int64_t number, int64_t due_ms, const json_t *spec,
+                     const char *reason, int tries, struct err *e)
 {
 	enum rc rc;
 
@@ -295,13 +303,14 @@ static enum rc later(struct queue *q, int64_t number, int64_t due_ms, const json
 	return rc;
 }
 
-enum rc queue_later(struct queue *q, int64_t number, int64_t due_ms, const json_t *spec, const char *reason,
-                    struct err *e)
+enum rc queue_later(struct queue *q, int64_t number, int64_t due_ms, const json_t *spec,
+                    const char *reason, struct err *e)
 {
 	return later(q, number, due_ms, spec, reason, 1, e);
 }
 
-enum rc queue_put_off(struct queue *q, int64_t number, int64_t due_ms, const char *reason, struct err *e)
+enum rc queue_put_off(struct queue *q, int64_t number, int64_t due_ms, const char *reason,
+                      struct err *e)
 {
 	return later(q, number, due_ms, NULL, reason, 0, e);
 }
@@ -338,7 +347,8 @@ static void answer(json_t *past, const struct queue_answer *a)
 }
 
 /* The run that waits for this task, and maybe for others, hears of it. */
-static enum rc tell_run(struct queue *q, const struct queue_job *j, const struct queue_answer *a, struct err *e)
+static enum rc tell_run(struct queue *q, const struct queue_job *j, const struct queue_answer *a,
+                        struct err *e)
 {
 	int64_t others;
 	enum rc rc = queue_int(q, SQL_DECIDERS, j->message, &others, e);
@@ -353,8 +363,10 @@ static enum rc tell_run(struct queue *q, const struct queue_job *j, const struct
 	return put_json(q, others ? SQL_PUT_PAST : SQL_GO_ON_PAST, j->message, j->past, e);
 }
 
-/* Behind a task that was through, or failed: it isn't among those that the run waits for any more. */
-static enum rc go_on(struct queue *q, const struct queue_job *j, const struct queue_answer *a, struct err *e)
+/* Behind a task that was through, or failed: it isn't among those that the run waits for any more.
+ */
+static enum rc go_on(struct queue *q, const struct queue_job *j, const struct queue_answer *a,
+                     struct err *e)
 {
 	enum rc rc = next_call(q, j->message, e);
 
@@ -375,7 +387,8 @@ static enum rc put_how(struct queue *q, int64_t message, enum how how, struct er
 	return stmt_run(s, e);
 }
 
-static enum rc done(struct queue *q, int64_t number, enum how how, const struct queue_answer *a, struct err *e)
+static enum rc done(struct queue *q, int64_t number, enum how how, const struct queue_answer *a,
+                    struct err *e)
 {
 	struct queue_job j;
 	enum rc rc = job_locked(q, number, false, &j, e);
@@ -395,7 +408,8 @@ static enum rc done(struct queue *q, int64_t number, enum how how, const struct 
 	return rc;
 }
 
-enum rc queue_done(struct queue *q, int64_t number, bool bounced, const struct queue_answer *a, struct err *e)
+enum rc queue_done(struct queue *q, int64_t number, bool bounced, const struct queue_answer *a,
+                   struct err *e)
 {
 	enum rc rc;
 
@@ -462,14 +476,16 @@ static enum rc revive(struct queue *q, const struct queue_job *j, int64_t now_ms
 	return stmt_run(s, e);
 }
 
-static enum rc by_hand(struct queue *q, int64_t number, enum task_state to, int64_t due_ms, struct err *e)
+static enum rc by_hand(struct queue *q, int64_t number, enum task_state to, int64_t due_ms,
+                       struct err *e)
 {
 	struct queue_job j;
 	enum rc rc = job_locked(q, number, false, &j, e);
 
 	if (rc != RC_OK)
 		return rc;
-	if (to == TASK_HELD ? j.state != TASK_DUE && j.state != TASK_BEHIND : j.state == TASK_BEHIND)
+	if (to == TASK_HELD ? j.state != TASK_DUE && j.state != TASK_BEHIND
+	                    : j.state == TASK_BEHIND)
 		rc = RC_NOTFOUND;
 	if (rc == RC_OK)
 		rc = queue_change(q, e);
@@ -540,8 +556,9 @@ enum rc queue_expire(struct queue *q, int64_t before_ms, size_t *count, struct e
 /* ---- destroyed elsewhere ---- */
 
 /* The next message that it may concern, and which archives have it. */
-static enum rc next_archived(struct queue *q, int64_t behind, int32_t day, const struct message_id *id, int64_t *number,
-                             json_t **archives, struct err *e)
+static enum rc next_archived(struct queue *q, int64_t behind, int32_t day,
+                             const struct message_id *id, int64_t *number, json_t **archives,
+                             struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = queue_sql(q, SQL_FORGET, &s, e);
@@ -572,7 +589,8 @@ static bool take_out(json_t *archives, uint32_t archive)
 	return false;
 }
 
-static enum rc forget_one(struct queue *q, int64_t message, json_t *archives, size_t *count, struct err *e)
+static enum rc forget_one(struct queue *q, int64_t message, json_t *archives, size_t *count,
+                          struct err *e)
 {
 	enum rc rc = queue_change(q, e);
 
@@ -582,11 +600,13 @@ static enum rc forget_one(struct queue *q, int64_t message, json_t *archives, si
 		return rc;
 	++*count;
 	rc = queue_run_at(q, SQL_DROP_TASKS, message, e);
-	return rc == RC_OK ? end(q, message, DISPOSITION_DROPPED, "it was destroyed in its archives", e) : rc;
+	return rc == RC_OK
+	               ? end(q, message, DISPOSITION_DROPPED, "it was destroyed in its archives", e)
+	               : rc;
 }
 
-enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id, size_t *count,
-                     struct err *e)
+enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id,
+                     size_t *count, struct err *e)
 {
 	int64_t at = 0;
 	enum rc rc;
@@ -634,8 +654,9 @@ enum rc queue_count(struct queue *q, struct queue_totals *out, struct err *e)
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
-static enum rc each_job(struct stmt *s, enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg,
-                        struct err *e)
+static enum rc each_job(struct stmt *s,
+                        enum rc (*each)(void *arg, const struct queue_job *j, struct err *e),
+                        void *arg, struct err *e)
 {
 	enum rc rc;
 
@@ -654,7 +675,8 @@ static enum rc each_job(struct stmt *s, enum rc (*each)(void *arg, const struct 
 }
 
 enum rc queue_each(struct queue *q, bool dead, int64_t behind, size_t most,
-                   enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg, struct err *e)
+                   enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg,
+                   struct err *e)
 {
 	struct stmt *s;
 	enum rc rc;
@@ -672,7 +694,8 @@ enum rc queue_each(struct queue *q, bool dead, int64_t behind, size_t most,
 }
 
 enum rc queue_each_of(struct queue *q, const struct message_id *id,
-                      enum rc (*each)(void *arg, const struct queue_job *j, struct err *e), void *arg, struct err *e)
+                      enum rc (*each)(void *arg, const struct queue_job *j, struct err *e),
+                      void *arg, struct err *e)
 {
 	struct stmt *s;
 	enum rc rc;

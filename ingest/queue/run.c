@@ -36,7 +36,8 @@ static void see_due(void *arg, const struct queue_due *d)
 	struct runner *r = arg;
 	int64_t wait = d->due_ms - clock_now_ms();
 
-	schedule_add(r->schedule, d->number, d->destination, clock_mono_ms() + (wait > 0 ? wait : 0));
+	schedule_add(r->schedule, d->number, d->destination,
+	             clock_mono_ms() + (wait > 0 ? wait : 0));
 }
 
 static void read_due(struct runner *r, bool all)
@@ -168,7 +169,8 @@ static void keep_house(void *arg)
 	struct queue_totals t = { 0 };
 	struct err e = { 0 };
 	size_t expired = 0;
-	enum rc rc = queue_expire(r->o.queue, now - r->settings.dead_letter_days * DAY_MS, &expired, &e);
+	enum rc rc =
+	        queue_expire(r->o.queue, now - r->settings.dead_letter_days * DAY_MS, &expired, &e);
 
 	if (expired)
 		log_info("%zu dead letters were older than %u days, and are dropped", expired,
@@ -191,15 +193,15 @@ static struct attempt *find_attempt(struct runner *r, uint64_t number, bool call
 {
 	struct attempt *a;
 
-	LIST_FOREACH (a, &r->attempts, link)
-		if (a->number == number && a->call == call)
-			return a;
+	LIST_FOREACH(a, &r->attempts, link)
+	if (a->number == number && a->call == call)
+		return a;
 	return NULL;
 }
 
 /* What it was of may have been dropped meanwhile: then there is nothing to put down. */
-static void on_sent(void *arg, uint64_t number, const struct outbound_result *results, size_t count, const char *host,
-                    const char *tls)
+static void on_sent(void *arg, uint64_t number, const struct outbound_result *results, size_t count,
+                    const char *host, const char *tls)
 {
 	struct runner *r = arg;
 	struct attempt *a = find_attempt(r, number, false);
@@ -253,7 +255,8 @@ bool run_is_old(const struct runner *r, const struct queue_job *j, int64_t lifet
 	return clock_now_ms() - j->since_ms >= lifetime_ms;
 }
 
-enum rc run_later(struct runner *r, const struct queue_job *j, int64_t due_ms, const char *reason, struct err *e)
+enum rc run_later(struct runner *r, const struct queue_job *j, int64_t due_ms, const char *reason,
+                  struct err *e)
 {
 	return queue_later(r->o.queue, j->number, due_ms, j->spec, reason, e);
 }
@@ -266,15 +269,17 @@ void run_log(struct runner *r, const struct queue_job *j, const char *why)
 	struct rule_recipient *recipients;
 	uint32_t *matched;
 	const struct rule_action what = { .kind = j->kind };
-	struct log_rule line = { .when_ms = clock_now_ms(),
-		                 .id = &j->id,
-		                 .rule_set_id = json_string_value(json_object_get(j->spec, "rule_set")),
-		                 .rule_set_name = json_string_value(json_object_get(j->spec, "rule_set_name")),
-		                 .rule_name = json_string_value(json_object_get(j->spec, "rule_name")),
-		                 .rule = (unsigned)json_member_int(j->spec, "rule", 0),
-		                 .action = (unsigned)json_member_int(j->spec, "action", 0),
-		                 .what = &what,
-		                 .failure = why ? "it could not be carried out" : NULL };
+	struct log_rule line = {
+		.when_ms = clock_now_ms(),
+		.id = &j->id,
+		.rule_set_id = json_string_value(json_object_get(j->spec, "rule_set")),
+		.rule_set_name = json_string_value(json_object_get(j->spec, "rule_set_name")),
+		.rule_name = json_string_value(json_object_get(j->spec, "rule_name")),
+		.rule = (unsigned)json_member_int(j->spec, "rule", 0),
+		.action = (unsigned)json_member_int(j->spec, "action", 0),
+		.what = &what,
+		.failure = why ? "it could not be carried out" : NULL
+	};
 
 	if (j->notice || !logs_wants(r->o.logs, LOG_APPLICATION))
 		return;
@@ -297,11 +302,13 @@ enum rc run_notice(struct runner *r, const struct mail *m, struct slice text, st
 	int64_t now = clock_now_ms();
 	uint8_t random[12];
 	uint32_t sequence;
-	struct queue_message q = { .received_ms = now,
-		                   .raw = text,
-		                   .meta = slice_str("{\"receipt\":{\"v\":1,\"mail_from\":\"\",\"rcpt\":[]}}"),
-		                   .rule_set = "",
-		                   .notice = true };
+	struct queue_message q = {
+		.received_ms = now,
+		.raw = text,
+		.meta = slice_str("{\"receipt\":{\"v\":1,\"mail_from\":\"\",\"rcpt\":[]}}"),
+		.rule_set = "",
+		.notice = true
+	};
 	struct slice domain = slice_from(m->mail_from, 0);
 	struct queue_task task = { .kind = RULE_SEND, .spec = json_object() };
 	json_t *to = json_object();

@@ -1,8 +1,10 @@
 /*
  * ingest/queue/run.h - carries out what the outbound queue has
  *
- * What     Takes tasks that are due, destination by destination (schedule.h), has them sent (ingest/outbound.h) or called
- *          (ingest/calls.h), and puts down what came of it: done, again later, a notice to the sender, or a dead letter
+ * What     Takes tasks that are due, destination by destination (schedule.h), has them sent (ingest/outbound.h) or
+ *          called
+ *          (ingest/calls.h), and puts down what came of it: done, again later, a notice to the sender, or a dead
+ *          letter
  *          (docs/outbound.md, "What comes of a task").
  * Commit   Results are committed 100 ms after the first one of them: what a kill takes of them is done once more.
  * Trouble  A full disk: what was lost is read anew from the queue, every second until there is room. All else of the

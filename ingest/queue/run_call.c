@@ -1,4 +1,5 @@
-/* ingest/queue/run_call.c - WriteToS3, PublishToSns, InvokeLambda, DeliverToQBusiness: one try, and what comes of it */
+/* ingest/queue/run_call.c - WriteToS3, PublishToSns, InvokeLambda, DeliverToQBusiness: one try, and
+ * what comes of it */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,7 +10,9 @@
 #include "ingest/action/payload.h"
 #include "ingest/queue/run_core.h"
 
-#define CALL_MS   INT64_C(120000) /* without a word of how long a function takes; S3 takes 40 MB in it at 350 KB/s */
+#define CALL_MS                                                                                    \
+	INT64_C(120000) /* without a word of how long a function takes; S3 takes 40 MB in it at    \
+	                   350 KB/s */
 #define MINUTE_MS INT64_C(60000)
 
 /* How long it is tried: a function as its rule says, from the first try on. */
@@ -17,7 +20,8 @@ static int64_t lifetime_of(const struct runner *r, const struct queue_job *j)
 {
 	const json_t *minutes = json_object_get(json_object_get(j->spec, "do"), "RetryTimeMinutes");
 
-	return json_is_integer(minutes) ? json_integer_value(minutes) * MINUTE_MS : r->settings.lifetime_ms;
+	return json_is_integer(minutes) ? json_integer_value(minutes) * MINUTE_MS
+	                                : r->settings.lifetime_ms;
 }
 
 static enum rc fail(struct runner *r, const struct queue_job *j, const char *why, struct err *e)
@@ -50,8 +54,8 @@ static json_t *recipients_of(const struct queue_job *j)
 }
 
 /* The message with the headers of rules in front, in memory that a call may have as its body. */
-static enum rc compose(struct runner *r, struct queue_job *j, const struct mail *mail, int *fd, uint64_t *bytes,
-                       struct err *e)
+static enum rc compose(struct runner *r, struct queue_job *j, const struct mail *mail, int *fd,
+                       uint64_t *bytes, struct err *e)
 {
 	const struct compose c = { .mail = mail,
 		                   .raw = buf_slice(&j->raw),
@@ -71,7 +75,8 @@ struct calling {
 	json_t *recipients;
 };
 
-static enum rc make(struct runner *r, struct queue_job *j, const struct mail *mail, struct calling *c, struct err *e)
+static enum rc make(struct runner *r, struct queue_job *j, const struct mail *mail,
+                    struct calling *c, struct err *e)
 {
 	const struct payload_kind *kind = payload_kind(slice_str(rule_action_word(j->kind)));
 	struct payload_facts f = { .mail = mail,
@@ -107,12 +112,14 @@ static enum rc try_it(struct runner *r, struct queue_job *j, const struct mail *
 	if (rc == RC_OK) {
 		struct attempt *a = run_attempt(r, j, true);
 
-		c.payload.call.deadline_ms = c.payload.call.deadline_ms ? c.payload.call.deadline_ms : CALL_MS;
+		c.payload.call.deadline_ms =
+		        c.payload.call.deadline_ms ? c.payload.call.deadline_ms : CALL_MS;
 		a->number = calls_ask(r->calls, &c.payload.call);
 	} else {
 		run_over(r, j->number);
-		rc = rc == RC_LIMIT || rc == RC_INVALID || rc == RC_NOTFOUND ? fail(r, j, why.text, e)
-		                                                             : again(r, j, why.text, e);
+		rc = rc == RC_LIMIT || rc == RC_INVALID || rc == RC_NOTFOUND
+		             ? fail(r, j, why.text, e)
+		             : again(r, j, why.text, e);
 	}
 	payload_free(&c.payload);
 	sealed_unmap(&c.whole);
@@ -135,7 +142,8 @@ enum rc run_call(struct runner *r, struct queue_job *j, struct err *e)
 
 /* ---- what comes of it ---- */
 
-static enum rc done(struct runner *r, const struct queue_job *j, enum payload_disposition d, struct err *e)
+static enum rc done(struct runner *r, const struct queue_job *j, enum payload_disposition d,
+                    struct err *e)
 {
 	static const enum rule_said said[] = { [PAYLOAD_CONTINUE] = RULE_SAID_DONE,
 		                               [PAYLOAD_STOP_RULE] = RULE_SAID_STOP_RULE,
@@ -148,7 +156,8 @@ static enum rc done(struct runner *r, const struct queue_job *j, enum payload_di
 	return rc;
 }
 
-enum rc run_call_ended(struct runner *r, struct queue_job *j, const struct call_result *result, struct err *e)
+enum rc run_call_ended(struct runner *r, struct queue_job *j, const struct call_result *result,
+                       struct err *e)
 {
 	const struct payload_kind *kind = payload_kind(slice_str(rule_action_word(j->kind)));
 	struct payload_result p = { .end = PAYLOAD_LATER };
@@ -165,6 +174,7 @@ enum rc run_call_ended(struct runner *r, struct queue_job *j, const struct call_
 	if (p.end != PAYLOAD_LATER)
 		return fail(r, j, p.text, e);
 	if (result->end == CALL_LATER)
-		schedule_rest(r->schedule, j->number, clock_mono_ms() + run_retry_ms(r, j) - clock_now_ms());
+		schedule_rest(r->schedule, j->number,
+		              clock_mono_ms() + run_retry_ms(r, j) - clock_now_ms());
 	return again(r, j, p.text, e);
 }

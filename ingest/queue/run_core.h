@@ -53,7 +53,8 @@ enum rc run_call(struct runner *r, struct queue_job *j, struct err *e) MUST_USE;
 /* And its end. */
 enum rc run_mail_ended(struct runner *r, const struct attempt *a, struct queue_job *j,
 		       const struct outbound_result *results, const char *host, struct err *e) MUST_USE;
-enum rc run_call_ended(struct runner *r, struct queue_job *j, const struct call_result *result, struct err *e) MUST_USE;
+enum rc run_call_ended(struct runner *r, struct queue_job *j, const struct call_result *result,
+		struct err *e) MUST_USE;
 
 struct attempt *run_attempt(struct runner *r, const struct queue_job *j, bool call);
 /* When the next try is, after so many failures. */
@@ -62,7 +63,8 @@ bool run_is_old(const struct runner *r, const struct queue_job *j, int64_t lifet
 /* The task is over, for the schedule. */
 void run_over(struct runner *r, int64_t task);
 /* It is tried again at `due_ms` (of the clock). */
-enum rc run_later(struct runner *r, const struct queue_job *j, int64_t due_ms, const char *reason, struct err *e) MUST_USE;
+enum rc run_later(struct runner *r, const struct queue_job *j, int64_t due_ms, const char *reason,
+		struct err *e) MUST_USE;
 /* The application log hears what became of an action. `why` NULL: it is done. */
 void run_log(struct runner *r, const struct queue_job *j, const char *why);
 /* A message of our own (DSN) to its sender goes into the queue. */

@@ -76,14 +76,16 @@ static void gather_open(struct trying *t)
 		if (!is_open(one))
 			continue;
 		t->asked[t->count] = (uint32_t)i;
-		t->recipients[t->count++] =
-		        (struct outbound_recipient) { .address = json_string_value(json_object_get(one, "to")),
-			                              .notify = text_or_null(one, "notify"),
-			                              .orcpt = text_or_null(one, "orcpt") };
+		t->recipients[t->count++] = (struct outbound_recipient) {
+			.address = json_string_value(json_object_get(one, "to")),
+			.notify = text_or_null(one, "notify"),
+			.orcpt = text_or_null(one, "orcpt")
+		};
 	}
 }
 
-static void put_end(json_t *one, const char *end, const struct outbound_result *res, const char *host)
+static void put_end(json_t *one, const char *end, const struct outbound_result *res,
+                    const char *host)
 {
 	json_put_text(one, "end", slice_str(end));
 	json_put_int(one, "code", res->code);
@@ -106,13 +108,12 @@ static enum rc relay_target(struct trying *t, struct err *e)
 	enum rc rc;
 
 	if (!relay)
-		return err_set(e, RC_NOTFOUND, "the relay %.*s does not exist", (int)MIN_OF(ref.len, (size_t)100),
-		               (const char *)ref.at);
+		return err_set(e, RC_NOTFOUND, "the relay %.*s does not exist",
+		               (int)MIN_OF(ref.len, (size_t)100), (const char *)ref.at);
 	t->host = mem_string(relay->server);
-	t->target = (struct outbound_target) { .route = OUTBOUND_HOST,
-		                               .host = t->host,
-		                               .port = relay->port,
-		                               .tls = tls[relay->tls] };
+	t->target = (struct outbound_target) {
+		.route = OUTBOUND_HOST, .host = t->host, .port = relay->port, .tls = tls[relay->tls]
+	};
 	if (!relay->secret)
 		return RC_OK;
 	rc = t->r->o.borrow(t->r->o.arg, &db, e);
@@ -122,7 +123,10 @@ static enum rc relay_target(struct trying *t, struct err *e)
 	t->r->o.give_back(t->r->o.arg, &db);
 	t->target.user = t->user;
 	t->target.password = t->password;
-	return rc == RC_NOTFOUND ? err_set(e, rc, "the secret %.200s is not there: mmctl secret set", relay->secret) : rc;
+	return rc == RC_NOTFOUND
+	               ? err_set(e, rc, "the secret %.200s is not there: mmctl secret set",
+	                         relay->secret)
+	               : rc;
 }
 
 static enum rc mailbox_target(struct trying *t, struct err *e)
@@ -135,8 +139,9 @@ static enum rc mailbox_target(struct trying *t, struct err *e)
 	t->target = (struct outbound_target) { .route = OUTBOUND_HOST,
 		                               .host = host,
 		                               .port = (uint16_t)json_member_int(o, "port", 24),
-		                               .tls = json_member_bool(o, "tls", false) ? OUTBOUND_TLS_MUST
-		                                                                        : OUTBOUND_TLS_MAY,
+		                               .tls = json_member_bool(o, "tls", false)
+		                                              ? OUTBOUND_TLS_MUST
+		                                              : OUTBOUND_TLS_MAY,
 		                               .lmtp = true };
 	return RC_OK;
 }
@@ -151,7 +156,8 @@ static enum rc find_target(struct trying *t, struct err *e)
 	case RULE_MAILBOX:
 		return mailbox_target(t, e);
 	default:
-		t->target = (struct outbound_target) { .route = OUTBOUND_MX, .domain = t->j->destination };
+		t->target = (struct outbound_target) { .route = OUTBOUND_MX,
+			                               .domain = t->j->destination };
 		return RC_OK;
 	}
 }
@@ -165,7 +171,8 @@ static enum rc find_dkim(struct trying *t, struct db *db, struct err *e)
 	enum rc rc = RC_NOTFOUND;
 
 	if (compose_from_domain(from, buf_slice(&t->j->raw)))
-		rc = dkim_key_find(db, slice_str(from), &t->dkim_domain, &t->dkim_selector, &t->dkim.key, e);
+		rc = dkim_key_find(db, slice_str(from), &t->dkim_domain, &t->dkim_selector,
+		                   &t->dkim.key, e);
 
 	if (rc == RC_OK) {
 		t->dkim.domain = t->dkim_domain;
@@ -181,12 +188,16 @@ static enum rc find_arc(struct trying *t, struct db *db, struct err *e)
 
 	if (!s->arc_domain || t->j->notice || t->j->kind == RULE_MAILBOX)
 		return RC_OK;
-	rc = dkim_key_named(db, slice_str(s->arc_domain), slice_str(s->arc_selector), &t->arc.key, e);
+	rc = dkim_key_named(db, slice_str(s->arc_domain), slice_str(s->arc_selector), &t->arc.key,
+	                    e);
 	if (rc == RC_OK) {
 		t->arc.domain = s->arc_domain;
 		t->arc.selector = s->arc_selector;
 	}
-	return rc == RC_NOTFOUND ? err_set(e, RC_NOTFOUND, "send.arc names a key that isn't there: mmctl dkim create") : rc;
+	return rc == RC_NOTFOUND
+	               ? err_set(e, RC_NOTFOUND,
+	                         "send.arc names a key that isn't there: mmctl dkim create")
+	               : rc;
 }
 
 static enum rc find_keys(struct trying *t, struct err *e)
@@ -211,7 +222,9 @@ static enum rc compose(struct trying *t, uint64_t *bytes, struct err *e)
 		                   .hostname = t->r->o.hostname,
 		                   .instance = t->r->o.instance,
 		                   .headers = json_member_array(t->j->spec, "headers"),
-		                   .recipient = json_array_size(t->to) == 1 ? t->recipients[0].address : NULL,
+		                   .recipient = json_array_size(t->to) == 1
+		                                        ? t->recipients[0].address
+		                                        : NULL,
 		                   .trace = !t->j->notice,
 		                   .dkim = t->dkim.key ? &t->dkim : NULL,
 		                   .arc = t->arc.key ? &t->arc : NULL,
@@ -232,7 +245,8 @@ static const char *sender_of(struct trying *t)
 {
 	struct slice how = json_member_text(json_object_get(t->j->spec, "do"), "MailFrom");
 
-	if (t->j->kind == RULE_RELAY && slice_equal(how, slice_str("REPLACE")) && t->mail.mail_from.len)
+	if (t->j->kind == RULE_RELAY && slice_equal(how, slice_str("REPLACE")) &&
+	    t->mail.mail_from.len)
 		return t->r->settings.sender ? t->r->settings.sender : "";
 	t->sender = slice_string(t->mail.mail_from);
 	return t->sender;
@@ -295,9 +309,11 @@ static void fill_recipient(struct dsn_recipient *d, const json_t *one, enum dsn_
 	d->remote = d->remote ? d->remote : "";
 }
 
-/* Tells the sender of those for whom it failed (or waits), as far as he may be told. *told: how many. */
-static enum rc notify(struct runner *r, struct queue_job *whole, struct mail *mail, enum dsn_kind kind,
-                      bool (*about)(const json_t *one), size_t *told, const char **why_not, struct err *e)
+/* Tells the sender of those for whom it failed (or waits), as far as he may be told. *told: how
+ * many. */
+static enum rc notify(struct runner *r, struct queue_job *whole, struct mail *mail,
+                      enum dsn_kind kind, bool (*about)(const json_t *one), size_t *told,
+                      const char **why_not, struct err *e)
 {
 	const json_t *to = json_member_array(whole->spec, "recipients");
 	struct dsn_recipient *list = mem_array(json_array_size(to) + 1, sizeof(*list));
@@ -306,7 +322,8 @@ static enum rc notify(struct runner *r, struct queue_job *whole, struct mail *ma
 		         .hostname = r->o.hostname,
 		         .from = NULL,
 		         .envid = text_or_null(mail->receipt, "envid"),
-		         .full = slice_equal(json_member_text(mail->receipt, "ret"), slice_str("FULL")),
+		         .full = slice_equal(json_member_text(mail->receipt, "ret"),
+		                             slice_str("FULL")),
 		         .now_ms = clock_now_ms(),
 		         .arrived_ms = mail->received_ms,
 		         .tried_ms = clock_now_ms(),
@@ -366,9 +383,11 @@ static void reason_of(char *out, size_t room, const json_t *to, const char *why_
 
 		if (!failed(one))
 			continue;
-		(void)snprintf(out, room, "%.*s%s%s%s%s", (int)MIN_OF(json_member_text(one, "text").len, (size_t)300),
+		(void)snprintf(out, room, "%.*s%s%s%s%s",
+		               (int)MIN_OF(json_member_text(one, "text").len, (size_t)300),
 		               text_or_null(one, "text"), text_or_null(one, "host")[0] ? " (" : "",
-		               text_or_null(one, "host"), text_or_null(one, "host")[0] ? ")" : "", why_not ? "; no notice: " : "");
+		               text_or_null(one, "host"), text_or_null(one, "host")[0] ? ")" : "",
+		               why_not ? "; no notice: " : "");
 		if (why_not)
 			(void)snprintf(out + strlen(out), room - strlen(out), "%s", why_not);
 		return;
@@ -397,7 +416,8 @@ static enum rc settle(struct runner *r, struct queue_job *whole, struct err *e)
 	if (rc == RC_OK && told == bad)
 		rc = queue_done(r->o.queue, whole->number, bad, &answer, e);
 	else if (rc == RC_OK)
-		rc = queue_dead(r->o.queue, whole->number, whole->spec, reason, &answer, clock_now_ms(), e);
+		rc = queue_dead(r->o.queue, whole->number, whole->spec, reason, &answer,
+		                clock_now_ms(), e);
 	if (rc == RC_OK)
 		run_log(r, whole, bad ? reason : NULL);
 	mail_free(&mail);
@@ -424,8 +444,8 @@ static enum rc settle_job(struct runner *r, struct queue_job *j, struct err *e)
 }
 
 /* Fails for all that are open. */
-static enum rc fail_all(struct runner *r, struct queue_job *j, const char *end, const char *status, const char *text,
-                        struct err *e)
+static enum rc fail_all(struct runner *r, struct queue_job *j, const char *end, const char *status,
+                        const char *text, struct err *e)
 {
 	json_t *to = json_member_array(j->spec, "recipients");
 	struct outbound_result res = { .end = OUTBOUND_NEVER };
@@ -453,7 +473,8 @@ static enum rc tell_delay(struct runner *r, struct queue_job *j, struct err *e)
 	size_t told;
 	enum rc rc;
 
-	if (!after || json_member_bool(j->spec, "delayed", false) || clock_now_ms() - j->since_ms < after)
+	if (!after || json_member_bool(j->spec, "delayed", false) ||
+	    clock_now_ms() - j->since_ms < after)
 		return RC_OK;
 	rc = queue_job(r->o.queue, j->number, true, &whole, e);
 	if (rc != RC_OK)
@@ -482,7 +503,9 @@ static enum rc again(struct runner *r, struct queue_job *j, const char *reason, 
 enum rc run_mail_ended(struct runner *r, const struct attempt *a, struct queue_job *j,
                        const struct outbound_result *results, const char *host, struct err *e)
 {
-	static const char *const ends[] = { [OUTBOUND_DONE] = "done", [OUTBOUND_NEVER] = "never", [OUTBOUND_SET_UP] = "set-up" };
+	static const char *const ends[] = {
+		[OUTBOUND_DONE] = "done", [OUTBOUND_NEVER] = "never", [OUTBOUND_SET_UP] = "set-up"
+	};
 	json_t *to = json_member_array(j->spec, "recipients");
 	const struct outbound_result *later = NULL;
 	bool reached = false;
@@ -505,7 +528,8 @@ enum rc run_mail_ended(struct runner *r, const struct attempt *a, struct queue_j
 	if (!later)
 		return settle_job(r, j, e);
 	if (!reached) /* nobody is there: neither for the others that go there */
-		schedule_rest(r->schedule, j->number, clock_mono_ms() + run_retry_ms(r, j) - clock_now_ms());
+		schedule_rest(r->schedule, j->number,
+		              clock_mono_ms() + run_retry_ms(r, j) - clock_now_ms());
 	return again(r, j, later->text, e);
 }
 
@@ -523,14 +547,16 @@ static void update_ports(struct runner *r, const struct config *c)
 	ports = mem_array(n + 1, sizeof(*ports));
 	for (size_t i = 0; i < n; i++)
 		ports[i] = config_relay_at(c, i)->port;
-	ports[n] = (uint16_t)json_member_int(json_member_object(r->o.endpoints, "mailbox"), "port", 24);
+	ports[n] = (uint16_t)json_member_int(json_member_object(r->o.endpoints, "mailbox"), "port",
+	                                     24);
 	outbound_ports(r->outbound, ports, n + 1);
 	free(ports);
 }
 
 static enum rc try_it(struct trying *t, struct err *e)
 {
-	const char *loop = t->j->notice ? NULL : compose_loop(buf_slice(&t->j->raw), t->r->o.instance);
+	const char *loop =
+	        t->j->notice ? NULL : compose_loop(buf_slice(&t->j->raw), t->r->o.instance);
 	struct err why = { 0 };
 	enum rc rc;
 
@@ -566,9 +592,9 @@ static bool may_send(struct runner *r, const struct trying *t, int64_t *when_ms)
 
 	if (!each || !name.len || t->j->notice)
 		return true;
-	LIST_FOREACH (u, &r->users, link)
-		if (slice_equal(slice_str(u->name), name))
-			break;
+	LIST_FOREACH(u, &r->users, link)
+	if (slice_equal(slice_str(u->name), name))
+		break;
 	if (!u) {
 		u = mem_new(sizeof(*u));
 		u->name = slice_string(name);
@@ -594,7 +620,8 @@ enum rc run_mail(struct runner *r, struct queue_job *j, struct err *e)
 	update_ports(r, t.config);
 	if (rc == RC_OK && !may_send(r, &t, &when_ms)) {
 		run_over(r, j->number);
-		rc = queue_put_off(r->o.queue, j->number, when_ms, "its sender has sent more than send.rate.user lately", e);
+		rc = queue_put_off(r->o.queue, j->number, when_ms,
+		                   "its sender has sent more than send.rate.user lately", e);
 	} else if (rc == RC_OK) {
 		rc = try_it(&t, e);
 	}
@@ -620,10 +647,12 @@ enum rc run_bounce(struct runner *r, struct queue_job *j, struct err *e)
 		rc = notify(r, j, &mail, DSN_FAILED, failed, &told, &why_not, e);
 	mail_free(&mail);
 	if (rc == RC_OK && told)
-		rc = queue_done(r->o.queue, j->number, true, &(struct queue_answer) { .said = RULE_SAID_DONE }, e);
+		rc = queue_done(r->o.queue, j->number, true,
+		                &(struct queue_answer) { .said = RULE_SAID_DONE }, e);
 	else if (rc == RC_OK)
 		rc = queue_dead(r->o.queue, j->number, NULL, why_not ? why_not : "nobody to tell",
-		                &(struct queue_answer) { .said = RULE_SAID_FAILED }, clock_now_ms(), e);
+		                &(struct queue_answer) { .said = RULE_SAID_FAILED }, clock_now_ms(),
+		                e);
 	if (rc == RC_OK)
 		run_log(r, j, told ? NULL : why_not);
 	return rc;

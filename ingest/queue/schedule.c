@@ -111,9 +111,9 @@ static struct destination *find(struct schedule *s, const char *name, bool make)
 	struct bucket *b = &s->buckets[bucket_of(name)];
 	struct destination *d;
 
-	SLIST_FOREACH (d, b, chain)
-		if (strcmp(d->name, name) == 0)
-			return d;
+	SLIST_FOREACH(d, b, chain)
+	if (strcmp(d->name, name) == 0)
+		return d;
 	if (!make)
 		return NULL;
 	d = mem_new(sizeof(*d));
@@ -206,9 +206,9 @@ static struct destination *next_in_turn(const struct schedule *s, int64_t now_ms
 {
 	struct destination *d;
 
-	TAILQ_FOREACH (d, &s->turns, link)
-		if (d->tasks.count && d->under_way < s->limits.per_destination && ready_ms(d) <= now_ms)
-			break;
+	TAILQ_FOREACH(d, &s->turns, link)
+	if (d->tasks.count && d->under_way < s->limits.per_destination && ready_ms(d) <= now_ms)
+		break;
 	return d;
 }
 
@@ -270,7 +270,8 @@ int64_t schedule_wake_ms(const struct schedule *s, int64_t now_ms)
 	const struct destination *d;
 	int64_t first = INT64_MAX;
 
-	TAILQ_FOREACH (d, &s->turns, link) {
+	TAILQ_FOREACH(d, &s->turns, link)
+	{
 		int64_t ms;
 
 		if (!d->tasks.count || d->under_way == s->limits.per_destination)

@@ -1,7 +1,8 @@
 /*
  * ingest/queue/schedule.h - which task is tried next
  *
- * What     Tasks by number, each with a destination and a time from when it is due. Destinations take turns, each with so
+ * What     Tasks by number, each with a destination and a time from when it is due. Destinations take turns, each
+ *          with so
  *          many tasks at once; one that is away rests with all its tasks; one may have a rate. No task starves: of a
  *          destination's the one that was due first is next.
  * Memory   About 40 bytes a task, and one entry a destination that has any.

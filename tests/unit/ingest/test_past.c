@@ -37,7 +37,10 @@ static struct rule_set *make(const char *rules)
 	json_t *json;
 
 	buf_init(&text, 1 << 20);
-	assert_int_equal(buf_addf(&text, "{'RuleSetName':'r','RuleSetId':'rs-1','Version':3,'Rules':[%s]}", rules), RC_OK);
+	assert_int_equal(buf_addf(&text,
+	                          "{'RuleSetName':'r','RuleSetId':'rs-1','Version':3,'Rules':[%s]}",
+	                          rules),
+	                 RC_OK);
 	json = quoted(buf_text(&text));
 	EXPECT_OK(rule_set_new(&rs, json, &look, &e), &e);
 	json_decref(json);
@@ -56,7 +59,8 @@ static void tell(const struct rule_outcome *o, char *out, size_t room)
 	for (size_t i = 0; i < o->execution_count; i++) {
 		const struct rule_execution *x = &o->executions[i];
 
-		n += (size_t)snprintf(out + n, room - n, "%s%s%u.%u %s%s", i ? "; " : "", x->past ? "" : "+", x->rule, x->action,
+		n += (size_t)snprintf(out + n, room - n, "%s%s%u.%u %s%s", i ? "; " : "",
+		                      x->past ? "" : "+", x->rule, x->action,
 		                      rule_action_word(x->what->kind), x->failed ? "!" : "");
 		for (size_t k = 0; k < x->recipient_count; k++)
 			n += (size_t)snprintf(out + n, room - n, " %u", x->recipients[k]);
@@ -65,7 +69,8 @@ static void tell(const struct rule_outcome *o, char *out, size_t room)
 		(void)snprintf(out + n, room - n, "; waits");
 }
 
-/* One run; where `*past` is something it goes on from it. What is to be kept of it replaces *past. */
+/* One run; where `*past` is something it goes on from it. What is to be kept of it replaces *past.
+ */
 static const char *run(const struct rule_set *rs, json_t **past, bool stops)
 {
 	static char text[1000];
@@ -91,11 +96,14 @@ static const char *run(const struct rule_set *rs, json_t **past, bool stops)
 	return text;
 }
 
-#define LIST "'Conditions':[{'BooleanExpression':{'Evaluate':{'IsInAddressList':{'Attribute':'RECIPIENT','AddressLists':['l']}},'Operator':'IS_TRUE'}}],"
+#define LIST                                                                                       \
+	"'Conditions':[{'BooleanExpression':{'Evaluate':{'IsInAddressList':{'Attribute':'"         \
+	"RECIPIENT','AddressLists':['l']}},'Operator':'IS_TRUE'}}],"
 #define ARCHIVE(name) "{'Archive':{'TargetArchive':'" name "'}}"
-#define SEND "{'Send':{'RoleArn':'r'}}"
-#define SEND_OR_DROP "{'Send':{'RoleArn':'r','ActionFailurePolicy':'DROP'}}"
-#define LAMBDA "{'InvokeLambda':{'FunctionArn':'f','RoleArn':'r','InvocationType':'REQUEST_RESPONSE'}}"
+#define SEND          "{'Send':{'RoleArn':'r'}}"
+#define SEND_OR_DROP  "{'Send':{'RoleArn':'r','ActionFailurePolicy':'DROP'}}"
+#define LAMBDA                                                                                     \
+	"{'InvokeLambda':{'FunctionArn':'f','RoleArn':'r','InvocationType':'REQUEST_RESPONSE'}}"
 #define RULE(actions) "{'Actions':[" actions "]}"
 
 static int make_list(void **state)
@@ -121,14 +129,20 @@ static int free_list(void **state)
 
 static void nothing_waits_that_decides_nothing(void **state)
 {
-	struct rule_set *rs = make(RULE(SEND "," ARCHIVE("one")) "," RULE(LAMBDA "," ARCHIVE("two")));
+	struct rule_set *rs =
+	        make(RULE(SEND "," ARCHIVE("one")) "," RULE(LAMBDA "," ARCHIVE("two")));
 	json_t *past = NULL;
 
 	(void)state;
-	assert_string_equal(run(rs, &past, false), "+0.0 Send 0 1 2; +0.1 Archive 0 1 2; +1.0 InvokeLambda 0 1 2; +1.1 Archive 0 1 2");
-	assert_string_equal(run(rs, &past, true), "+0.0 Send 0 1 2; +0.1 Archive 0 1 2; +1.0 InvokeLambda 0 1 2; waits");
+	assert_string_equal(
+	        run(rs, &past, false),
+	        "+0.0 Send 0 1 2; +0.1 Archive 0 1 2; +1.0 InvokeLambda 0 1 2; +1.1 Archive 0 1 2");
+	assert_string_equal(run(rs, &past, true),
+	                    "+0.0 Send 0 1 2; +0.1 Archive 0 1 2; +1.0 InvokeLambda 0 1 2; waits");
 	past_answer(past, RULE_SAID_DONE, NULL, 0);
-	assert_string_equal(run(rs, &past, true), "0.0 Send 0 1 2; 0.1 Archive 0 1 2; 1.0 InvokeLambda 0 1 2; +1.1 Archive 0 1 2");
+	assert_string_equal(
+	        run(rs, &past, true),
+	        "0.0 Send 0 1 2; 0.1 Archive 0 1 2; 1.0 InvokeLambda 0 1 2; +1.1 Archive 0 1 2");
 	assert_null(past);
 	rule_set_free(&rs);
 }
@@ -158,7 +172,8 @@ static void a_failure_drops_whom_it_failed_for(void **state)
 	(void)state;
 	assert_string_equal(run(rs, &past, true), "+0.0 Send 0 1 2; waits");
 	past_answer(past, RULE_SAID_FAILED, one, 1);
-	assert_string_equal(run(rs, &past, true), "0.0 Send! 0 1 2; +0.1 Archive 0 2; +1.0 Archive 0 2");
+	assert_string_equal(run(rs, &past, true),
+	                    "0.0 Send! 0 1 2; +0.1 Archive 0 2; +1.0 Archive 0 2");
 	(void)run(rs, &past, true);
 	past_answer(past, RULE_SAID_FAILED, NULL, 0);
 	assert_string_equal(run(rs, &past, true), "0.0 Send! 0 1 2");
@@ -168,20 +183,24 @@ static void a_failure_drops_whom_it_failed_for(void **state)
 /* Whatever has changed since: the list, and whether an archive is open. */
 static void it_comes_to_the_same_place(void **state)
 {
-	struct rule_set *rs = make("{" LIST "'Actions':[{'Drop':{}}]}," RULE(ARCHIVE("one") "," LAMBDA "," ARCHIVE("one") "," ARCHIVE("two")));
+	struct rule_set *rs = make("{" LIST "'Actions':[{'Drop':{}}]}," RULE(
+	        ARCHIVE("one") "," LAMBDA "," ARCHIVE("one") "," ARCHIVE("two")));
 	struct address_list *before = the_list;
 	struct err e = { 0 };
 	json_t *names = quoted("['b@x.example','c@y.example']");
 	json_t *past = NULL;
 
 	(void)state;
-	assert_string_equal(run(rs, &past, true), "+0.0 Drop 0; +1.0 Archive 1 2; +1.1 InvokeLambda 1 2; waits");
+	assert_string_equal(run(rs, &past, true),
+	                    "+0.0 Drop 0; +1.0 Archive 1 2; +1.1 InvokeLambda 1 2; waits");
 	rule_set_free(&rs);
 	EXPECT_OK(address_list_new(&the_list, names, &e), &e);
-	rs = make("{" LIST "'Actions':[{'Drop':{}}]}," RULE(ARCHIVE("one") "," LAMBDA "," ARCHIVE("one") "," ARCHIVE("two")));
+	rs = make("{" LIST "'Actions':[{'Drop':{}}]}," RULE(
+	        ARCHIVE("one") "," LAMBDA "," ARCHIVE("one") "," ARCHIVE("two")));
 	closed = 1;
 	past_answer(past, RULE_SAID_DONE, NULL, 0);
-	assert_string_equal(run(rs, &past, true), "0.0 Drop 0; 1.0 Archive 1 2; 1.1 InvokeLambda 1 2; +1.3 Archive 1 2");
+	assert_string_equal(run(rs, &past, true),
+	                    "0.0 Drop 0; 1.0 Archive 1 2; 1.1 InvokeLambda 1 2; +1.3 Archive 1 2");
 	closed = 0;
 	rule_set_free(&rs);
 	address_list_unref(&the_list);
@@ -191,21 +210,28 @@ static void it_comes_to_the_same_place(void **state)
 
 static void it_may_stop_again(void **state)
 {
-	struct rule_set *rs = make(RULE("{'ReplaceRecipient':{'ReplaceWith':['n@z.example']}}," LAMBDA) "," RULE(SEND_OR_DROP) "," RULE(ARCHIVE("one")));
+	struct rule_set *rs =
+	        make(RULE("{'ReplaceRecipient':{'ReplaceWith':['n@z.example']}}," LAMBDA) "," RULE(
+	                SEND_OR_DROP) "," RULE(ARCHIVE("one")));
 	const uint32_t fourth[] = { 3 };
 	json_t *past = NULL;
 
 	(void)state;
-	assert_string_equal(run(rs, &past, true), "+0.0 ReplaceRecipient 0 1 2; +0.1 InvokeLambda 3; waits");
+	assert_string_equal(run(rs, &past, true),
+	                    "+0.0 ReplaceRecipient 0 1 2; +0.1 InvokeLambda 3; waits");
 	past_answer(past, RULE_SAID_STOP_RULE, NULL, 0);
-	assert_string_equal(run(rs, &past, true), "0.0 ReplaceRecipient 0 1 2; 0.1 InvokeLambda 3; +1.0 Send 3; waits");
+	assert_string_equal(run(rs, &past, true),
+	                    "0.0 ReplaceRecipient 0 1 2; 0.1 InvokeLambda 3; +1.0 Send 3; waits");
 	past_answer(past, RULE_SAID_DONE, NULL, 0);
-	assert_string_equal(run(rs, &past, true), "0.0 ReplaceRecipient 0 1 2; 0.1 InvokeLambda 3; 1.0 Send 3; +2.0 Archive 3");
+	assert_string_equal(
+	        run(rs, &past, true),
+	        "0.0 ReplaceRecipient 0 1 2; 0.1 InvokeLambda 3; 1.0 Send 3; +2.0 Archive 3");
 	(void)run(rs, &past, true);
 	past_answer(past, RULE_SAID_DONE, NULL, 0);
 	(void)run(rs, &past, true);
 	past_answer(past, RULE_SAID_FAILED, fourth, 1);
-	assert_string_equal(run(rs, &past, true), "0.0 ReplaceRecipient 0 1 2; 0.1 InvokeLambda 3; 1.0 Send! 3");
+	assert_string_equal(run(rs, &past, true),
+	                    "0.0 ReplaceRecipient 0 1 2; 0.1 InvokeLambda 3; 1.0 Send! 3");
 	rule_set_free(&rs);
 }
 
@@ -258,7 +284,8 @@ static void a_past_of_another_run_is_refused(void **state)
 		struct past p;
 
 		EXPECT_OK(past_read(&p, json, &e), &e);
-		EXPECT(others[i], rules_run_on(rs, &facts, three, 3, &p.is, &o, NULL, &e) == RC_CORRUPT);
+		EXPECT(others[i],
+		       rules_run_on(rs, &facts, three, 3, &p.is, &o, NULL, &e) == RC_CORRUPT);
 		past_free(&p);
 		json_decref(json);
 	}

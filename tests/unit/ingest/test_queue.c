@@ -61,8 +61,8 @@ static struct message_id id_of(int64_t n)
 }
 
 /* Message n with these kinds of tasks; the last `decides` of them decide. */
-static enum rc park(struct fixture *f, int64_t n, const enum rule_action_kind *kinds, size_t count, size_t decides,
-                    const uint32_t *archives, size_t archive_count)
+static enum rc park(struct fixture *f, int64_t n, const enum rule_action_kind *kinds, size_t count,
+                    size_t decides, const uint32_t *archives, size_t archive_count)
 {
 	json_t *past = decides ? quoted("{'matched':[[0,1]],'action':0,'answers':[]}") : NULL;
 	struct queue_message m = { .id = id_of(n),
@@ -78,10 +78,12 @@ static enum rc park(struct fixture *f, int64_t n, const enum rule_action_kind *k
 	enum rc rc;
 
 	for (size_t i = 0; i < count; i++)
-		tasks[i] = (struct queue_task) { .kind = kinds[i],
-			                         .destination = kinds[i] == RULE_SEND ? "a.example" : "s3",
-			                         .spec = quoted("{'recipients':[{'i':0,'to':'a@a.example'}]}"),
-			                         .decides = i + decides >= count };
+		tasks[i] = (struct queue_task) {
+			.kind = kinds[i],
+			.destination = kinds[i] == RULE_SEND ? "a.example" : "s3",
+			.spec = quoted("{'recipients':[{'i':0,'to':'a@a.example'}]}"),
+			.decides = i + decides >= count
+		};
 	rc = queue_park(f->q, &m, tasks, count, &f->e);
 	json_decref(past);
 	return rc;
@@ -96,7 +98,8 @@ static void add_number(void *arg, const struct queue_due *d)
 {
 	char *text = arg;
 
-	(void)snprintf(text + strlen(text), 400 - strlen(text), "%s%lld", *text ? " " : "", (long long)d->number);
+	(void)snprintf(text + strlen(text), 400 - strlen(text), "%s%lld", *text ? " " : "",
+	               (long long)d->number);
 }
 
 static const char *due(struct fixture *f, bool all)
@@ -113,7 +116,8 @@ static enum rc add_disposition(void *arg, const struct disposition *d, struct er
 	char *text = arg;
 
 	(void)e;
-	(void)snprintf(text + strlen(text), 400 - strlen(text), "%s%s", *text ? " " : "", disposition_name(d->kind));
+	(void)snprintf(text + strlen(text), 400 - strlen(text), "%s%s", *text ? " " : "",
+	               disposition_name(d->kind));
 	return RC_OK;
 }
 
@@ -380,7 +384,8 @@ static enum rc count_keys(void *arg, const struct key_info *k)
 	return RC_OK;
 }
 
-/* Before it the old key opens the file that has the message; after it no key does, and all that lives is there. */
+/* Before it the old key opens the file that has the message; after it no key does, and all that
+ * lives is there. */
 static void rotation_leaves_what_lives(void **state)
 {
 	struct fixture f;

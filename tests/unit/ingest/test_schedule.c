@@ -21,7 +21,8 @@ static const char *begins(struct schedule *s, int64_t now)
 
 	text[0] = 0;
 	while (schedule_next(s, now, &number))
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%lld", n ? " " : "", (long long)number);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%lld", n ? " " : "",
+		                      (long long)number);
 	return text;
 }
 
