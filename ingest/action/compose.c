@@ -524,7 +524,7 @@ bool compose_from_domain(char out[256], struct slice raw)
 	struct from from;
 	bool one;
 
-	if (raw_read(&m, raw, NULL) != RC_OK)
+	if (needs_line(raw) || raw_read(&m, raw, NULL) != RC_OK)
 		return false;
 	from_read(&from, &m);
 	one = from.count == 1 && !from.odd;

@@ -61,7 +61,8 @@ enum rc compose_memory(const struct compose *c, int *fd, uint64_t *bytes, struct
  * ingest/head.h's limits that much is looked at. */
 const char *compose_loop(struct slice raw, const char *instance);
 
-/* The domain of From that a DKIM key is looked for, in lower case, in A-labels; false: none or several. */
+/* The domain of From that a DKIM key is looked for, in lower case, in A-labels; false: none or several, or
+ * what is sent has no header. */
 bool compose_from_domain(char out[256], struct slice raw);
 
 #endif

@@ -422,6 +422,7 @@ static void domains_of_from(void **state)
 		{ "From: a@shop.example, b@other.example\r\n", NULL },
 		{ "From: a@shop.example\r\nFrom: b@shop.example\r\n", NULL },
 		{ "To: a@shop.example\r\n", NULL },
+		{ " folded\r\nFrom: a@shop.example\r\n", NULL },
 		{ "", NULL },
 	};
 	char got[256];
