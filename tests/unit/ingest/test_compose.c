@@ -532,6 +532,33 @@ static void signed_as_it_is_sent(void **state)
 	mail_free(&m);
 }
 
+/* Of these one is enough, and two are too many. */
+static void none_beside_what_is_there(void **state)
+{
+	static const char *const fields[] = { "Date: now\r\n", "Message-ID: <a@b>\r\n",
+		                              "MIME-Version: 1.0\r\n", "References: <a@b>\r\n" };
+	struct mail m = mail_of(AUTHED, NULL);
+	char raw[400], more[2000];
+	struct buf out;
+	struct err e;
+	char why[160];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(fields); i++) {
+		struct compose c;
+
+		(void)snprintf(raw, sizeof(raw), "%s" MAIL, fields[i]);
+		c = compose_of(&m, slice_str(raw));
+		c.dkim = dkim_key(false);
+		EXPECT_OK(composed(&out, &c, &e), &e);
+		assert_int_equal(dkim_result_of(buf_slice(&out), why), DKIM_PASS);
+		(void)snprintf(more, sizeof(more), "%s%s", fields[i], buf_text(&out));
+		EXPECT(fields[i], dkim_result_of(slice_str(more), why) == DKIM_FAIL);
+		buf_free(&out);
+	}
+	mail_free(&m);
+}
+
 static void sealed_by_what_was_kept(void **state)
 {
 	static const struct {
@@ -862,7 +889,7 @@ static bool try_one(uint64_t seed)
 static void nothing_gets_in(void **state)
 {
 	uint64_t seed = scratch_seed();
-	unsigned tries = getenv("MM_LONG") ? 200000 : 3000;
+	unsigned tries = scratch_long() ? 200000 : 3000;
 	unsigned signed_ones = 0;
 
 	(void)state;
@@ -884,6 +911,7 @@ int main(void)
 		cmocka_unit_test(circles),
 		cmocka_unit_test(domains_of_from),
 		cmocka_unit_test(signed_as_it_is_sent),
+		cmocka_unit_test(none_beside_what_is_there),
 		cmocka_unit_test(sealed_by_what_was_kept),
 		cmocka_unit_test(not_signed),
 		cmocka_unit_test(whose_word_it_is),

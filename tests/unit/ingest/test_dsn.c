@@ -522,7 +522,7 @@ static void try_one(uint64_t seed)
 static void nothing_gets_in(void **state)
 {
 	uint64_t seed = scratch_seed();
-	unsigned tries = getenv("MM_LONG") ? 300000 : 5000;
+	unsigned tries = scratch_long() ? 300000 : 5000;
 
 	(void)state;
 	for (unsigned i = 0; i < tries; i++)

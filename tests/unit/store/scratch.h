@@ -114,13 +114,20 @@ static inline uint64_t scratch_seed(void)
 	return seed | 1;
 }
 
+/* In ./check long, whose tests take their full counts. */
+static inline bool scratch_long(void)
+{
+	const char *all = getenv("MM_LONG");
+
+	return all && *all;
+}
+
 /* Loops over every call of something long: each third one, from a random one on; all with MM_LONG. */
 static inline void scratch_stride(unsigned *first, unsigned *step)
 {
-	const char *all = getenv("MM_LONG");
 	uint64_t seed = scratch_seed();
 
-	*step = all && *all ? 1 : 3;
+	*step = scratch_long() ? 1 : 3;
 	*first = 1 + (unsigned)(scratch_random(&seed) % *step);
 }
 
