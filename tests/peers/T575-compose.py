@@ -8,7 +8,7 @@ from dkim_judge import *
 import email, email.policy, email.utils
 
 SEED = int(os.environ.get('MM_SEED') or random.randrange(1 << 32))
-COUNT, TRIES, REPORTS = (None, 3000, 3000) if LONG else (40, 150, 150)
+COUNT, TRIES, REPORTS = (None, 3000, 3000) if LONG else (30, 100, 150)
 rng = random.Random(SEED)
 print('seed %d' % SEED)
 DOMAIN = 'judge.example'
