@@ -20,7 +20,7 @@ def help_of(tool):
     equal(p.returncode, 0, tool + ' --help')
     options = {m.group(1): m.group(2) or '' for m in re.finditer(r'^  --([a-z-]+)(?: (\S+))?  +\S', p.stdout, re.M)}
     part = re.search(r'^commands:\n((?:  .*\n)+)', p.stdout, re.M)
-    commands = dict(re.match(r'  ([a-z]+) ?(.*?)  +\S', line).groups() for line in part.group(1).splitlines()) if part else {}
+    commands = dict(re.match(r'  ([a-z-]+) ?(.*?)  +\S', line).groups() for line in part.group(1).splitlines()) if part else {}
     return options, commands
 
 def differences(tool, page, options, commands):
@@ -35,7 +35,7 @@ def differences(tool, page, options, commands):
     for command, arguments in commands.items():
         if not re.search(r'^(- .*`|    %s )%s( |`|$)' % (tool, command), page, re.M) or (arguments and arguments not in page):
             found.append('command %s %s is not in the page' % (command, arguments))
-    words = set(re.findall(r'^    %s ([a-z]+)' % tool, page, re.M)) | set(re.findall(r'^- `([a-z]+)[ `]', page, re.M))
+    words = set(re.findall(r'^    %s ([a-z][a-z-]*)' % tool, page, re.M)) | set(re.findall(r'^- `([a-z][a-z-]*)[ `]', page, re.M))
     if commands:
         found += ['command %s is in the page, not in --help' % w for w in sorted(words - set(commands))]
     return found
