@@ -183,6 +183,9 @@ MATRIX = {
     'audit-list': ('yyy', [({'limit': 3}, NONE, DONE)]),
     'audit-verify': ('yyy', [({}, NONE, DONE)]),
     'log': ('yyn', [({}, NONE, DONE), ({'id': own[0], 'kind': 'rule'}, NONE, DONE)]), # what is in it for whom: tests/cli/T555-logs.py
+    'queue-list': ('yyn', [({}, NONE, DONE), ({'dead': True}, NONE, DONE)]), # no address in it for an operator: docs/man/mmctl.1.md
+    'queue-show': ('yyn', [({'task': 999}, NONE, {'none': 'not found'})]),
+    'queue-change': ('yyn', [({'task': 999, 'do': 'drop'}, NONE, {'none': 'not found'})]),
     'principals': ('ynn', [({}, NONE, DONE), ({'name': REF}, {'own': 'spare', 'missing': 'spade'}, NOTFOUND)]),
     'principal-create': ('ynn', [({'name': 'x', 'role': 'auditor', 'archives': [REF]}, only(NAMES, 'missing'), INVALID)]),
     'principal-archives': ('ynn', [({'name': REF, 'archives': ['corp']}, {'own': 'spare', 'missing': 'spade'}, NOTFOUND)]),

@@ -401,8 +401,8 @@ static const struct {
 	  "not JSON: line 1, column 47: duplicate object key near '\"ArchiveName\"'" },
 	{ "{'Archives':[{'ArchiveName':'new'}],'RuleSets':[{'RuleSetName':'r','Rules':[{'Actions':"
 	  "[{'Drop':{}},{'Relay':{'Relay':'x'}}]}]}]}",
-	  "RuleSets[0].Rules[0].Actions[1]: \"Relay\" is not built yet; it comes with the outbound "
-	  "queue" },
+	  "RuleSets[0].Rules[0].Actions[1].Relay.Relay: none of the Relays is named or has the id "
+	  "\"x\"" },
 };
 
 static void test_refused(void **state)
