@@ -20,10 +20,10 @@ def is_below(name, zones):
     return [z for z in zones if name.endswith('.' + z)]
 
 class Nsd:
-    def __init__(self, records, failing=()):
+    def __init__(self, records, failing=(), port=None):
         self.root = tempfile.mkdtemp(prefix='mm-nsd-')
         atexit.register(self.close)
-        self.port = free_port()
+        self.port = port or free_port()
         self.forward = '127.0.0.1@%d' % self.port
         self.process = None
         self.zones = []

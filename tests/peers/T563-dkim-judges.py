@@ -3,10 +3,10 @@
 with one bit changed passes in neither. A sample of dev/bulk; all of it in ./check long."""
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from dkim_suites import *
+from bulk import *
 
 try:
-    import dkim, nacl.signing
+    import dkim, nacl
 except ImportError:
     dkim = None
 SEED = int(os.environ.get('MM_SEED') or random.randrange(1 << 32))
@@ -15,39 +15,16 @@ FORMS = [(a, b) for a in (b'simple', b'relaxed') for b in (b'simple', b'relaxed'
 rng = random.Random(SEED)
 print('seed %d' % SEED)
 
-class Keys:
-    """Of both kinds, and the names that their records have."""
+class Signers:
+    """Keys of both kinds, and the names that their records have."""
     def __init__(self):
-        self.rsa, self.second = [self.pem('-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:%d' % n) for n in (2048, 1024)]
-        self.ed = self.pem('-algorithm', 'ED25519')
-        seed = self.out('pkey', '-outform', 'DER', input=self.ed)[-32:]
-        self.seed = base64.b64encode(seed)
-        public = base64.b64encode(bytes(nacl.signing.SigningKey(seed).verify_key))
-        self.texts = {'r._domainkey.judge.example': b'v=DKIM1; k=rsa; p=' + self.spki(self.rsa),
-                      's._domainkey.judge.example': b'p=' + self.spki(self.second),
-                      'e._domainkey.judge.example': b'v=DKIM1; k=ed25519; p=' + public}
-
-    def spki(self, pem):
-        return base64.b64encode(self.out('pkey', '-pubout', '-outform', 'DER', input=pem))
-
-    def out(self, *args, input=None):
-        return subprocess.run(('openssl',) + args, check=True, input=input, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-
-    def pem(self, *args):
-        return self.out('genpkey', *args)
+        self.rsa, self.second, self.ed = rsa_key(2048), rsa_key(1024), Ed25519()
+        self.texts = {'r._domainkey.judge.example': b'v=DKIM1; k=rsa; p=' + spki(self.rsa),
+                      's._domainkey.judge.example': b'p=' + spki(self.second),
+                      'e._domainkey.judge.example': b'v=DKIM1; k=ed25519; p=' + self.ed.public}
 
     def dns(self, name, timeout=5):
         return self.texts.get(name.decode().rstrip('.'))
-
-def mails():
-    """Sorted, so that a seed means the same everywhere. Line ends become CRLF, the mbox line goes."""
-    where = os.path.join(os.path.dirname(folder()), 'bulk')
-    paths = sorted(os.path.join(at, name) for at, _, names in os.walk(where) for name in names)
-    for path in paths if COUNT is None else rng.sample(paths, COUNT):
-        data = crlf(read(path))
-        if data.startswith(b'From '):
-            data = data[data.index(b'\n') + 1:]
-        yield os.path.relpath(path, where), data
 
 def theirs(call, *args, **more):
     """What python3-dkim says, or the name of what it raises."""
@@ -66,7 +43,7 @@ def explain(mine, other, explained, name):
 def ready():
     if not dkim:
         raise Skip('needs python3-dkim and python3-nacl, which are absent')
-    return Keys()
+    return Signers()
 
 @test
 def signed_there_and_verified_here():
@@ -74,10 +51,10 @@ def signed_there_and_verified_here():
     server = Nsd(records(keys.texts))
     ours = Checker(server.forward)
     signed, odd, both = 0, {}, 0
-    for n, (name, data) in enumerate(mails()):
+    for n, (name, data) in enumerate(mails(folder(), rng, COUNT)):
         rsa = n % 2 == 0
         forms = FORMS[n // 2 % 4]
-        field = theirs(dkim.sign, data, b'r' if rsa else b'e', b'judge.example', keys.rsa if rsa else keys.seed, canonicalize=forms,
+        field = theirs(dkim.sign, data, b'r' if rsa else b'e', b'judge.example', keys.rsa if rsa else keys.ed.seed, canonicalize=forms,
                        signature_algorithm=b'rsa-sha256' if rsa else b'ed25519-sha256', length=False, linesep=b'\r\n')
         if not isinstance(field, bytes):
             odd.setdefault(field, []).append(name)
@@ -105,7 +82,7 @@ def sealed_here_and_verified_there():
     server = Nsd(records(keys.texts))
     ours = Checker(server.forward)
     counts, explained, both = {}, {}, 0
-    for n, (name, data) in enumerate(mails()):
+    for n, (name, data) in enumerate(mails(folder(), rng, COUNT)):
         message = data
         for hop in range(1 + n % 3):
             first = (n + hop) % 2 == 0  # with RSA: there, ARC knows no Ed25519

@@ -2,28 +2,11 @@
 """The real rspamd as an add-on: GTUBE is refused, plain mail passes, what it is told of the envelope it uses, its own bounds; away and back."""
 import email.utils, os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from scan import *
+from rspamd import *
 
 GTUBE = 'XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X'
-OFF = ('asn bayes_expiry clickhouse dkim_signing elastic fuzzy_check greylist hfilter history_redis mx_check neural phishing ratelimit rbl replies '
-       'reputation spamtrap spf surbl url_redirector').split()
-
-class Rspamd(Daemon):
-    def __init__(self):
-        super().__init__('rspamd')
-        self.port = free_port()
-        for name in ('db', 'run', 'log.d', 'conf', 'conf/local.d', 'conf/override.d'):
-            os.mkdir(self.path(name))
-        for name in OFF:  # what asks redis or the Internet
-            self.path('conf/override.d/%s.conf' % name, 'enabled = false;\n')
-        self.path('conf/override.d/worker-normal.inc', 'bind_socket = "127.0.0.1:%d";\ncount = 1;\ntask_timeout = 60s;\n' % self.port)
-        for name in ('controller', 'proxy', 'fuzzy'):
-            self.path('conf/override.d/worker-%s.inc' % name, 'enabled = false;\ncount = 0;\n')
-        self.path('conf/override.d/logging.inc', 'type = "console";\nlevel = "notice";\n')
-        self.path('conf/override.d/options.inc', 'pidfile = "%s";\nfilters = "regexp";\ndisable_hyperscan = true;\ndns { nameserver = ["127.0.0.1:%d:1"]; timeout = 0.2s; '
-                  'retransmits = 1; }\n' % (self.path('run/pid'), free_port()))
-        # A rule for each thing that it is told.
-        self.path('conf/rspamd.local.lua', '''
+# A rule for each thing that it is told.
+TOLD = '''
 local function told(name, get, want)
   rspamd_config:register_symbol{ name = name, score = 0.0, callback = function(task) return get(task) == want end }
 end
@@ -32,23 +15,10 @@ told('MM_HELO', function(t) return t:get_helo() end, 'mx.shop.example')
 told('MM_FROM', function(t) return t:get_from('smtp')[1].addr end, 'a@shop.example')
 told('MM_RCPT', function(t) return t:get_recipients('smtp')[1].addr end, 'b@corp.example')
 told('MM_QUEUE', function(t) return t:get_queue_id() end, '01ABC')
-''')
-        self.start()
-
-    def is_up(self):
-        try:
-            with socket.create_connection(('127.0.0.1', self.port), 5) as s:
-                s.sendall(b'GET /ping HTTP/1.0\r\n\r\n')
-                return b'pong' in s.recv(4096)
-        except OSError:
-            return False
-
-    def start(self):
-        vars = {'LOCAL_CONFDIR': self.path('conf'), 'DBDIR': self.path('db'), 'RUNDIR': self.path('run'), 'LOGDIR': self.path('log.d')}
-        self.run([program('rspamd'), '-f', '-i', '-c', '/etc/rspamd/rspamd.conf'] + ['--var=%s=%s' % v for v in vars.items()], self.is_up)
+'''
 
 begun = time.time()
-rspamd = Rspamd()
+rspamd = Rspamd(OFF + ['spf'], 'regexp', free_port(), 0.2, TOLD)
 print('rspamd answers after %.0f s' % (time.time() - begun))
 
 def config(deadline=120, **more):
