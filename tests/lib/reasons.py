@@ -139,7 +139,7 @@ def dkim(judge, made, mine, other):
 # (judge, a pattern, mm's word, the judge's, why)
 ARC = [
     ('mailauth', r'without a proper instance|isn\'t there', 'fail', 'pass', 'reads lists of tags less strictly (RFC 6376 3.2)'),
-    ('rspamd', r'isn\'t whole', 'fail', 'none', 'counts no chain where seals or signatures are gone (RFC 8617 5.2)'),
+    ('rspamd', r'isn\'t whole|there twice', 'fail', 'none', 'counts no chain where seals or signatures are gone (RFC 8617 5.2)'),
     ('rspamd', r'rsa-sha1', 'fail', 'pass', 'verifies rsa-sha1 (RFC 8301: must not)'),
     ('rspamd', r'h= has ARC-Seal', 'fail', 'pass', 'takes ARC-Seal in h= (RFC 8617 4.1.2: must not)'),
     ('rspamd', r'RFC 8301 asks for', 'fail', 'pass', 'takes keys under 1,024 bits (RFC 8301)'),
@@ -204,13 +204,16 @@ def of_one_more(made, mine, other):
     return any(s.get('domain') in here ^ there and any(why and (word == 'pass') == (s['domain'] in there)
                                                        for word, why in as_seen('rspamd', made, s)) for s in signatures)
 
-def of_suffix(mine, other):
-    """rspamd's organisational domain is above the one here; or below it, where nobody knows the top one."""
-    there = next((o[0].split(' ')[0] for n, o in other.whole.items() if n.startswith('DMARC_') and o), '')
+def of_suffix(judge, mine, other):
+    """Their organisational domain is above the one here, or below it; of rspamd, which says it only where it has a record, below what looks like
+    a suffix of a registry."""
     here = mine.whole['dmarc'].get('domain', '')
+    there = other.whole['organisation'] if judge == 'mailauth' else next(
+        (o[0].split(' ')[0] for n, o in other.whole.items() if n.startswith('DMARC_') and o), '')
     if mine.dmarc == 'none':
         return there and here.endswith('.' + there)
-    return other.dmarc == 'none' and there.endswith('.' + here) and not here.split('.')[-1].isalpha()
+    below = other.dmarc == 'none' and there.endswith('.' + here)
+    return below and (judge == 'mailauth' or re.match(r'(ac|co|com|edu|gov|net|org)\.[^.]+$', here))
 
 def dmarc(judge, made, mine, other):
     for who, pattern, a, b, why in DMARC:
@@ -218,7 +221,7 @@ def dmarc(judge, made, mine, other):
         if there and mine.dmarc in a.split() and (other.dmarc or 'UNDEFINED') in b.split():
             return why
     why = of_from(judge, made, mine, other)
-    if not why and judge == 'rspamd' and of_suffix(mine, other):
+    if not why and of_suffix(judge, mine, other):
         why = 'knows other public suffixes (RFC 7489 3.2)'
     if not why and 'pass' in (other.dmarc, mine.dmarc) and {other.dmarc, mine.dmarc} <= set(ASKS.split()) | {'pass', 'BOGUS'}:
         if judge == 'rspamd' and of_one_more(made, mine, other):

