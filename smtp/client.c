@@ -296,8 +296,7 @@ void smtp_client_input(struct smtp_client *c, struct slice bytes)
 		/* asked before the handshake begins, so that it makes no difference in how many
 		 * pieces they come */
 		if (c->phase == PHASE_TLS && bytes.len)
-			client_nonsense(c,
-			                "the server sent something in the clear behind STARTTLS");
+			client_nonsense(c, "the server spoke in the clear behind STARTTLS");
 		client_pump(c);
 	}
 }

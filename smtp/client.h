@@ -31,8 +31,9 @@
  *          line without CRLF gets one.
  * Eight    There is no downgrade: 8-bit content to a server without 8BITMIME is SMTP_NEVER 5.6.1; a UTF-8 address to
  *          one without SMTPUTF8 5.6.7 (that recipient alone, if it is one's), a UTF-8 header of mail that came with
- *          SMTPUTF8 5.6.9. Re-encoding would change signed bytes. What is lost: such mail to such servers, which
- *          Postfix would send as quoted-printable; its sender is told.
+ *          SMTPUTF8 5.6.9 (but by LMTP: a mailbox is the end of the way, and Dovecot 2.3 has no SMTPUTF8).
+ *          Re-encoding would change signed bytes. What is lost: such mail to such servers (8-bit bodies Postfix would
+ *          send as quoted-printable); its sender is told.
  * Left out NOTIFY, ORCPT, RET and ENVID where the server has no DSN: it tells of failures only, by its own will.
  * Threads  One client is used by one thread at a time.
  * Limits   base/limits.h: LIMIT_SMTP_RECIPIENTS a transaction, LIMIT_SMTP_REPLY_LINE, LIMIT_SMTP_REPLY_LINES. Memory:

@@ -91,7 +91,8 @@ static bool judge_mail(const struct smtp_client *c, struct smtp_result *why)
 	else if (!utf8 && !smtp_is_ascii(from))
 		client_result(why, SMTP_NEVER, "5.6.7",
 		              "the sender's address is UTF-8 and the server does not take it");
-	else if (!utf8 && m->smtputf8 && m->eight_bit && utf8_header(m->message))
+	else if (!utf8 && !c->config->lmtp && m->smtputf8 && m->eight_bit &&
+	         utf8_header(m->message))
 		client_result(why, SMTP_NEVER, "5.6.9",
 		              "the message's header is UTF-8 and the server does not take it");
 	else
