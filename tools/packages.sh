@@ -21,6 +21,9 @@ TEST_PACKAGES="$TEST_PACKAGES python3-dkim python3-nacl"
 # Another mail server and its sink, and what signs a zone (tests/peers/T576-sender.py).
 TEST_PACKAGES="$TEST_PACKAGES postfix ldnsutils"
 
+# A mailbox behind LMTP (tests/peers/T577-dovecot.py).
+TEST_PACKAGES="$TEST_PACKAGES dovecot-core dovecot-lmtpd"
+
 # Scanners that stand for add-ons (tests/peers/T565-clamd.py, T566-rspamd.py).
 TEST_PACKAGES="$TEST_PACKAGES clamav-daemon rspamd"
 

@@ -5,8 +5,9 @@
  * CONFIG is JSON {"send","dns","hostname"}; PROGRAM is mm-deliver's path. Reads lines of JSON from
  * stdin:
  * {"target":{"domain"} or
- * {"host","port","tls","lmtp","user","password"},"from","rcpt":["ADDRESS",...],"data", "times"}
- * sends `data` so many times; {"ports":[...]} is outbound_ports. Prints a line for each end:
+ * {"host","port","tls","lmtp","user","password"},"from","rcpt":["ADDRESS",...],"data", "times",
+ * "utf8"} sends `data` so many times (utf8: it came with SMTPUTF8 and has 8-bit content);
+ * {"ports":[...]} is outbound_ports. Prints a line for each end:
  * {"n","host", "tls","results":[{"end","code","enhanced","text"}]}, and one with "n" alone when it
  * has the number. Ends when stdin has and nothing is under way.
  */
@@ -98,6 +99,8 @@ static void send_one(struct run *r, const json_t *o, int message, size_t bytes)
 	struct outbound_target t = target_of(json_object_get(o, "target"));
 	struct outbound_mail m = { .target = &t,
 		                   .mail_from = text_of(o, "from"),
+		                   .smtputf8 = json_member_bool(o, "utf8", false),
+		                   .eight_bit = json_member_bool(o, "utf8", false),
 		                   .recipients = rcpts,
 		                   .recipient_count = json_array_size(list),
 		                   .message = message,

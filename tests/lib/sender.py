@@ -28,12 +28,12 @@ class Run:
         self.process.stdin.write(json.dumps(what).encode() + b'\n')
         self.process.stdin.flush()
 
-    def give(self, target, *rcpt, data=None, sender='ann@shop.example', times=1):
+    def give(self, target, *rcpt, data=None, sender='ann@shop.example', times=1, utf8=False):
         """Numbers of attempts that are under way."""
         if isinstance(target, str):
             target = {'domain': target}
         rcpt = rcpt or ('bob@' + target.get('domain', 'corp.example'),)
-        self.write(target=target, rcpt=list(rcpt), data=data or mail().decode(), times=times, **{'from': sender})
+        self.write(target=target, rcpt=list(rcpt), data=data or mail().decode(), times=times, utf8=utf8, **{'from': sender})
         return [self.numbers.get(timeout=60) for _ in range(times)]
 
     def wait(self, numbers, seconds=120):
