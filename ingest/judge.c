@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "ingest/decided.h"
 #include "ingest/logs.h"
 #include "ingest/past.h"
@@ -290,6 +291,19 @@ static enum rc park(struct judge *j, const struct rule_set *rs, const struct rul
 	return rc == RC_EXISTS || rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
+/* It can't be judged on: what is parked of it ends with the tasks that it has. */
+static enum rc give_up_parked(struct judge *j, const struct judged *m, struct err *e)
+{
+	const struct queue_message q = { .id = m->mail->id, .rule_set = "" };
+	char id[ID_TEXT + 1];
+	enum rc rc;
+
+	id_format(id, &m->mail->id);
+	log_error("message %s can't be judged on: %s", id, e ? e->text : "");
+	rc = queue_judged(j->parts.queue, &q, NULL, 0, e);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
 static bool settle(const struct config *c, const struct rule_set *rs, const struct rule_outcome *o,
                    const struct tally *t, enum judge_reply reply, struct disposition *d)
 {
@@ -400,7 +414,12 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 		*record = true;
 		d->kind = DISPOSITION_FAILED;
 		copy_name(d->text, sizeof(d->text), e ? e->text : "too many recipients");
-		rc = RC_OK;
+		rc = m->past ? give_up_parked(j, m, e) : RC_OK;
+	} else if (rc == RC_CORRUPT && m->past) {
+		*record = true;
+		d->kind = DISPOSITION_FAILED;
+		copy_name(d->text, sizeof(d->text), e ? e->text : "");
+		rc = give_up_parked(j, m, e);
 	}
 	document_facts_free(&facts);
 	return rc;
@@ -438,7 +457,7 @@ static enum rc judge_one(struct judge *j, const struct config *c, const struct j
 		*record = true;
 		d->kind = DISPOSITION_FAILED;
 		copy_name(d->text, sizeof(d->text), e ? e->text : "");
-		return RC_OK;
+		return m->past ? give_up_parked(j, m, e) : RC_OK;
 	}
 	return rc == RC_OK ? judge_by_rules(j, c, rs, m, d, record, e) : rc;
 }

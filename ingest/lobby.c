@@ -384,10 +384,12 @@ static void take_scans(struct lobby *l)
 }
 
 /* The record of a message that the spool doesn't have any more. */
-static enum rc dress_parked(struct lobby_item *it, struct err *e)
+static void dress_parked(struct lobby_item *it)
 {
 	struct queue_parked *q = &it->from_queue;
-	enum rc rc = past_read(&it->past, q->past, e);
+	struct err e = { 0 };
+	char id[ID_TEXT + 1];
+	enum rc rc = past_read(&it->past, q->past, &e);
 
 	it->record.id = q->id;
 	it->record.received_ms = q->received_ms;
@@ -397,9 +399,12 @@ static enum rc dress_parked(struct lobby_item *it, struct err *e)
 	sha256(it->record.sha256, it->record.raw);
 	it->answered = true; /* its sender heard long ago */
 	if (rc == RC_OK)
-		rc = mail_read_stored(&it->mail, &q->id, it->record.meta, e);
+		rc = mail_read_stored(&it->mail, &q->id, it->record.meta, &e);
 	it->readable = rc == RC_OK;
-	return rc;
+	if (it->readable)
+		return;
+	id_format(id, &q->id);
+	log_error("message %s of the outbound queue: %s", id, e.text);
 }
 
 static enum rc take_parked(struct lobby *l, struct err *e)
@@ -417,11 +422,7 @@ static enum rc take_parked(struct lobby *l, struct err *e)
 		}
 		it->parked = true;
 		l->parked++;
-		rc = dress_parked(it, e);
-		if (rc != RC_OK) {
-			put_item(l, it);
-			return rc;
-		}
+		dress_parked(it);
 		set_ready(l, it);
 		append(l, it);
 	}

@@ -582,16 +582,6 @@ static enum rc confine(struct mmd *m, struct err *e)
 	return rc;
 }
 
-/* A rule may ask for mail to be sent at any time. */
-static json_t *sender_config(struct mmd *m)
-{
-	json_t *config = json_object();
-
-	json_put(config, "sender",
-	         outbound_home(m->set.engine.send, m->set.engine.dns, m->set.engine.hostname));
-	return config;
-}
-
 /* Those who may connect, started by who can't do it later. */
 static enum rc start_homes(struct mmd *m, struct err *e)
 {
@@ -604,7 +594,8 @@ static enum rc start_homes(struct mmd *m, struct err *e)
 	if (rc == RC_OK && addons_scan(&m->set.addons))
 		rc = scans_home(&m->set.engine.scan_home, m->set.engine.addons, NULL, e);
 	if (rc == RC_OK)
-		rc = home_start(&m->set.engine.sender_home, "mm-deliver", sender_config(m), e);
+		rc = outbound_home_start(&m->set.engine.sender_home, m->set.engine.send,
+		                         m->set.engine.dns, m->set.engine.hostname, NULL, e);
 	if (rc == RC_OK && m->set.engine.endpoints)
 		rc = calls_home(&m->set.engine.caller_home, m->set.engine.endpoints, NULL, e);
 	calls_wipe(json_object_get(m->set.json, "endpoints"));

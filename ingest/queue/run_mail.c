@@ -84,14 +84,23 @@ static void gather_open(struct trying *t)
 	}
 }
 
+/* As RFC 3464 has it in a Diagnostic-Code: with the reply's code in front. */
+static void put_said(json_t *one, const struct outbound_result *res, const char *host)
+{
+	char text[OUTBOUND_TEXT + 32];
+
+	(void)snprintf(text, sizeof(text), "%u %s %s", res->code, res->enhanced, res->text);
+	json_put_text(one, "text", slice_str(res->code ? text : res->text));
+	json_put_text(one, "status", slice_str(res->enhanced));
+	json_put_text(one, "host", slice_str(host));
+}
+
 static void put_end(json_t *one, const char *end, const struct outbound_result *res,
                     const char *host)
 {
 	json_put_text(one, "end", slice_str(end));
 	json_put_int(one, "code", res->code);
-	json_put_text(one, "status", slice_str(res->enhanced));
-	json_put_text(one, "text", slice_str(res->text));
-	json_put_text(one, "host", slice_str(host));
+	put_said(one, res, host);
 }
 
 /* ---- where to ---- */
@@ -516,9 +525,7 @@ enum rc run_mail_ended(struct runner *r, const struct attempt *a, struct queue_j
 		reached = reached || results[i].code;
 		if (results[i].end == OUTBOUND_LATER) {
 			later = &results[i];
-			json_put_text(one, "text", slice_str(results[i].text));
-			json_put_text(one, "status", slice_str(results[i].enhanced));
-			json_put_text(one, "host", slice_str(host));
+			put_said(one, &results[i], host);
 		} else {
 			put_end(one, ends[results[i].end], &results[i], host);
 		}
