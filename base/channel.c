@@ -12,7 +12,8 @@
 #define HEAD        8
 #define MAX_WAITING ((size_t)256 << 20)
 #define MAX_FDS     1000
-#define MAX_HELD    64 /* received descriptors whose frame isn't complete yet */
+#define MAX_HELD    64   /* received descriptors whose frame isn't complete yet */
+#define AT_ONCE     4096 /* a body no longer than that is sent with its head, and heard with it */
 
 /* A frame that waits to be sent. */
 struct frame {
@@ -90,12 +91,11 @@ static ssize_t send_some(int fd, const void *at, size_t len, const int *fds, siz
 
 /* fds: room for CHANNEL_FDS. A frame's descriptors come with its first byte, and the kernel ends a
  * read in front of the next ones, so one read never brings more. */
-static ssize_t receive_some(int fd, void *to, size_t room, int *fds, size_t *nfds)
+static ssize_t receive_parts(int fd, struct iovec *parts, size_t count, int *fds, size_t *nfds)
 {
 	union control control;
-	struct iovec iov = { .iov_base = to, .iov_len = room };
-	struct msghdr m = { .msg_iov = &iov,
-		            .msg_iovlen = 1,
+	struct msghdr m = { .msg_iov = parts,
+		            .msg_iovlen = count,
 		            .msg_control = control.room,
 		            .msg_controllen = sizeof(control.room) };
 	ssize_t n;
@@ -113,6 +113,13 @@ static ssize_t receive_some(int fd, void *to, size_t room, int *fds, size_t *nfd
 		memcpy(fds, CMSG_DATA(c), *nfds * sizeof(int));
 	}
 	return n;
+}
+
+static ssize_t receive_some(int fd, void *to, size_t room, int *fds, size_t *nfds)
+{
+	struct iovec part = { .iov_base = to, .iov_len = room };
+
+	return receive_parts(fd, &part, 1, fds, nfds);
 }
 
 static void put_head(uint8_t head[HEAD], unsigned type, size_t len, size_t nfds)
@@ -362,8 +369,8 @@ enum rc channel_send(struct channel *c, unsigned type, struct slice body, const 
 	c->last = &f->next;
 	c->waiting += f->len;
 	c->waiting_fds += nfds;
-	/* Not here, where a failure would end the channel inside the caller: by the loop, when it has done
-	 * what is due. Behind others it waits until the socket takes those. */
+	/* Not here, where a failure would end the channel inside the caller: by the loop, when it
+	 * has done what is due. Behind others it waits until the socket takes those. */
 	if (c->first == f)
 		loop_watch_again(c->watch, LOOP_WRITE);
 	return RC_OK;
@@ -379,11 +386,14 @@ size_t channel_waiting(const struct channel *c)
 enum rc channel_put(int fd, unsigned type, struct slice body, const int *fds, size_t nfds,
                     struct err *e)
 {
-	uint8_t head[HEAD] = { 0 };
-	struct slice parts[2] = { slice_of(head, HEAD), body };
+	uint8_t whole[HEAD + AT_ONCE] = { 0 };
+	size_t with = body.len <= AT_ONCE ? body.len : 0;
+	struct slice parts[2] = { slice_of(whole, HEAD + with), slice_from(body, with) };
 
 	MUST(nfds <= CHANNEL_FDS && type <= UINT16_MAX && body.len <= UINT32_MAX);
-	put_head(head, type, body.len, nfds);
+	put_head(whole, type, body.len, nfds);
+	if (with)
+		memcpy(whole + HEAD, body.at, with);
 	for (size_t i = 0; i < 2; i++) {
 		while (parts[i].len) {
 			ssize_t n = send_some(fd, parts[i].at, parts[i].len, fds, nfds);
@@ -394,11 +404,12 @@ enum rc channel_put(int fd, unsigned type, struct slice body, const int *fds, si
 			nfds = 0;
 		}
 	}
+	explicit_bzero(whole, sizeof(whole)); /* a body may be secret */
 	return RC_OK;
 }
 
-/* Exactly len bytes. At the first byte of a frame descriptors may come (fds not NULL). */
-static enum rc get_exactly(int fd, uint8_t *to, size_t len, int *fds, size_t *nfds, struct err *e)
+/* Exactly len bytes, in which no descriptors come. */
+static enum rc get_exactly(int fd, uint8_t *to, size_t len, struct err *e)
 {
 	size_t at = 0;
 
@@ -411,36 +422,68 @@ static enum rc get_exactly(int fd, uint8_t *to, size_t len, int *fds, size_t *nf
 			return err_sys(e, "receive from a channel");
 		if (n == 0)
 			return err_set(e, RC_NOTFOUND, "the other side closed the channel");
-		if (ngot && (!fds || at)) {
+		if (ngot) {
 			close_all(got, ngot);
 			return err_set(e, RC_INVALID, "descriptors inside a frame");
-		}
-		if (ngot) {
-			memcpy(fds, got, ngot * sizeof(int));
-			*nfds = ngot;
 		}
 		at += (size_t)n;
 	}
 	return RC_OK;
 }
 
+/* The head stays where it is. */
+static enum rc peek_head(int fd, uint8_t head[HEAD], struct err *e)
+{
+	struct iovec part = { .iov_base = head, .iov_len = HEAD };
+	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
+	ssize_t n;
+
+	do {
+		n = recvmsg(fd, &m, MSG_PEEK | MSG_WAITALL);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_sys(e, "receive from a channel");
+	return n == HEAD ? RC_OK : err_set(e, RC_NOTFOUND, "the other side closed the channel");
+}
+
+/* Head and body, by one call where they were sent by one: who is killed meanwhile leaves a whole
+ * frame or none to who goes on with the channel (base/home.h). */
+static enum rc get_both(int fd, uint8_t head[HEAD], struct slice body, int *fds, size_t *nfds,
+                        struct err *e)
+{
+	uint8_t *to = (uint8_t *)(uintptr_t)body.at;
+	struct iovec parts[2] = { { head, HEAD }, { to, body.len } };
+	ssize_t n = receive_parts(fd, parts, 2, fds, nfds);
+	size_t got = n > 0 ? (size_t)n : 0;
+	size_t of_body = got > HEAD ? got - HEAD : 0;
+	enum rc rc = RC_OK;
+
+	if (n < 0)
+		return err_sys(e, "receive from a channel");
+	if (got < HEAD)
+		rc = get_exactly(fd, head + got, HEAD - got, e);
+	if (rc == RC_OK && get_le16(head + 6) != *nfds)
+		rc = err_set(e, RC_INVALID, "a frame without its descriptors");
+	if (rc == RC_OK)
+		rc = get_exactly(fd, to + of_body, body.len - of_body, e);
+	return rc;
+}
+
 static enum rc get_frame(int fd, unsigned *type, struct buf *body, int *fds, size_t *nfds,
                          struct err *e)
 {
 	uint8_t head[HEAD];
-	enum rc rc = get_exactly(fd, head, HEAD, fds, nfds, e);
+	enum rc rc = peek_head(fd, head, e);
 	size_t len;
 
 	if (rc != RC_OK)
 		return rc;
 	len = get_le32(head);
 	*type = get_le16(head + 4);
-	if (get_le16(head + 6) != *nfds)
-		return err_set(e, RC_INVALID, "a frame without its descriptors");
 	buf_clear(body);
 	if (buf_reserve(body, len) != RC_OK)
 		return err_set(e, RC_INVALID, "a frame of %zu bytes", len);
-	rc = get_exactly(fd, body->at, len, NULL, NULL, e);
+	rc = get_both(fd, head, slice_of(body->at, len), fds, nfds, e);
 	if (rc != RC_OK)
 		return rc;
 	body->len = len;

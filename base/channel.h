@@ -45,7 +45,7 @@ void channel_flush(struct channel *c);
 /* What has arrived is delivered now. Not from within `message`. */
 void channel_hear(struct channel *c);
 
-/* Blocking, without a loop, on a blocking descriptor. */
+/* Blocking, without a loop, on a blocking descriptor. A frame of 4 KiB is sent by one call, and received by one. */
 enum rc channel_put(int fd, unsigned type, struct slice body, const int *fds, size_t nfds,
 		    struct err *e) MUST_USE;
 /* The body replaces what is in `body`, whose limit counts; fds has room for CHANNEL_FDS and gets -1

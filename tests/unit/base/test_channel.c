@@ -293,12 +293,47 @@ static void test_not_read(void **state)
 	side_end(&s);
 }
 
+/* Who is killed between a head and its body would leave half a frame to who goes on. So the two are
+ * one piece, and nothing of it is taken before all of it can be. */
+static void test_whole_or_none(void **state)
+{
+	static const uint8_t head[8] = { 3, 0, 0, 0, 7, 0, 0, 0 };
+	uint8_t room[5000];
+	int fds[CHANNEL_FDS], ends[2];
+	size_t nfds;
+	unsigned type;
+	struct buf body;
+	struct err e;
+
+	(void)state;
+	EXPECT_OK(channel_pair(ends, &e), &e);
+	memset(room, 'x', sizeof(room));
+	EXPECT_OK(channel_put(ends[0], 7, slice_of(room, 4096), &ends[0], 1, &e), &e);
+	assert_int_equal(recv(ends[1], room, sizeof(room), MSG_DONTWAIT), 8 + 4096);
+	/* one that came in pieces is heard all the same */
+	assert_int_equal(send(ends[0], head, 8, 0), 8);
+	assert_int_equal(send(ends[0], "a", 1, 0), 1);
+	assert_int_equal(send(ends[0], "bc", 2, 0), 2);
+	buf_init(&body, LIMIT);
+	EXPECT_OK(channel_get(ends[1], &type, &body, fds, &nfds, &e), &e);
+	assert_int_equal(type, 7);
+	EXPECT_SLICE("body", buf_slice(&body), "abc");
+	/* and of one without its end nothing is there */
+	assert_int_equal(send(ends[0], head, 5, 0), 5);
+	(void)close(ends[0]);
+	assert_int_equal(channel_get(ends[1], &type, &body, fds, &nfds, &e), RC_NOTFOUND);
+	assert_int_equal(recv(ends[1], room, sizeof(room), MSG_DONTWAIT), 5);
+	(void)close(ends[1]);
+	buf_free(&body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes_in),    cmocka_unit_test(test_sizes_out),
-		cmocka_unit_test(test_descriptors), cmocka_unit_test(test_broken),
-		cmocka_unit_test(test_free_inside), cmocka_unit_test(test_not_read),
+		cmocka_unit_test(test_sizes_in),      cmocka_unit_test(test_sizes_out),
+		cmocka_unit_test(test_descriptors),   cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_free_inside),   cmocka_unit_test(test_not_read),
+		cmocka_unit_test(test_whole_or_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
