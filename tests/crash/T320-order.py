@@ -42,7 +42,7 @@ def trace(site, pid, work):
         else:
             begin = n
         if '<unfinished ...>' in rest:
-            open_calls[thread] = (n, rest)
+            open_calls[thread] = (n, rest.replace('<unfinished ...>', ''))
             continue
         m = re.match(r'(\w+)\((\d+)<([^>]*)>', rest)
         if m:
