@@ -94,7 +94,7 @@ static uint32_t slot_of(struct fixture *f, const char *replica, uint64_t id)
 static void test_keys_last(void **state)
 {
 	static const enum key_kind kinds[] = { KEY_SHARD, KEY_SPOOL, KEY_CONTROL, KEY_AUDIT,
-		                               KEY_LOG };
+		                               KEY_LOG,   KEY_QUEUE };
 	struct fixture f;
 	uint64_t ids[COUNT(kinds)];
 	uint8_t keys[COUNT(kinds)][KEY_BYTES];
@@ -892,7 +892,7 @@ static void test_senseless_slots(void **state)
 		  RC_OK },
 		{ "free", { 900, 0, KEY_FREE, 0, 0, 0, 0, 0, 0, 0, { 0 } }, 9, 0, RC_OK },
 		{ "the last kind",
-		  { 900, KEY_LOG, KEY_DESTROYED, 0, 0, 0, 0, 0, 0, 0, { 0 } },
+		  { 900, KEY_QUEUE, KEY_DESTROYED, 0, 0, 0, 0, 0, 0, 0, { 0 } },
 		  9,
 		  0,
 		  RC_OK },
@@ -903,7 +903,7 @@ static void test_senseless_slots(void **state)
 		  RC_OK },
 		{ "no id", { 0, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0, { 0 } }, 9, 1, RC_OK },
 		{ "no kind", { 900, 0, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0, { 0 } }, 9, 1, RC_OK },
-		{ "no such kind", { 900, 8, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0, { 0 } }, 9, 1, RC_OK },
+		{ "no such kind", { 900, 9, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0, { 0 } }, 9, 1, RC_OK },
 		{ "no such state", { 900, KEY_SPOOL, 3, 0, 0, 0, 0, 0, 0, 0, { 0 } }, 9, 1, RC_OK },
 		{ "a key of another slot",
 		  { 1, KEY_SPOOL, KEY_LIVE, 0, 0, 0, 0, 0, 0, 0, { 0 } },
