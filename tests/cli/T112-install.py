@@ -47,7 +47,7 @@ def the_main_job_is_done_from_there():
     equal(site.count('lantern'), 1)
     children = subprocess.check_output(['pgrep', '-P', str(site.process.pid)]).split()
     started = {os.readlink('/proc/%d/exe' % int(p)) for p in children}
-    equal(started, {os.path.join(place, 'libexec', 'mm', name) for name in STARTED_BY_MMD - {'mm-deliver', 'mm-scan', 'mm-verdict'}})
+    equal(started, {os.path.join(place, 'libexec', 'mm', name) for name in STARTED_BY_MMD - {'mm-scan', 'mm-verdict'}})
     site.stop()
     equal(site.count('lantern'), 1, 'without mmd')
     for path in old:

@@ -102,7 +102,7 @@ def probe(sandbox):
     site.close()
     probe_sender(found, sandbox)
     equal(sorted(found), ['mm-deliver', 'mm-httpd', 'mm-parse', 'mm-scan', 'mm-sender', 'mm-smtpd', 'mm-verdict', 'mmd'], 'who was probed')
-    equal(len(found['mm-deliver']), 2, 'an export and the caller')
+    equal(len(found['mm-deliver']), 3, 'an export, the caller of mmd and the one beside it')
     return {program: list(processes.values()) for program, processes in found.items()}
 
 def names(number):

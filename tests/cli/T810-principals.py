@@ -334,7 +334,7 @@ def every_request_is_entered():
         events = [e for e in entries if e['who'] == name]
         ops = {e['detail'].get('op') for e in events if e['event'] in ('request', 'denied')}
         own_entry = {'search': 'search', 'export': 'export', 'message': 'read', 'why': 'read', 'explain-message': 'read', 'log': 'log', 'replay': 'replay', 'verify': 'verify', 'seal': 'seal',
-                     'reindex': 'reindex', 'retention-plan': 'plan', 'erase': 'erase_plan', 'passwd': 'passwd'}
+                     'reindex': 'reindex', 'queue-change': 'queue', 'retention-plan': 'plan', 'erase': 'erase_plan', 'passwd': 'passwd'}
         done = {e['event'] for e in events}
         missing = {op for op in MATRIX if op not in ops and own_entry.get(op) not in done}
         equal({op for op in missing if not op.startswith('principal-') or who != 'admin'} if who != 'off' else {'denied'} - done, set(), name)

@@ -10,7 +10,8 @@ from mm import *
 
 # What a data directory holds at rest; a name that is none of these is an orphan.
 NAMES = re.compile(r'''lock|mmd\.sock|keys\.[ab]|control\.db(-wal|-shm)?|audit/\d{8}\.log|seg/\d+/[0-9a-f]+\.seg
-                       |index/\d+/\d{8}\.(shard|db(-wal|-shm)?)|spool/\d{8}\.(spool|big|spare)''', re.X)
+                       |index/\d+/\d{8}\.(shard|db(-wal|-shm)?)|spool/\d{8}\.(spool|big|spare)
+                       |queue/\d{8}\.db(-wal|-shm)?''', re.X)
 
 def rows_of(site, archives):
     """All rows, once a rebuild of the index that a killed process left is done; a running mmd does it by itself."""
@@ -75,7 +76,7 @@ def at_rest(site, status):
     files = {os.path.relpath(p, site.data): p for p in site.files()}
     equal([f for f in files if not NAMES.fullmatch(f)], [], 'orphans')
     equal([f for f, p in files.items() if f.endswith('.big') and os.path.getsize(p)], [], 'large messages that are archived')
-    count = lambda *ends: sum(f.endswith(ends) for f in files)
+    count = lambda *ends: sum(f.endswith(ends) and not f.startswith('queue/') for f in files)
     equal((count('.shard', '.db') - 1, count('.seg')), (status['shards'], status['segments']), 'files of shards, segments')
     return {f: sha256(open(p, 'rb').read()) for f, p in files.items() if f.endswith(('.seg', '.shard'))}
 
