@@ -136,7 +136,7 @@ static enum rc archive_into(struct judge *j, uint32_t archive, const struct judg
 	uint64_t lot;
 	enum rc rc;
 
-	json_put(meta, "receipt", json_incref(m->mail->json));
+	json_put(meta, "receipt", json_incref(m->mail->receipt));
 	json_put(meta, "archive", decided);
 	buf_clear(&j->meta);
 	rc = json_write(&j->meta, meta);

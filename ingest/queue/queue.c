@@ -112,7 +112,8 @@ void queue_undo(struct queue *q)
 			stmt_reset(q->sql[i]);
 	if (q->open)
 		db_rollback(q->db);
-	q->lost[0] = q->lost[1] = q->dirty;
+	q->lost[0] = q->lost[0] || q->dirty;
+	q->lost[1] = q->lost[1] || q->dirty;
 	q->untold = true;
 	q->open = q->dirty = false;
 	q->fresh_count = q->fresh_committed;
@@ -598,18 +599,22 @@ enum rc queue_open(struct queue **out, const char *dir, struct keyring *keys, ui
 {
 	struct queue *q = mem_new(sizeof(*q));
 	int64_t bytes = 0;
+	int64_t untold = 0;
 	enum rc rc;
 
 	*out = NULL;
 	q->dir = path_join(dir, "queue");
 	q->keys = keys;
 	q->max_bytes = max_bytes;
-	q->ended = q->untold = true; /* nobody knows */
+	q->ended = true; /* nobody knows */
 	MUST(pthread_mutex_init(&q->lock, NULL) == 0);
 	rc = queue_file_open(q, e);
 	if (rc == RC_OK)
 		rc = db_int(q->db, SUM_BYTES, 0, &bytes, e);
 	q->bytes = (uint64_t)bytes;
+	if (rc == RC_OK)
+		rc = db_int(q->db, "SELECT count(*) FROM message WHERE tell = 1", 0, &untold, e);
+	q->untold = untold > 0;
 	if (rc == RC_OK)
 		*out = q;
 	else
