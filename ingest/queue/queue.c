@@ -1,5 +1,6 @@
 #include "ingest/queue/queue.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -7,9 +8,9 @@
 #include "base/log.h"
 #include "ingest/queue/queue_core.h"
 
-#define SPEC_MOST (64u << 20) /* a rule set can bring 65,536 recipients */
-#define RAW_MOST  ((size_t)1 << 30)
-#define SUM_BYTES "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2"
+#define SUM_BYTES                                                                                  \
+	"SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state NOT IN (2, 3)"
+#define PROBE_BYTES (1 << 20)
 
 /* As queue_tasks.c reads it. */
 #define JOB                                                                                        \
@@ -21,16 +22,18 @@
 static const char *const texts[SQL_COUNT] = {
 	[SQL_FIND] = "SELECT number FROM message WHERE id = ?1",
 	[SQL_ADD_MESSAGE] = "INSERT INTO message(id, received, parked, bytes, notice, state, meta, "
-	                    "rule_set, version, past,"
-	                    " archives) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+	                    "rule_set, version, past, archives, origin, origin_received)"
+	                    " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
 	[SQL_ADD_BODY] = "INSERT INTO body VALUES(?1,?2)",
-	[SQL_JUDGED] = "UPDATE message SET state = ?2, past = ?3, archives = ?4 WHERE number = ?1",
+	[SQL_OF] = "SELECT archives, origin, origin_received FROM message WHERE number = ?1",
+	[SQL_WAITING] = "SELECT archives FROM message WHERE number = ?1 AND state = 1",
+	[SQL_JUDGED] = "UPDATE message SET state = 0, past = ?2, archives = ?3 WHERE number = ?1",
 	[SQL_ADD_TASK] =
 	        "INSERT INTO task(message, kind, state, decides, destination, due, since, spec)"
 	        " VALUES(?1,?2,?3,?4,?5,?6,?6,?7)",
-	[SQL_GO_ON] = "SELECT m.number, id, received, past, meta, raw FROM message m JOIN body b "
-	              "ON b.message = m.number"
-	              " WHERE state = 1 AND m.number > ?1 ORDER BY m.number LIMIT 1",
+	[SQL_GO_ON] = "SELECT m.number, id, received, past, meta, raw FROM message m"
+	              " LEFT JOIN body b ON b.message = m.number"
+	              " WHERE state = 1 AND m.number > ?1 ORDER BY m.number",
 	[SQL_TELL] = "SELECT number, id, received, rule_set, version, kind, text FROM message "
 	             "WHERE tell = 1"
 	             " ORDER BY number LIMIT ?1",
@@ -44,6 +47,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_BODY] = "SELECT raw FROM body WHERE message = ?1",
 	[SQL_SET_TASK] = "UPDATE task SET state = ?2, due = ?3, tries = tries + ?4,"
 	                 " decides = CASE ?2 WHEN 3 THEN 0 ELSE decides END WHERE number = ?1",
+	[SQL_LATER] = "UPDATE task SET state = CASE state WHEN 2 THEN 2 ELSE 1 END, due = ?2,"
+	              " tries = tries + ?3 WHERE number = ?1",
 	[SQL_REMOVE_TASK] = "DELETE FROM task WHERE number = ?1",
 	[SQL_PUT_SPEC] = "UPDATE task SET spec = ?2 WHERE number = ?1",
 	[SQL_REASON] = "UPDATE task SET reason = ?2 WHERE number = ?1",
@@ -59,9 +64,11 @@ static const char *const texts[SQL_COUNT] = {
 	        "SELECT sum(state <> 3), sum(state = 3), (SELECT state FROM message WHERE number = "
 	        "?1),"
 	        " (SELECT how FROM message WHERE number = ?1) FROM task WHERE message = ?1",
-	[SQL_NEXT_CALL] =
-	        "SELECT number FROM task WHERE message = ?1 AND state = 0 ORDER BY number LIMIT 1",
+	[SQL_FIRST_CALL] = "SELECT number, state FROM task WHERE message = ?1 AND kind >= ?2 AND "
+	                   "state <> 3 ORDER BY number LIMIT 1",
 	[SQL_DROP_BODY] = "DELETE FROM body WHERE message = ?1",
+	[SQL_DROP_NOTICE] = "DELETE FROM message WHERE number = ?1 AND notice = 1",
+	[SQL_COUNTED] = "SELECT bytes FROM message WHERE number = ?1 AND state NOT IN (2, 3)",
 	[SQL_TOTALS] =
 	        "SELECT count(*), CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2",
 	[SQL_COUNT_STATES] = "SELECT state, count(*) FROM task GROUP BY state",
@@ -69,12 +76,10 @@ static const char *const texts[SQL_COUNT] = {
 	             " WHERE t.number > ?1 AND (t.state = 3) = ?2 ORDER BY t.number LIMIT ?3",
 	[SQL_EACH_OF] = "SELECT " JOB " WHERE m.id = ?1 ORDER BY t.number",
 	[SQL_DEAD_BEFORE] = "SELECT number FROM task WHERE state = 3 AND due < ?1 LIMIT 1",
-	[SQL_FORGET] = "SELECT number, archives FROM message WHERE state <> 2 AND archives <> '[]' "
-	               "AND number > ?1"
-	               " AND ((?2 IS NULL AND received >= ?3 AND received < ?4) OR id = ?2) ORDER "
-	               "BY number LIMIT 1",
+	[SQL_FORGET_ID] = "SELECT number, archives FROM message WHERE origin = ?1 AND state <> 2",
+	[SQL_FORGET_DAY] = "SELECT number, archives FROM message WHERE origin_received >= ?1 AND "
+	                   "origin_received < ?2 AND state <> 2",
 	[SQL_DROP_TASKS] = "DELETE FROM task WHERE message = ?1",
-	[SQL_MESSAGE_OF] = "SELECT bytes FROM message WHERE number = ?1",
 	[SQL_ARCHIVES] = "UPDATE message SET archives = ?2 WHERE number = ?1",
 };
 
@@ -92,6 +97,8 @@ enum rc queue_sql(struct queue *q, enum queue_sql which, struct stmt **out, stru
 
 enum rc queue_change(struct queue *q, struct err *e)
 {
+	if (q->broken)
+		return err_set(e, RC_IO, "the outbound queue could not be written anew");
 	if (!q->open) {
 		enum rc rc = db_begin(q->db, e);
 
@@ -112,8 +119,8 @@ void queue_undo(struct queue *q)
 			stmt_reset(q->sql[i]);
 	if (q->open)
 		db_rollback(q->db);
-	q->lost[0] = q->lost[0] || q->dirty;
-	q->lost[1] = q->lost[1] || q->dirty;
+	q->lost_pipeline = q->lost_pipeline || q->dirty;
+	q->lost_runner = q->lost_runner || q->dirty;
 	q->untold = true;
 	q->open = q->dirty = false;
 	q->fresh_count = q->fresh_committed;
@@ -167,26 +174,69 @@ enum rc queue_commit(struct queue *q, struct err *e)
 	return rc;
 }
 
-bool queue_lost(struct queue *q, bool pipeline)
+static enum rc write_and_take_away(struct queue *q, struct err *e)
+{
+	char sql[96];
+	enum rc rc;
+
+	(void)snprintf(sql, sizeof(sql), "INSERT INTO body VALUES(-1, zeroblob(%d))", PROBE_BYTES);
+	rc = queue_change(q, e);
+	if (rc == RC_OK)
+		rc = db_exec(q->db, sql, e);
+	if (rc == RC_OK)
+		rc = queue_commit_locked(q, e);
+	if (rc == RC_OK)
+		rc = queue_change(q, e);
+	if (rc == RC_OK)
+		rc = db_exec(q->db, "DELETE FROM body WHERE message = -1", e);
+	return rc == RC_OK ? queue_commit_locked(q, e) : rc;
+}
+
+enum rc queue_probe(struct queue *q, struct err *e)
+{
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = queue_commit_locked(q, e);
+	if (rc == RC_OK) {
+		rc = write_and_take_away(q, e);
+		if (rc != RC_OK && q->open)
+			queue_undo(q);
+	}
+	unlock_and_wake(q);
+	return rc;
+}
+
+enum rc queue_land(struct queue *q, struct err *e)
+{
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = queue_land_locked(q, e);
+	unlock_and_wake(q);
+	return rc;
+}
+
+bool queue_lost(struct queue *q)
 {
 	bool lost;
 
 	MUST(pthread_mutex_lock(&q->lock) == 0);
-	lost = q->lost[pipeline];
-	q->lost[pipeline] = false;
+	lost = q->lost_runner;
+	q->lost_runner = false;
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	return lost;
 }
 
 /* ---- small things ---- */
 
-void queue_fresh(struct queue *q, int64_t number)
+void queue_fresh(struct queue *q, int64_t number, bool hurry)
 {
 	if (q->fresh_count == q->fresh_room) {
 		q->fresh_room = q->fresh_room ? q->fresh_room * 2 : 64;
 		q->fresh = mem_resize(q->fresh, q->fresh_room * sizeof(*q->fresh));
 	}
-	q->fresh[q->fresh_count++] = number;
+	q->fresh[q->fresh_count++] = (struct fresh) { number, hurry };
 }
 
 enum rc queue_int(struct queue *q, enum queue_sql which, int64_t at, int64_t *out, struct err *e)
@@ -224,7 +274,7 @@ enum rc queue_bind_json(struct stmt *s, int at, const json_t *value, struct err 
 		stmt_bind_null(s, at);
 		return RC_OK;
 	}
-	buf_init(&text, SPEC_MOST);
+	buf_init(&text, QUEUE_JSON_MOST);
 	rc = json_write(&text, value);
 	if (rc == RC_OK)
 		stmt_bind_text(s, at, buf_slice(&text));
@@ -251,30 +301,62 @@ static json_t *archives_json(const struct queue_message *m)
 	return list;
 }
 
-static enum rc add_message(struct queue *q, const struct queue_message *m, int64_t *number,
+/* Archives, and whose they are: a notice shares those of the message that it tells of. */
+static enum rc bind_origin(struct queue *q, const struct queue_message *m, struct stmt *to,
                            struct err *e)
 {
-	json_t *archives = archives_json(m);
+	json_t *archives;
+	struct stmt *s;
+	enum rc rc;
+
+	if (m->of) {
+		rc = queue_sql(q, SQL_OF, &s, e);
+		if (rc != RC_OK)
+			return rc;
+		stmt_bind_int(s, 1, m->of);
+		rc = stmt_step(s, e);
+		for (int i = 0; rc == RC_OK && i < 3; i++)
+			stmt_copy(to, 11 + i, s, i);
+		stmt_reset(s);
+		if (rc != RC_NOTFOUND)
+			return rc;
+	}
+	archives = archives_json(m);
+	rc = queue_bind_json(to, 11, archives, e);
+	json_decref(archives);
+	stmt_bind_blob(to, 12, slice_of(m->id.b, ID_BYTES));
+	stmt_bind_int(to, 13, m->received_ms);
+	return rc;
+}
+
+static enum rc add_row(struct queue *q, const struct queue_message *m, struct err *e)
+{
 	struct stmt *s;
 	enum rc rc = queue_sql(q, SQL_ADD_MESSAGE, &s, e);
 
-	if (rc == RC_OK) {
-		stmt_bind_blob(s, 1, slice_of(m->id.b, ID_BYTES));
-		stmt_bind_int(s, 2, m->received_ms);
-		stmt_bind_int(s, 3, clock_now_ms());
-		stmt_bind_int(s, 4, (int64_t)m->raw.len);
-		stmt_bind_int(s, 5, m->notice);
-		stmt_bind_int(s, 6, MESSAGE_WAITS);
-		stmt_bind_text(s, 7, m->meta);
-		stmt_bind_text(s, 8, slice_str(m->rule_set));
-		stmt_bind_int(s, 9, m->version);
-		rc = queue_bind_json(s, 10, m->past, e);
-	}
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_blob(s, 1, slice_of(m->id.b, ID_BYTES));
+	stmt_bind_int(s, 2, m->received_ms);
+	stmt_bind_int(s, 3, clock_now_ms());
+	stmt_bind_int(s, 4, (int64_t)m->raw.len);
+	stmt_bind_int(s, 5, m->notice);
+	stmt_bind_int(s, 6, MESSAGE_WAITS);
+	stmt_bind_text(s, 7, m->meta);
+	stmt_bind_text(s, 8, slice_str(m->rule_set));
+	stmt_bind_int(s, 9, m->version);
+	rc = queue_bind_json(s, 10, m->past, e);
 	if (rc == RC_OK)
-		rc = queue_bind_json(s, 11, archives, e);
-	if (rc == RC_OK)
-		rc = stmt_run(s, e);
-	json_decref(archives);
+		rc = bind_origin(q, m, s, e);
+	return rc == RC_OK ? stmt_run(s, e) : rc;
+}
+
+static enum rc add_message(struct queue *q, const struct queue_message *m, int64_t *number,
+                           struct err *e)
+{
+	struct stmt *s;
+	enum rc rc = add_row(q, m, e);
+
 	if (rc != RC_OK)
 		return rc;
 	*number = db_last_rowid(q->db);
@@ -294,40 +376,41 @@ static bool is_call(enum rule_action_kind k)
 	return k == RULE_S3 || k == RULE_SNS || k == RULE_LAMBDA || k == RULE_QBUSINESS;
 }
 
-/* The first call is due, and all mail. `behind`: a call of the message is there already. */
-static enum rc add_tasks(struct queue *q, int64_t message, const struct queue_task *tasks,
-                         size_t count, bool behind, struct err *e)
+/* Mail is due at once; of calls the first one. */
+enum rc queue_add_tasks(struct queue *q, int64_t message, const struct queue_task *tasks,
+                        size_t count, struct err *e)
 {
 	int64_t now = clock_now_ms();
+	bool calls = false;
 	struct stmt *s;
 	enum rc rc = queue_sql(q, SQL_ADD_TASK, &s, e);
 
 	for (size_t i = 0; rc == RC_OK && i < count; i++) {
-		bool waits = is_call(tasks[i].kind) && behind;
+		bool call = is_call(tasks[i].kind);
 
 		stmt_bind_int(s, 1, message);
 		stmt_bind_int(s, 2, tasks[i].kind);
-		stmt_bind_int(s, 3, waits ? TASK_BEHIND : TASK_DUE);
+		stmt_bind_int(s, 3, call ? TASK_BEHIND : TASK_DUE);
 		stmt_bind_int(s, 4, tasks[i].decides);
 		stmt_bind_text(s, 5, slice_str(tasks[i].destination));
 		stmt_bind_int(s, 6, now);
 		rc = queue_bind_json(s, 7, tasks[i].spec, e);
 		if (rc == RC_OK)
 			rc = stmt_run(s, e);
-		if (rc == RC_OK && !waits)
-			queue_fresh(q, db_last_rowid(q->db));
-		behind = behind || is_call(tasks[i].kind);
+		if (rc == RC_OK && !call)
+			queue_fresh(q, db_last_rowid(q->db), false);
+		calls = calls || call;
 	}
-	return rc;
+	return rc == RC_OK && calls ? queue_next_call(q, message, e) : rc;
 }
 
-static void free_specs(const struct queue_task *tasks, size_t count)
+void queue_free_specs(const struct queue_task *tasks, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		json_decref(tasks[i].spec);
 }
 
-static enum rc find(struct queue *q, const struct message_id *id, int64_t *number, struct err *e)
+enum rc queue_find(struct queue *q, const struct message_id *id, int64_t *number, struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = queue_sql(q, SQL_FIND, &s, e);
@@ -349,7 +432,7 @@ enum rc queue_park(struct queue *q, const struct queue_message *m, const struct 
 	enum rc rc;
 
 	MUST(pthread_mutex_lock(&q->lock) == 0);
-	rc = find(q, &m->id, &number, e);
+	rc = queue_find(q, &m->id, &number, e);
 	if (rc == RC_OK)
 		rc = RC_EXISTS;
 	else if (rc == RC_NOTFOUND)
@@ -357,78 +440,17 @@ enum rc queue_park(struct queue *q, const struct queue_message *m, const struct 
 	if (rc == RC_OK)
 		rc = add_message(q, m, &number, e);
 	if (rc == RC_OK)
-		rc = add_tasks(q, number, tasks, count, false, e);
+		rc = queue_add_tasks(q, number, tasks, count, e);
 	if (rc != RC_OK && rc != RC_EXISTS)
 		queue_undo(q);
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	free_specs(tasks, count);
-	return rc;
-}
-
-static enum rc put_judged(struct queue *q, int64_t number, const struct queue_message *m,
-                          struct err *e)
-{
-	json_t *archives = archives_json(m);
-	struct stmt *s;
-	enum rc rc = queue_sql(q, SQL_JUDGED, &s, e);
-
-	if (rc == RC_OK) {
-		stmt_bind_int(s, 1, number);
-		stmt_bind_int(s, 2, MESSAGE_WAITS);
-		rc = queue_bind_json(s, 3, m->past, e);
-	}
-	if (rc == RC_OK)
-		rc = queue_bind_json(s, 4, archives, e);
-	if (rc == RC_OK)
-		rc = stmt_run(s, e);
-	json_decref(archives);
-	return rc;
-}
-
-static enum rc judged(struct queue *q, const struct queue_message *m,
-                      const struct queue_task *tasks, size_t count, struct err *e)
-{
-	int64_t number;
-	int64_t next;
-	bool behind;
-	enum rc rc = find(q, &m->id, &number, e);
-
-	if (rc == RC_OK)
-		rc = queue_change(q, e);
-	if (rc == RC_OK)
-		rc = put_judged(q, number, m, e);
-	if (rc != RC_OK)
-		return rc;
-	rc = queue_int(q, SQL_NEXT_CALL, number, &next, e);
-	if (rc != RC_OK && rc != RC_NOTFOUND)
-		return rc;
-	behind = rc == RC_OK;
-	rc = add_tasks(q, number, tasks, count, behind, e);
-	return rc == RC_OK ? queue_settle(q, number, e) : rc;
-}
-
-enum rc queue_judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks,
-                     size_t count, struct err *e)
-{
-	enum rc rc;
-
-	MUST(pthread_mutex_lock(&q->lock) == 0);
-	rc = judged(q, m, tasks, count, e);
-	if (rc != RC_OK && rc != RC_NOTFOUND)
-		queue_undo(q);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	free_specs(tasks, count);
+	queue_free_specs(tasks, count);
 	return rc;
 }
 
 bool queue_full(struct queue *q)
 {
-	bool full;
-
-	MUST(pthread_mutex_lock(&q->lock) == 0);
-	full = q->bytes >= q->max_bytes;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return full;
+	return q->bytes >= q->max_bytes;
 }
 
 enum rc queue_has(struct queue *q, const struct message_id *id, bool *has, struct err *e)
@@ -437,7 +459,7 @@ enum rc queue_has(struct queue *q, const struct message_id *id, bool *has, struc
 	enum rc rc;
 
 	MUST(pthread_mutex_lock(&q->lock) == 0);
-	rc = find(q, id, &number, e);
+	rc = queue_find(q, id, &number, e);
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	*has = rc == RC_OK;
 	return rc == RC_NOTFOUND ? RC_OK : rc;
@@ -445,17 +467,33 @@ enum rc queue_has(struct queue *q, const struct message_id *id, bool *has, struc
 
 /* ---- judged on ---- */
 
+static void read_id(struct message_id *id, struct stmt *s)
+{
+	struct slice bytes = stmt_blob(s, 1);
+
+	*id = (struct message_id) { { 0 } };
+	memcpy(id->b, bytes.at, MIN_OF(bytes.len, (size_t)ID_BYTES));
+}
+
+static bool is_noted(const struct queue *q, struct stmt *s)
+{
+	struct message_id id;
+
+	read_id(&id, s);
+	return queue_is_noted(q, &id);
+}
+
 static enum rc read_parked(struct stmt *s, int64_t *number, struct queue_parked *out, struct err *e)
 {
-	struct slice id = stmt_blob(s, 1);
 	enum rc rc;
 
 	*number = stmt_int(s, 0);
-	memcpy(out->id.b, id.at, MIN_OF(id.len, (size_t)ID_BYTES));
+	read_id(&out->id, s);
 	out->received_ms = stmt_int(s, 2);
 	rc = queue_read_json(s, 3, &out->past, e);
 	if (rc == RC_OK)
 		rc = buf_add(&out->meta, stmt_text(s, 4));
+	out->whole = !stmt_is_null(s, 5);
 	if (rc == RC_OK)
 		rc = buf_add(&out->raw, stmt_blob(s, 5));
 	return rc;
@@ -468,13 +506,14 @@ enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struc
 	enum rc rc;
 
 	*out = (struct queue_parked) { .received_ms = 0 };
-	buf_init(&out->meta, SPEC_MOST);
-	buf_init(&out->raw, RAW_MOST);
+	buf_init(&out->meta, QUEUE_JSON_MOST);
+	buf_init(&out->raw, QUEUE_RAW_MOST);
 	MUST(pthread_mutex_lock(&q->lock) == 0);
 	rc = queue_sql(q, SQL_GO_ON, &s, e);
 	if (rc == RC_OK) {
 		stmt_bind_int(s, 1, behind);
-		rc = stmt_step(s, e);
+		while ((rc = stmt_step(s, e)) == RC_OK && is_noted(q, s))
+			;
 		if (rc == RC_OK)
 			rc = read_parked(s, number, out, e);
 		stmt_reset(s);
@@ -497,7 +536,6 @@ void queue_parked_free(struct queue_parked *p)
 
 static void read_disposition(struct stmt *s, struct disposition *d)
 {
-	struct slice id = stmt_blob(s, 1);
 	struct slice rules = stmt_text(s, 3);
 	struct slice text = stmt_text(s, 6);
 
@@ -505,7 +543,7 @@ static void read_disposition(struct stmt *s, struct disposition *d)
 		                    .rule_set_version = stmt_int(s, 4),
 		                    .kind = (enum disposition_kind)stmt_int(s, 5),
 		                    .rule = -1 };
-	memcpy(d->id.b, id.at, MIN_OF(id.len, (size_t)ID_BYTES));
+	read_id(&d->id, s);
 	memcpy(d->rule_set, rules.at, MIN_OF(rules.len, sizeof(d->rule_set) - 1));
 	memcpy(d->text, text.at, MIN_OF(text.len, sizeof(d->text) - 1));
 }
@@ -586,8 +624,8 @@ enum rc queue_told(struct queue *q, struct err *e)
 		rc = queue_change(q, e);
 	for (size_t i = 0; rc == RC_OK && i < q->told_count; i++)
 		rc = forget_told(q, &q->told[i], e);
+	q->ended = q->ended || q->told_count;
 	q->told_count = 0;
-	q->ended = true;
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	return rc;
 }
@@ -636,6 +674,8 @@ void queue_close(struct queue **at)
 		stmt_free(&q->sql[i]);
 	db_close(&q->db);
 	(void)pthread_mutex_destroy(&q->lock);
+	queue_forget_judged(q);
+	free(q->judged);
 	free(q->told);
 	free(q->fresh);
 	free(q->dir);

@@ -6,18 +6,17 @@
  *          receipt, what the rules did so far, and its tasks. The pipeline parks; the runner (ingest/queue/run.h)
  *          takes tasks that are due and puts down what came of them; the pipeline carries dispositions of what has
  *          ended over into control.db.
- * Order    All changes of both threads are in one transaction that stays open. queue_commit ends it: at each
- *          checkpoint behind store and
- *          index and before the spool's positions, and by the runner every 100 ms. What is committed early is
- *          found by its
- *          id when the spool is read again: parking is idempotent until queue_told, which comes with the positions.
+ * Order    All changes of both threads are in one transaction that stays open. It is ended by queue_land, at each
+ *          checkpoint behind store and index and before the spool's positions, and by the runner's queue_commit every
+ *          100 ms. What is parked and committed early is found by its id when the spool is read again: parking is
+ *          idempotent until queue_told, which comes with the positions. What a message was judged on to is not: it
+ *          is noted in memory until queue_land, when the archives that it says have the message do have it.
  * Calls    Tasks that are calls (HTTP) of one message are due one after the other; mail tasks are due at once.
  * Key      A file lies under a key of its own; queue_rotate writes what lives into a new one and destroys the old
  *          key, so that
  *          nothing is left of what has ended (P4).
  * Fails    RC_NOSPACE: what wasn't committed is gone; the pipeline takes back, the runner reads anew (queue_lost).
- *          Else
- *          final, as for any database of mm.
+ *          Else final, as for any database of mm.
  * Owner    Borrows the key ring. Texts in results live until the next call of the same thread, where nothing else
  *          is said.
  * Threads  Any: serialised inside.
@@ -59,16 +58,21 @@ struct queue_message {
 	const json_t *past;     /* of a run that waits; NULL: it came to its end */
 	const uint32_t *archives; /* that it was put into, so far */
 	size_t archive_count;
-	bool notice; /* one of ours (a DSN): no disposition follows */
+	bool notice; /* one of ours (a DSN): no disposition follows, and it leaves no row */
+	int64_t of;  /* of a notice: the number, here, of the message that it tells of, whose archives it shares; else 0 */
 };
 
 /* RC_EXISTS: it is parked already, and nothing was changed. `tasks` is one at least. */
 enum rc queue_park(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count,
 		   struct err *e) MUST_USE;
-/* A message that was judged on (queue_go_on_next): past and archives are replaced, tasks (maybe none) added. */
-enum rc queue_judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count,
-		     struct err *e) MUST_USE;
-/* Is there no room for more? */
+/* A message that was judged on (queue_go_on_next), for the next queue_land: its past is replaced; archives (those that
+ * are new) and tasks (maybe none) are added. All is copied but the tasks' specs. */
+void queue_judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count);
+/* The pipeline's commit: what was judged on, and all else. RC_NOSPACE also where what it parked was lost earlier. */
+enum rc queue_land(struct queue *q, struct err *e) MUST_USE;
+/* What was judged on since the last queue_land is forgotten: it is given out again. */
+void queue_take_back(struct queue *q);
+/* Is there no room for more? What only dead letters are left of doesn't count. */
 bool queue_full(struct queue *q);
 
 struct queue_parked {
@@ -77,9 +81,11 @@ struct queue_parked {
 	json_t *past; /* with an answer to where it stopped */
 	struct buf meta;
 	struct buf raw;
+	bool whole; /* its bytes are there */
 };
 
-/* The next message that is to be judged on, behind that number (from 0). RC_NOTFOUND: none. */
+/* The next message that is to be judged on, and wasn't since the last queue_land, behind that number (from 0).
+ * RC_NOTFOUND: none. */
 enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struct queue_parked *out,
 		struct err *e) MUST_USE;
 void queue_parked_free(struct queue_parked *p);
@@ -93,10 +99,6 @@ enum rc queue_told(struct queue *q, struct err *e) MUST_USE;
 void queue_not_told(struct queue *q);
 /* May there be any? */
 bool queue_untold(struct queue *q);
-enum rc queue_commit(struct queue *q, struct err *e) MUST_USE;
-/* Since the last call something that wasn't committed got lost: all of it is to be done again. Two askers, each told
- * once: the pipeline (true), the runner (false). */
-bool queue_lost(struct queue *q, bool pipeline);
 
 /* ---- the runner's ---- */
 
@@ -109,6 +111,7 @@ struct queue_due {
 	int64_t due_ms;
 	const char *destination;
 	enum rule_action_kind kind;
+	bool hurry; /* somebody asked for it */
 };
 
 /* All that are due, however late; with `all` false, those that became due since the last call and are committed. */
@@ -142,6 +145,14 @@ struct queue_job {
 enum rc queue_job(struct queue *q, int64_t number, bool whole, struct queue_job *out, struct err *e) MUST_USE;
 void queue_job_free(struct queue_job *j);
 
+/* The runner's commit. */
+enum rc queue_commit(struct queue *q, struct err *e) MUST_USE;
+/* Since the last call something that wasn't committed got lost: the runner is to read all that is due anew. */
+bool queue_lost(struct queue *q);
+/* Commits, and then writes a megabyte and takes it away again: RC_OK where the disk takes what is to come.
+ * RC_NOSPACE. */
+enum rc queue_probe(struct queue *q, struct err *e) MUST_USE;
+
 /* What a task says to a run that waits for it: FAILED for those recipients (the outcome's indices); none: for all. */
 struct queue_answer {
 	enum rule_said said;
@@ -150,9 +161,11 @@ struct queue_answer {
 };
 
 /* What came of a try. `spec` NULL: as it is. The answer counts of a task that decides: when the last one of those has
- * ended, the message is judged on. */
+ * ended, the message is judged on. One that was held meanwhile stays held. */
 enum rc queue_later(struct queue *q, int64_t number, int64_t due_ms, const json_t *spec, const char *reason,
 		    struct err *e) MUST_USE;
+/* The rest of it at once: it was tried for some. */
+enum rc queue_go_on(struct queue *q, int64_t number, int64_t now_ms, const json_t *spec, struct err *e) MUST_USE;
 /* The same without having been tried. */
 enum rc queue_put_off(struct queue *q, int64_t number, int64_t due_ms, const char *reason, struct err *e) MUST_USE;
 /* It is through. `bounced`: not as was asked for, and its sender was told. */
@@ -162,15 +175,17 @@ enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const ch
 		const struct queue_answer *a,
 		   int64_t now_ms, struct err *e) MUST_USE;
 /* By hand. RC_NOTFOUND: no such task, or not in such a state. */
-enum rc queue_retry(struct queue *q, int64_t number, int64_t now_ms, struct err *e) MUST_USE; /* DUE, HELD, DEAD */
+/* DUE, HELD, DEAD. A held call stands behind an earlier one of its message that isn't through. */
+enum rc queue_retry(struct queue *q, int64_t number, int64_t now_ms, struct err *e) MUST_USE;
 enum rc queue_hold(struct queue *q, int64_t number, struct err *e) MUST_USE;                  /* DUE, BEHIND */
-/* It is given up: as an action that failed. */
+/* It is given up: as an action that failed for those whom it wasn't done for. */
 enum rc queue_drop(struct queue *q, int64_t number, struct err *e) MUST_USE;
-/* Dead letters that died before: dropped. */
+/* Are there dead letters that died before? */
+bool queue_has_expired(struct queue *q, int64_t before_ms);
+/* They are dropped. */
 enum rc queue_expire(struct queue *q, int64_t before_ms, size_t *count, struct err *e) MUST_USE;
 /* A message was destroyed in an archive: by a sweep (`id` NULL: all that were received on that UTC day), or
- * erased. Where that was
- * the last archive that had it, it leaves the queue. */
+ * erased. Where that was the last archive that had it, it leaves the queue, and so do the notices about it. */
 enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id, size_t *count,
 		     struct err *e) MUST_USE;
 /* What has ended leaves no trace: see Key. */

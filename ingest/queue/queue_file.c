@@ -18,7 +18,10 @@ static const char schema[] =
         "DEFAULT 0,"
         " text TEXT NOT NULL DEFAULT '', rule_set TEXT NOT NULL, version INTEGER NOT NULL, "
         "archives TEXT NOT NULL,"
+        " origin BLOB NOT NULL, origin_received INTEGER NOT NULL,"
         " past TEXT, meta TEXT NOT NULL) STRICT;"
+        "CREATE INDEX IF NOT EXISTS message_origin ON message (origin);"
+        "CREATE INDEX IF NOT EXISTS message_origin_received ON message (origin_received);"
         "CREATE INDEX IF NOT EXISTS message_state ON message (state, number) WHERE state <> 0;"
         "CREATE INDEX IF NOT EXISTS message_tell ON message (number) WHERE tell = 1;"
         "CREATE TABLE IF NOT EXISTS body (message INTEGER PRIMARY KEY, raw BLOB NOT NULL) STRICT;"
@@ -41,12 +44,11 @@ struct copied {
 
 static const struct copied copies[] = {
 	{ "SELECT number, id, received, parked, bytes, notice, state, how, tell, kind, text, "
-	  "rule_set, version,"
-	  " archives, past, meta FROM message",
+	  "rule_set, version, archives, origin, origin_received, past, meta FROM message",
 	  "INSERT INTO message(number, id, received, parked, bytes, notice, state, how, tell, "
-	  "kind, text, rule_set,"
-	  " version, archives, past, meta) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	  16 },
+	  "kind, text, rule_set, version, archives, origin, origin_received, past, meta)"
+	  " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	  18 },
 	{ "SELECT message, raw FROM body", "INSERT INTO body VALUES(?,?)", 2 },
 	{ "SELECT number, message, kind, state, decides, destination, due, since, tries, spec, "
 	  "reason FROM task",
@@ -114,22 +116,30 @@ static enum rc make(const struct queue *q, uint64_t number, uint64_t *key, struc
 	return rc == RC_OK ? open_db(q, number, *key, out, e) : rc;
 }
 
-/* First the key, then the file. */
-static enum rc destroy(const struct queue *q, uint64_t number, uint64_t key, struct err *e)
+static enum rc remove_file(const struct queue *q, uint64_t number, struct err *e)
 {
 	char *path = file_path(q, number);
-	enum rc rc = keyring_destroy(q->keys, &key, 1, e);
+	enum rc rc = db_remove(path, e);
 
-	if (rc == RC_OK)
-		rc = db_remove(path, e);
 	free(path);
 	return rc;
 }
 
-/* A rotation was cut off: the older file has everything. */
+/* First the key, then the file. */
+static enum rc destroy(const struct queue *q, uint64_t number, uint64_t key, struct err *e)
+{
+	enum rc rc = keyring_destroy(q->keys, &key, 1, e);
+
+	return rc == RC_OK ? remove_file(q, number, e) : rc;
+}
+
+/* A rotation was cut off: while both keys live the older file has everything; once its key is
+ * destroyed the newer one has. */
 static enum rc leave_one(struct queue *q, const struct keys_found *f, struct err *e)
 {
-	return f->highest == f->lowest ? RC_OK : destroy(q, f->highest, f->highest_key, e);
+	if (f->highest != f->lowest)
+		return destroy(q, f->highest, f->highest_key, e);
+	return f->lowest > 1 ? remove_file(q, f->lowest - 1, e) : RC_OK;
 }
 
 static enum rc make_folder(const struct queue *q, struct err *e)
@@ -214,27 +224,40 @@ static enum rc copy_all(struct db *from, struct db *to, struct err *e)
 	return db_end(to, rc, e);
 }
 
+static void switch_to(struct queue *q, uint64_t number, uint64_t key, struct db **fresh)
+{
+	for (size_t i = 0; i < SQL_COUNT; i++)
+		stmt_free(&q->sql[i]);
+	db_close(&q->db);
+	q->db = *fresh;
+	q->file = number;
+	q->key = key;
+	*fresh = NULL;
+}
+
+/* The old key goes before anything is written into the new file: of two live keys the older one's
+ * file is the one that is read at the next start. */
 enum rc queue_file_renew(struct queue *q, struct err *e)
 {
 	uint64_t old = q->file;
-	uint64_t old_key = q->key;
 	struct db *fresh = NULL;
 	uint64_t key = 0;
+	bool copied = false;
 	enum rc rc = make(q, old + 1, &key, &fresh, e);
 
 	if (rc == RC_OK)
 		rc = copy_all(q->db, fresh, e);
-	if (rc != RC_OK) {
-		db_close(&fresh);
-		if (key)
-			(void)!destroy(q, old + 1, key, NULL);
-		return rc;
+	copied = rc == RC_OK;
+	if (rc == RC_OK)
+		rc = keyring_destroy(q->keys, &q->key, 1, e);
+	if (rc == RC_OK) {
+		switch_to(q, old + 1, key, &fresh);
+		return remove_file(q, old, e);
 	}
-	for (size_t i = 0; i < SQL_COUNT; i++)
-		stmt_free(&q->sql[i]);
-	db_close(&q->db);
-	q->db = fresh;
-	q->file = old + 1;
-	q->key = key;
-	return destroy(q, old, old_key, e);
+	db_close(&fresh);
+	if (copied && rc != RC_NOSPACE)
+		q->broken = true; /* nobody knows which of them is read at the next start */
+	else if (key)
+		(void)!destroy(q, old + 1, key, NULL);
+	return rc;
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ingest/queue/run_core.h"
+#include "retention/clockguard.h"
 #include "store/crypt.h"
 
 #define FLUSH_MS  100
@@ -31,13 +32,23 @@ static void trouble(struct runner *r, const struct err *e)
 	r->o.broken(r->o.arg, e);
 }
 
+/* How long until then. No wait is longer than the longest one that is ever asked for: the clock was
+ * set back, then. */
+static int64_t wait_ms(const struct runner *r, int64_t due_ms)
+{
+	int64_t wait = due_ms - clock_now_ms();
+
+	return wait > 0 && wait <= r->longest_ms ? wait : 0;
+}
+
 static void see_due(void *arg, const struct queue_due *d)
 {
 	struct runner *r = arg;
-	int64_t wait = d->due_ms - clock_now_ms();
 
+	if (d->hurry)
+		schedule_hurry(r->schedule, d->destination);
 	schedule_add(r->schedule, d->number, d->destination,
-	             clock_mono_ms() + (wait > 0 ? wait : 0));
+	             clock_mono_ms() + wait_ms(r, d->due_ms));
 }
 
 static void read_due(struct runner *r, bool all)
@@ -83,28 +94,37 @@ static enum rc begin_kind(struct runner *r, struct queue_job *j, struct err *e)
 	}
 }
 
+/* Held or dropped by hand, or put off, since it was read. */
+static bool is_due(const struct runner *r, const struct queue_job *j)
+{
+	return j->state == TASK_DUE && wait_ms(r, j->due_ms) <= FLUSH_MS;
+}
+
+static void put_back(struct runner *r, const struct queue_job *j)
+{
+	run_over(r, j->number);
+	if (j->state == TASK_DUE)
+		schedule_add(r->schedule, j->number, j->destination,
+		             clock_mono_ms() + wait_ms(r, j->due_ms));
+}
+
 static void begin(struct runner *r, int64_t task)
 {
 	struct queue_job j;
 	struct err e = { 0 };
 	enum rc rc = queue_job(r->o.queue, task, true, &j, &e);
 
-	if (rc == RC_NOTFOUND) {
-		run_over(r, task);
-		return;
-	}
 	if (rc == RC_OK) {
-		/* Held or dropped by hand, or put off, since it was read. */
-		if (j.state == TASK_DUE && j.due_ms <= clock_now_ms() + FLUSH_MS)
+		if (is_due(r, &j))
 			rc = begin_kind(r, &j, &e);
 		else
-			run_over(r, task);
+			put_back(r, &j);
 		queue_job_free(&j);
 	}
-	if (rc != RC_OK) {
+	if (rc != RC_OK)
 		run_over(r, task);
+	if (rc != RC_OK && rc != RC_NOTFOUND) /* it was dropped meanwhile */
 		trouble(r, &e);
-	}
 }
 
 static void pump(void *arg)
@@ -123,7 +143,7 @@ static void pump(void *arg)
 
 void run_over(struct runner *r, int64_t task)
 {
-	schedule_ended(r->schedule, task);
+	schedule_ended(r->schedule, task, clock_mono_ms());
 	loop_timer_set(r->due, 0);
 	if (r->flushing)
 		return;
@@ -141,14 +161,16 @@ static void flush(void *arg)
 	r->flushing = false;
 	if (r->broken)
 		return;
-	if (queue_commit(r->o.queue, &e) != RC_OK) {
+	/* Results that can't be put down would be brought about again and again. */
+	if ((r->full ? queue_probe(r->o.queue, &e) : queue_commit(r->o.queue, &e)) != RC_OK) {
 		trouble(r, &e);
 		return;
 	}
-	if (queue_lost(r->o.queue, false) || r->full) {
-		r->full = false;
+	if (r->full)
+		log_info("the outbound queue has room again");
+	if (queue_lost(r->o.queue) || r->full)
 		read_due(r, true);
-	}
+	r->full = false;
 	pump(r);
 }
 
@@ -162,19 +184,43 @@ void runner_wake(struct runner *r)
 
 /* ---- housekeeping ---- */
 
-static void keep_house(void *arg)
+/* Nothing is thrown away by a clock that retention doesn't trust either. */
+static bool clock_is_trusted(struct runner *r)
 {
-	struct runner *r = arg;
-	int64_t now = clock_now_ms();
-	struct queue_totals t = { 0 };
-	struct err e = { 0 };
-	size_t expired = 0;
-	enum rc rc =
-	        queue_expire(r->o.queue, now - r->settings.dead_letter_days * DAY_MS, &expired, &e);
+	struct err why = { 0 };
+	struct db *db;
+	enum rc rc;
 
+	if (!r->o.borrow || r->o.borrow(r->o.arg, &db, &why) != RC_OK)
+		return false;
+	rc = clockguard_check(db, r->settings.dead_letter_days, &why);
+	r->o.give_back(r->o.arg, &db);
+	return rc == RC_OK;
+}
+
+static enum rc expire(struct runner *r, struct err *e)
+{
+	int64_t before = clock_now_ms() - r->settings.dead_letter_days * DAY_MS;
+	size_t expired = 0;
+	enum rc rc;
+
+	if (!queue_has_expired(r->o.queue, before) || !clock_is_trusted(r))
+		return RC_OK;
+	rc = queue_expire(r->o.queue, before, &expired, e);
 	if (expired)
 		log_info("%zu dead letters were older than %u days, and are dropped", expired,
 		         r->settings.dead_letter_days);
+	return rc;
+}
+
+static void keep_house(void *arg)
+{
+	struct runner *r = arg;
+	struct queue_totals t = { 0 };
+	struct err e = { 0 };
+	enum rc rc = expire(r, &e);
+
+	run_forget_users(r);
 	if (rc == RC_OK)
 		rc = queue_count(r->o.queue, &t, &e);
 	/* An empty one costs nothing. */
@@ -242,6 +288,11 @@ static void on_called(void *arg, uint64_t number, const struct call_result *resu
 		trouble(r, &e);
 }
 
+int64_t run_rest_ms(const struct runner *r)
+{
+	return clock_mono_ms() + r->settings.retry_ms[0];
+}
+
 int64_t run_retry_ms(const struct runner *r, const struct queue_job *j)
 {
 	size_t i = MIN_OF((size_t)j->tries, r->settings.retry_count - 1);
@@ -297,7 +348,8 @@ void run_log(struct runner *r, const struct queue_job *j, const char *why)
 	free(matched);
 }
 
-enum rc run_notice(struct runner *r, const struct mail *m, struct slice text, struct err *e)
+enum rc run_notice(struct runner *r, const struct queue_job *about, const struct mail *m,
+                   struct slice text, struct err *e)
 {
 	int64_t now = clock_now_ms();
 	uint8_t random[12];
@@ -307,7 +359,8 @@ enum rc run_notice(struct runner *r, const struct mail *m, struct slice text, st
 		.raw = text,
 		.meta = slice_str("{\"receipt\":{\"v\":1,\"mail_from\":\"\",\"rcpt\":[]}}"),
 		.rule_set = "",
-		.notice = true
+		.notice = true,
+		.of = about->message
 	};
 	struct slice domain = slice_from(m->mail_from, 0);
 	struct queue_task task = { .kind = RULE_SEND, .spec = json_object() };
@@ -372,6 +425,9 @@ enum rc runner_new(struct runner **out, const struct runner_options *o, struct e
 	r->o = *o;
 	LIST_INIT(&r->attempts);
 	LIST_INIT(&r->users);
+	for (size_t i = 0; i < r->settings.retry_count; i++)
+		r->longest_ms = MAX_OF(r->longest_ms, r->settings.retry_ms[i]);
+	r->longest_ms = MAX_OF(r->longest_ms, RUN_HOUR_MS);
 	limits = (struct schedule_limits) { .at_once = r->settings.at_once,
 		                            .per_destination = r->settings.per_destination,
 		                            .per_minute = r->settings.rate_destination };

@@ -164,6 +164,7 @@ enum rc run_call_ended(struct runner *r, struct queue_job *j, const struct call_
 
 	MUST(kind);
 	if (result->end == CALL_ANSWERED) {
+		schedule_woke(r->schedule, j->number);
 		kind->read(&p, json_object_get(j->spec, "do"), result);
 	} else {
 		p.end = result->end == CALL_SET_UP ? PAYLOAD_SET_UP : PAYLOAD_LATER;
@@ -174,7 +175,6 @@ enum rc run_call_ended(struct runner *r, struct queue_job *j, const struct call_
 	if (p.end != PAYLOAD_LATER)
 		return fail(r, j, p.text, e);
 	if (result->end == CALL_LATER)
-		schedule_rest(r->schedule, j->number,
-		              clock_mono_ms() + run_retry_ms(r, j) - clock_now_ms());
+		schedule_rest(r->schedule, j->number, run_rest_ms(r));
 	return again(r, j, p.text, e);
 }

@@ -40,12 +40,17 @@ struct runner {
 	struct attempts attempts;
 	LIST_HEAD(, rate_user) users;
 	int64_t rotated_ms;
+	int64_t longest_ms; /* that a task is put off */
 	int64_t generation; /* of the configuration whose ports outbound knows */
 	bool flushing;
 	bool full;
 	bool broken;
 };
 
+#define RUN_HOUR_MS INT64_C(3600000)
+
+/* Who has sent nothing for an hour needn't be remembered. */
+void run_forget_users(struct runner *r);
 /* A try begins. RC_OK: an attempt is under way, or the task was settled at once; else final. */
 enum rc run_mail(struct runner *r, struct queue_job *j, struct err *e) MUST_USE;
 enum rc run_bounce(struct runner *r, struct queue_job *j, struct err *e) MUST_USE;
@@ -59,6 +64,8 @@ enum rc run_call_ended(struct runner *r, struct queue_job *j, const struct call_
 struct attempt *run_attempt(struct runner *r, const struct queue_job *j, bool call);
 /* When the next try is, after so many failures. */
 int64_t run_retry_ms(const struct runner *r, const struct queue_job *j);
+/* Until when a destination rests that isn't there, of the monotonic clock. */
+int64_t run_rest_ms(const struct runner *r);
 bool run_is_old(const struct runner *r, const struct queue_job *j, int64_t lifetime_ms);
 /* The task is over, for the schedule. */
 void run_over(struct runner *r, int64_t task);
@@ -68,6 +75,7 @@ enum rc run_later(struct runner *r, const struct queue_job *j, int64_t due_ms, c
 /* The application log hears what became of an action. `why` NULL: it is done. */
 void run_log(struct runner *r, const struct queue_job *j, const char *why);
 /* A message of our own (DSN) to its sender goes into the queue. */
-enum rc run_notice(struct runner *r, const struct mail *m, struct slice text, struct err *e) MUST_USE;
+enum rc run_notice(struct runner *r, const struct queue_job *about, const struct mail *m, struct slice text,
+		   struct err *e) MUST_USE;
 
 #endif

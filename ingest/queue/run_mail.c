@@ -10,8 +10,6 @@
 #include "ingest/action/secret.h"
 #include "ingest/queue/run_core.h"
 
-#define HOUR_MS INT64_C(3600000)
-
 /* What a try needs; texts that are its own. */
 struct trying {
 	struct runner *r;
@@ -64,16 +62,34 @@ static const char *text_or_null(const json_t *o, const char *member)
 	return json_string_value(json_object_get(o, member));
 }
 
+/* How often it was told to come again later. */
+static int64_t tried(const json_t *recipient)
+{
+	return json_member_int(recipient, "tried", 0);
+}
+
+static int64_t least_tried(const json_t *to)
+{
+	int64_t least = INT64_MAX;
+
+	for (size_t i = 0; i < json_array_size(to); i++)
+		if (is_open(json_array_get(to, i)))
+			least = MIN_OF(least, tried(json_array_get(to, i)));
+	return least;
+}
+
+/* Where there are more than one transaction takes, those come first that had fewer tries. */
 static void gather_open(struct trying *t)
 {
 	size_t n = json_array_size(t->to);
+	int64_t least = least_tried(t->to);
 
 	t->recipients = mem_array(n + 1, sizeof(*t->recipients));
 	t->asked = mem_array(n + 1, sizeof(*t->asked));
 	for (size_t i = 0; i < n && t->count < OUTBOUND_RECIPIENTS; i++) {
 		const json_t *one = json_array_get(t->to, i);
 
-		if (!is_open(one))
+		if (!is_open(one) || tried(one) != least)
 			continue;
 		t->asked[t->count] = (uint32_t)i;
 		t->recipients[t->count++] = (struct outbound_recipient) {
@@ -366,7 +382,7 @@ static enum rc notify(struct runner *r, struct queue_job *whole, struct mail *ma
 		             ? dsn_write_bounce(&d, json_object_get(whole->spec, "do"), &text, e)
 		             : dsn_write(&d, &text, e);
 	if (rc == RC_OK && d.recipient_count)
-		rc = run_notice(r, mail, buf_slice(&text), e);
+		rc = run_notice(r, whole, mail, buf_slice(&text), e);
 	*told = d.recipient_count;
 	buf_free(&text);
 	free(list);
@@ -517,6 +533,7 @@ enum rc run_mail_ended(struct runner *r, const struct attempt *a, struct queue_j
 	};
 	json_t *to = json_member_array(j->spec, "recipients");
 	const struct outbound_result *later = NULL;
+	int64_t least = least_tried(to);
 	bool reached = false;
 
 	for (size_t i = 0; i < a->asked_count; i++) {
@@ -526,18 +543,20 @@ enum rc run_mail_ended(struct runner *r, const struct attempt *a, struct queue_j
 		if (results[i].end == OUTBOUND_LATER) {
 			later = &results[i];
 			put_said(one, &results[i], host);
+			json_put_int(one, "tried", tried(one) + 1);
 		} else {
 			put_end(one, ends[results[i].end], &results[i], host);
 		}
 	}
-	if (!later && count_open(to)) /* more recipients than one transaction takes */
-		return queue_later(r->o.queue, j->number, clock_now_ms(), j->spec, "", e);
-	if (!later)
+	if (reached)
+		schedule_woke(r->schedule, j->number);
+	else if (later) /* nobody is there: neither for the others that go there */
+		schedule_rest(r->schedule, j->number, run_rest_ms(r));
+	if (!count_open(to))
 		return settle_job(r, j, e);
-	if (!reached) /* nobody is there: neither for the others that go there */
-		schedule_rest(r->schedule, j->number,
-		              clock_mono_ms() + run_retry_ms(r, j) - clock_now_ms());
-	return again(r, j, later->text, e);
+	if ((reached || !later) && least_tried(to) == least) /* one transaction didn't take all */
+		return queue_go_on(r->o.queue, j->number, clock_now_ms(), j->spec, e);
+	return again(r, j, later ? later->text : "", e);
 }
 
 /* ---- a try ---- */
@@ -594,10 +613,10 @@ static bool may_send(struct runner *r, const struct trying *t, int64_t *when_ms)
 {
 	struct slice name = json_member_text(t->mail.receipt, "auth");
 	int64_t now = clock_mono_ms();
-	int64_t each = r->settings.rate_user ? HOUR_MS / r->settings.rate_user : 0;
+	int64_t each = r->settings.rate_user ? RUN_HOUR_MS / r->settings.rate_user : 0;
 	struct rate_user *u;
 
-	if (!each || !name.len || t->j->notice)
+	if (!each || !name.len || t->j->notice || t->j->tries) /* tries again are free */
 		return true;
 	LIST_FOREACH(u, &r->users, link)
 	if (slice_equal(slice_str(u->name), name))
@@ -607,13 +626,29 @@ static bool may_send(struct runner *r, const struct trying *t, int64_t *when_ms)
 		u->name = slice_string(name);
 		LIST_INSERT_HEAD(&r->users, u, link);
 	}
-	if (u->paced_ms < now - HOUR_MS)
-		u->paced_ms = now - HOUR_MS;
+	if (u->paced_ms < now - RUN_HOUR_MS)
+		u->paced_ms = now - RUN_HOUR_MS;
 	*when_ms = clock_now_ms() + (u->paced_ms - now);
 	if (u->paced_ms > now)
 		return false;
 	u->paced_ms += each * (int64_t)count_open(t->to);
 	return true;
+}
+
+void run_forget_users(struct runner *r)
+{
+	struct rate_user *u = LIST_FIRST(&r->users);
+
+	while (u) {
+		struct rate_user *next = LIST_NEXT(u, link);
+
+		if (u->paced_ms < clock_mono_ms() - RUN_HOUR_MS) {
+			LIST_REMOVE(u, link);
+			free(u->name);
+			free(u);
+		}
+		u = next;
+	}
 }
 
 enum rc run_mail(struct runner *r, struct queue_job *j, struct err *e)

@@ -132,9 +132,10 @@ static void destroy(struct schedule *s, struct destination *d)
 	free(d);
 }
 
-static void destroy_if_done(struct schedule *s, struct destination *d)
+/* One that rests or is paced is kept until that is over. */
+static void destroy_if_done(struct schedule *s, struct destination *d, int64_t now_ms)
 {
-	if (!d->tasks.count && !d->under_way)
+	if (!d->tasks.count && !d->under_way && d->rest_ms <= now_ms && d->paced_ms <= now_ms)
 		destroy(s, d);
 }
 
@@ -161,15 +162,10 @@ struct schedule *schedule_new(const struct schedule_limits *l)
 
 void schedule_clear(struct schedule *s)
 {
-	struct destination *d = TAILQ_FIRST(&s->turns);
+	struct destination *d;
 
-	while (d) {
-		struct destination *next = TAILQ_NEXT(d, link);
-
-		d->tasks.count = 0;
-		destroy_if_done(s, d);
-		d = next;
-	}
+	TAILQ_FOREACH(d, &s->turns, link)
+	d->tasks.count = 0;
 	s->known = s->now_count;
 }
 
@@ -202,13 +198,19 @@ void schedule_add(struct schedule *s, int64_t number, const char *destination, i
 	s->known++;
 }
 
-static struct destination *next_in_turn(const struct schedule *s, int64_t now_ms)
+static struct destination *next_in_turn(struct schedule *s, int64_t now_ms)
 {
-	struct destination *d;
+	struct destination *d = TAILQ_FIRST(&s->turns);
 
-	TAILQ_FOREACH(d, &s->turns, link)
-	if (d->tasks.count && d->under_way < s->limits.per_destination && ready_ms(d) <= now_ms)
-		break;
+	while (d) {
+		struct destination *next = TAILQ_NEXT(d, link);
+
+		if (d->tasks.count && d->under_way < s->limits.per_destination &&
+		    ready_ms(d) <= now_ms)
+			break;
+		destroy_if_done(s, d, now_ms);
+		d = next;
+	}
 	return d;
 }
 
@@ -235,7 +237,7 @@ bool schedule_next(struct schedule *s, int64_t now_ms, int64_t *number)
 	return true;
 }
 
-void schedule_ended(struct schedule *s, int64_t number)
+void schedule_ended(struct schedule *s, int64_t number, int64_t now_ms)
 {
 	struct under_way *u = find_now(s, number);
 	struct destination *d;
@@ -246,7 +248,7 @@ void schedule_ended(struct schedule *s, int64_t number)
 	*u = s->now[--s->now_count];
 	s->known--;
 	d->under_way--;
-	destroy_if_done(s, d);
+	destroy_if_done(s, d, now_ms);
 }
 
 void schedule_rest(struct schedule *s, int64_t number, int64_t until_ms)
@@ -265,11 +267,21 @@ void schedule_woke(struct schedule *s, int64_t number)
 		u->to->rest_ms = 0;
 }
 
+void schedule_hurry(struct schedule *s, const char *destination)
+{
+	struct destination *d = find(s, destination, false);
+
+	if (d)
+		d->rest_ms = 0;
+}
+
 int64_t schedule_wake_ms(const struct schedule *s, int64_t now_ms)
 {
 	const struct destination *d;
 	int64_t first = INT64_MAX;
 
+	if (s->now_count >= s->limits.at_once)
+		return INT64_MAX;
 	TAILQ_FOREACH(d, &s->turns, link)
 	{
 		int64_t ms;

@@ -2,9 +2,8 @@
  * ingest/queue/schedule.h - which task is tried next
  *
  * What     Tasks by number, each with a destination and a time from when it is due. Destinations take turns, each
- *          with so
- *          many tasks at once; one that is away rests with all its tasks; one may have a rate. No task starves: of a
- *          destination's the one that was due first is next.
+ *          with so many tasks at once; one that is away rests with all its tasks; one may have a rate. No task
+ *          starves: of a destination's the one that was due first is next.
  * Memory   About 40 bytes a task, and one entry a destination that has any.
  * Time     Milliseconds that never go back (clock_mono_ms), as the caller says.
  * Threads  One.
@@ -32,13 +31,15 @@ void schedule_clear(struct schedule *s);
 void schedule_add(struct schedule *s, int64_t number, const char *destination, int64_t due_ms);
 /* One that may begin now: it is under way then. */
 bool schedule_next(struct schedule *s, int64_t now_ms, int64_t *number);
-/* It isn't under way any more, and forgotten. */
-void schedule_ended(struct schedule *s, int64_t number);
+/* It isn't under way any more, and forgotten; not so the rest and the pace of its destination. */
+void schedule_ended(struct schedule *s, int64_t number, int64_t now_ms);
 /* The destination of that task, which is under way, isn't tried before then; later of two. */
 void schedule_rest(struct schedule *s, int64_t number, int64_t until_ms);
 /* The destination answers again: its tasks needn't wait. */
 void schedule_woke(struct schedule *s, int64_t number);
-/* When something may begin, if nothing ends before; INT64_MAX: nothing is known. */
+/* The same by hand. */
+void schedule_hurry(struct schedule *s, const char *destination);
+/* When something may begin, if nothing ends before; INT64_MAX: nothing may. */
 int64_t schedule_wake_ms(const struct schedule *s, int64_t now_ms);
 size_t schedule_under_way(const struct schedule *s);
 size_t schedule_known(const struct schedule *s);

@@ -1,0 +1,143 @@
+/* ingest/queue/queue_judged.c - what parked messages were judged on to, from then to the commit
+ * behind store and index */
+#include <stdlib.h>
+
+#include "ingest/queue/queue_core.h"
+
+static json_t *numbers_json(const struct queue_message *m)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < m->archive_count; i++)
+		json_push(list, json_integer(m->archives[i]));
+	return list;
+}
+
+void queue_judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks,
+                  size_t count)
+{
+	struct judgement j = { .id = m->id,
+		               .past = json_incref((json_t *)(uintptr_t)m->past),
+		               .archives = numbers_json(m),
+		               .tasks = mem_array(count + 1, sizeof(*j.tasks)),
+		               .count = count };
+
+	for (size_t i = 0; i < count; i++) {
+		j.tasks[i] = tasks[i];
+		j.tasks[i].destination = mem_string(tasks[i].destination);
+	}
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	if (q->judged_count == q->judged_room) {
+		q->judged_room = q->judged_room ? q->judged_room * 2 : 64;
+		q->judged = mem_resize(q->judged, q->judged_room * sizeof(*q->judged));
+	}
+	q->judged[q->judged_count++] = j;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+}
+
+bool queue_is_noted(const struct queue *q, const struct message_id *id)
+{
+	for (size_t i = 0; i < q->judged_count; i++)
+		if (id_compare(&q->judged[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+void queue_forget_judged(struct queue *q)
+{
+	for (size_t i = 0; i < q->judged_count; i++) {
+		struct judgement *j = &q->judged[i];
+
+		queue_free_specs(j->tasks, j->count);
+		for (size_t k = 0; k < j->count; k++)
+			free((void *)(uintptr_t)j->tasks[k].destination);
+		free(j->tasks);
+		json_decref(j->past);
+		json_decref(j->archives);
+	}
+	q->judged_count = 0;
+}
+
+/* The archives that still have it, and the new ones. RC_NOTFOUND: it left the queue meanwhile, as
+ * all its archives destroyed it. */
+static enum rc add_archives(struct queue *q, int64_t number, const json_t *fresh, json_t **out,
+                            struct err *e)
+{
+	struct stmt *s;
+	enum rc rc = queue_sql(q, SQL_WAITING, &s, e);
+
+	*out = NULL;
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(s, 1, number);
+	rc = stmt_step(s, e);
+	if (rc == RC_OK)
+		rc = queue_read_json(s, 0, out, e);
+	stmt_reset(s);
+	for (size_t i = 0; rc == RC_OK && i < json_array_size(fresh); i++)
+		json_push(*out, json_incref(json_array_get(fresh, i)));
+	return rc;
+}
+
+static enum rc put_judged(struct queue *q, int64_t number, const struct judgement *j,
+                          const json_t *archives, struct err *e)
+{
+	struct stmt *s;
+	enum rc rc = queue_sql(q, SQL_JUDGED, &s, e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(s, 1, number);
+	rc = queue_bind_json(s, 2, j->past, e);
+	if (rc == RC_OK)
+		rc = queue_bind_json(s, 3, archives, e);
+	if (rc == RC_OK)
+		rc = stmt_run(s, e);
+	if (rc == RC_OK)
+		rc = queue_add_tasks(q, number, j->tasks, j->count, e);
+	return rc == RC_OK ? queue_settle(q, number, e) : rc;
+}
+
+static enum rc land(struct queue *q, const struct judgement *j, struct err *e)
+{
+	json_t *archives = NULL;
+	int64_t number;
+	enum rc rc = queue_find(q, &j->id, &number, e);
+
+	if (rc == RC_OK)
+		rc = add_archives(q, number, j->archives, &archives, e);
+	if (rc == RC_OK)
+		rc = put_judged(q, number, j, archives, e);
+	json_decref(archives);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+enum rc queue_land_locked(struct queue *q, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	if (q->lost_pipeline) {
+		q->lost_pipeline = false;
+		return err_set(e, RC_NOSPACE, "the outbound queue found no room on the disk");
+	}
+	if (q->judged_count)
+		rc = queue_change(q, e);
+	for (size_t i = 0; rc == RC_OK && i < q->judged_count; i++)
+		rc = land(q, &q->judged[i], e);
+	if (rc != RC_OK) {
+		queue_undo(q);
+		return rc;
+	}
+	rc = queue_commit_locked(q, e);
+	if (rc == RC_OK)
+		queue_forget_judged(q);
+	return rc;
+}
+
+void queue_take_back(struct queue *q)
+{
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	q->lost_pipeline = false;
+	queue_forget_judged(q);
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+}
