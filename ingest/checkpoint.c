@@ -249,7 +249,7 @@ static enum rc put_rows(struct checkpoint *c, struct err *e)
 		rc = disposition_put(c->parts.control, &c->dispositions[i], e);
 	for (size_t i = 0; rc == RC_OK && i < c->ledger_count; i++)
 		rc = ledger_put(c->parts.control, &c->ledger[i], e);
-	if (rc == RC_OK && c->parts.queue)
+	if (rc == RC_OK && c->from_queue)
 		rc = queue_tell(c->parts.queue, TOLD_AT_ONCE, carry_over, c, &told, e);
 	if (rc == RC_OK)
 		rc = put_positions(c, e);
@@ -265,16 +265,6 @@ static enum rc write_control(struct checkpoint *c, struct err *e)
 	enum rc rc = db_begin(c->parts.control, e);
 
 	return rc == RC_OK ? db_end(c->parts.control, put_rows(c, e), e) : rc;
-}
-
-/* What the runner's commit lost is to be parked again: it all comes from the spool once more. */
-static enum rc commit_queue(struct checkpoint *c, struct err *e)
-{
-	if (!c->parts.queue)
-		return RC_OK;
-	if (queue_lost(c->parts.queue, true))
-		return err_set(e, RC_NOSPACE, "the outbound queue found no room on the disk");
-	return queue_commit(c->parts.queue, e);
 }
 
 static enum rc tell_control(struct checkpoint *c, struct err *e)
@@ -294,8 +284,8 @@ enum rc checkpoint_write(struct checkpoint *c, struct err *e)
 
 	if (rc == RC_OK)
 		rc = index_commit(c->parts.index, e);
-	if (rc == RC_OK)
-		rc = commit_queue(c, e);
+	if (rc == RC_OK && c->parts.queue)
+		rc = queue_land(c->parts.queue, e);
 	if (rc == RC_OK)
 		rc = tell_control(c, e);
 	for (size_t i = 0; rc == RC_OK && i < c->after_count; i++)

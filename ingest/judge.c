@@ -157,7 +157,7 @@ static enum rc archive_into(struct judge *j, uint32_t archive, const struct judg
 struct tally {
 	unsigned archived;
 	bool parked;                       /* the queue has it, or had it */
-	uint32_t archives[JUDGE_ARCHIVES]; /* that have it, the past ones too */
+	uint32_t archives[JUDGE_ARCHIVES]; /* that have it now */
 	size_t archive_count;
 	const struct rule_execution *failed; /* an Archive whose archive is gone or not open */
 	const struct rule_execution *erased; /* one from which that id was erased */
@@ -199,8 +199,7 @@ static enum rc carry_out(struct judge *j, const struct rule_set *rs, const struc
 		if (x->what->kind == RULE_DROP) {
 			t->dropped = x;
 		} else if (x->past) {
-			if (x->what->kind == RULE_ARCHIVE && !x->failed)
-				t->archives[t->archive_count++] = x->what->archive;
+			continue;
 		} else if (x->what->kind == RULE_ARCHIVE && x->failed) {
 			t->failed = x;
 		} else if (x->what->kind == RULE_ARCHIVE) {
@@ -279,7 +278,7 @@ static enum rc park(struct judge *j, const struct rule_set *rs, const struct rul
 	tasks_make(&tasks, rs, o, m->mail);
 	t->parked = m->past || tasks.count;
 	if (m->past) {
-		rc = queue_judged(j->parts.queue, &q, tasks.at, tasks.count, e);
+		queue_judged(j->parts.queue, &q, tasks.at, tasks.count);
 	} else if (tasks.count) {
 		rc = park_meta(j, m->mail, e);
 		q.meta = buf_slice(&j->meta);
@@ -288,20 +287,18 @@ static enum rc park(struct judge *j, const struct rule_set *rs, const struct rul
 	}
 	tasks_free(&tasks);
 	json_decref(past);
-	return rc == RC_EXISTS || rc == RC_NOTFOUND ? RC_OK : rc;
+	return rc == RC_EXISTS ? RC_OK : rc;
 }
 
 /* It can't be judged on: what is parked of it ends with the tasks that it has. */
-static enum rc give_up_parked(struct judge *j, const struct judged *m, struct err *e)
+static void give_up_parked(struct judge *j, const struct judged *m, const struct err *e)
 {
 	const struct queue_message q = { .id = m->mail->id, .rule_set = "" };
 	char id[ID_TEXT + 1];
-	enum rc rc;
 
 	id_format(id, &m->mail->id);
 	log_error("message %s can't be judged on: %s", id, e ? e->text : "");
-	rc = queue_judged(j->parts.queue, &q, NULL, 0, e);
-	return rc == RC_NOTFOUND ? RC_OK : rc;
+	queue_judged(j->parts.queue, &q, NULL, 0);
 }
 
 static bool settle(const struct config *c, const struct rule_set *rs, const struct rule_outcome *o,
@@ -381,9 +378,20 @@ static enum rc run_rules(const struct rule_set *rs, const struct rule_facts *fac
 	return rules_run(rs, facts, mail->recipients, mail->recipient_count, out, trace, e);
 }
 
+/* The rules can't be run, whyever: that is its disposition. */
+static enum rc cannot(struct judge *j, const struct judged *m, struct judge_said *said,
+                      const struct err *e)
+{
+	said->record = true;
+	said->disposition.kind = DISPOSITION_FAILED;
+	copy_name(said->disposition.text, sizeof(said->disposition.text), e ? e->text : "");
+	if (m->past)
+		give_up_parked(j, m, e);
+	return RC_OK;
+}
+
 static enum rc judge_by_rules(struct judge *j, const struct config *c, const struct rule_set *rs,
-                              const struct judged *m, struct disposition *d, bool *record,
-                              struct err *e)
+                              const struct judged *m, struct judge_said *said, struct err *e)
 {
 	struct rule_facts facts = { .bytes = m->raw.len,
 		                    .archive_open = config_archive_open,
@@ -401,38 +409,30 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 	facts.stops = j->parts.queue;
 	rc = run_rules(rs, &facts, m, &outcome, told ? &trace : NULL, e);
 	if (rc == RC_OK) {
-		if (m->reply == REPLY_WAITS && only_dropped(&outcome))
-			rc = RC_AGAIN;
-		else
+		said->refuse = m->reply == REPLY_WAITS && only_dropped(&outcome);
+		if (!said->refuse)
 			rc = carry_out(j, rs, &outcome, m, &t, e);
-		if (rc == RC_OK && j->parts.queue)
+		if (rc == RC_OK && !said->refuse && j->parts.queue)
 			rc = park(j, rs, &outcome, m, &t, e);
-		*record = settle(c, rs, &outcome, &t, m->reply, d);
+		said->record = settle(c, rs, &outcome, &t, m->reply, &said->disposition);
 		rule_outcome_free(&outcome);
-	} else if (rc == RC_LIMIT) {
+	} else if (rc == RC_LIMIT || (rc == RC_CORRUPT && m->past)) {
 		logs_undo(j->parts.logs, mark); /* nothing of it is carried out */
-		*record = true;
-		d->kind = DISPOSITION_FAILED;
-		copy_name(d->text, sizeof(d->text), e ? e->text : "too many recipients");
-		rc = m->past ? give_up_parked(j, m, e) : RC_OK;
-	} else if (rc == RC_CORRUPT && m->past) {
-		*record = true;
-		d->kind = DISPOSITION_FAILED;
-		copy_name(d->text, sizeof(d->text), e ? e->text : "");
-		rc = give_up_parked(j, m, e);
+		rc = cannot(j, m, said, e);
 	}
 	document_facts_free(&facts);
 	return rc;
 }
 
 static enum rc judge_one(struct judge *j, const struct config *c, const struct judged *m,
-                         struct disposition *d, bool *record, struct err *e)
+                         struct judge_said *said, struct err *e)
 {
+	struct disposition *d = &said->disposition;
 	const struct rule_set *rs;
 	json_t *decided;
 	enum rc rc;
 
-	*record = false;
+	*said = (struct judge_said) { .refuse = false };
 	*d = (struct disposition) { .id = m->mail->id,
 		                    .received_ms = m->mail->received_ms,
 		                    .policy_version = m->mail->policy_version,
@@ -441,7 +441,7 @@ static enum rc judge_one(struct judge *j, const struct config *c, const struct j
 	               (const char *)m->mail->policy.at);
 	if (m->mail->import) {
 		if (!config_archive_open(c, m->mail->archive)) {
-			*record = true;
+			said->record = true;
 			d->kind = DISPOSITION_FAILED;
 			copy_name(
 			        d->text, sizeof(d->text),
@@ -453,17 +453,13 @@ static enum rc judge_one(struct judge *j, const struct config *c, const struct j
 		return archive_into(j, m->mail->archive, m, decided, NULL, 0, e);
 	}
 	rc = find_rules(j, c, m->mail, &rs, e);
-	if (rc == RC_NOTFOUND || rc == RC_INVALID) {
-		*record = true;
-		d->kind = DISPOSITION_FAILED;
-		copy_name(d->text, sizeof(d->text), e ? e->text : "");
-		return m->past ? give_up_parked(j, m, e) : RC_OK;
-	}
-	return rc == RC_OK ? judge_by_rules(j, c, rs, m, d, record, e) : rc;
+	if (rc == RC_NOTFOUND || rc == RC_INVALID)
+		return cannot(j, m, said, e);
+	return rc == RC_OK ? judge_by_rules(j, c, rs, m, said, e) : rc;
 }
 
 enum rc judge_message(struct judge *j, const struct config *c, const struct judged *m,
-                      struct disposition *d, bool *record, struct err *e)
+                      struct judge_said *said, struct err *e)
 {
 	struct logs *logs = j->parts.logs;
 	size_t mark = logs_mark(logs);
@@ -472,8 +468,8 @@ enum rc judge_message(struct judge *j, const struct config *c, const struct judg
 	if (!m->mail->import && !m->past && m->reply != REPLY_REFUSED &&
 	    logs_wants(logs, LOG_APPLICATION))
 		logs_ingress(logs, m->mail, m->raw.len);
-	rc = judge_one(j, c, m, d, record, e);
-	if (rc != RC_OK) /* it is judged again */
+	rc = judge_one(j, c, m, said, e);
+	if (rc != RC_OK || said->refuse) /* it is judged again */
 		logs_undo(logs, mark);
 	return rc;
 }

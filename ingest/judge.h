@@ -4,8 +4,7 @@
  * What     Runs the rule set by the version fixed at commit (an import has none), puts the message
  *          into each archive that an Archive action names, with what was decided beside its bytes and a
  *          document for the index, by way of ingest/filing; parks it in the outbound queue where other actions are
- *          asked
- *          for; and says what became of it.
+ *          asked for; and says what became of it.
  * Owner    The documents borrow from `m`: it must live until they are filed.
  * Threads  The pipeline's, with `writing` held.
  */
@@ -25,7 +24,7 @@ void judge_free(struct judge **j);
 /* Does its sender still wait for a reply that the judgement may change? */
 enum judge_reply {
 	REPLY_GIVEN,   /* he has his 250, or is gone */
-	REPLY_WAITS,   /* RC_AGAIN where rules drop the message: is to be told 550 before anything is done */
+	REPLY_WAITS,   /* where rules drop the message he is to be told 550 before anything is done */
 	REPLY_REFUSED, /* he was told 550 */
 };
 
@@ -39,10 +38,14 @@ struct judged {
 	const struct rule_past *past; /* of a parked message, that is judged on; else NULL */
 };
 
-/* RC_OK: done, and `d` says whether a disposition is to be recorded (*record). RC_AGAIN: nothing was done, see
- * REPLY_WAITS. Everything else is an
- * error of the key ring or the rules' versions: nothing may be checkpointed. */
-enum rc judge_message(struct judge *j, const struct config *c, const struct judged *m,
-		      struct disposition *d, bool *record, struct err *e) MUST_USE;
+struct judge_said {
+	bool refuse; /* nothing was done: its sender is to be told 550 first, see REPLY_WAITS */
+	bool record; /* the disposition */
+	struct disposition disposition;
+};
+
+/* Errors are those of the key ring, the queue or the rules' versions: nothing may be checkpointed. */
+enum rc judge_message(struct judge *j, const struct config *c, const struct judged *m, struct judge_said *said,
+		      struct err *e) MUST_USE;
 
 #endif

@@ -389,7 +389,8 @@ static void dress_parked(struct lobby_item *it)
 	struct queue_parked *q = &it->from_queue;
 	struct err e = { 0 };
 	char id[ID_TEXT + 1];
-	enum rc rc = past_read(&it->past, q->past, &e);
+	enum rc rc = q->whole ? past_read(&it->past, q->past, &e)
+	                      : err_set(&e, RC_CORRUPT, "its bytes are gone");
 
 	it->record.id = q->id;
 	it->record.received_ms = q->received_ms;
@@ -414,7 +415,7 @@ static enum rc take_parked(struct lobby *l, struct err *e)
 		enum rc rc = queue_go_on_next(l->queue, l->parked_upto, &l->parked_upto,
 		                              &it->from_queue, e);
 
-		if (rc == RC_NOTFOUND && !l->parked)
+		if (rc == RC_NOTFOUND && !l->parked && !queue_has_judged(l->queue))
 			l->parked_upto = 0;
 		if (rc != RC_OK) {
 			put_item(l, it);

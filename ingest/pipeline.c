@@ -57,6 +57,9 @@ struct pipeline {
 	bool unsealed;  /* a shard may have become full, or is being sealed: guarded by `writing` */
 	struct backoff seal_backoff; /* the same */
 	struct err seal_failure;     /* why it waits; RC_OK: it never did */
+	struct spool_mark *again;    /* what is before it was read before, and may be parked; NULL:
+	                                nothing is */
+	size_t again_count;
 	pthread_t thread;
 	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t changed;
@@ -111,9 +114,11 @@ static enum rc fill_batch(struct pipeline *p, struct batch *b, struct err *e)
 	return rc;
 }
 
-/* A record whose envelope can't be read is listed, not forgotten. */
+/* A record whose envelope can't be read is listed, not forgotten; what is parked of it ends with
+ * the tasks that it has. */
 static void note_unreadable(struct pipeline *p, const struct lobby_item *it)
 {
+	const struct queue_message parked = { .id = it->record.id, .rule_set = "" };
 	struct disposition d = { .id = it->record.id,
 		                 .received_ms = it->record.received_ms,
 		                 .kind = DISPOSITION_FAILED,
@@ -121,6 +126,8 @@ static void note_unreadable(struct pipeline *p, const struct lobby_item *it)
 		                 .text = "its envelope can't be read" };
 
 	checkpoint_disposition(p->checkpoint, &d);
+	if (it->parked)
+		queue_judged(p->parts.queue, &parked, NULL, 0);
 }
 
 /* The front says what the hash is; one that lies must not make the archive look damaged for ever.
@@ -147,49 +154,52 @@ static bool is_waited_for(const struct pipeline *p, const struct lobby_item *it)
 	return p->parts.judged && it->mail.judge_first && !it->answered;
 }
 
-/* RC_AGAIN: nothing was done, and its sender is being told. */
+/* *refused: nothing was done, and its sender is being told. */
 static enum rc judge_readable(struct pipeline *p, const struct config *c, struct lobby_item *it,
-                              const struct parse_job *job, struct err *e)
+                              const struct parse_job *job, bool *refused, struct err *e)
 {
 	bool holds = hash_holds(it);
-	struct judged m = { &it->mail, &job->parsed, it->record.raw, it->record.sha256,
-		            REPLY_GIVEN, it->parked ? &it->past.is : NULL };
-	struct disposition d;
-	bool record;
+	struct judged m = { &it->mail,         &job->parsed, it->record.raw,
+		            it->record.sha256, REPLY_GIVEN,  it->parked ? &it->past.is : NULL };
+	struct judge_said said;
 	enum rc rc;
 
 	if (is_waited_for(p, it))
 		m.reply = REPLY_WAITS;
 	else if (it->refused)
 		m.reply = REPLY_REFUSED;
-	rc = judge_message(p->judge, c, &m, &d, &record, e);
-	if (m.reply == REPLY_WAITS && (rc == RC_OK || rc == RC_AGAIN))
-		p->parts.judged(p->parts.arg, &it->mail.id, rc == RC_AGAIN,
-		                "Message refused by policy");
+	rc = judge_message(p->judge, c, &m, &said, e);
 	if (rc != RC_OK)
 		return rc;
+	*refused = said.refuse;
+	if (m.reply == REPLY_WAITS)
+		p->parts.judged(p->parts.arg, &it->mail.id, said.refuse,
+		                "Message refused by policy");
+	if (said.refuse)
+		return RC_OK;
 	if (!holds) {
-		d.kind = DISPOSITION_FAILED;
-		(void)snprintf(d.text, sizeof(d.text),
+		said.disposition.kind = DISPOSITION_FAILED;
+		(void)snprintf(said.disposition.text, sizeof(said.disposition.text),
 		               "its bytes do not have the hash that was recorded at receipt");
 	}
-	if (record || !holds)
-		checkpoint_disposition(p->checkpoint, &d);
+	if (said.record || !holds)
+		checkpoint_disposition(p->checkpoint, &said.disposition);
 	if (it->mail.import)
 		checkpoint_ledger(p->checkpoint, it->mail.ledger, &it->mail.id);
 	return RC_OK;
 }
 
 static enum rc judge_item(struct pipeline *p, const struct config *c, struct lobby_item *it,
-                          const struct parse_job *job, struct err *e)
+                          const struct parse_job *job, bool *refused, struct err *e)
 {
 	enum rc rc = RC_OK;
 
+	*refused = false;
 	if (it->readable)
-		rc = judge_readable(p, c, it, job, e);
+		rc = judge_readable(p, c, it, job, refused, e);
 	else
 		note_unreadable(p, it);
-	if (rc == RC_OK)
+	if (rc == RC_OK && !*refused)
 		lobby_settle(p->lobby, it, p->checkpoint);
 	return rc;
 }
@@ -212,11 +222,12 @@ static enum rc judge_batch(struct pipeline *p, struct batch *b, struct err *e)
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; rc == RC_OK && i < b->count; i++) {
-		rc = judge_item(p, c, b->items[i], &b->jobs[i], e);
-		if (rc == RC_AGAIN) {
+		bool refused;
+
+		rc = judge_item(p, c, b->items[i], &b->jobs[i], &refused, e);
+		if (refused) {
 			lobby_hold(p->lobby, b->items[i], clock_mono_ms() + REPLY_MS);
 			b->items[i] = NULL;
-			rc = RC_OK;
 			continue;
 		}
 		through.messages++;
@@ -314,11 +325,34 @@ static bool due(struct pipeline *p, bool more)
 	return age >= CHECKPOINT_MAX_MS || store_buffered(p->parts.store) >= CHECKPOINT_BYTES;
 }
 
+/* From here to the end of the spool, as it is now, messages come that may be in the queue. */
+static void read_again(struct pipeline *p)
+{
+	free(p->again);
+	p->again = NULL;
+	if (p->parts.queue)
+		spool_mark(p->parts.spool, &p->again, &p->again_count);
+}
+
+/* A message that has ended in the queue is known there by its id, until it is told: no more of its
+ * kind may come from the spool. */
+static bool may_tell(struct pipeline *p)
+{
+	if (!p->parts.queue || !queue_untold(p->parts.queue))
+		return false;
+	if (p->again && spool_behind(p->parts.spool, p->again, p->again_count) > 0)
+		return false;
+	free(p->again);
+	p->again = NULL;
+	return true;
+}
+
 /* Everything since the last checkpoint comes again from the spool: what of it is in the store
  * already is found there, and the index has none of it. (Which messages beyond the positions are
  * done: when that can't be read they are judged once more.) With `writing` held. */
 static void take_back(struct pipeline *p)
 {
+	read_again(p);
 	(void)!filing_wait(p->filing, NULL);
 	filing_forget(p->filing);
 	for (unsigned i = 0; i < BATCHES; i++)
@@ -327,6 +361,8 @@ static void take_back(struct pipeline *p)
 	index_rollback(p->parts.index);
 	checkpoint_forget(p->checkpoint);
 	logs_forget(p->parts.logs);
+	if (p->parts.queue)
+		queue_take_back(p->parts.queue);
 	spool_rewind(p->parts.spool);
 	(void)!lobby_resume(p->lobby, NULL);
 }
@@ -409,7 +445,7 @@ static enum rc step(struct pipeline *p, bool *more, int64_t *age_ms, struct err 
 	}
 	filed = end_filing(p, rc == RC_OK ? e : NULL);
 	rc = rc == RC_OK ? filed : rc;
-	if (p->parts.queue && queue_untold(p->parts.queue))
+	if (may_tell(p))
 		checkpoint_queue(p->checkpoint);
 	if (rc == RC_NOSPACE)
 		take_back(p);
@@ -537,6 +573,7 @@ enum rc pipeline_new(struct pipeline **out, const struct pipeline_parts *parts, 
 	MUST(pthread_cond_init(&p->changed, &attributes) == 0);
 	(void)pthread_condattr_destroy(&attributes);
 	rc = lobby_resume(p->lobby, e);
+	read_again(p);
 	if (rc == RC_OK)
 		rc = parse_pool_new(&p->pool, parts->workers, NULL, e);
 	if (rc == RC_OK)
@@ -571,6 +608,7 @@ void pipeline_free(struct pipeline **pp)
 	for (size_t i = 0; i < BATCHES; i++)
 		batch_clear(p, &p->batches[i]);
 	take_answers(p);
+	free(p->again);
 	lobby_free(&p->lobby);
 	judge_free(&p->judge);
 	checkpoint_free(&p->checkpoint);

@@ -8,8 +8,7 @@
 #include "base/log.h"
 #include "ingest/queue/queue_core.h"
 
-#define SUM_BYTES                                                                                  \
-	"SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state NOT IN (2, 3)"
+#define SUM_BYTES   "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state NOT IN (2, 3)"
 #define PROBE_BYTES (1 << 20)
 
 /* As queue_tasks.c reads it. */
@@ -33,7 +32,7 @@ static const char *const texts[SQL_COUNT] = {
 	        " VALUES(?1,?2,?3,?4,?5,?6,?6,?7)",
 	[SQL_GO_ON] = "SELECT m.number, id, received, past, meta, raw FROM message m"
 	              " LEFT JOIN body b ON b.message = m.number"
-	              " WHERE state = 1 AND m.number > ?1 ORDER BY m.number",
+	              " WHERE state = 1 AND m.number > ?1 ORDER BY m.number LIMIT 1",
 	[SQL_TELL] = "SELECT number, id, received, rule_set, version, kind, text FROM message "
 	             "WHERE tell = 1"
 	             " ORDER BY number LIMIT ?1",
@@ -475,14 +474,6 @@ static void read_id(struct message_id *id, struct stmt *s)
 	memcpy(id->b, bytes.at, MIN_OF(bytes.len, (size_t)ID_BYTES));
 }
 
-static bool is_noted(const struct queue *q, struct stmt *s)
-{
-	struct message_id id;
-
-	read_id(&id, s);
-	return queue_is_noted(q, &id);
-}
-
 static enum rc read_parked(struct stmt *s, int64_t *number, struct queue_parked *out, struct err *e)
 {
 	enum rc rc;
@@ -512,8 +503,7 @@ enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struc
 	rc = queue_sql(q, SQL_GO_ON, &s, e);
 	if (rc == RC_OK) {
 		stmt_bind_int(s, 1, behind);
-		while ((rc = stmt_step(s, e)) == RC_OK && is_noted(q, s))
-			;
+		rc = stmt_step(s, e);
 		if (rc == RC_OK)
 			rc = read_parked(s, number, out, e);
 		stmt_reset(s);

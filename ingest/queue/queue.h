@@ -70,8 +70,9 @@ enum rc queue_park(struct queue *q, const struct queue_message *m, const struct 
 void queue_judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count);
 /* The pipeline's commit: what was judged on, and all else. RC_NOSPACE also where what it parked was lost earlier. */
 enum rc queue_land(struct queue *q, struct err *e) MUST_USE;
-/* What was judged on since the last queue_land is forgotten: it is given out again. */
+/* What was judged on since the last queue_land is forgotten: it is to be judged on again. */
 void queue_take_back(struct queue *q);
+bool queue_has_judged(struct queue *q); /* since the last queue_land */
 /* Is there no room for more? What only dead letters are left of doesn't count. */
 bool queue_full(struct queue *q);
 
@@ -84,8 +85,8 @@ struct queue_parked {
 	bool whole; /* its bytes are there */
 };
 
-/* The next message that is to be judged on, and wasn't since the last queue_land, behind that number (from 0).
- * RC_NOTFOUND: none. */
+/* The next message that is to be judged on, behind that number (from 0, where nothing was judged on since the last
+ * queue_land). RC_NOTFOUND: none. */
 enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struct queue_parked *out,
 		struct err *e) MUST_USE;
 void queue_parked_free(struct queue_parked *p);

@@ -91,7 +91,6 @@ enum rc queue_find(struct queue *q, const struct message_id *id, int64_t *number
 enum rc queue_add_tasks(struct queue *q, int64_t message, const struct queue_task *tasks, size_t count,
 			struct err *e) MUST_USE;
 void queue_free_specs(const struct queue_task *tasks, size_t count);
-bool queue_is_noted(const struct queue *q, const struct message_id *id); /* judged on, and not landed */
 void queue_forget_judged(struct queue *q);
 enum rc queue_land_locked(struct queue *q, struct err *e) MUST_USE;
 /* The first call of a message that isn't through becomes due, where it is behind one that was. */

@@ -213,12 +213,12 @@ static enum rc gather(struct queue *q, int32_t day, const struct message_id *id,
 /* True: it was there. */
 static bool take_out(json_t *archives, uint32_t archive)
 {
-	for (size_t i = 0; i < json_array_size(archives); i++)
-		if (json_integer_value(json_array_get(archives, i)) == (json_int_t)archive) {
+	size_t before = json_array_size(archives);
+
+	for (size_t i = before; i-- > 0;)
+		if (json_integer_value(json_array_get(archives, i)) == (json_int_t)archive)
 			(void)json_array_remove(archives, i);
-			return true;
-		}
-	return false;
+	return json_array_size(archives) < before;
 }
 
 static enum rc forget_one(struct queue *q, int64_t message, json_t *archives, size_t *count,

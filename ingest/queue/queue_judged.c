@@ -35,12 +35,14 @@ void queue_judged(struct queue *q, const struct queue_message *m, const struct q
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 }
 
-bool queue_is_noted(const struct queue *q, const struct message_id *id)
+bool queue_has_judged(struct queue *q)
 {
-	for (size_t i = 0; i < q->judged_count; i++)
-		if (id_compare(&q->judged[i].id, id) == 0)
-			return true;
-	return false;
+	bool has;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	has = q->judged_count > 0;
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	return has;
 }
 
 void queue_forget_judged(struct queue *q)

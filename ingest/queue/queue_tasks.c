@@ -16,8 +16,8 @@ const char *task_state_name(enum task_state s)
 
 /* ---- what is due ---- */
 
-static void give_due(struct stmt *s, bool hurry,
-                     void (*each)(void *arg, const struct queue_due *d), void *arg)
+static void give_due(struct stmt *s, bool hurry, void (*each)(void *arg, const struct queue_due *d),
+                     void *arg)
 {
 	char *destination = slice_string(stmt_text(s, 2));
 	struct queue_due d = { .number = stmt_int(s, 0),
@@ -309,12 +309,11 @@ enum rc queue_settle(struct queue *q, int64_t message, struct err *e)
 		               "some of it could not be carried out: mmctl dead-letter list", e);
 	if (how == GIVEN_UP)
 		return queue_end(q, message, DISPOSITION_DROPPED, "some of it was given up", e);
-	return queue_end(q, message, how == BOUNCED ? DISPOSITION_BOUNCED : DISPOSITION_DELIVERED, "",
-	                 e);
+	return queue_end(q, message, how == BOUNCED ? DISPOSITION_BOUNCED : DISPOSITION_DELIVERED,
+	                 "", e);
 }
 
-static enum rc set_later(struct queue *q, int64_t number, int64_t due_ms, int tries,
-                         struct err *e)
+static enum rc set_later(struct queue *q, int64_t number, int64_t due_ms, int tries, struct err *e)
 {
 	struct stmt *s;
 	enum rc rc = queue_sql(q, SQL_LATER, &s, e);
