@@ -1,154 +1,7 @@
-#include "ingest/queue/queue.h"
+#include <errno.h>
 
-#include "ingest/past.h"
-#include "store/crypt.h"
 #include "tests/unit/fault.h"
-#include "tests/unit/ingest/quoted.h"
-#include "tests/unit/store/scratch.h"
-
-#define DAY INT64_C(86400000)
-
-static const uint8_t master[KEY_BYTES] = "queue test master key, 32 bytes.";
-
-struct fixture {
-	struct scratch s;
-	struct keyring *kr;
-	struct queue *q;
-	unsigned runner; /* wakes */
-	unsigned pipeline;
-	struct err e;
-};
-
-static void wake_runner(void *arg)
-{
-	((struct fixture *)arg)->runner++;
-}
-
-static void wake_pipeline(void *arg)
-{
-	((struct fixture *)arg)->pipeline++;
-}
-
-static void reopen(struct fixture *f)
-{
-	queue_close(&f->q);
-	EXPECT_OK(queue_open(&f->q, f->s.dir, f->kr, 10000, &f->e), &f->e);
-	queue_set_woken(f->q, wake_runner, wake_pipeline, f);
-}
-
-static void begin(struct fixture *f)
-{
-	memset(f, 0, sizeof(*f));
-	crypt_init();
-	scratch_make(&f->s);
-	EXPECT_OK(keyring_create(f->s.dir, master, &f->e), &f->e);
-	EXPECT_OK(keyring_open(&f->kr, f->s.dir, master, &f->e), &f->e);
-	reopen(f);
-}
-
-static void end(struct fixture *f)
-{
-	queue_close(&f->q);
-	keyring_close(&f->kr);
-	scratch_remove(&f->s);
-}
-
-static struct message_id id_of(int64_t n)
-{
-	const uint8_t random[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
-
-	return id_make(1700000000000 + n, 0, random);
-}
-
-/* Message n with these kinds of tasks; the last `decides` of them decide. */
-static enum rc park(struct fixture *f, int64_t n, const enum rule_action_kind *kinds, size_t count,
-                    size_t decides, const uint32_t *archives, size_t archive_count)
-{
-	json_t *past = decides ? quoted("{'matched':[[0,1]],'action':0,'answers':[]}") : NULL;
-	struct queue_message m = { .id = id_of(n),
-		                   .received_ms = 1700000000000 + n,
-		                   .meta = slice_str("{\"receipt\":{}}"),
-		                   .raw = slice_str("Subject: x\r\n\r\nbody\r\n"),
-		                   .rule_set = "rs-1",
-		                   .version = 2,
-		                   .past = past,
-		                   .archives = archives,
-		                   .archive_count = archive_count };
-	struct queue_task tasks[8];
-	enum rc rc;
-
-	for (size_t i = 0; i < count; i++)
-		tasks[i] = (struct queue_task) {
-			.kind = kinds[i],
-			.destination = kinds[i] == RULE_SEND ? "a.example" : "s3",
-			.spec = quoted("{'recipients':[{'i':0,'to':'a@a.example'}]}"),
-			.decides = i + decides >= count
-		};
-	rc = queue_park(f->q, &m, tasks, count, &f->e);
-	json_decref(past);
-	return rc;
-}
-
-static void commit(struct fixture *f)
-{
-	EXPECT_OK(queue_commit(f->q, &f->e), &f->e);
-}
-
-static void add_number(void *arg, const struct queue_due *d)
-{
-	char *text = arg;
-
-	(void)snprintf(text + strlen(text), 400 - strlen(text), "%s%lld", *text ? " " : "",
-	               (long long)d->number);
-}
-
-static const char *due(struct fixture *f, bool all)
-{
-	static char text[400];
-
-	text[0] = 0;
-	EXPECT_OK(queue_due(f->q, all, add_number, text, &f->e), &f->e);
-	return text;
-}
-
-static enum rc add_disposition(void *arg, const struct disposition *d, struct err *e)
-{
-	char *text = arg;
-
-	(void)e;
-	(void)snprintf(text + strlen(text), 400 - strlen(text), "%s%s", *text ? " " : "",
-	               disposition_name(d->kind));
-	return RC_OK;
-}
-
-/* What is carried over now; told. */
-static const char *told(struct fixture *f)
-{
-	static char text[400];
-	size_t n;
-
-	text[0] = 0;
-	EXPECT_OK(queue_tell(f->q, 100, add_disposition, text, &n, &f->e), &f->e);
-	EXPECT_OK(queue_told(f->q, &f->e), &f->e);
-	return text;
-}
-
-static void done(struct fixture *f, int64_t number)
-{
-	const struct queue_answer a = { .said = RULE_SAID_DONE };
-
-	EXPECT_OK(queue_done(f->q, number, false, &a, &f->e), &f->e);
-}
-
-static uint64_t messages(struct fixture *f)
-{
-	struct queue_totals t;
-
-	EXPECT_OK(queue_count(f->q, &t, &f->e), &f->e);
-	return t.messages;
-}
-
-static const enum rule_action_kind one_send[] = { RULE_SEND };
+#include "tests/unit/ingest/queue_rig.h"
 
 static void a_message_ends_with_its_last_task(void **state)
 {
@@ -230,124 +83,6 @@ static void what_is_not_told_is_told_again(void **state)
 	end(&f);
 }
 
-static void calls_go_one_after_the_other(void **state)
-{
-	const enum rule_action_kind kinds[] = { RULE_S3, RULE_SEND, RULE_SNS, RULE_LAMBDA };
-	const struct queue_answer failed = { .said = RULE_SAID_FAILED };
-	struct fixture f;
-
-	(void)state;
-	begin(&f);
-	EXPECT_OK(park(&f, 1, kinds, 4, 0, NULL, 0), &f.e);
-	commit(&f);
-	assert_string_equal(due(&f, true), "1 2");
-	EXPECT_OK(queue_later(f.q, 1, 1, NULL, "away", &f.e), &f.e);
-	commit(&f);
-	assert_string_equal(due(&f, false), "1");
-	done(&f, 1);
-	commit(&f);
-	assert_string_equal(due(&f, false), "3");
-	EXPECT_OK(queue_dead(f.q, 3, NULL, "no topic", &failed, 7, &f.e), &f.e);
-	commit(&f);
-	assert_string_equal(due(&f, false), "4");
-	done(&f, 4);
-	done(&f, 2);
-	commit(&f);
-	assert_string_equal(told(&f), "dead-letter");
-	EXPECT_OK(queue_retry(f.q, 3, 9, &f.e), &f.e);
-	assert_string_equal(told(&f), "");
-	done(&f, 3);
-	assert_string_equal(told(&f), "delivered");
-	end(&f);
-}
-
-/* The answer of the next message that is to be judged on, and whom it failed for. */
-static void expect_answer(struct fixture *f, const char *answers)
-{
-	struct queue_parked p;
-	int64_t number;
-	struct buf text;
-
-	EXPECT_OK(queue_go_on_next(f->q, 0, &number, &p, &f->e), &f->e);
-	buf_init(&text, 4096);
-	assert_int_equal(json_write(&text, json_object_get(p.past, "answers")), RC_OK);
-	EXPECT_SLICE("answers", buf_slice(&text), answers);
-	EXPECT_SLICE("raw", buf_slice(&p.raw), "Subject: x\r\n\r\nbody\r\n");
-	assert_null(json_object_get(p.past, "failed"));
-	queue_parked_free(&p);
-	assert_int_equal(queue_go_on_next(f->q, number, &number, &p, &f->e), RC_NOTFOUND);
-	buf_free(&text);
-}
-
-static void what_decides_is_judged_on_when_all_have_said(void **state)
-{
-	const enum rule_action_kind kinds[] = { RULE_SEND, RULE_SEND, RULE_SEND };
-	const uint32_t who[] = { 1 };
-	const struct queue_answer failed = { RULE_SAID_FAILED, who, 1 };
-	struct queue_message on = { .id = id_of(1), .rule_set = "rs-1" };
-	struct queue_parked p;
-	struct fixture f;
-	int64_t number;
-
-	(void)state;
-	begin(&f);
-	EXPECT_OK(park(&f, 1, kinds, 3, 2, NULL, 0), &f.e);
-	done(&f, 2);
-	assert_int_equal(queue_go_on_next(f.q, 0, &number, &p, &f.e), RC_NOTFOUND);
-	EXPECT_OK(queue_dead(f.q, 3, NULL, "no", &failed, 7, &f.e), &f.e);
-	commit(&f);
-	assert_int_equal(f.pipeline, 1);
-	expect_answer(&f, "[[0,0,\"FAILED\",[1]]]");
-	/* a dead letter that is tried again has no say any more */
-	EXPECT_OK(queue_retry(f.q, 3, 9, &f.e), &f.e);
-	done(&f, 3);
-	expect_answer(&f, "[[0,0,\"FAILED\",[1]]]");
-	done(&f, 1);
-	assert_string_equal(told(&f), "");
-	EXPECT_OK(queue_judged(f.q, &on, NULL, 0, &f.e), &f.e);
-	assert_string_equal(told(&f), "delivered");
-	end(&f);
-}
-
-static void what_is_dropped_by_hand_has_failed(void **state)
-{
-	struct fixture f;
-	struct queue_message on = { .id = id_of(1), .rule_set = "rs-1" };
-
-	(void)state;
-	begin(&f);
-	EXPECT_OK(park(&f, 1, one_send, 1, 1, NULL, 0), &f.e);
-	EXPECT_OK(queue_hold(f.q, 1, &f.e), &f.e);
-	commit(&f);
-	assert_string_equal(due(&f, true), "");
-	EXPECT_OK(queue_drop(f.q, 1, &f.e), &f.e);
-	expect_answer(&f, "[[0,0,\"FAILED\"]]");
-	EXPECT_OK(queue_judged(f.q, &on, NULL, 0, &f.e), &f.e);
-	assert_string_equal(told(&f), "dropped");
-	assert_int_equal(queue_drop(f.q, 1, &f.e), RC_NOTFOUND);
-	end(&f);
-}
-
-static void dead_letters_expire(void **state)
-{
-	const struct queue_answer failed = { .said = RULE_SAID_FAILED };
-	struct fixture f;
-	size_t n;
-
-	(void)state;
-	begin(&f);
-	EXPECT_OK(park(&f, 1, one_send, 1, 0, NULL, 0), &f.e);
-	EXPECT_OK(park(&f, 2, one_send, 1, 0, NULL, 0), &f.e);
-	EXPECT_OK(queue_dead(f.q, 1, NULL, "no", &failed, 100, &f.e), &f.e);
-	EXPECT_OK(queue_dead(f.q, 2, NULL, "no", &failed, 200, &f.e), &f.e);
-	assert_string_equal(told(&f), "dead-letter dead-letter");
-	EXPECT_OK(queue_expire(f.q, 200, &n, &f.e), &f.e);
-	assert_int_equal(n, 1);
-	assert_string_equal(told(&f), "dropped");
-	assert_int_equal(messages(&f), 1);
-	end(&f);
-}
-
 /* A message leaves with the last archive that had it; one that is in none stays. */
 static void what_archives_destroy_leaves(void **state)
 {
@@ -377,11 +112,140 @@ static void what_archives_destroy_leaves(void **state)
 	end(&f);
 }
 
-static enum rc count_keys(void *arg, const struct key_info *k)
+/* ---- notices ---- */
+
+/* A notice that tells about message n (0: about none that is in the queue), to one recipient. */
+static void park_notice(struct fixture *f, int64_t own, int64_t of)
 {
-	if (k->kind == KEY_QUEUE && k->state == KEY_LIVE)
-		++*(unsigned *)arg;
+	struct queue_message m = message_of(own);
+
+	m.notice = true;
+	m.rule_set = "";
+	m.of = of;
+	EXPECT_OK(park_as(f, m, one_send, 1, 0), &f->e);
+}
+
+/* Of the message that has this task: its number in the queue. */
+static int64_t message_with(struct fixture *f, int64_t task)
+{
+	struct queue_job j;
+	int64_t number;
+
+	EXPECT_OK(queue_job(f->q, task, false, &j, &f->e), &f->e);
+	number = j.message;
+	queue_job_free(&j);
+	return number;
+}
+
+/* Nobody asks what became of it, so nothing is to be told. */
+static void a_notice_that_ended_leaves_nothing(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	park_notice(&f, 1, 0);
+	park_notice(&f, 2, 0);
+	commit(&f);
+	done(&f, 1);
+	commit(&f);
+	assert_false(has(&f, 1));
+	assert_int_equal(messages(&f), 1);
+	died(&f, 2, 7);
+	commit(&f);
+	assert_true(has(&f, 2));
+	assert_string_equal(tasks_of(&f, 2), "2 dead");
+	assert_false(queue_untold(f.q));
+	assert_string_equal(told(&f), "");
+	EXPECT_OK(queue_drop(f.q, 2, &f.e), &f.e);
+	assert_false(has(&f, 2));
+	assert_string_equal(told(&f), "");
+	commit(&f);
+	reopen(&f);
+	assert_false(has(&f, 1) || has(&f, 2));
+	assert_int_equal(messages(&f), 0);
+	end(&f);
+}
+
+/* It says what was in the message: so it goes with it, and not before. Message 1 was sent on the
+ * day of RECEIVED, its notice a day later. */
+static void a_notice_leaves_with_what_it_tells_about(void **state)
+{
+	const uint32_t both[] = { 1, 2 };
+	const int64_t later = DAY;
+	struct fixture f;
+
+	(void)state;
+	for (int by_day = 0; by_day < 2; by_day++) {
+		begin(&f);
+		EXPECT_OK(park(&f, 1, one_send, 1, 0, both, 2), &f.e);
+		EXPECT_OK(park(&f, 2 + 2 * DAY, one_send, 1, 0, both, 2), &f.e);
+		park_notice(&f, later, message_with(&f, 1));
+		park_notice(&f, later + 1, message_with(&f, 2));
+		park_notice(&f, later + 2, 0);
+		commit(&f);
+		(void)(by_day ? forget_day(&f, 1, 1) : forget(&f, 1, 1));
+		assert_true(has(&f, later));
+		assert_string_equal(due(&f, true), "1 2 3 4 5");
+		(void)(by_day ? forget_day(&f, 2, 1) : forget(&f, 2, 1));
+		commit(&f);
+		assert_false(has(&f, later));
+		assert_string_equal(due(&f, true), "2 4 5");
+		assert_string_equal(told(&f), "dropped");
+		assert_int_equal(messages(&f), 3);
+		end(&f);
+	}
+}
+
+/* What it tells about has mostly ended, and was told, while a server doesn't take the notice. A
+ * rotation forgets nothing of that. */
+static void a_notice_leaves_with_what_has_ended(void **state)
+{
+	const uint32_t both[] = { 1, 2 };
+	const struct queue_answer a = { .said = RULE_SAID_DONE };
+	struct fixture f;
+
+	(void)state;
+	for (int by_day = 0; by_day < 2; by_day++) {
+		begin(&f);
+		EXPECT_OK(park(&f, 1, one_send, 1, 0, both, 2), &f.e);
+		park_notice(&f, 2 + DAY, message_with(&f, 1));
+		EXPECT_OK(queue_done(f.q, 1, true, &a, &f.e), &f.e);
+		commit(&f);
+		assert_string_equal(told(&f), "bounced");
+		EXPECT_OK(queue_rotate(f.q, &f.e), &f.e);
+		reopen(&f);
+		(void)(by_day ? forget_day(&f, 2, 1) : forget(&f, 2, 1));
+		assert_string_equal(due(&f, true), "2");
+		(void)(by_day ? forget_day(&f, 1, 1) : forget(&f, 1, 1));
+		assert_string_equal(due(&f, true), "");
+		assert_false(has(&f, 2 + DAY));
+		assert_int_equal(messages(&f), 0);
+		end(&f);
+	}
+}
+
+/* ---- rotation ---- */
+
+static enum rc see_key(void *arg, const struct key_info *k)
+{
+	uint64_t *seen = arg; /* how many live, the last one's id */
+
+	if (k->kind == KEY_QUEUE && k->state == KEY_LIVE) {
+		seen[0]++;
+		seen[1] = k->id;
+	}
 	return RC_OK;
+}
+
+/* The only key that lives. */
+static uint64_t key_of(struct fixture *f)
+{
+	uint64_t seen[2] = { 0, 0 };
+
+	assert_int_equal(keyring_each(f->kr, see_key, seen), RC_OK);
+	assert_int_equal(seen[0], 1);
+	return seen[1];
 }
 
 /* Before it the old key opens the file that has the message; after it no key does, and all that
@@ -389,11 +253,8 @@ static enum rc count_keys(void *arg, const struct key_info *k)
 static void rotation_leaves_what_lives(void **state)
 {
 	struct fixture f;
-	struct message_id second = id_of(2);
 	uint8_t key[KEY_BYTES];
-	unsigned keys = 0;
 	uint64_t old;
-	bool has;
 
 	(void)state;
 	begin(&f);
@@ -401,15 +262,13 @@ static void rotation_leaves_what_lives(void **state)
 	EXPECT_OK(park(&f, 2, one_send, 1, 0, NULL, 0), &f.e);
 	done(&f, 1);
 	assert_string_equal(told(&f), "delivered");
-	EXPECT_OK(keyring_find(f.kr, KEY_QUEUE, 0, 1, &old, &f.e), &f.e);
+	old = key_of(&f);
 	EXPECT_OK(keyring_get(f.kr, old, key, &f.e), &f.e);
 	EXPECT_OK(queue_rotate(f.q, &f.e), &f.e);
 	assert_int_equal(keyring_get(f.kr, old, key, &f.e), RC_NOTFOUND);
-	(void)keyring_each(f.kr, count_keys, &keys);
-	assert_int_equal(keys, 1);
+	(void)key_of(&f);
 	reopen(&f);
-	EXPECT_OK(queue_has(f.q, &second, &has, &f.e), &f.e);
-	assert_true(has);
+	assert_true(has(&f, 2));
 	assert_string_equal(due(&f, true), "2");
 	EXPECT_OK(park(&f, 3, one_send, 1, 0, NULL, 0), &f.e);
 	commit(&f);
@@ -421,7 +280,6 @@ static void a_rotation_that_was_cut_off_leaves_the_old_file(void **state)
 {
 	struct key_info want = { .kind = KEY_QUEUE, .object = 2 };
 	struct fixture f;
-	unsigned keys = 0;
 	uint64_t id;
 
 	(void)state;
@@ -430,11 +288,120 @@ static void a_rotation_that_was_cut_off_leaves_the_old_file(void **state)
 	queue_close(&f.q);
 	EXPECT_OK(keyring_add(f.kr, &want, &id, &f.e), &f.e);
 	reopen(&f);
-	(void)keyring_each(f.kr, count_keys, &keys);
-	assert_int_equal(keys, 1);
+	(void)key_of(&f);
 	assert_string_equal(due(&f, true), "1");
 	end(&f);
 }
+
+/* Writing all anew is for what has ended alone. */
+static void nothing_ended_nothing_is_rotated(void **state)
+{
+	struct fixture f;
+	uint64_t key;
+
+	(void)state;
+	begin(&f);
+	EXPECT_OK(park(&f, 1, one_send, 1, 0, NULL, 0), &f.e);
+	EXPECT_OK(park(&f, 2, one_send, 1, 0, NULL, 0), &f.e);
+	EXPECT_OK(queue_rotate(f.q, &f.e), &f.e); /* nobody knows what was before */
+	key = key_of(&f);
+	EXPECT_OK(queue_rotate(f.q, &f.e), &f.e);
+	assert_int_equal(key_of(&f), key);
+	assert_string_equal(told(&f), "");
+	EXPECT_OK(queue_rotate(f.q, &f.e), &f.e);
+	assert_int_equal(key_of(&f), key);
+	done(&f, 1);
+	EXPECT_OK(queue_rotate(f.q, &f.e), &f.e);
+	assert_int_not_equal(key_of(&f), key);
+	key = key_of(&f);
+	assert_string_equal(told(&f), "delivered"); /* and its row is gone */
+	EXPECT_OK(queue_rotate(f.q, &f.e), &f.e);
+	assert_int_not_equal(key_of(&f), key);
+	end(&f);
+}
+
+/* Whatever call of it fails, or all from there on: what is parked then is there after a restart.
+ * False: it needs fewer. */
+static bool rotation_survives(unsigned n, bool on)
+{
+	struct fixture f;
+	bool hit;
+	enum rc rc;
+
+	begin(&f);
+	EXPECT_OK(park(&f, 1, one_send, 1, 0, NULL, 0), &f.e);
+	EXPECT_OK(park(&f, 2, one_send, 1, 0, NULL, 0), &f.e);
+	done(&f, 1);
+	commit(&f);
+	assert_string_equal(told(&f), "delivered");
+	commit(&f);
+	fault_arm(FAULT_PART, n, ENOSPC, on);
+	rc = queue_rotate(f.q, &f.e);
+	hit = fault_disarm();
+	assert_int_equal(rc, hit ? RC_NOSPACE : RC_OK);
+	assert_string_equal(due(&f, true), "2");
+	EXPECT_OK(park(&f, 3, one_send, 1, 0, NULL, 0), &f.e);
+	commit(&f);
+	reopen_all(&f);
+	assert_string_equal(due(&f, true), "2 3");
+	(void)key_of(&f);
+	EXPECT_OK(queue_rotate(f.q, &f.e), &f.e);
+	reopen_all(&f);
+	assert_string_equal(due(&f, true), "2 3");
+	(void)key_of(&f);
+	end(&f);
+	return hit;
+}
+
+static void a_rotation_that_fails_leaves_the_old_file(void **state)
+{
+	bool hit = true;
+
+	(void)state;
+	for (int on = 0; on < 2; on++, hit = true)
+		for (unsigned n = 1; hit; n++)
+			hit = rotation_survives(n, on);
+}
+
+/* A key that was destroyed in one replica alone is gone after a restart, though its destruction
+ * failed. */
+static bool half_a_destruction_survives(unsigned n, int error)
+{
+	struct fixture f;
+	bool hit;
+	enum rc rc;
+
+	begin(&f);
+	EXPECT_OK(park(&f, 1, one_send, 1, 0, NULL, 0), &f.e);
+	commit(&f);
+	fault_arm(FAULT_WRITE | FAULT_SYNC, n, error, false);
+	rc = queue_rotate(f.q, &f.e);
+	hit = fault_disarm();
+	/* all but a full disk is final: nothing is parked then */
+	if (rc == RC_OK || rc == RC_NOSPACE) {
+		EXPECT_OK(park(&f, 2, one_send, 1, 0, NULL, 0), &f.e);
+		commit(&f);
+	}
+	reopen_all(&f);
+	if (strcmp(due(&f, true), rc == RC_OK || rc == RC_NOSPACE ? "1 2" : "1") != 0)
+		fail_msg("write %u, error %d, %s: \"%s\" is left", n, error, rc_name(rc),
+		         due(&f, true));
+	end(&f);
+	return hit;
+}
+
+static void a_rotation_whose_writes_fail_loses_nothing(void **state)
+{
+	const int errors[] = { ENOSPC, EIO };
+	bool hit = true;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(errors); i++, hit = true)
+		for (unsigned n = 1; hit; n++)
+			hit = half_a_destruction_survives(n, errors[i]);
+}
+
+/* ---- limits ---- */
 
 static void it_is_full_at_its_limit(void **state)
 {
@@ -455,20 +422,142 @@ static void it_is_full_at_its_limit(void **state)
 	end(&f);
 }
 
+/* Message n with so many bytes. */
+static void park_bytes(struct fixture *f, int64_t n, size_t bytes)
+{
+	static const uint8_t raw[10000];
+	struct queue_message m = message_of(n);
+
+	m.raw = slice_of(raw, bytes);
+	EXPECT_OK(park_as(f, m, one_send, 1, 0), &f->e);
+}
+
+/* The limit is for what has to leave: dead letters wait for people, and new mail mustn't. */
+static void dead_letters_take_no_room(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	park_bytes(&f, 1, 6000);
+	park_bytes(&f, 2, 4000);
+	assert_true(queue_full(f.q));
+	died(&f, 1, 7);
+	assert_false(queue_full(f.q));
+	commit(&f);
+	reopen(&f);
+	park_bytes(&f, 3, 5999);
+	assert_false(queue_full(f.q));
+	done(&f, 3);
+	EXPECT_OK(queue_retry(f.q, 1, 9, &f.e), &f.e);
+	EXPECT_OK(queue_retry(f.q, 1, 9, &f.e), &f.e); /* it is due already */
+	assert_true(queue_full(f.q));
+	commit(&f);
+	reopen(&f);
+	assert_true(queue_full(f.q));
+	done(&f, 1);
+	park_bytes(&f, 4, 5999);
+	assert_false(queue_full(f.q));
+	park_bytes(&f, 5, 1);
+	assert_true(queue_full(f.q));
+	end(&f);
+}
+
+/* What didn't count any more isn't taken off once more when it goes. */
+static void dead_letters_that_go_give_no_room(void **state)
+{
+	const uint32_t one[] = { 1 };
+	struct queue_message m = message_of(3);
+	struct fixture f;
+	size_t n;
+
+	(void)state;
+	begin(&f);
+	m.archives = one;
+	m.archive_count = 1;
+	park_bytes(&f, 1, 3000);
+	park_bytes(&f, 2, 3000);
+	EXPECT_OK(park_as(&f, m, one_send, 1, 0), &f.e);
+	died(&f, 1, 7);
+	died(&f, 2, 70);
+	died(&f, 3, 70);
+	park_bytes(&f, 4, 9999);
+	EXPECT_OK(queue_expire(f.q, 50, &n, &f.e), &f.e);
+	assert_int_equal(n, 1);
+	EXPECT_OK(queue_drop(f.q, 2, &f.e), &f.e);
+	assert_int_equal(forget(&f, 1, 3), 1);
+	assert_false(queue_full(f.q));
+	park_bytes(&f, 5, 1);
+	assert_true(queue_full(f.q));
+	end(&f);
+}
+
+/* One that isn't dead alone counts. */
+static void what_else_there_is_to_do_counts(void **state)
+{
+	const enum rule_action_kind two[] = { RULE_SEND, RULE_SEND };
+	struct queue_message m = message_of(1);
+	static const uint8_t raw[10000];
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	m.raw = slice_of(raw, sizeof(raw));
+	EXPECT_OK(park_as(&f, m, two, 2, 0), &f.e);
+	died(&f, 1, 7);
+	assert_true(queue_full(f.q));
+	commit(&f);
+	reopen(&f);
+	assert_true(queue_full(f.q));
+	done(&f, 2);
+	assert_false(queue_full(f.q));
+	end(&f);
+}
+
+/* A receipt with all its headers may be large, and what was parked must come out. */
+static void a_large_receipt_is_read(void **state)
+{
+	const size_t bytes = (size_t)5 << 20;
+	struct queue_message m = message_of(1);
+	char *meta = mem_new(bytes + 1);
+	struct queue_job j;
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	memset(meta, ' ', bytes);
+	meta[0] = '{';
+	meta[bytes - 1] = '}';
+	m.meta = slice_str(meta);
+	EXPECT_OK(park_as(&f, m, one_send, 1, 0), &f.e);
+	EXPECT_OK(queue_job(f.q, 1, true, &j, &f.e), &f.e);
+	assert_int_equal(j.meta.len, bytes);
+	assert_memory_equal(j.meta.at, meta, bytes);
+	queue_job_free(&j);
+	free(meta);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_ends_with_its_last_task),
 		cmocka_unit_test(parking_twice_changes_nothing),
 		cmocka_unit_test(what_is_not_told_is_told_again),
-		cmocka_unit_test(calls_go_one_after_the_other),
-		cmocka_unit_test(what_decides_is_judged_on_when_all_have_said),
-		cmocka_unit_test(what_is_dropped_by_hand_has_failed),
-		cmocka_unit_test(dead_letters_expire),
 		cmocka_unit_test(what_archives_destroy_leaves),
+		cmocka_unit_test(a_notice_that_ended_leaves_nothing),
+		cmocka_unit_test(a_notice_leaves_with_what_it_tells_about),
+		cmocka_unit_test(a_notice_leaves_with_what_has_ended),
 		cmocka_unit_test(rotation_leaves_what_lives),
 		cmocka_unit_test(a_rotation_that_was_cut_off_leaves_the_old_file),
+		cmocka_unit_test(nothing_ended_nothing_is_rotated),
+		cmocka_unit_test(a_rotation_that_fails_leaves_the_old_file),
+		cmocka_unit_test(a_rotation_whose_writes_fail_loses_nothing),
 		cmocka_unit_test(it_is_full_at_its_limit),
+		cmocka_unit_test(dead_letters_take_no_room),
+		cmocka_unit_test(dead_letters_that_go_give_no_room),
+		cmocka_unit_test(what_else_there_is_to_do_counts),
+		cmocka_unit_test(a_large_receipt_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,7 @@ static void destinations_take_turns(void **state)
 	assert_string_equal(begins(s, 0), "0 10 1");
 	assert_string_equal(begins(s, 4), "");
 	assert_string_equal(begins(s, 5), "20");
-	schedule_ended(s, 0);
+	schedule_ended(s, 0, 5);
 	assert_string_equal(begins(s, 5), "2");
 	assert_int_equal(schedule_under_way(s), 4);
 	assert_int_equal(schedule_known(s), 7);
@@ -55,7 +55,7 @@ static void limits_hold(void **state)
 		schedule_add(s, 10 + i, "b.example", 0);
 	}
 	assert_string_equal(begins(s, 0), "0 10 1");
-	schedule_ended(s, 10);
+	schedule_ended(s, 10, 0);
 	assert_string_equal(begins(s, 0), "11");
 	schedule_free(&s);
 }
@@ -70,10 +70,10 @@ static void who_is_away_rests(void **state)
 	schedule_add(s, 3, "there.example", 10);
 	assert_string_equal(begins(s, 0), "1");
 	schedule_rest(s, 1, 1000);
-	schedule_ended(s, 1);
+	schedule_ended(s, 1, 0);
 	schedule_add(s, 1, "away.example", 1000);
 	assert_string_equal(begins(s, 999), "3");
-	schedule_ended(s, 3);
+	schedule_ended(s, 3, 999);
 	assert_int_equal(schedule_wake_ms(s, 999), 1000);
 	assert_string_equal(begins(s, 1000), "2 1");
 	assert_int_equal(schedule_wake_ms(s, 1000), INT64_MAX);
@@ -89,7 +89,7 @@ static void one_that_answers_again_needn_t_wait(void **state)
 	schedule_add(s, 2, "a.example", 0);
 	assert_string_equal(begins(s, 0), "1 2");
 	schedule_rest(s, 1, 1000);
-	schedule_ended(s, 1);
+	schedule_ended(s, 1, 0);
 	schedule_add(s, 3, "a.example", 0);
 	assert_string_equal(begins(s, 0), "");
 	schedule_woke(s, 2);
@@ -121,7 +121,7 @@ static void one_under_way_isn_t_begun_again(void **state)
 	assert_string_equal(begins(s, 0), "1");
 	schedule_add(s, 1, "a.example", 0);
 	assert_string_equal(begins(s, 0), "");
-	schedule_ended(s, 1);
+	schedule_ended(s, 1, 0);
 	assert_int_equal(schedule_known(s), 0);
 	schedule_add(s, 1, "a.example", 0);
 	assert_string_equal(begins(s, 0), "1");
@@ -142,8 +142,105 @@ static void clearing_keeps_what_is_under_way(void **state)
 	assert_string_equal(begins(s, 100), "");
 	schedule_add(s, 2, "a.example", 0);
 	assert_string_equal(begins(s, 100), "");
-	schedule_ended(s, 1);
+	schedule_ended(s, 1, 100);
 	assert_string_equal(begins(s, 100), "2");
+	schedule_free(&s);
+}
+
+/* What was found out of a destination is kept though nothing is known that goes there. */
+static void who_is_away_rests_with_no_task(void **state)
+{
+	struct schedule *s = make(100, 10, 0);
+
+	(void)state;
+	schedule_add(s, 1, "away.example", 0);
+	assert_string_equal(begins(s, 0), "1");
+	schedule_rest(s, 1, 1000);
+	schedule_ended(s, 1, 10);
+	assert_int_equal(schedule_known(s), 0);
+	assert_int_equal(schedule_wake_ms(s, 10), INT64_MAX);
+	schedule_add(s, 2, "away.example", 0);
+	schedule_add(s, 3, "there.example", 0);
+	assert_string_equal(begins(s, 999), "3");
+	schedule_ended(s, 3, 999);
+	assert_int_equal(schedule_wake_ms(s, 999), 1000);
+	assert_string_equal(begins(s, 1000), "2");
+	schedule_woke(s, 2);
+	schedule_ended(s, 2, 1000);
+	schedule_add(s, 4, "away.example", 0);
+	assert_string_equal(begins(s, 1000), "4");
+	schedule_free(&s);
+}
+
+/* One that has waited out its rest is as any other. */
+static void a_rest_ends_with_no_task(void **state)
+{
+	struct schedule *s = make(100, 10, 0);
+
+	(void)state;
+	schedule_add(s, 1, "away.example", 0);
+	assert_string_equal(begins(s, 0), "1");
+	schedule_rest(s, 1, 1000);
+	schedule_ended(s, 1, 10);
+	schedule_add(s, 2, "there.example", 0);
+	assert_string_equal(begins(s, 2000), "2");
+	schedule_ended(s, 2, 2000);
+	schedule_add(s, 3, "away.example", 0);
+	assert_string_equal(begins(s, 2000), "3");
+	schedule_free(&s);
+}
+
+/* All of a minute's worth at once, or one after the other: it is as many. */
+static void a_rate_holds_with_no_task(void **state)
+{
+	const int64_t now = 1000000;
+	int64_t n = 0;
+
+	(void)state;
+	for (int one_by_one = 0; one_by_one < 2; one_by_one++) {
+		struct schedule *s = make(100, 100, 6);
+		int64_t number;
+
+		for (n = 0; n < 7; n++) {
+			schedule_add(s, n, "a.example", 0);
+			if (one_by_one) {
+				assert_true(schedule_next(s, now, &number));
+				schedule_ended(s, n, now);
+			}
+		}
+		while (schedule_next(s, now, &number))
+			continue;
+		for (n = 0; n < 7; n++)
+			schedule_ended(s, n, now + 1);
+		assert_int_equal(schedule_known(s), 0);
+		schedule_add(s, 7, "a.example", 0);
+		schedule_add(s, 8, "b.example", 0);
+		assert_string_equal(begins(s, now + 9999), "8");
+		assert_int_equal(schedule_wake_ms(s, now + 9999), now + 10000);
+		assert_string_equal(begins(s, now + 10000), "7");
+		schedule_free(&s);
+	}
+}
+
+/* With all places taken only an end lets something begin: to wake before that would be for nothing.
+ */
+static void nothing_wakes_while_all_places_are_taken(void **state)
+{
+	struct schedule *s = make(2, 10, 0);
+
+	(void)state;
+	schedule_add(s, 1, "a.example", 0);
+	schedule_add(s, 2, "b.example", 0);
+	schedule_add(s, 3, "c.example", 0);
+	schedule_add(s, 4, "d.example", 500);
+	assert_string_equal(begins(s, 0), "1 2");
+	assert_int_equal(schedule_wake_ms(s, 0), INT64_MAX);
+	schedule_ended(s, 1, 100);
+	assert_int_equal(schedule_wake_ms(s, 100), 100);
+	assert_string_equal(begins(s, 100), "3");
+	assert_int_equal(schedule_wake_ms(s, 600), INT64_MAX);
+	schedule_ended(s, 2, 100);
+	assert_int_equal(schedule_wake_ms(s, 100), 500);
 	schedule_free(&s);
 }
 
@@ -185,7 +282,7 @@ static void all_begin_once(void **state)
 		if (count) {
 			size_t i = (size_t)rand() % count;
 
-			schedule_ended(s, now[i]);
+			schedule_ended(s, now[i], clock);
 			under[now[i] % 5]--;
 			now[i] = now[--count];
 			through++;
@@ -205,6 +302,10 @@ int main(void)
 		cmocka_unit_test(a_rate_lets_a_minute_s_worth_at_once),
 		cmocka_unit_test(one_under_way_isn_t_begun_again),
 		cmocka_unit_test(clearing_keeps_what_is_under_way),
+		cmocka_unit_test(who_is_away_rests_with_no_task),
+		cmocka_unit_test(a_rest_ends_with_no_task),
+		cmocka_unit_test(a_rate_holds_with_no_task),
+		cmocka_unit_test(nothing_wakes_while_all_places_are_taken),
 		cmocka_unit_test(all_begin_once),
 	};
 
