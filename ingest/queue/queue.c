@@ -26,7 +26,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_ADD_BODY] = "INSERT INTO body VALUES(?1,?2)",
 	[SQL_OF] = "SELECT archives, origin, origin_received FROM message WHERE number = ?1",
 	[SQL_WAITING] = "SELECT archives FROM message WHERE number = ?1 AND state = 1",
-	[SQL_JUDGED] = "UPDATE message SET state = 0, past = ?2, archives = ?3 WHERE number = ?1",
+	[SQL_JUDGED] = "UPDATE message SET state = 0, past = ?2 WHERE number = ?1",
+	[SQL_SHARED] = "UPDATE message SET archives = ?2 WHERE origin = ?1",
 	[SQL_ADD_TASK] =
 	        "INSERT INTO task(message, kind, state, decides, destination, due, since, spec)"
 	        " VALUES(?1,?2,?3,?4,?5,?6,?6,?7)",
@@ -55,7 +56,7 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_GO_ON_PAST] = "UPDATE message SET past = ?2, state = 1 WHERE number = ?1",
 	[SQL_DECIDERS] = "SELECT count(*) FROM task WHERE message = ?1 AND decides = 1",
 	[SQL_PUT_MESSAGE] = "UPDATE message SET state = ?2, tell = (notice = 0), kind = ?3, text = "
-	                    "?4 WHERE number = ?1",
+	                    "?4 WHERE number = ?1 RETURNING tell",
 	[SQL_HOW] = "UPDATE message SET how = max(how, ?2) WHERE number = ?1",
 	[SQL_REVIVE] = "UPDATE message SET state = 0, tell = 0 WHERE number = ?1 AND state = 3",
 	[SQL_SINCE] = "UPDATE task SET since = ?2, tries = 0 WHERE number = ?1",
@@ -75,9 +76,11 @@ static const char *const texts[SQL_COUNT] = {
 	             " WHERE t.number > ?1 AND (t.state = 3) = ?2 ORDER BY t.number LIMIT ?3",
 	[SQL_EACH_OF] = "SELECT " JOB " WHERE m.id = ?1 ORDER BY t.number",
 	[SQL_DEAD_BEFORE] = "SELECT number FROM task WHERE state = 3 AND due < ?1 LIMIT 1",
-	[SQL_FORGET_ID] = "SELECT number, archives FROM message WHERE origin = ?1 AND state <> 2",
-	[SQL_FORGET_DAY] = "SELECT number, archives FROM message WHERE origin_received >= ?1 AND "
-	                   "origin_received < ?2 AND state <> 2",
+	[SQL_FORGET_ID] =
+	        "SELECT number, archives, origin FROM message WHERE origin = ?1 AND state <> 2",
+	[SQL_FORGET_DAY] =
+	        "SELECT number, archives, origin FROM message WHERE origin_received >= ?1 AND "
+	        "origin_received < ?2 AND state <> 2",
 	[SQL_DROP_TASKS] = "DELETE FROM task WHERE message = ?1",
 	[SQL_ARCHIVES] = "UPDATE message SET archives = ?2 WHERE number = ?1",
 };

@@ -13,7 +13,7 @@
 enum message_state { MESSAGE_WAITS, MESSAGE_GO_ON, MESSAGE_ENDED, MESSAGE_DEAD };
 
 enum queue_sql {
-	SQL_FIND, SQL_ADD_MESSAGE, SQL_ADD_BODY, SQL_OF, SQL_WAITING, SQL_JUDGED, SQL_ADD_TASK, SQL_GO_ON,
+	SQL_FIND, SQL_ADD_MESSAGE, SQL_ADD_BODY, SQL_OF, SQL_WAITING, SQL_JUDGED, SQL_SHARED, SQL_ADD_TASK, SQL_GO_ON,
 	SQL_TELL, SQL_TOLD, SQL_TOLD_ENDED, SQL_DUE, SQL_FRESH, SQL_JOB, SQL_BODY, SQL_SET_TASK, SQL_LATER,
 	SQL_REMOVE_TASK, SQL_PUT_SPEC, SQL_PUT_PAST, SQL_GO_ON_PAST, SQL_DECIDERS, SQL_PUT_MESSAGE, SQL_HOW,
 	SQL_REVIVE, SQL_SINCE, SQL_REASON, SQL_COUNT_TASKS, SQL_FIRST_CALL, SQL_DROP_BODY, SQL_DROP_NOTICE,
@@ -32,6 +32,7 @@ struct queue_told {
 /* What a message was judged on to, until it lands. */
 struct judgement {
 	struct message_id id;
+	int64_t received_ms;
 	json_t *past;
 	json_t *archives; /* that are new */
 	struct queue_task *tasks; /* with destinations and specs of their own */
@@ -92,6 +93,8 @@ enum rc queue_add_tasks(struct queue *q, int64_t message, const struct queue_tas
 			struct err *e) MUST_USE;
 void queue_free_specs(const struct queue_task *tasks, size_t count);
 void queue_forget_judged(struct queue *q);
+/* The new archives of a message that was judged on, and didn't land; NULL: it wasn't. */
+json_t *queue_judged_archives(const struct queue *q, const struct message_id *id);
 enum rc queue_land_locked(struct queue *q, struct err *e) MUST_USE;
 /* The first call of a message that isn't through becomes due, where it is behind one that was. */
 enum rc queue_next_call(struct queue *q, int64_t message, struct err *e) MUST_USE;

@@ -78,7 +78,7 @@ static enum rc see_key(void *arg, const struct key_info *k)
 
 	if (k->kind != KEY_QUEUE || k->state != KEY_LIVE)
 		return RC_OK;
-	if (!f->lowest || k->object < f->lowest) {
+	if (!f->lowest || k->object <= f->lowest) { /* of two the later one */
 		f->lowest = k->object;
 		f->key = k->id;
 	}
@@ -236,28 +236,31 @@ static void switch_to(struct queue *q, uint64_t number, uint64_t key, struct db 
 }
 
 /* The old key goes before anything is written into the new file: of two live keys the older one's
- * file is the one that is read at the next start. */
+ * file is the one that is read at the next start. If its destruction fails it may be gone in a
+ * replica, and nobody knows which file that will be: nothing is written into either any more. */
 enum rc queue_file_renew(struct queue *q, struct err *e)
 {
 	uint64_t old = q->file;
 	struct db *fresh = NULL;
 	uint64_t key = 0;
-	bool copied = false;
-	enum rc rc = make(q, old + 1, &key, &fresh, e);
+	enum rc rc = remove_file(q, old + 1, e); /* of an earlier try */
 
 	if (rc == RC_OK)
-		rc = copy_all(q->db, fresh, e);
-	copied = rc == RC_OK;
+		rc = make(q, old + 1, &key, &fresh, e);
 	if (rc == RC_OK)
-		rc = keyring_destroy(q->keys, &q->key, 1, e);
-	if (rc == RC_OK) {
-		switch_to(q, old + 1, key, &fresh);
-		return remove_file(q, old, e);
+		rc = copy_all(q->db, fresh, e);
+	if (rc != RC_OK) {
+		db_close(&fresh);
+		if (key)
+			(void)!destroy(q, old + 1, key, NULL);
+		return rc;
 	}
-	db_close(&fresh);
-	if (copied && rc != RC_NOSPACE)
-		q->broken = true; /* nobody knows which of them is read at the next start */
-	else if (key)
-		(void)!destroy(q, old + 1, key, NULL);
-	return rc;
+	rc = keyring_destroy(q->keys, &q->key, 1, e);
+	if (rc != RC_OK) {
+		db_close(&fresh);
+		q->broken = true;
+		return err_set(e, RC_IO, "the outbound queue's old key could not be destroyed");
+	}
+	switch_to(q, old + 1, key, &fresh);
+	return remove_file(q, old, e);
 }

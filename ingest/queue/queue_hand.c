@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "ingest/queue/queue_core.h"
 
 #define DAY_MS INT64_C(86400000)
@@ -170,6 +171,7 @@ enum rc queue_expire(struct queue *q, int64_t before_ms, size_t *count, struct e
 
 struct kept {
 	int64_t number;
+	struct message_id origin;
 	json_t *archives; /* that have it */
 };
 
@@ -181,12 +183,18 @@ struct kept_list {
 
 static enum rc add_kept(struct kept_list *l, struct stmt *s, struct err *e)
 {
+	struct kept *k;
+	struct slice id;
+
 	if (l->count == l->room) {
 		l->room = l->room ? l->room * 2 : 16;
 		l->at = mem_resize(l->at, l->room * sizeof(*l->at));
 	}
-	l->at[l->count].number = stmt_int(s, 0);
-	return queue_read_json(s, 1, &l->at[l->count++].archives, e);
+	k = &l->at[l->count++];
+	k->number = stmt_int(s, 0);
+	id = stmt_blob(s, 2);
+	memcpy(k->origin.b, id.at, MIN_OF(id.len, (size_t)ID_BYTES));
+	return queue_read_json(s, 1, &k->archives, e);
 }
 
 /* The messages and notices that it may concern. */
@@ -221,20 +229,33 @@ static bool take_out(json_t *archives, uint32_t archive)
 	return json_array_size(archives) < before;
 }
 
-static enum rc forget_one(struct queue *q, int64_t message, json_t *archives, size_t *count,
-                          struct err *e)
+static enum rc forget_one(struct queue *q, const struct kept *k, size_t *count, struct err *e)
 {
 	enum rc rc = queue_change(q, e);
 
 	if (rc == RC_OK)
-		rc = queue_put_json(q, SQL_ARCHIVES, message, archives, e);
-	if (rc != RC_OK || json_array_size(archives))
+		rc = queue_put_json(q, SQL_ARCHIVES, k->number, k->archives, e);
+	if (rc != RC_OK || json_array_size(k->archives) ||
+	    json_array_size(queue_judged_archives(q, &k->origin)))
 		return rc;
 	++*count;
-	rc = queue_run_at(q, SQL_DROP_TASKS, message, e);
-	return rc == RC_OK ? queue_end(q, message, DISPOSITION_DROPPED,
+	rc = queue_run_at(q, SQL_DROP_TASKS, k->number, e);
+	return rc == RC_OK ? queue_end(q, k->number, DISPOSITION_DROPPED,
 	                               "it was destroyed in its archives", e)
 	                   : rc;
+}
+
+/* It doesn't come back with what was judged on. */
+static void forget_judged(struct queue *q, uint32_t archive, int32_t day,
+                          const struct message_id *id)
+{
+	for (size_t i = 0; i < q->judged_count; i++) {
+		const struct judgement *j = &q->judged[i];
+		bool is = id ? id_compare(id, &j->id) == 0 : day_of_ms(j->received_ms) == day;
+
+		if (is)
+			(void)take_out(j->archives, archive);
+	}
 }
 
 enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id,
@@ -245,10 +266,11 @@ enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struc
 
 	*count = 0;
 	MUST(pthread_mutex_lock(&q->lock) == 0);
+	forget_judged(q, archive, day, id);
 	rc = gather(q, day, id, &l, e);
 	for (size_t i = 0; rc == RC_OK && i < l.count; i++)
 		if (take_out(l.at[i].archives, archive))
-			rc = forget_one(q, l.at[i].number, l.at[i].archives, count, e);
+			rc = forget_one(q, &l.at[i], count, e);
 	if (rc != RC_OK)
 		queue_undo(q);
 	MUST(pthread_mutex_unlock(&q->lock) == 0);

@@ -17,6 +17,7 @@ void queue_judged(struct queue *q, const struct queue_message *m, const struct q
                   size_t count)
 {
 	struct judgement j = { .id = m->id,
+		               .received_ms = m->received_ms,
 		               .past = json_incref((json_t *)(uintptr_t)m->past),
 		               .archives = numbers_json(m),
 		               .tasks = mem_array(count + 1, sizeof(*j.tasks)),
@@ -60,6 +61,14 @@ void queue_forget_judged(struct queue *q)
 	q->judged_count = 0;
 }
 
+json_t *queue_judged_archives(const struct queue *q, const struct message_id *id)
+{
+	for (size_t i = 0; i < q->judged_count; i++)
+		if (id_compare(&q->judged[i].id, id) == 0)
+			return q->judged[i].archives;
+	return NULL;
+}
+
 /* The archives that still have it, and the new ones. RC_NOTFOUND: it left the queue meanwhile, as
  * all its archives destroyed it. */
 static enum rc add_archives(struct queue *q, int64_t number, const json_t *fresh, json_t **out,
@@ -81,6 +90,20 @@ static enum rc add_archives(struct queue *q, int64_t number, const json_t *fresh
 	return rc;
 }
 
+/* Notices about it have them, too. */
+static enum rc share(struct queue *q, const struct message_id *id, const json_t *archives,
+                     struct err *e)
+{
+	struct stmt *s;
+	enum rc rc = queue_sql(q, SQL_SHARED, &s, e);
+
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_blob(s, 1, slice_of(id->b, ID_BYTES));
+	rc = queue_bind_json(s, 2, archives, e);
+	return rc == RC_OK ? stmt_run(s, e) : rc;
+}
+
 static enum rc put_judged(struct queue *q, int64_t number, const struct judgement *j,
                           const json_t *archives, struct err *e)
 {
@@ -92,9 +115,9 @@ static enum rc put_judged(struct queue *q, int64_t number, const struct judgemen
 	stmt_bind_int(s, 1, number);
 	rc = queue_bind_json(s, 2, j->past, e);
 	if (rc == RC_OK)
-		rc = queue_bind_json(s, 3, archives, e);
-	if (rc == RC_OK)
 		rc = stmt_run(s, e);
+	if (rc == RC_OK && json_array_size(j->archives))
+		rc = share(q, &j->id, archives, e);
 	if (rc == RC_OK)
 		rc = queue_add_tasks(q, number, j->tasks, j->count, e);
 	return rc == RC_OK ? queue_settle(q, number, e) : rc;

@@ -176,10 +176,7 @@ enum rc queue_set_task(struct queue *q, int64_t number, enum task_state state, i
 	stmt_bind_int(s, 2, state);
 	stmt_bind_int(s, 3, due_ms);
 	stmt_bind_int(s, 4, tries);
-	rc = stmt_run(s, e);
-	if (rc == RC_OK && state == TASK_DUE)
-		queue_fresh(q, number, false);
-	return rc;
+	return stmt_run(s, e);
 }
 
 enum rc queue_put_json(struct queue *q, enum queue_sql which, int64_t number, const json_t *value,
@@ -232,8 +229,11 @@ static enum rc put_end(struct queue *q, int64_t message, enum message_state stat
 	stmt_bind_int(s, 2, state);
 	stmt_bind_int(s, 3, kind);
 	stmt_bind_text(s, 4, slice_str(text));
-	q->fresh_other = q->untold = true;
-	return stmt_run(s, e);
+	rc = stmt_step(s, e);
+	if (rc == RC_OK && stmt_int(s, 0))
+		q->fresh_other = q->untold = true;
+	stmt_reset(s);
+	return rc;
 }
 
 enum rc queue_end(struct queue *q, int64_t message, enum disposition_kind kind, const char *text,
@@ -279,7 +279,9 @@ enum rc queue_next_call(struct queue *q, int64_t message, struct err *e)
 	stmt_reset(s);
 	if (rc == RC_OK && state == TASK_BEHIND) {
 		rc = queue_put_since(q, number, now, e);
-		return rc == RC_OK ? queue_set_task(q, number, TASK_DUE, now, 0, e) : rc;
+		if (rc == RC_OK)
+			rc = queue_set_task(q, number, TASK_DUE, now, 0, e);
+		queue_fresh(q, number, false);
 	}
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }

@@ -132,10 +132,11 @@ static void destroy(struct schedule *s, struct destination *d)
 	free(d);
 }
 
-/* One that rests or is paced is kept until that is over. */
+/* One that rests, or whose pace says more than a new one's would, is kept until that is over. */
 static void destroy_if_done(struct schedule *s, struct destination *d, int64_t now_ms)
 {
-	if (!d->tasks.count && !d->under_way && d->rest_ms <= now_ms && d->paced_ms <= now_ms)
+	if (!d->tasks.count && !d->under_way && d->rest_ms <= now_ms &&
+	    (!d->paced_ms || d->paced_ms <= now_ms - MINUTE))
 		destroy(s, d);
 }
 

@@ -324,6 +324,7 @@ static void nothing_ended_nothing_is_rotated(void **state)
  * False: it needs fewer. */
 static bool rotation_survives(unsigned n, bool on)
 {
+	const char *left;
 	struct fixture f;
 	bool hit;
 	enum rc rc;
@@ -338,16 +339,18 @@ static bool rotation_survives(unsigned n, bool on)
 	fault_arm(FAULT_PART, n, ENOSPC, on);
 	rc = queue_rotate(f.q, &f.e);
 	hit = fault_disarm();
-	assert_int_equal(rc, hit ? RC_NOSPACE : RC_OK);
+	assert_true(hit ? rc == RC_NOSPACE || rc == RC_IO : rc == RC_OK);
 	assert_string_equal(due(&f, true), "2");
-	EXPECT_OK(park(&f, 3, one_send, 1, 0, NULL, 0), &f.e);
+	/* where the old key may be half destroyed nothing is parked until a restart */
+	assert_int_equal(park(&f, 3, one_send, 1, 0, NULL, 0), rc == RC_IO ? RC_IO : RC_OK);
 	commit(&f);
 	reopen_all(&f);
-	assert_string_equal(due(&f, true), "2 3");
+	left = rc == RC_IO ? "2" : "2 3";
+	assert_string_equal(due(&f, true), left);
 	(void)key_of(&f);
 	EXPECT_OK(queue_rotate(f.q, &f.e), &f.e);
 	reopen_all(&f);
-	assert_string_equal(due(&f, true), "2 3");
+	assert_string_equal(due(&f, true), left);
 	(void)key_of(&f);
 	end(&f);
 	return hit;

@@ -69,7 +69,7 @@ static void a_held_call_keeps_its_place(void **state)
 	begin(&f);
 	EXPECT_OK(park(&f, 1, kinds, 4, 0, NULL, 0), &f.e);
 	commit(&f);
-	assert_string_equal(due(&f, false), "1 2");
+	assert_string_equal(due(&f, false), "2 1");
 	EXPECT_OK(queue_hold(f.q, 3, &f.e), &f.e);
 	EXPECT_OK(queue_retry(f.q, 3, 9, &f.e), &f.e);
 	assert_string_equal(tasks_of(&f, 1), "1 due, 2 due, 3 behind, 4 behind");
