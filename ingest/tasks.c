@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "ingest/decided.h"
+#include "store/hash.h"
 
 #define DESTINATION 300
 
@@ -98,41 +100,80 @@ static void where_to(const struct making *k, char out[DESTINATION], struct slice
 	}
 }
 
-/* The task of this execution that goes there with these headers. */
-static struct queue_task *find_task(const struct making *k, size_t first, const char *destination,
-                                    const json_t *headers)
-{
-	for (size_t i = first; i < k->tasks->count; i++) {
-		struct queue_task *t = &k->tasks->at[i];
-		const json_t *own = json_member_array(t->spec, "headers");
+/* A task of an execution: whoever goes there with the same headers goes with it. */
+struct way {
+	UT_hash_handle hh;
+	size_t task;
+	size_t key_len;
+	char key[]; /* destination, line end, headers */
+};
 
-		if (strcmp(t->destination, destination) == 0 &&
-		    (json_array_size(headers) ? own && json_equal(own, headers) : !own))
-			return t;
+static void make_key(struct buf *key, const char *destination, const json_t *headers)
+{
+	buf_clear(key);
+	MUST(buf_add(key, slice_str(destination)) == RC_OK &&
+	     buf_add(key, slice_str("\n")) == RC_OK);
+	if (json_array_size(headers))
+		MUST(json_write(key, headers) == RC_OK);
+}
+
+static struct way *find_way(struct way *ways, struct slice key)
+{
+	struct way *w;
+
+	HASH_FIND(hh, ways, key.at, key.len, w);
+	return w;
+}
+
+static struct way *add_way(struct way **ways, struct slice key, size_t task)
+{
+	struct way *w = mem_new(sizeof(*w) + key.len);
+
+	w->task = task;
+	w->key_len = key.len;
+	memcpy(w->key, key.at, key.len);
+	HASH_ADD_KEYPTR(hh, *ways, w->key, w->key_len, w);
+	return w;
+}
+
+static void free_ways(struct way *ways)
+{
+	struct way *w;
+	struct way *next;
+
+	HASH_ITER(hh, ways, w, next)
+	{
+		HASH_DEL(ways, w);
+		free(w);
 	}
-	return NULL;
 }
 
 static void make_mail(const struct making *k)
 {
-	size_t first = k->tasks->count;
+	struct way *ways = NULL;
+	struct buf key;
 
+	buf_init(&key, LIMIT_REQUEST);
 	for (size_t i = 0; i < k->x->recipient_count; i++) {
 		uint32_t index = k->x->recipients[i];
 		json_t *headers = decided_headers(k->o, k->x, index);
 		char destination[DESTINATION];
-		struct queue_task *t;
+		struct way *w;
 
 		where_to(k, destination, k->o->recipients[index].address);
-		t = find_task(k, first, destination, headers);
-		if (t) {
+		make_key(&key, destination, headers);
+		w = find_way(ways, buf_slice(&key));
+		if (w) {
 			json_decref(headers);
 		} else {
+			w = add_way(&ways, buf_slice(&key), k->tasks->count);
 			add_task(k, destination, headers);
-			t = &k->tasks->at[k->tasks->count - 1];
 		}
-		json_push(json_member_array(t->spec, "recipients"), recipient_json(k, index));
+		json_push(json_member_array(k->tasks->at[w->task].spec, "recipients"),
+		          recipient_json(k, index));
 	}
+	buf_free(&key);
+	free_ways(ways);
 }
 
 /* ---- calls ---- */

@@ -2,10 +2,9 @@
  * ingest/queue/queue.h - parked messages and their tasks, on disk
  *
  * What     An encrypted database of its own with each message that waits for something beyond this machine: its
- *          bytes,
- *          receipt, what the rules did so far, and its tasks. The pipeline parks; the runner (ingest/queue/run.h)
- *          takes tasks that are due and puts down what came of them; the pipeline carries dispositions of what has
- *          ended over into control.db.
+ *          bytes, receipt, what the rules did so far, and its tasks. The pipeline parks; the runner
+ *          (ingest/queue/run.h) takes tasks that are due and puts down what came of them; the pipeline carries
+ *          dispositions of what has ended over into control.db.
  * Order    All changes of both threads are in one transaction that stays open. It is ended by queue_land, at each
  *          checkpoint behind store and index and before the spool's positions, and by the runner's queue_commit every
  *          100 ms. What is parked and committed early is found by its id when the spool is read again: parking is
@@ -13,8 +12,7 @@
  *          is noted in memory until queue_land, when the archives that it says have the message do have it.
  * Calls    Tasks that are calls (HTTP) of one message are due one after the other; mail tasks are due at once.
  * Key      A file lies under a key of its own; queue_rotate writes what lives into a new one and destroys the old
- *          key, so that
- *          nothing is left of what has ended (P4).
+ *          key, so that nothing is left of what has ended (P4).
  * Fails    RC_NOSPACE: what wasn't committed is gone; the pipeline takes back, the runner reads anew (queue_lost).
  *          Else final, as for any database of mm.
  * Owner    Borrows the key ring. Texts in results live until the next call of the same thread, where nothing else
@@ -55,18 +53,19 @@ struct queue_message {
 	struct slice raw;
 	const char *rule_set;
 	int64_t version;
-	const json_t *past;     /* of a run that waits; NULL: it came to its end */
-	const uint32_t *archives; /* that it was put into, so far */
+	const json_t *past; /* of a run that waits; NULL: it came to its end */
+	const uint32_t *archives; /* that it was put into now */
 	size_t archive_count;
 	bool notice; /* one of ours (a DSN): no disposition follows, and it leaves no row */
-	int64_t of;  /* of a notice: the number, here, of the message that it tells of, whose archives it shares; else 0 */
+	int64_t of;  /* of a notice: the number, here, of the message that it tells of, whose archives it shares */
 };
 
 /* RC_EXISTS: it is parked already, and nothing was changed. `tasks` is one at least. */
 enum rc queue_park(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count,
 		   struct err *e) MUST_USE;
 /* A message that was judged on (queue_go_on_next), for the next queue_land: its past is replaced; archives (those that
- * are new) and tasks (maybe none) are added. All is copied but the tasks' specs. */
+ * are new) and tasks (maybe none) are added. All is copied but the tasks' specs. Archives that destroyed it before
+ * then (queue_forget) are left out. */
 void queue_judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count);
 /* The pipeline's commit: what was judged on, and all else. RC_NOSPACE also where what it parked was lost earlier. */
 enum rc queue_land(struct queue *q, struct err *e) MUST_USE;
@@ -88,13 +87,13 @@ struct queue_parked {
 /* The next message that is to be judged on, behind that number (from 0, where nothing was judged on since the last
  * queue_land). RC_NOTFOUND: none. */
 enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struct queue_parked *out,
-		struct err *e) MUST_USE;
+			 struct err *e) MUST_USE;
 void queue_parked_free(struct queue_parked *p);
 /* Dispositions that are to be carried over, up to so many; they are gone with queue_told, once control.db is
  * committed. */
-enum rc queue_tell(struct queue *q, size_t most, enum rc (*each)(void *arg, const struct disposition *d,
-		struct err *e),
-		   void *arg, size_t *count, struct err *e) MUST_USE;
+enum rc queue_tell(struct queue *q, size_t most,
+		   enum rc (*each)(void *arg, const struct disposition *d, struct err *e), void *arg,
+		   size_t *count, struct err *e) MUST_USE;
 enum rc queue_told(struct queue *q, struct err *e) MUST_USE;
 /* control.db wasn't committed: they are to be told again. */
 void queue_not_told(struct queue *q);
@@ -171,12 +170,11 @@ enum rc queue_go_on(struct queue *q, int64_t number, int64_t now_ms, const json_
 enum rc queue_put_off(struct queue *q, int64_t number, int64_t due_ms, const char *reason, struct err *e) MUST_USE;
 /* It is through. `bounced`: not as was asked for, and its sender was told. */
 enum rc queue_done(struct queue *q, int64_t number, bool bounced, const struct queue_answer *a,
-		struct err *e) MUST_USE;
+		   struct err *e) MUST_USE;
 enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const char *reason,
-		const struct queue_answer *a,
-		   int64_t now_ms, struct err *e) MUST_USE;
-/* By hand. RC_NOTFOUND: no such task, or not in such a state. */
-/* DUE, HELD, DEAD. A held call stands behind an earlier one of its message that isn't through. */
+		   const struct queue_answer *a, int64_t now_ms, struct err *e) MUST_USE;
+/* By hand. RC_NOTFOUND: no such task, or not in such a state.
+ * DUE, HELD, DEAD. A held call stands behind an earlier one of its message that isn't through. */
 enum rc queue_retry(struct queue *q, int64_t number, int64_t now_ms, struct err *e) MUST_USE;
 enum rc queue_hold(struct queue *q, int64_t number, struct err *e) MUST_USE;                  /* DUE, BEHIND */
 /* It is given up: as an action that failed for those whom it wasn't done for. */
