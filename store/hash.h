@@ -1,7 +1,7 @@
 /*
  * store/hash.h - uthash as we use it: out of memory aborts, and keys are hashed by FNV-1a (the
- * default hash falls through its switch labels, which our warnings refuse). Keys are ours, never a
- * peer's choice.
+ * default hash falls through its switch labels, which our warnings refuse). Keys are ours, or so few
+ * (the recipients of one message) that a peer who makes them collide wins nothing.
  */
 #ifndef MM_STORE_HASH_H
 #define MM_STORE_HASH_H
