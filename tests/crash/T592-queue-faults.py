@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from sender import *
 from faults import Disk
 
-KILLS, COUNT = (80, 20000) if LONG else (6, 600)
+KILLS, COUNT = (80, 20000) if LONG else (3, 150)
 FILLINGS = 12 if LONG else 1
 DAY = 86400
 FUNCTION, TOPIC = "arn:aws:lambda:us-east-1:123456789012:function:judge", "arn:aws:sns:us-east-1:123456789012:mail"
