@@ -262,6 +262,7 @@ int home_main(const struct home_program *p)
 	}
 	(void)setrlimit(RLIMIT_CORE, &none); /* the configuration may hold secrets */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	clock_init();
 	(void)signal(SIGPIPE, SIG_IGN);
 	return p->prepare && !p->prepare() ? 1 : keep(p);

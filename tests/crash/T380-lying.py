@@ -20,7 +20,7 @@ def mmd_outlives_a_lying_mm_smtpd():
         raise Skip('needs lying_smtpd, of test builds')
     folder = os.path.join(site.root, 'bin')
     os.mkdir(folder)
-    for name in ('mmd', 'mm-parse', 'mmctl', 'mm-search', 'mm-audit', 'mm-retention'):
+    for name in ('mmd', 'mm-parse', 'mm-deliver', 'mmctl', 'mm-search', 'mm-audit', 'mm-retention'):
         shutil.copy(os.path.join(site.bin, name), folder)
     shutil.copy(os.path.join(site.bin, 'mm-smtpd'), os.path.join(folder, 'mm-smtpd.real'))
     shutil.copy(LIAR, os.path.join(folder, 'mm-smtpd'))

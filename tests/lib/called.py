@@ -6,6 +6,9 @@ from mm import *
 KEY, SECRET = 'AKIDEXAMPLE', 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY'
 MESSAGE = '0' * 24 + '10'
 
+def started_by(pid):
+    return [int(p) for p in open('/proc/%d/task/%d/children' % (pid, pid)).read().split()]
+
 class Caller:
     """The caller of mm-deliver with a configuration's section "endpoints", and no mmd. `trusted` is a file of CAs that stands for the
     system's, and `hosts` for its names, in a mount namespace."""
@@ -97,11 +100,14 @@ class Caller:
     def act(self, action, spec, raw, **more):
         return self.wait(self.begin_action(action, spec, raw, **more))
 
+    def homes(self):
+        """Who makes the home again, the only child of call_run, and who hears tasks, his only one."""
+        keeper, = started_by(self.process.pid)
+        return [keeper] + started_by(keeper)
+
     def children(self):
-        """The callers: children of the home, which is the only child of call_run."""
-        def of(pid):
-            return [int(p) for p in open('/proc/%d/task/%d/children' % (pid, pid)).read().split()]
-        return [c for home in of(self.process.pid) for c in of(home)]
+        """The callers."""
+        return [c for home in self.homes()[1:] for c in started_by(home)]
 
     def caller(self, but=()):
         """The one that works, when there is one."""

@@ -52,7 +52,7 @@ class Run:
         return r['end'], r['code'], r['enhanced']
 
     def children(self):
-        """The senders: children of the home, which is a child of outbound_run."""
+        """The senders: children of the home; who makes that again is a child of outbound_run."""
         parents = {}
         for pid in filter(str.isdigit, os.listdir('/proc')):
             try:
@@ -61,7 +61,7 @@ class Run:
                 continue
             if stat.rsplit(')', 1)[1].split()[0] != 'Z':
                 parents.setdefault(int(stat.rsplit(')', 1)[1].split()[1]), []).append(int(pid))
-        return [c for home in parents.get(self.process.pid, []) for c in parents.get(home, [])]
+        return [c for keeper in parents.get(self.process.pid, []) for home in parents.get(keeper, []) for c in parents.get(home, [])]
 
     def tail(self):
         return open(self.log.name, errors='replace').read()[-3000:]

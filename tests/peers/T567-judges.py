@@ -108,7 +108,7 @@ def timed(judge, made):
 
 def compare(pool, table, js, zone, failing, made, coming):
     """All words of all three in the table; `coming` is rspamd, which takes its time to start."""
-    server = Nsd(zone, tuple(failing), coming.port)
+    server = Nsd(zone, tuple(failing), port=coming.port)
     judges = [Mm(server.forward), Mailauth(js, server.forward), coming.result()]
     said = [f.result() for f in [pool.submit(timed, judge, made) for judge in judges]]
     server.close()

@@ -300,7 +300,7 @@ while channel.recv(1 << 20):
 def an_mm_httpd_that_was_broken_into():
     folder = os.path.join(site.root, 'bin')
     os.mkdir(folder)
-    for name in ('mmd', 'mm-smtpd', 'mm-parse', 'mmctl', 'mm-audit'):
+    for name in ('mmd', 'mm-smtpd', 'mm-parse', 'mm-deliver', 'mmctl', 'mm-audit'):
         shutil.copy(os.path.join(site.bin, name), folder)
     shutil.copy(os.path.join(site.bin, 'mm-httpd'), os.path.join(folder, 'mm-httpd.real'))
     site.write(os.path.join(folder, 'mm-httpd'), LIAR)
