@@ -281,8 +281,7 @@ def delivered_and_killed_before_the_spool_moves_on():
     hub = Hub()
     site = begin(dict(config([1]), dns={"forward": names.forward, "deadline": 2}), hub=hub.port)
     names.slow = lambda name: False
-    give(site, 'a@relay.example')
-    empty(site)
+    ends(site, give(site, 'a@relay.example')[1], 'delivered') # no checkpoint is due
     stuck = Stuck(site, 'control.db-wal')
     with Client(site.port) as s:
         sent = [(s.give('a@relay.example', sender='ann@late.example')[0], 'a@relay.example') for _ in range(20)]
