@@ -112,6 +112,7 @@ enum rc op_erase(struct request *r, struct err *e)
 {
 	struct slice reason = json_member_text(r->args, "reason");
 	bool run = json_member_bool(r->args, "run", false);
+	struct sweeping_waits waits = sweeping_asked(r);
 	struct erasure x = { .who = r->who };
 	const struct archive_info *a;
 	char text[500];
@@ -126,7 +127,7 @@ enum rc op_erase(struct request *r, struct err *e)
 	x.reason = text;
 	rc = take_ids(r, &x, e);
 	if (rc == RC_OK) {
-		rc = sweeping_begin(&s, r->en, run, e);
+		rc = sweeping_begin(&s, r->en, run ? &waits : NULL, e);
 		if (rc == RC_OK)
 			rc = request_archive(r, s.config, &a, e);
 		if (rc == RC_OK) {

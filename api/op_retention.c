@@ -52,7 +52,7 @@ enum rc op_retention_plan(struct request *r, struct err *e)
 	json_t *detail;
 	enum rc rc;
 
-	rc = sweeping_begin(&s, r->en, false, e);
+	rc = sweeping_begin(&s, r->en, NULL, e);
 	if (rc == RC_OK)
 		rc = sweep_plan_make(&s.sweep, &plan, e);
 	if (rc == RC_OK) {
@@ -86,10 +86,11 @@ enum rc op_retention_run(struct request *r, struct err *e)
 	struct sweeping s;
 	struct sweep_plan plan = { 0 };
 	struct sweep_report report = { 0 };
+	struct sweeping_waits waits = sweeping_asked(r);
 	bool attended = !json_member_bool(r->args, "unattended", false);
 	enum rc rc;
 
-	rc = sweeping_begin(&s, r->en, true, e);
+	rc = sweeping_begin(&s, r->en, &waits, e);
 	if (rc == RC_OK)
 		rc = sweep_plan_make(&s.sweep, &plan, e);
 	if (rc == RC_OK)

@@ -77,16 +77,30 @@ static void daily(struct schedule *s)
 		log_error("merging small blocks: %s", e.text);
 }
 
+static bool stopping(void *arg)
+{
+	struct schedule *s = arg;
+	bool stop;
+
+	(void)pthread_mutex_lock(&s->lock);
+	stop = s->stop;
+	(void)pthread_mutex_unlock(&s->lock);
+	return stop;
+}
+
 /* False: the spool is not ready for it yet. */
 static bool sweep(struct schedule *s)
 {
+	struct sweeping_waits waits = { stopping, s };
 	struct sweeping w;
 	struct sweep_plan plan = { 0 };
 	struct sweep_report report = { 0 };
 	struct err e = { 0 };
 	enum rc rc;
 
-	rc = sweeping_begin(&w, s->en, true, &e);
+	rc = sweeping_begin(&w, s->en, &waits, &e);
+	if (rc == RC_OK) /* that may have taken hours */
+		rc = clockguard_tick(s->en->control, &e);
 	if (rc == RC_OK)
 		rc = sweep_plan_make(&w.sweep, &plan, &e);
 	if (rc == RC_OK)
@@ -156,17 +170,6 @@ static void anchor(struct schedule *s)
 	log_info("%s", line);
 	if (s->opt.anchor && append_line(s->opt.anchor, line, &e) != RC_OK)
 		log_error("the audit log's anchor: %s", e.text);
-}
-
-static bool stopping(void *arg)
-{
-	struct schedule *s = arg;
-	bool stop;
-
-	(void)pthread_mutex_lock(&s->lock);
-	stop = s->stop;
-	(void)pthread_mutex_unlock(&s->lock);
-	return stop;
 }
 
 /* Until then searches fail. */

@@ -12,7 +12,8 @@
 #include "ingest/resources.h"
 #include "retention/erase.h"
 
-/* For the pipeline to come up with what was accepted before a sweep, beside what it waits for. */
+/* Nothing that was accepted before a sweep has gone forward for so long, beside what is waited for:
+ * the spool stands still. */
 #define SPOOL_MS 120000
 
 static int64_t patience_ms(const struct engine *en)
@@ -28,30 +29,63 @@ static int64_t patience_ms(const struct engine *en)
 	return ms + engine_scans_longest_ms(en->scans);
 }
 
+static bool asker_gone(void *arg)
+{
+	struct request *r = arg;
+
+	return r->w && request_gone(r->w);
+}
+
+struct sweeping_waits sweeping_asked(struct request *r)
+{
+	return (struct sweeping_waits) { asker_gone, r };
+}
+
+/* Why waiting any longer is no use; RC_OK: it is. `still_ms`: nothing has gone forward for so long.
+ */
+static enum rc look_at_spool(struct engine *en, const struct sweeping_waits *w, int64_t still_ms,
+                             struct err *e)
+{
+	if (pipeline_failure(en->pipeline))
+		return err_set(e, RC_IO, "the pipeline has stopped: %s",
+		               pipeline_failure(en->pipeline)->text);
+	if (w->gone(w->arg))
+		return err_set(e, RC_AGAIN, "nobody waits any more for the spool to be empty");
+	if (still_ms >= patience_ms(en))
+		return err_set(e, RC_AGAIN,
+		               "the spool still holds what was accepted before, and none of it has "
+		               "gone forward for %lld s%s; try again",
+		               (long long)(still_ms / 1000),
+		               pipeline_full(en->pipeline) ? ": the disk is full" : "");
+	return RC_OK;
+}
+
 /* A record in the spool has a key of its own until its file is ended and done: the files that have
- * records are ended, and their keys waited for. Mail that comes in meanwhile is of no concern. */
-static enum rc empty_spool(struct engine *en, struct err *e)
+ * records are ended, and their keys waited for. Mail that comes in meanwhile is of no concern. What
+ * is there may be gigabytes, on a slow machine. */
+static enum rc empty_spool(struct engine *en, const struct sweeping_waits *w, struct err *e)
 {
 	int64_t from;
-	int64_t most = patience_ms(en);
+	int64_t since;
+	uint64_t before = 0;
+	uint64_t moved;
+	enum rc rc = RC_OK;
 
 	import_line_rest(en);
 	if (en->hear)
 		en->hear(en->changed_arg);
-	from = clock_mono_ms();
+	since = from = clock_mono_ms();
 	if (en->end_files)
 		en->end_files(en->changed_arg);
-	while (spool_holds_since(en->spool, from)) {
-		if (pipeline_failure(en->pipeline))
-			return err_set(e, RC_IO, "the pipeline has stopped: %s",
-			               pipeline_failure(en->pipeline)->text);
-		if (clock_mono_ms() - from >= most)
-			return err_set(e, RC_AGAIN,
-			               "the spool still holds what was accepted before; try again");
+	while (rc == RC_OK && spool_holds_since(en->spool, from, &moved)) {
+		if (moved != before)
+			since = clock_mono_ms();
+		before = moved;
+		rc = look_at_spool(en, w, clock_mono_ms() - since, e);
 		pipeline_wake(en->pipeline);
 		clock_sleep_ms(20);
 	}
-	return RC_OK;
+	return rc;
 }
 
 /* Damage there, or that it may not go any more, keeps nobody from destroying what is due elsewhere.
@@ -76,9 +110,10 @@ static enum rc recover_sweep(const struct sweep *s, struct err *e)
 	return sweep_recover(s, &report, e);
 }
 
-enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct err *e)
+enum rc sweeping_begin(struct sweeping *s, struct engine *en, const struct sweeping_waits *run,
+                       struct err *e)
 {
-	enum rc rc = run ? empty_spool(en, e) : RC_OK;
+	enum rc rc = run ? empty_spool(en, run, e) : RC_OK;
 
 	s->unfinished = (struct err) { 0 };
 	s->en = en;

@@ -16,8 +16,20 @@ struct sweeping {
 	struct err     unfinished; /* what an earlier run began and damage keeps from its end; else RC_OK */
 };
 
-/* `run`: also finishes what was interrupted. sweeping_end is called also after a failure. */
-enum rc sweeping_begin(struct sweeping *s, struct engine *en, bool run, struct err *e) MUST_USE;
+/* Who waits before a run. `gone`: he does no longer. */
+struct sweeping_waits {
+	bool (*gone)(void *arg);
+	void *arg;
+};
+
+/* `run`: also waits for the spool, which takes as long as what was accepted before goes forward, and finishes
+ * what was interrupted; NULL: neither. RC_AGAIN: the spool stands still, or nobody waits any more.
+ * sweeping_end is called also after a failure. */
+enum rc sweeping_begin(struct sweeping *s, struct engine *en, const struct sweeping_waits *run,
+		       struct err *e) MUST_USE;
+/* For handlers of requests. */
+struct request;
+struct sweeping_waits sweeping_asked(struct request *r);
 void sweeping_end(struct sweeping *s);
 /* After a sweep: archives that were deleted ARCHIVE_PENDING_DAYS ago and have no message left are no more,
  * and neither are their keys. The audit log says so first. */

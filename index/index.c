@@ -247,14 +247,19 @@ enum rc index_open(struct index **out, const char *dir, struct keyring *kr, stru
 	return rc;
 }
 
-/* The writer's own: among the idle ones each shard that was full once would have one for ever. */
-static void close_other(struct index *ix)
+static void close_last_other(struct index *ix)
 {
-	if (!ix->other)
-		return;
-	conn_close(&ix->other_conn);
-	shard_drop(ix->other);
-	ix->other = NULL;
+	struct other *o = &ix->others[--ix->others_count];
+
+	conn_close(&o->conn);
+	shard_drop(o->shard);
+}
+
+/* The writer's own: among the idle ones each shard that was full once would have one for ever. */
+static void close_others(struct index *ix)
+{
+	while (ix->others_count)
+		close_last_other(ix);
 }
 
 void index_close(struct index **ix)
@@ -262,7 +267,7 @@ void index_close(struct index **ix)
 	if (!*ix)
 		return;
 	sealing_settle(*ix);
-	close_other(*ix);
+	close_others(*ix);
 	while ((*ix)->writers)
 		writer_free(*ix, (*ix)->writers);
 	while ((*ix)->shards)
@@ -420,18 +425,30 @@ static enum rc writer_get(struct index *ix, uint32_t archive, struct writer **ou
 	return rc;
 }
 
-static enum rc open_other(struct index *ix, struct shard *s, struct err *e)
+/* Shards overlap in time when mail of an import goes between mail that has waited in the spool, and
+ * then each message is looked for in all of them: to open one for each would take much longer than
+ * all else that is done for it. When there are too many the last one makes room: the shards are
+ * always gone through in the same order, so the first ones are still there the next time. */
+static enum rc open_other(struct index *ix, struct shard *s, struct conn **out, struct err *e)
 {
+	struct other *o = ix->others;
 	enum rc rc;
 
-	if (ix->other == s)
-		return RC_OK;
-	close_other(ix);
-	rc = shard_borrow(s, &ix->other_conn, e);
-	if (rc != RC_OK)
-		return rc;
-	shard_hold(s);
-	ix->other = s;
+	while (o < ix->others + ix->others_count && o->shard != s)
+		o++;
+	if (o == ix->others + OTHERS) {
+		close_last_other(ix);
+		o--;
+	}
+	if (o == ix->others + ix->others_count) {
+		rc = shard_borrow(s, &o->conn, e);
+		if (rc != RC_OK)
+			return rc;
+		shard_hold(s);
+		o->shard = s;
+		ix->others_count++;
+	}
+	*out = o->conn;
 	return RC_OK;
 }
 
@@ -447,6 +464,7 @@ static bool in_others(struct index *ix, uint32_t archive, const struct message_i
 
 	for (size_t i = 0; i < count && !found; i++) {
 		struct shard *s = list[i];
+		struct conn *c = NULL;
 		struct err e;
 		int64_t at;
 		enum rc rc;
@@ -454,11 +472,11 @@ static bool in_others(struct index *ix, uint32_t archive, const struct message_i
 		if (s == own || s->stats.messages == 0 || ms < s->stats.received_low ||
 		    ms > s->stats.received_high)
 			continue;
-		rc = open_other(ix, s, &e);
+		rc = open_other(ix, s, &c, &e);
 		if (rc == RC_OK)
-			rc = conn_find(ix->other_conn, id, &at, &e);
-		if (ix->other_conn)
-			conn_rest(ix->other_conn);
+			rc = conn_find(c, id, &at, &e);
+		if (c)
+			conn_rest(c);
 		found = rc == RC_OK;
 		if (rc != RC_OK && rc != RC_NOTFOUND)
 			log_warn("%s", e.text);
@@ -530,7 +548,7 @@ enum rc writer_commit(struct writer *w, struct err *e)
 
 void index_rollback(struct index *ix)
 {
-	close_other(ix);
+	close_others(ix);
 	ix->lost.code = RC_OK;
 	for (struct writer *w = ix->writers; w; w = w->next) {
 		db_rollback(conn_db(w->conn));
@@ -543,7 +561,7 @@ enum rc index_commit(struct index *ix, struct err *e)
 {
 	enum rc rc = RC_OK;
 
-	close_other(ix);
+	close_others(ix);
 	if (ix->lost.code != RC_OK) {
 		rc = err_set(e, ix->lost.code, "%s", ix->lost.text);
 		index_rollback(ix);

@@ -15,6 +15,7 @@
 
 #define IDLE_A_SHARD 2
 #define IDLE_IN_ALL  48
+#define OTHERS       24 /* connections of the writing thread's own */
 
 struct shard {
 	struct shard *next;
@@ -55,6 +56,12 @@ struct sealing {
 	struct err why;
 };
 
+/* A full shard, held, with a connection to it. */
+struct other {
+	struct shard *shard;
+	struct conn *conn;
+};
+
 struct index {
 	char *dir; /* DIR/index */
 	struct keyring *kr;
@@ -67,8 +74,8 @@ struct index {
 	uint32_t *rebuilding; /* archives whose index is not whole; 0: all */
 	size_t rebuilding_count;
 	/* the writing thread's */
-	struct shard *other; /* held: where in_others looked last, with its connection */
-	struct conn *other_conn;
+	struct other others[OTHERS]; /* where in_others looked since the last commit */
+	unsigned others_count;
 	struct writer *writers;
 	struct sealing sealing;
 	uint64_t last_number;

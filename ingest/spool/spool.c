@@ -681,14 +681,19 @@ void spool_backlog(struct spool *sp, struct spool_totals *out)
 	pthread_mutex_unlock(&sp->lock);
 }
 
-bool spool_holds_since(struct spool *sp, int64_t mono_ms)
+bool spool_holds_since(struct spool *sp, int64_t mono_ms, uint64_t *moved)
 {
 	bool holds = false;
 
+	*moved = 0;
 	pthread_mutex_lock(&sp->lock);
 	for (const struct live_file *f = sp->files; f; f = f->next)
-		if (f->settled || (f->durable > 0 && f->used_mono_ms <= mono_ms))
+		if (f->settled || (f->durable > 0 && f->used_mono_ms <= mono_ms)) {
 			holds = true;
+			/* It only grows: a file that goes takes along a part that is below 0.
+			 */
+			*moved += f->done.offset - f->capacity;
+		}
 	pthread_mutex_unlock(&sp->lock);
 	return holds;
 }

@@ -120,8 +120,8 @@ struct spool_totals {
 };
 void spool_backlog(struct spool *sp, struct spool_totals *out);
 /* True while a file with a record of before `mono_ms` (clock_mono_ms) still has its key, whether or not
- * that record is done. */
-bool spool_holds_since(struct spool *sp, int64_t mono_ms);
+ * that record is done. *moved is another number whenever something of such files was done since. */
+bool spool_holds_since(struct spool *sp, int64_t mono_ms, uint64_t *moved);
 /* True when all files that were found at open have been read to their end. */
 bool spool_recovered(struct spool *sp);
 

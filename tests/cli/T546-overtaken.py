@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """A message whose scanner is slow is overtaken by others. mmd is killed while it waits: of those that were done and checkpointed nothing is asked
 again, decided again or told again, though the scanner would say otherwise now; the slow one is judged by what is said at last. What is to be
-erased is, while one waits."""
-import http.server, json, os, re, sys, threading
+erased is, while one waits; and however many wait, as long as it goes forward."""
+import http.server, json, os, re, sys, threading, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 
 class Scanner(http.server.ThreadingHTTPServer):
-    """FAIL for what it is asked about once more, else PASS; mail whose subject has "slow" waits until `go` is set."""
+    """FAIL for what it is asked about once more, else PASS; mail whose subject has "slow" waits until `go` is set; "paced" takes a second."""
     daemon_threads = True
 
     def __init__(self):
@@ -20,12 +20,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_POST(self):
-        slow = b'slow' in self.rfile.read(int(self.headers['Content-Length']))
+        data = self.rfile.read(int(self.headers['Content-Length']))
+        slow = b'slow' in data
         with self.server.lock:
             again = self.headers['MM-Message-Id'] in self.server.asked
             self.server.asked.append(self.headers['MM-Message-Id'])
         if slow:
             self.server.go.wait()
+        if b'paced' in data:
+            time.sleep(1)
         text = json.dumps({'verdict': 'FAIL' if again and not slow else 'PASS'}).encode()
         try:
             self.send_response(200)
@@ -47,10 +50,10 @@ def records(site):
 def told(site):
     return sorted(r['message_id'] for r in records(site) if 'message_size_bytes' in r)
 
-def scanned(scanner, deadline):
+def scanned(scanner, deadline, **more):
     return Site(resources=dict(DEFAULT, RuleSets=[{'RuleSetName': 'all', 'Rules': RULES}], AddonSubscriptions=[{'AddonName': 'OURS'}],
                                AddonInstances=[{'AddonName': 'OURS'}]),
-                config={'addons': {'OURS': {'http': 'http://127.0.0.1:%d/scan' % scanner.server_port, 'deadline': deadline}}})
+                config={'addons': {'OURS': {'http': 'http://127.0.0.1:%d/scan' % scanner.server_port, 'deadline': deadline, **more}}})
 
 @test
 def what_overtook_is_not_judged_again():
@@ -98,6 +101,33 @@ def erasing_waits_for_it():
     site.send(mail('slow'))
     site.run('mm-retention', 'erase', '--archive', 'corp', '--reason', 'it must go', '--yes', quick)
     equal((site.count('subject:quick'), site.count('subject:slow')), (0, 1))
+    site.close()
+
+@test
+def a_run_waits_as_long_as_it_goes_forward():
+    """For twice as long as it would wait for a spool that stands still."""
+    site = scanned(Scanner(), 60, at_once=1)
+    site.env['MM_TEST_SPOOL_MS'] = '-57000'  # beside the deadline: 3 s
+    site.start()
+    with Sender(site.port) as s:
+        for i in range(6):
+            s.send(mail('paced %d' % i))
+    site.run('mm-retention', 'run')
+    equal(site.count('subject:paced'), 6)
+    site.close()
+
+@test
+def a_run_gives_up_when_nothing_does():
+    scanner = Scanner()
+    site = scanned(scanner, 60)
+    site.env['MM_TEST_SPOOL_MS'] = '-59000'
+    site.start()
+    site.send(mail('slow'))
+    site.run('mm-retention', 'run', code=1)
+    check('none of it has gone forward for' in site.stderr, site.stderr)
+    scanner.go.set()
+    site.wait()
+    site.run('mm-retention', 'run')
     site.close()
 
 done()

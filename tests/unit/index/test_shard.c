@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "index/index_parts.h"
 #include "tests/unit/fault.h"
 
 /* ids of hits in order, as their sequence numbers */
@@ -251,6 +252,37 @@ static void test_limit_of_a_shard(void **state)
 	EXPECT_OK(index_count(p->ix, 0, &t, &p->e), &p->e);
 	assert_int_equal(t.shards, 4);
 	assert_int_equal(t.messages, 36);
+}
+
+/* Mail that waited long goes between mail that came just now: each message is in the range of every
+ * shard that is full by then, and none is opened twice before the commit. */
+static void test_shards_that_overlap_stay_open(void **state)
+{
+	struct place *p = *state;
+	struct conn *first;
+	uint32_t shards = OTHERS + 3;
+	uint32_t i;
+
+	place_close(p);
+	p->opt.shard_messages = 2;
+	place_open(p);
+	for (i = 0; i < shards; i++) {
+		add_numbered(p, 2 * i, DAY0 + i, 0, 1);
+		add_numbered(p, 2 * i + 1, DAY0 + 1000 + i, 0, 1);
+		place_commit(p);
+		assert_int_equal(p->ix->others_count, 0);
+	}
+	add_numbered(p, 2 * shards, DAY0 + 500, 0, 1);
+	assert_int_equal(p->ix->others_count, OTHERS);
+	first = p->ix->others[0].conn;
+	add_numbered(p, 2 * shards + 1, DAY0 + 501, 0, 1);
+	assert_int_equal(p->ix->others_count, OTHERS);
+	assert_ptr_equal(p->ix->others[0].conn, first);
+	for (i = 0; i < shards; i++) /* all are there, wherever they are */
+		add_numbered(p, 2 * i, DAY0 + i, 0, 1);
+	place_commit(p);
+	assert_int_equal(p->ix->others_count, 0);
+	assert_int_equal(place_count(p, 1, "common"), 2 * shards + 2);
 }
 
 /* Ids that agree in time and sequence but not in the random part. */
@@ -999,6 +1031,7 @@ int main(void)
 		CASE(test_best_rank_first),
 		CASE(test_callback_stops),
 		CASE(test_limit_of_a_shard),
+		CASE(test_shards_that_overlap_stay_open),
 		CASE(test_colliding_ids),
 		CASE(test_crowded_ids),
 		CASE(test_view_keeps_what_it_saw),
