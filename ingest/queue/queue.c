@@ -294,7 +294,7 @@ enum rc queue_read_json(struct stmt *s, int column, json_t **out, struct err *e)
 
 /* ---- parking ---- */
 
-static json_t *archives_json(const struct queue_message *m)
+json_t *queue_archives(const struct queue_message *m)
 {
 	json_t *list = json_array();
 
@@ -323,7 +323,7 @@ static enum rc bind_origin(struct queue *q, const struct queue_message *m, struc
 		if (rc != RC_NOTFOUND)
 			return rc;
 	}
-	archives = archives_json(m);
+	archives = queue_archives(m);
 	rc = queue_bind_json(to, 11, archives, e);
 	json_decref(archives);
 	stmt_bind_blob(to, 12, slice_of(m->id.b, ID_BYTES));

@@ -91,6 +91,7 @@ void queue_fresh(struct queue *q, int64_t number, bool hurry);
 enum rc queue_find(struct queue *q, const struct message_id *id, int64_t *number, struct err *e) MUST_USE;
 enum rc queue_add_tasks(struct queue *q, int64_t message, const struct queue_task *tasks, size_t count,
 			struct err *e) MUST_USE;
+json_t *queue_archives(const struct queue_message *m); /* as they are kept */
 void queue_free_specs(const struct queue_task *tasks, size_t count);
 void queue_forget_judged(struct queue *q);
 /* The new archives of a message that was judged on, and didn't land; NULL: it wasn't. */

@@ -4,22 +4,13 @@
 
 #include "ingest/queue/queue_core.h"
 
-static json_t *numbers_json(const struct queue_message *m)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < m->archive_count; i++)
-		json_push(list, json_integer(m->archives[i]));
-	return list;
-}
-
 void queue_judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks,
                   size_t count)
 {
 	struct judgement j = { .id = m->id,
 		               .received_ms = m->received_ms,
 		               .past = json_incref((json_t *)(uintptr_t)m->past),
-		               .archives = numbers_json(m),
+		               .archives = queue_archives(m),
 		               .tasks = mem_array(count + 1, sizeof(*j.tasks)),
 		               .count = count };
 
