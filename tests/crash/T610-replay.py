@@ -5,7 +5,7 @@ everything that was acknowledged by then is whole (tests/lib/invariants.py). The
 import os, random, struct, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
-from faults import Faulty, message
+from faults import Faulty, message, unmounted
 import invariants
 
 STATES = int(os.environ.get('MM_COUNT', 2000 if LONG else 100)) # half of them torn
@@ -127,11 +127,7 @@ class Machine:
     def unmount(self):
         if os.path.ismount(self.site.data):
             self.site.close_process()
-            for _ in range(100): # a process that was just killed may hold it a moment longer
-                if subprocess.run(['umount', self.site.data], stderr=subprocess.DEVNULL).returncode == 0:
-                    return
-                time.sleep(0.05)
-            raise AssertionError('the file system is busy')
+            check(unmounted(self.site.data), 'the file system is busy')
 
     def acknowledged(self, id, digest):
         with self.lock:

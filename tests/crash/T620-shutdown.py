@@ -4,7 +4,7 @@ what was answered with 250 is there, once, and everything verifies. The control:
 import os, random, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
-from faults import Disk, Faulty, message
+from faults import Disk, Faulty, message, unmounted
 import invariants
 
 CYCLES = int(os.environ.get('MM_COUNT', 400 if LONG else 40))
@@ -58,7 +58,7 @@ class Power:
             l.join()
             self.acked.update(l.acked)
             self.unanswered += l.unanswered
-        subprocess.run(['umount', site.data], check=True)
+        check(unmounted(site.data), 'the file system is busy')
         # Who started in a mount namespace of his own meanwhile may keep it for a while, shut down as it is.
         while subprocess.run(['losetup', '-j', self.disk.image], stdout=subprocess.PIPE).stdout:
             time.sleep(0.05)

@@ -17,6 +17,14 @@ def message(subject, size, rng):
 
 MKFS = {'ext4': ['mkfs.ext4', '-q', '-F', '-m', '0', '-I', '256'], 'xfs': ['mkfs.xfs', '-q', '-f']}
 
+def unmounted(path):
+    """Killed children may still be ending, and hold it a moment longer."""
+    for _ in range(200):
+        if subprocess.run(['umount', path], stderr=subprocess.DEVNULL).returncode == 0:
+            return True
+        time.sleep(0.1)
+    return False
+
 class Disk:
     """A small file system under the data directory of a Site (`make` says which): a tmpfs, or ext4 or xfs in a file. It is gone when
     the test ends."""
@@ -49,11 +57,8 @@ class Disk:
     def unmount(self):
         if os.path.ismount(self.site.data):
             self.site.close_process()
-            for _ in range(100): # killed children may still be ending
-                if subprocess.run(['umount', self.site.data], stderr=subprocess.DEVNULL).returncode == 0:
-                    return
-                time.sleep(0.1)
-            subprocess.run(['umount', '-l', self.site.data], check=True)
+            if not unmounted(self.site.data):
+                subprocess.run(['umount', '-l', self.site.data], check=True)
 
     def unused(self):
         s = os.statvfs(self.site.data)
