@@ -574,9 +574,35 @@ static void quoted_printable(void **state)
 	buf_free(&out);
 }
 
+static void many_recipients_fit(void **state)
+{
+	unsigned counts[] = { 100, 500, 1000, 2000, 4000 };
+	char diag[400];
+	(void)state;
+	memset(diag, 'x', sizeof(diag));
+	memcpy(diag, "550 5.1.1 ", 10);
+	diag[399] = 0;
+	for (size_t k = 0; k < 5; k++) {
+		struct dsn_recipient *l = mem_array(counts[k], sizeof(*l));
+		struct mail m = mail_from("a@b.example", NULL);
+		struct err e = { 0 };
+		struct buf text;
+		for (unsigned i = 0; i < counts[k]; i++)
+			l[i] = (struct dsn_recipient) { .address = "somebody@a.example", .kind = DSN_FAILED, .status = "5.1.1", .diagnostic = diag, .remote = "mx.a.example" };
+		struct dsn d = { .mail = &m, .raw = slice_str(MAIL), .hostname = "h.example", .now_ms = now, .arrived_ms = now, .tried_ms = now, .recipients = l, .recipient_count = counts[k], .id = "x" };
+		buf_init(&text, 1u << 20);
+		print_message("%u recipients: %s", counts[k], rc_name(dsn_write(&d, &text, &e)));
+		print_message(" code in err %d\n", e.code);
+		buf_free(&text);
+		free(l);
+		mail_free(&m);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(many_recipients_fit),
 		cmocka_unit_test(who_may_have_one),
 		cmocka_unit_test(a_failure),
 		cmocka_unit_test(other_kinds),
