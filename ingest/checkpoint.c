@@ -267,14 +267,19 @@ static enum rc write_control(struct checkpoint *c, struct err *e)
 	return rc == RC_OK ? db_end(c->parts.control, put_rows(c, e), e) : rc;
 }
 
-static enum rc tell_control(struct checkpoint *c, struct err *e)
+/* The queue forgets what has ended once the spool has moved on: what comes from there again it
+ * knows. */
+static enum rc move_on(struct checkpoint *c, struct err *e)
 {
 	enum rc rc = write_control(c, e);
 
-	if (rc == RC_OK && c->parts.queue)
+	for (size_t i = 0; rc == RC_OK && i < c->after_count; i++)
+		rc = spool_done(c->parts.spool, &c->after[i], e);
+	if (!c->parts.queue)
+		return rc;
+	if (rc == RC_OK)
 		return queue_told(c->parts.queue, e);
-	if (c->parts.queue)
-		queue_not_told(c->parts.queue);
+	queue_not_told(c->parts.queue);
 	return rc;
 }
 
@@ -287,9 +292,7 @@ enum rc checkpoint_write(struct checkpoint *c, struct err *e)
 	if (rc == RC_OK && c->parts.queue)
 		rc = queue_land(c->parts.queue, e);
 	if (rc == RC_OK)
-		rc = tell_control(c, e);
-	for (size_t i = 0; rc == RC_OK && i < c->after_count; i++)
-		rc = spool_done(c->parts.spool, &c->after[i], e);
+		rc = move_on(c, e);
 	if (rc != RC_OK)
 		return err_in(e, "checkpoint");
 	c->done += c->messages;

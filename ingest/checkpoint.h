@@ -3,7 +3,7 @@
  *
  * Order    store_sync -> block roots into the audit log, synced -> index_commit -> queue_land -> one transaction of
  *          control.db with dispositions (also of what ended in the queue), ledger, spool positions and the audit
- *          log's head -> queue_told, spool_done. Each points only to what was synced before it.
+ *          log's head -> spool_done -> queue_told. Each points only to what was synced before it.
  * Beyond   What overtook another message (ingest/lobby.h) is noted one by one, until the position has come past it:
  *          what was decided about it is never decided again.
  * Threads  The pipeline's, with `writing` held.

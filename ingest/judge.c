@@ -404,6 +404,13 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 	struct tally t = { 0 };
 	enum rc rc;
 
+	if (m->past) {
+		bool goes_on;
+
+		rc = queue_goes_on(j->parts.queue, &m->mail->id, &goes_on, e);
+		if (rc != RC_OK || !goes_on) /* destroyed meanwhile */
+			return rc;
+	}
 	document_facts(&facts, m->parsed);
 	mail_facts(m->mail, &facts);
 	facts.stops = j->parts.queue;

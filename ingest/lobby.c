@@ -11,6 +11,7 @@
 /* A record's buffer is used again, unless it was a large message's. */
 #define ITEM_KEPT 262144
 #define MOST_FREE 256
+#define PARKED_MS 1000
 
 /* A message's place in its file of the spool. */
 struct lobby_place {
@@ -35,6 +36,7 @@ struct lobby {
 	struct scans *scans;
 	struct queue *queue;
 	int64_t parked_upto; /* number of the last parked message that was taken */
+	int64_t parked_ms;   /* since when they are taken from the first one on */
 	size_t parked;       /* how many are here */
 	struct config *(*config)(void *arg);
 	void *arg;
@@ -408,15 +410,26 @@ static void dress_parked(struct lobby_item *it)
 	log_error("message %s of the outbound queue: %s", id, e.text);
 }
 
+/* From the first one again, when all that were taken have landed. That it comes to that no more are
+ * taken after a while. */
+static bool may_take_parked(struct lobby *l)
+{
+	if (!l->queue || !has_room(l))
+		return false;
+	if (!l->parked && !queue_has_judged(l->queue)) {
+		l->parked_upto = 0;
+		l->parked_ms = clock_mono_ms();
+	}
+	return clock_mono_ms() - l->parked_ms < PARKED_MS;
+}
+
 static enum rc take_parked(struct lobby *l, struct err *e)
 {
-	while (l->queue && has_room(l)) {
+	while (may_take_parked(l)) {
 		struct lobby_item *it = get_item(l);
 		enum rc rc = queue_go_on_next(l->queue, l->parked_upto, &l->parked_upto,
 		                              &it->from_queue, e);
 
-		if (rc == RC_NOTFOUND && !l->parked && !queue_has_judged(l->queue))
-			l->parked_upto = 0;
 		if (rc != RC_OK) {
 			put_item(l, it);
 			return rc == RC_NOTFOUND ? RC_OK : rc;

@@ -24,7 +24,8 @@ static const char *const texts[SQL_COUNT] = {
 	                    "rule_set, version, past, archives, origin, origin_received)"
 	                    " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
 	[SQL_ADD_BODY] = "INSERT INTO body VALUES(?1,?2)",
-	[SQL_OF] = "SELECT archives, origin, origin_received FROM message WHERE number = ?1",
+	[SQL_OF] = "SELECT archives, origin, origin_received, number FROM message WHERE number = "
+	           "?1 AND state <> 2",
 	[SQL_WAITING] = "SELECT archives FROM message WHERE number = ?1 AND state = 1",
 	[SQL_JUDGED] = "UPDATE message SET state = 0, past = ?2 WHERE number = ?1",
 	[SQL_SHARED] = "UPDATE message SET archives = ?2 WHERE origin = ?1",
@@ -124,6 +125,7 @@ void queue_undo(struct queue *q)
 	q->lost_pipeline = q->lost_pipeline || q->dirty;
 	q->lost_runner = q->lost_runner || q->dirty;
 	q->untold = true;
+	q->tight = true;
 	q->open = q->dirty = false;
 	q->fresh_count = q->fresh_committed;
 	q->fresh_other = false;
@@ -181,7 +183,8 @@ static enum rc write_and_take_away(struct queue *q, struct err *e)
 	char sql[96];
 	enum rc rc;
 
-	(void)snprintf(sql, sizeof(sql), "INSERT INTO body VALUES(-1, zeroblob(%d))", PROBE_BYTES);
+	(void)snprintf(sql, sizeof(sql), "INSERT OR REPLACE INTO body VALUES(-1, zeroblob(%d))",
+	               PROBE_BYTES);
 	rc = queue_change(q, e);
 	if (rc == RC_OK)
 		rc = db_exec(q->db, sql, e);
@@ -320,8 +323,7 @@ static enum rc bind_origin(struct queue *q, const struct queue_message *m, struc
 		for (int i = 0; rc == RC_OK && i < 3; i++)
 			stmt_copy(to, 11 + i, s, i);
 		stmt_reset(s);
-		if (rc != RC_NOTFOUND)
-			return rc;
+		return rc;
 	}
 	archives = queue_archives(m);
 	rc = queue_bind_json(to, 11, archives, e);
@@ -427,24 +429,55 @@ enum rc queue_find(struct queue *q, const struct message_id *id, int64_t *number
 	return rc;
 }
 
-enum rc queue_park(struct queue *q, const struct queue_message *m, const struct queue_task *tasks,
-                   size_t count, struct err *e)
+enum rc queue_save_results(struct queue *q, struct err *e)
+{
+	return q->tight && q->dirty ? queue_commit_locked(q, e) : RC_OK;
+}
+
+/* RC_NOTFOUND: it tells of a message that is gone. */
+static enum rc may_park(struct queue *q, const struct queue_message *m, struct err *e)
 {
 	int64_t number;
-	enum rc rc;
+	struct stmt *s;
+	enum rc rc = queue_find(q, &m->id, &number, e);
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
-	rc = queue_find(q, &m->id, &number, e);
-	if (rc == RC_OK)
-		rc = RC_EXISTS;
-	else if (rc == RC_NOTFOUND)
-		rc = queue_change(q, e);
+	if (rc != RC_NOTFOUND)
+		return rc == RC_OK ? RC_EXISTS : rc;
+	if (!m->of)
+		return queue_save_results(q, e);
+	rc = queue_sql(q, SQL_OF, &s, e);
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(s, 1, m->of);
+	rc = stmt_step(s, e);
+	stmt_reset(s);
+	return rc;
+}
+
+static enum rc park(struct queue *q, const struct queue_message *m, const struct queue_task *tasks,
+                    size_t count, struct err *e)
+{
+	int64_t number;
+	enum rc rc = queue_change(q, e);
+
 	if (rc == RC_OK)
 		rc = add_message(q, m, &number, e);
 	if (rc == RC_OK)
 		rc = queue_add_tasks(q, number, tasks, count, e);
-	if (rc != RC_OK && rc != RC_EXISTS)
+	if (rc != RC_OK)
 		queue_undo(q);
+	return rc;
+}
+
+enum rc queue_park(struct queue *q, const struct queue_message *m, const struct queue_task *tasks,
+                   size_t count, struct err *e)
+{
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = may_park(q, m, e);
+	if (rc == RC_OK)
+		rc = park(q, m, tasks, count, e);
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	queue_free_specs(tasks, count);
 	return rc;
@@ -464,6 +497,27 @@ enum rc queue_has(struct queue *q, const struct message_id *id, bool *has, struc
 	rc = queue_find(q, id, &number, e);
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	*has = rc == RC_OK;
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+enum rc queue_goes_on(struct queue *q, const struct message_id *id, bool *goes_on, struct err *e)
+{
+	int64_t number;
+	struct stmt *s;
+	enum rc rc;
+
+	*goes_on = false;
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = queue_find(q, id, &number, e);
+	if (rc == RC_OK)
+		rc = queue_sql(q, SQL_WAITING, &s, e);
+	if (rc == RC_OK) {
+		stmt_bind_int(s, 1, number);
+		rc = stmt_step(s, e);
+		*goes_on = rc == RC_OK;
+		stmt_reset(s);
+	}
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
@@ -680,7 +734,7 @@ enum rc queue_rotate(struct queue *q, struct err *e)
 	enum rc rc;
 
 	MUST(pthread_mutex_lock(&q->lock) == 0);
-	rc = queue_commit_locked(q, e);
+	rc = q->broken ? queue_change(q, e) : queue_commit_locked(q, e);
 	if (rc == RC_OK && q->ended)
 		rc = queue_file_renew(q, e);
 	if (rc == RC_OK)

@@ -60,7 +60,8 @@ struct queue_message {
 	int64_t of;  /* of a notice: the number, here, of the message that it tells of, whose archives it shares */
 };
 
-/* RC_EXISTS: it is parked already, and nothing was changed. `tasks` is one at least. */
+/* RC_EXISTS: it is parked already; RC_NOTFOUND: what it is of is gone. Nothing was changed then. `tasks` is one at
+ * least. */
 enum rc queue_park(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count,
 		   struct err *e) MUST_USE;
 /* A message that was judged on (queue_go_on_next), for the next queue_land: its past is replaced; archives (those that
@@ -69,6 +70,8 @@ enum rc queue_park(struct queue *q, const struct queue_message *m, const struct 
 void queue_judged(struct queue *q, const struct queue_message *m, const struct queue_task *tasks, size_t count);
 /* The pipeline's commit: what was judged on, and all else. RC_NOSPACE also where what it parked was lost earlier. */
 enum rc queue_land(struct queue *q, struct err *e) MUST_USE;
+/* Is it still to be judged on? Not where all its archives have destroyed it. */
+enum rc queue_goes_on(struct queue *q, const struct message_id *id, bool *goes_on, struct err *e) MUST_USE;
 /* What was judged on since the last queue_land is forgotten: it is to be judged on again. */
 void queue_take_back(struct queue *q);
 bool queue_has_judged(struct queue *q); /* since the last queue_land */
@@ -114,7 +117,8 @@ struct queue_due {
 	bool hurry; /* somebody asked for it */
 };
 
-/* All that are due, however late; with `all` false, those that became due since the last call and are committed. */
+/* All that are due, however late: commits; with `all` false, those that became due since the last call and are
+ * committed. */
 enum rc queue_due(struct queue *q, bool all, void (*each)(void *arg, const struct queue_due *d), void *arg,
 		  struct err *e) MUST_USE;
 /* `woken` is called when something was committed that the other side is to look for: the runner (due tasks), or
@@ -184,7 +188,7 @@ bool queue_has_expired(struct queue *q, int64_t before_ms);
 /* They are dropped. */
 enum rc queue_expire(struct queue *q, int64_t before_ms, size_t *count, struct err *e) MUST_USE;
 /* A message was destroyed in an archive: by a sweep (`id` NULL: all that were received on that UTC day), or
- * erased. Where that was the last archive that had it, it leaves the queue, and so do the notices about it. */
+ * erased. Where that was the last archive that had it, it leaves the queue, and so do the notices about it. Commits. */
 enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id, size_t *count,
 		     struct err *e) MUST_USE;
 /* What has ended leaves no trace: see Key. */

@@ -54,6 +54,7 @@ struct queue {
 	uint64_t key;
 	struct stmt *sql[SQL_COUNT];
 	bool broken; /* a rotation failed half way: nothing is written any more */
+	bool tight; /* something was lost since the last landing, for want of room */
 	bool open;  /* a transaction */
 	bool dirty; /* and something is in it */
 	bool ended; /* there is what rotation would take out */
@@ -85,6 +86,8 @@ enum rc queue_change(struct queue *q, struct err *e) MUST_USE;
 /* Nothing of the transaction is left. */
 void queue_undo(struct queue *q);
 enum rc queue_commit_locked(struct queue *q, struct err *e) MUST_USE;
+/* Where the next change may find no room again, what was put down before it isn't lost with it. */
+enum rc queue_save_results(struct queue *q, struct err *e) MUST_USE;
 /* The task became due: the runner is told when that is committed. */
 void queue_fresh(struct queue *q, int64_t number, bool hurry);
 /* RC_NOTFOUND. */

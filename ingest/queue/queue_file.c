@@ -8,6 +8,8 @@
 #include "ingest/queue/queue_core.h"
 #include "store/crypt.h"
 
+#define PART_BYTES (32u << 20)
+
 static const char schema[] =
         "CREATE TABLE IF NOT EXISTS message ("
         " number INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, received INTEGER NOT "
@@ -66,10 +68,11 @@ static char *file_path(const struct queue *q, uint64_t number)
 }
 
 struct keys_found {
-	uint64_t lowest; /* number of a file; 0: none */
-	uint64_t key;
-	uint64_t highest;
-	uint64_t highest_key;
+	struct key_found {
+		uint64_t file; /* its number */
+		uint64_t key;
+	} * at;
+	size_t count;
 };
 
 static enum rc see_key(void *arg, const struct key_info *k)
@@ -78,15 +81,29 @@ static enum rc see_key(void *arg, const struct key_info *k)
 
 	if (k->kind != KEY_QUEUE || k->state != KEY_LIVE)
 		return RC_OK;
-	if (!f->lowest || k->object <= f->lowest) { /* of two the later one */
-		f->lowest = k->object;
-		f->key = k->id;
-	}
-	if (k->object >= f->highest) {
-		f->highest = k->object;
-		f->highest_key = k->id;
-	}
+	f->at = mem_resize(f->at, (f->count + 1) * sizeof(*f->at));
+	f->at[f->count++] = (struct key_found) { k->object, k->id };
 	return RC_OK;
+}
+
+/* A rotation was cut off, or failed: as long as the older file's key lives it has everything. Of
+ * two keys of one number the later one is that of the file. NULL: there is none. */
+static const struct key_found *choose(const struct queue *q, const struct keys_found *f)
+{
+	const struct key_found *chosen = NULL;
+	bool has = false;
+
+	for (size_t i = 0; i < f->count; i++) {
+		char *path = file_path(q, f->at[i].file);
+		bool exists = file_exists(path);
+
+		free(path);
+		if (chosen && (has != exists ? has : f->at[i].file > chosen->file))
+			continue;
+		chosen = &f->at[i];
+		has = exists;
+	}
+	return chosen;
 }
 
 static enum rc open_db(const struct queue *q, uint64_t number, uint64_t key, struct db **out,
@@ -125,21 +142,20 @@ static enum rc remove_file(const struct queue *q, uint64_t number, struct err *e
 	return rc;
 }
 
-/* First the key, then the file. */
-static enum rc destroy(const struct queue *q, uint64_t number, uint64_t key, struct err *e)
+/* All keys and files but the chosen one's go. */
+static enum rc leave_one(struct queue *q, const struct keys_found *f,
+                         const struct key_found *chosen, struct err *e)
 {
-	enum rc rc = keyring_destroy(q->keys, &key, 1, e);
+	enum rc rc = RC_OK;
 
-	return rc == RC_OK ? remove_file(q, number, e) : rc;
-}
-
-/* A rotation was cut off: while both keys live the older file has everything; once its key is
- * destroyed the newer one has. */
-static enum rc leave_one(struct queue *q, const struct keys_found *f, struct err *e)
-{
-	if (f->highest != f->lowest)
-		return destroy(q, f->highest, f->highest_key, e);
-	return f->lowest > 1 ? remove_file(q, f->lowest - 1, e) : RC_OK;
+	for (size_t i = 0; rc == RC_OK && i < f->count; i++) {
+		if (&f->at[i] == chosen)
+			continue;
+		rc = keyring_destroy(q->keys, &f->at[i].key, 1, e);
+		if (rc == RC_OK && f->at[i].file != chosen->file)
+			rc = remove_file(q, f->at[i].file, e);
+	}
+	return rc == RC_OK && chosen->file > 1 ? remove_file(q, chosen->file - 1, e) : rc;
 }
 
 static enum rc make_folder(const struct queue *q, struct err *e)
@@ -166,23 +182,34 @@ static void tell_if_gone(const struct queue *q)
 	free(path);
 }
 
+static enum rc open_one(struct queue *q, const struct keys_found *f, struct err *e)
+{
+	const struct key_found *chosen = choose(q, f);
+	enum rc rc;
+
+	q->file = 1;
+	if (!chosen)
+		return make(q, q->file, &q->key, &q->db, e);
+	rc = leave_one(q, f, chosen, e);
+	if (rc != RC_OK)
+		return rc;
+	q->file = chosen->file;
+	q->key = chosen->key;
+	tell_if_gone(q);
+	return open_db(q, q->file, q->key, &q->db, e);
+}
+
 enum rc queue_file_open(struct queue *q, struct err *e)
 {
-	struct keys_found f = { 0 };
+	struct keys_found f = { .count = 0 };
 	enum rc rc = dir_exists(q->dir) ? RC_OK : make_folder(q, e);
 
 	if (rc == RC_OK)
 		rc = keyring_each(q->keys, see_key, &f);
 	if (rc == RC_OK)
-		rc = leave_one(q, &f, e);
-	q->file = f.lowest ? f.lowest : 1;
-	q->key = f.key;
-	if (rc != RC_OK)
-		return rc;
-	if (!f.lowest)
-		return make(q, q->file, &q->key, &q->db, e);
-	tell_if_gone(q);
-	return open_db(q, q->file, q->key, &q->db, e);
+		rc = open_one(q, &f, e);
+	free(f.at);
+	return rc;
 }
 
 /* ---- rotation ---- */
@@ -194,16 +221,34 @@ static enum rc copy_row(struct stmt *from, struct stmt *to, int columns, struct 
 	return stmt_run(to, e);
 }
 
+/* Many bytes in one transaction would lie in the log first, and in the file then. Nobody reads what
+ * is half written, as the old key lives. */
+static enum rc part(struct db *to, uint64_t *bytes, struct err *e)
+{
+	enum rc rc;
+
+	if (*bytes < PART_BYTES)
+		return RC_OK;
+	*bytes = 0;
+	rc = db_commit(to, e);
+	return rc == RC_OK ? db_begin(to, e) : rc;
+}
+
 static enum rc copy_table(struct db *from, struct db *to, const struct copied *what, struct err *e)
 {
+	uint64_t bytes = 0;
 	struct stmt *read = NULL;
 	struct stmt *write = NULL;
 	enum rc rc = db_prepare(from, &read, what->read, e);
 
 	if (rc == RC_OK)
 		rc = db_prepare(to, &write, what->write, e);
-	while (rc == RC_OK && (rc = stmt_step(read, e)) == RC_OK)
+	while (rc == RC_OK && (rc = stmt_step(read, e)) == RC_OK) {
+		bytes += stmt_blob(read, what->columns - 1).len;
 		rc = copy_row(read, write, what->columns, e);
+		if (rc == RC_OK)
+			rc = part(to, &bytes, e);
+	}
 	stmt_free(&read);
 	stmt_free(&write);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
@@ -251,9 +296,13 @@ enum rc queue_file_renew(struct queue *q, struct err *e)
 		rc = copy_all(q->db, fresh, e);
 	if (rc != RC_OK) {
 		db_close(&fresh);
-		if (key)
-			(void)!destroy(q, old + 1, key, NULL);
-		return rc;
+		/* A key that stays would be chosen some day, or destroyed in its file's stead. */
+		q->broken = key && keyring_destroy(q->keys, &key, 1, NULL) != RC_OK;
+		if (!q->broken)
+			(void)!remove_file(q, old + 1, NULL);
+		return q->broken ? err_set(e, RC_IO,
+		                           "the outbound queue's new key could not be destroyed")
+		                 : rc;
 	}
 	rc = keyring_destroy(q->keys, &q->key, 1, e);
 	if (rc != RC_OK) {

@@ -273,6 +273,8 @@ enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struc
 			rc = forget_one(q, &l.at[i], count, e);
 	if (rc != RC_OK)
 		queue_undo(q);
+	else
+		rc = queue_commit_locked(q, e);
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	for (size_t i = 0; i < l.count; i++)
 		json_decref(l.at[i].archives);

@@ -136,7 +136,8 @@ enum rc queue_land_locked(struct queue *q, struct err *e)
 		q->lost_pipeline = false;
 		return err_set(e, RC_NOSPACE, "the outbound queue found no room on the disk");
 	}
-	if (q->judged_count)
+	rc = queue_save_results(q, e);
+	if (rc == RC_OK && q->judged_count)
 		rc = queue_change(q, e);
 	for (size_t i = 0; rc == RC_OK && i < q->judged_count; i++)
 		rc = land(q, &q->judged[i], e);
@@ -145,8 +146,10 @@ enum rc queue_land_locked(struct queue *q, struct err *e)
 		return rc;
 	}
 	rc = queue_commit_locked(q, e);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		queue_forget_judged(q);
+		q->tight = false;
+	}
 	return rc;
 }
 

@@ -67,7 +67,10 @@ enum rc queue_due(struct queue *q, bool all, void (*each)(void *arg, const struc
 	enum rc rc;
 
 	MUST(pthread_mutex_lock(&q->lock) == 0);
-	rc = all ? all_due(q, each, arg, e) : fresh_due(q, each, arg, e);
+	/* What isn't committed may be lost, and its number given to another task. */
+	rc = all ? queue_commit_locked(q, e) : RC_OK;
+	if (rc == RC_OK)
+		rc = all ? all_due(q, each, arg, e) : fresh_due(q, each, arg, e);
 	q->fresh_count -= q->fresh_committed;
 	if (q->fresh_count)
 		memmove(q->fresh, q->fresh + q->fresh_committed,

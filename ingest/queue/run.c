@@ -161,6 +161,11 @@ static void flush(void *arg)
 	r->flushing = false;
 	if (r->broken)
 		return;
+	if (!r->full && queue_lost(r->o.queue)) { /* the pipeline found no room */
+		r->full = true;
+		loop_timer_set(r->flush, FULL_MS);
+		return;
+	}
 	/* Results that can't be put down would be brought about again and again. */
 	if ((r->full ? queue_probe(r->o.queue, &e) : queue_commit(r->o.queue, &e)) != RC_OK) {
 		trouble(r, &e);
@@ -218,8 +223,11 @@ static void keep_house(void *arg)
 	struct runner *r = arg;
 	struct queue_totals t = { 0 };
 	struct err e = { 0 };
-	enum rc rc = expire(r, &e);
+	enum rc rc;
 
+	if (r->broken)
+		return;
+	rc = expire(r, &e);
 	run_forget_users(r);
 	if (rc == RC_OK)
 		rc = queue_count(r->o.queue, &t, &e);
@@ -423,6 +431,7 @@ enum rc runner_new(struct runner **out, const struct runner_options *o, struct e
 		return rc;
 	}
 	r->o = *o;
+	r->rotated_ms = clock_mono_ms() - ROTATE_MS; /* nobody knows when that was */
 	LIST_INIT(&r->attempts);
 	LIST_INIT(&r->users);
 	for (size_t i = 0; i < r->settings.retry_count; i++)

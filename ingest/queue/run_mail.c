@@ -10,6 +10,10 @@
 #include "ingest/action/secret.h"
 #include "ingest/queue/run_core.h"
 
+/* A notice is about so many recipients; more get several. */
+#define NOTICE_RECIPIENTS 100
+#define NOTICE_BYTES      (1u << 20)
+
 /* What a try needs; texts that are its own. */
 struct trying {
 	struct runner *r;
@@ -334,6 +338,30 @@ static void fill_recipient(struct dsn_recipient *d, const json_t *one, enum dsn_
 	d->remote = d->remote ? d->remote : "";
 }
 
+/* One about these recipients; `before`: so many were told of. */
+static enum rc write_notice(struct runner *r, struct queue_job *whole, struct dsn *d, size_t before,
+                            struct err *e)
+{
+	struct buf text;
+	char id[ID_TEXT + 48];
+	char short_id[ID_TEXT + 1];
+	enum rc rc;
+
+	buf_init(&text, NOTICE_BYTES);
+	id_format(short_id, &whole->id);
+	(void)snprintf(id, sizeof(id), "%s.%lld", short_id, (long long)whole->number);
+	if (before)
+		(void)snprintf(id + strlen(id), sizeof(id) - strlen(id), ".%zu", before);
+	d->id = id;
+	rc = whole->kind == RULE_BOUNCE
+	             ? dsn_write_bounce(d, json_object_get(whole->spec, "do"), &text, e)
+	             : dsn_write(d, &text, e);
+	if (rc == RC_OK)
+		rc = run_notice(r, whole, d->mail, buf_slice(&text), e);
+	buf_free(&text);
+	return rc;
+}
+
 /* Tells the sender of those for whom it failed (or waits), as far as he may be told. *told: how
  * many. */
 static enum rc notify(struct runner *r, struct queue_job *whole, struct mail *mail,
@@ -354,9 +382,6 @@ static enum rc notify(struct runner *r, struct queue_job *whole, struct mail *ma
 		         .tried_ms = clock_now_ms(),
 		         .until_ms = whole->since_ms + r->settings.lifetime_ms,
 		         .recipients = list };
-	struct buf text;
-	char id[ID_TEXT + 24];
-	char short_id[ID_TEXT + 1];
 	enum rc rc = RC_OK;
 
 	*told = 0;
@@ -373,19 +398,18 @@ static enum rc notify(struct runner *r, struct queue_job *whole, struct mail *ma
 		else
 			fill_recipient(&list[d.recipient_count++], one, kind);
 	}
-	buf_init(&text, 1u << 20);
-	id_format(short_id, &whole->id);
-	(void)snprintf(id, sizeof(id), "%s.%lld", short_id, (long long)whole->number);
-	d.id = id;
-	if (d.recipient_count)
-		rc = whole->kind == RULE_BOUNCE
-		             ? dsn_write_bounce(&d, json_object_get(whole->spec, "do"), &text, e)
-		             : dsn_write(&d, &text, e);
-	if (rc == RC_OK && d.recipient_count)
-		rc = run_notice(r, whole, mail, buf_slice(&text), e);
-	*told = d.recipient_count;
-	buf_free(&text);
+	for (size_t left = d.recipient_count; rc == RC_OK && left; left -= d.recipient_count) {
+		d.recipients = list + *told;
+		d.recipient_count = MIN_OF(left, (size_t)NOTICE_RECIPIENTS);
+		rc = write_notice(r, whole, &d, *told, e);
+		*told += d.recipient_count;
+	}
 	free(list);
+	if (rc == RC_LIMIT) { /* what is to be told of is a dead letter, then */
+		*told = 0;
+		*why_not = "it would be too long";
+		rc = RC_OK;
+	}
 	return rc;
 }
 
@@ -628,7 +652,7 @@ static bool may_send(struct runner *r, const struct trying *t, int64_t *when_ms)
 	}
 	if (u->paced_ms < now - RUN_HOUR_MS)
 		u->paced_ms = now - RUN_HOUR_MS;
-	*when_ms = clock_now_ms() + (u->paced_ms - now);
+	*when_ms = clock_now_ms() + MIN_OF(u->paced_ms - now, RUN_HOUR_MS);
 	if (u->paced_ms > now)
 		return false;
 	u->paced_ms += each * (int64_t)count_open(t->to);

@@ -588,8 +588,20 @@ static void many_recipients_fit(void **state)
 		struct err e = { 0 };
 		struct buf text;
 		for (unsigned i = 0; i < counts[k]; i++)
-			l[i] = (struct dsn_recipient) { .address = "somebody@a.example", .kind = DSN_FAILED, .status = "5.1.1", .diagnostic = diag, .remote = "mx.a.example" };
-		struct dsn d = { .mail = &m, .raw = slice_str(MAIL), .hostname = "h.example", .now_ms = now, .arrived_ms = now, .tried_ms = now, .recipients = l, .recipient_count = counts[k], .id = "x" };
+			l[i] = (struct dsn_recipient) { .address = "somebody@a.example",
+				                        .kind = DSN_FAILED,
+				                        .status = "5.1.1",
+				                        .diagnostic = diag,
+				                        .remote = "mx.a.example" };
+		struct dsn d = { .mail = &m,
+			         .raw = slice_str(MAIL),
+			         .hostname = "h.example",
+			         .now_ms = now,
+			         .arrived_ms = now,
+			         .tried_ms = now,
+			         .recipients = l,
+			         .recipient_count = counts[k],
+			         .id = "x" };
 		buf_init(&text, 1u << 20);
 		print_message("%u recipients: %s", counts[k], rc_name(dsn_write(&d, &text, &e)));
 		print_message(" code in err %d\n", e.code);
@@ -602,18 +614,12 @@ static void many_recipients_fit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(many_recipients_fit),
-		cmocka_unit_test(who_may_have_one),
-		cmocka_unit_test(a_failure),
-		cmocka_unit_test(other_kinds),
-		cmocka_unit_test(a_status_is_one),
-		cmocka_unit_test(what_comes_back),
-		cmocka_unit_test(large_ones_are_cut),
-		cmocka_unit_test(boundaries),
-		cmocka_unit_test(addresses_in_utf8),
-		cmocka_unit_test(a_bounce_of_a_rule),
-		cmocka_unit_test(nothing_gets_in),
-		cmocka_unit_test(dates),
+		cmocka_unit_test(many_recipients_fit), cmocka_unit_test(who_may_have_one),
+		cmocka_unit_test(a_failure),           cmocka_unit_test(other_kinds),
+		cmocka_unit_test(a_status_is_one),     cmocka_unit_test(what_comes_back),
+		cmocka_unit_test(large_ones_are_cut),  cmocka_unit_test(boundaries),
+		cmocka_unit_test(addresses_in_utf8),   cmocka_unit_test(a_bounce_of_a_rule),
+		cmocka_unit_test(nothing_gets_in),     cmocka_unit_test(dates),
 		cmocka_unit_test(quoted_printable),
 	};
 
