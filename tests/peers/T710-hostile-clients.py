@@ -133,10 +133,17 @@ def quiet(site, least):
         time.sleep(0.1)
     raise AssertionError('%d descriptors, %d expected' % (connections(site), least))
 
+def settled(site):
+    """Its descriptors, when there were as many for a while: behind a start mmd hands over some more."""
+    n, same = connections(site), 0
+    while same < 20:
+        time.sleep(0.1)
+        n, same = connections(site), same + 1 if connections(site) == n else 0
+    return n
+
 site = Gateway()
 serves(site)
-quiet(site, connections(site))
-base_fds = connections(site)
+base_fds = settled(site)
 
 def fresh():
     """mm-smtpd anew: memory that a crowd before has left would hide what the next one takes."""
@@ -144,7 +151,7 @@ def fresh():
     site.stop()
     site.start()
     serves(site)
-    quiet(site, base_fds)
+    base_fds = settled(site)
 
 def cost(how, n):
     """Bytes of mm-smtpd for each of n connections, while an honest client is served."""
