@@ -72,6 +72,7 @@ enum outbound_end {
 
 struct outbound_result {
 	enum outbound_end end;
+	bool dsn;           /* done by a server that has DSN: `notify` was given on, and is its business now */
 	unsigned code;      /* of SMTP; 0: there was no reply */
 	char enhanced[12];  /* "5.1.1"; where the server gave none, ours */
 	char text[OUTBOUND_TEXT]; /* what the server said, or what went wrong */

@@ -102,6 +102,7 @@ static bool read_result(struct outbound_result *r, const json_t *o)
 		return false;
 	r->end = (enum outbound_end)how;
 	r->code = (unsigned)code;
+	r->dsn = json_member_bool(o, "dsn", false);
 	outbound_clean(r->enhanced, sizeof(r->enhanced), json_member_text(o, "enhanced"));
 	outbound_clean(r->text, sizeof(r->text), json_member_text(o, "text"));
 	return is_enhanced(r->enhanced);

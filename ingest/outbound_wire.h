@@ -23,7 +23,7 @@ enum outbound_to_child {
 enum outbound_to_mmd {
 	OUTBOUND_READY = 32,
 	OUTBOUND_FAILED, /* a text: why it doesn't run */
-	OUTBOUND_ENDED,  /* JSON {"n","host","tls","results":[{"end","code","enhanced","text"}]} */
+	OUTBOUND_ENDED,  /* JSON {"n","host","tls","results":[{"end","code","enhanced","text","dsn"}]} */
 	OUTBOUND_PONG,
 };
 

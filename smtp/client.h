@@ -34,7 +34,8 @@
  *          SMTPUTF8 5.6.9 (but by LMTP: a mailbox is the end of the way, and Dovecot 2.3 has no SMTPUTF8).
  *          Re-encoding would change signed bytes. What is lost: such mail to such servers (8-bit bodies Postfix would
  *          send as quoted-printable); its sender is told.
- * Left out NOTIFY, ORCPT, RET and ENVID where the server has no DSN: it tells of failures only, by its own will.
+ * Left out NOTIFY, ORCPT, RET and ENVID where the server has no DSN: it tells of failures only, by its own will. Who
+ *          wants to be told of success is told by the owner then (smtp_result.dsn; RFC 3461 section 5.2.2).
  * Threads  One client is used by one thread at a time.
  * Limits   base/limits.h: LIMIT_SMTP_RECIPIENTS a transaction, LIMIT_SMTP_REPLY_LINE, LIMIT_SMTP_REPLY_LINES. Memory:
  *          a line, 48 KiB of output, the results; the message stays the owner's.
@@ -74,6 +75,7 @@ enum smtp_end {
 
 struct smtp_result {
 	enum smtp_end end;
+	bool dsn;          /* SMTP_DONE: the server has DSN, and with NOTIFY the duty to tell */
 	unsigned code;     /* of the server; 0: it gave no reply to this */
 	char enhanced[12]; /* "5.1.1": the server's if its class is the code's, else ours ("5.0.0") */
 	char text[SMTP_RESULT_TEXT]; /* printable ASCII: the lines of the reply, joined by blanks, without codes */

@@ -289,6 +289,7 @@ void client_end_heard(struct smtp_client *c)
 		return;
 	}
 	c->needs_reset = false;
+	r.dsn = r.end == SMTP_DONE && (c->has & SMTP_HAS_DSN);
 	if (!c->config->lmtp)
 		client_script_settle(c, &r);
 	for (size_t i = 0; i < s->m->count; i++)

@@ -55,18 +55,20 @@ static const char *automatic(struct slice raw)
 }
 
 /* RFC 3461 section 4.1: without NOTIFY failures are told, and delays may be. */
-static bool is_asked_for(struct slice notify, enum dsn_kind kind)
+bool dsn_wanted(const char *notify, enum dsn_kind kind)
 {
 	static const char *const words[] = {
 		[DSN_FAILED] = "FAILURE",
 		[DSN_DELAYED] = "DELAY",
 		[DSN_RELAYED] = "SUCCESS",
+		[DSN_DELIVERED] = "SUCCESS",
 	};
+	struct slice list = slice_str(notify);
 
-	if (!notify.len)
-		return kind != DSN_RELAYED;
-	while (notify.len)
-		if (slice_equal_nocase(slice_cut(notify, ',', &notify), slice_str(words[kind])))
+	if (!list.len)
+		return kind == DSN_FAILED || kind == DSN_DELAYED;
+	while (list.len)
+		if (slice_equal_nocase(slice_cut(list, ',', &list), slice_str(words[kind])))
 			return true;
 	return false;
 }
@@ -78,7 +80,7 @@ const char *dsn_forbidden(const struct mail *m, struct slice raw, const char *no
 
 	if (!m->mail_from.len)
 		return "the message has no sender to tell (<>)";
-	if (!is_asked_for(slice_str(notify), kind))
+	if (!dsn_wanted(notify, kind))
 		return "the sender asked not to be told (NOTIFY)";
 	if (slice_equal(json_member_text(spf, "verdict"), slice_str("FAIL")))
 		return "its sender is forged, says SPF";
@@ -176,6 +178,7 @@ static const char *status_of(const struct dsn_recipient *r)
 		[DSN_FAILED] = "5.0.0",
 		[DSN_DELAYED] = "4.0.0",
 		[DSN_RELAYED] = "2.0.0",
+		[DSN_DELIVERED] = "2.0.0",
 	};
 	size_t digits = 0, dots = 0;
 
@@ -235,7 +238,7 @@ static const char *advice_for(const char *status)
 
 static enum dsn_kind worst(const struct dsn *d)
 {
-	enum dsn_kind kind = DSN_RELAYED;
+	enum dsn_kind kind = DSN_DELIVERED;
 
 	for (size_t i = 0; i < d->recipient_count; i++)
 		kind = MIN_OF(kind, d->recipients[i].kind);
@@ -298,6 +301,7 @@ static enum rc add_recipient_text(struct buf *out, const struct dsn_recipient *r
 		[DSN_FAILED] = "was not delivered",
 		[DSN_DELAYED] = "is not delivered yet",
 		[DSN_RELAYED] = "was handed to a server that sends no notices",
+		[DSN_DELIVERED] = "was delivered",
 	};
 	enum rc rc = buf_add_str(out, "  <");
 
@@ -318,7 +322,10 @@ static enum rc add_begin_text(const struct dsn *d, struct buf *out)
 		        "will not\r\nbe tried again.\r\n",
 		[DSN_DELAYED] = "Your message is not lost: it could not be delivered yet to the "
 		                "recipients\r\nbelow, and it will be tried again",
-		[DSN_RELAYED] = "Your message is on its way to the recipients below.\r\n",
+		[DSN_RELAYED] =
+		        "Your message was handed on for the recipients below. You will not be\r\n"
+		        "told when it arrives.\r\n",
+		[DSN_DELIVERED] = "Your message was delivered to the recipients below.\r\n",
 	};
 	enum dsn_kind kind = worst(d);
 	char date[ENCODE_DATE];
@@ -468,6 +475,7 @@ static enum rc recipient_fields(struct writing *w, const struct dsn_recipient *r
 		[DSN_FAILED] = "failed",
 		[DSN_DELAYED] = "delayed",
 		[DSN_RELAYED] = "relayed",
+		[DSN_DELIVERED] = "delivered",
 	};
 	struct buf *out = w->out;
 	enum rc rc = buf_add_str(out, "\r\n");
@@ -578,6 +586,7 @@ static enum rc write_head(struct writing *w)
 		[DSN_FAILED] = "Your message was not delivered",
 		[DSN_DELAYED] = "Your message is delayed",
 		[DSN_RELAYED] = "Your message was handed on",
+		[DSN_DELIVERED] = "Your message was delivered",
 	};
 	const struct dsn *d = w->d;
 	struct buf *out = w->out;

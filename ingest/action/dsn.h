@@ -21,7 +21,8 @@
 
 #define DSN_RETURNED 50000
 
-enum dsn_kind { DSN_FAILED, DSN_DELAYED, DSN_RELAYED };
+/* Relayed: to a server that has no DSN, so that nobody will tell more. Delivered: by LMTP. */
+enum dsn_kind { DSN_FAILED, DSN_DELAYED, DSN_RELAYED, DSN_DELIVERED };
 
 struct dsn_recipient {
 	const char *address; /* final */
@@ -50,8 +51,9 @@ struct dsn {
 };
 
 /* NULL: he may have one. Else why not, for the dead letter's reason. `notify` may be NULL: then failures and
- * delays are told. `kind` that is to be told. Mailing lists (List-Id) are told: a list wants to know whom it
- *          doesn't reach. */
+ * delays are told, success isn't. `kind` that is to be told. Mailing lists (List-Id) are told: a list wants to know
+ * whom it doesn't reach. */
+bool dsn_wanted(const char *notify, enum dsn_kind kind); /* that alone: the message need not be at hand */
 const char *dsn_forbidden(const struct mail *m, struct slice raw, const char *notify, enum dsn_kind kind);
 /* Adds the message. RC_LIMIT: `out` is full. */
 enum rc dsn_write(const struct dsn *d, struct buf *out, struct err *e) MUST_USE;

@@ -52,6 +52,7 @@ static json_t *result_json(const struct smtp_result *r)
 	json_put_int(o, "code", r->code);
 	json_put_text(o, "enhanced", slice_str(r->enhanced));
 	json_put_text(o, "text", slice_str(r->text));
+	json_put_bool(o, "dsn", r->dsn);
 	return o;
 }
 

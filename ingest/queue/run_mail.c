@@ -332,8 +332,6 @@ static void fill_recipient(struct dsn_recipient *d, const json_t *one, enum dsn_
 		                      .status = text_or_null(one, "status"),
 		                      .diagnostic = text_or_null(one, "text"),
 		                      .remote = text_or_null(one, "host") };
-	if (!d->status)
-		d->status = kind == DSN_DELAYED ? "4.0.0" : "5.0.0";
 	d->diagnostic = d->diagnostic ? d->diagnostic : "";
 	d->remote = d->remote ? d->remote : "";
 }
@@ -343,15 +341,14 @@ static enum rc write_notice(struct runner *r, struct queue_job *whole, struct ds
                             struct err *e)
 {
 	struct buf text;
-	char id[ID_TEXT + 48];
+	char id[ID_TEXT + 80];
 	char short_id[ID_TEXT + 1];
 	enum rc rc;
 
 	buf_init(&text, NOTICE_BYTES);
 	id_format(short_id, &whole->id);
-	(void)snprintf(id, sizeof(id), "%s.%lld", short_id, (long long)whole->number);
-	if (before)
-		(void)snprintf(id + strlen(id), sizeof(id) - strlen(id), ".%zu", before);
+	(void)snprintf(id, sizeof(id), "%s.%lld.%d.%llx.%zu", short_id, (long long)whole->number,
+	               (int)d->recipients->kind, (unsigned long long)d->now_ms, before);
 	d->id = id;
 	rc = whole->kind == RULE_BOUNCE
 	             ? dsn_write_bounce(d, json_object_get(whole->spec, "do"), &text, e)
@@ -362,8 +359,8 @@ static enum rc write_notice(struct runner *r, struct queue_job *whole, struct ds
 	return rc;
 }
 
-/* Tells the sender of those for whom it failed (or waits), as far as he may be told. *told: how
- * many. */
+/* Tells the sender of those for whom it failed (or waits, or is done), as far as he may be told.
+ * *told: how many. RET is for failures alone (RFC 3461 section 4.3). */
 static enum rc notify(struct runner *r, struct queue_job *whole, struct mail *mail,
                       enum dsn_kind kind, bool (*about)(const json_t *one), size_t *told,
                       const char **why_not, struct err *e)
@@ -375,7 +372,8 @@ static enum rc notify(struct runner *r, struct queue_job *whole, struct mail *ma
 		         .hostname = r->o.hostname,
 		         .from = NULL,
 		         .envid = text_or_null(mail->receipt, "envid"),
-		         .full = slice_equal(json_member_text(mail->receipt, "ret"),
+		         .full = kind == DSN_FAILED &&
+		                 slice_equal(json_member_text(mail->receipt, "ret"),
 		                             slice_str("FULL")),
 		         .now_ms = clock_now_ms(),
 		         .arrived_ms = mail->received_ms,
@@ -512,30 +510,65 @@ static bool waits(const json_t *one)
 	return is_open(one);
 }
 
-/* Once, when it has waited for long enough. */
-static enum rc tell_delay(struct runner *r, struct queue_job *j, struct err *e)
+/* Beside what becomes of the task. */
+static enum rc tell(struct runner *r, struct queue_job *j, enum dsn_kind kind,
+                    bool (*about)(const json_t *one), struct err *e)
 {
-	int64_t after = r->settings.delay_notice_ms;
 	const char *why_not = NULL;
 	struct queue_job whole;
 	struct mail mail;
 	size_t told;
-	enum rc rc;
+	enum rc rc = queue_job(r->o.queue, j->number, true, &whole, e);
 
-	if (!after || json_member_bool(j->spec, "delayed", false) ||
-	    clock_now_ms() - j->since_ms < after)
-		return RC_OK;
-	rc = queue_job(r->o.queue, j->number, true, &whole, e);
 	if (rc != RC_OK)
 		return rc;
 	json_decref(whole.spec);
 	whole.spec = json_incref(j->spec);
 	rc = mail_read_stored(&mail, &whole.id, buf_slice(&whole.meta), e);
 	if (rc == RC_OK)
-		rc = notify(r, &whole, &mail, DSN_DELAYED, waits, &told, &why_not, e);
+		rc = notify(r, &whole, &mail, kind, about, &told, &why_not, e);
 	mail_free(&mail);
 	queue_job_free(&whole);
+	return rc;
+}
+
+/* Once, when it has waited for long enough. */
+static enum rc tell_delay(struct runner *r, struct queue_job *j, struct err *e)
+{
+	int64_t after = r->settings.delay_notice_ms;
+
+	if (!after || json_member_bool(j->spec, "delayed", false) ||
+	    clock_now_ms() - j->since_ms < after)
+		return RC_OK;
 	json_put_bool(j->spec, "delayed", true);
+	return tell(r, j, DSN_DELAYED, waits, e);
+}
+
+static bool wants_news(const json_t *one, const struct outbound_result *res)
+{
+	return res->end == OUTBOUND_DONE && !res->dsn &&
+	       dsn_wanted(text_or_null(one, "notify"), DSN_RELAYED);
+}
+
+static bool is_news(const json_t *one)
+{
+	return json_member_bool(one, "news", false);
+}
+
+/* RFC 3461 section 5.2: of success, where no server behind us will. */
+static enum rc tell_success(struct runner *r, struct queue_job *j, struct err *e)
+{
+	json_t *to = json_member_array(j->spec, "recipients");
+	bool any = false;
+	enum rc rc;
+
+	for (size_t i = 0; i < json_array_size(to); i++)
+		any = any || is_news(json_array_get(to, i));
+	if (!any)
+		return RC_OK;
+	rc = tell(r, j, j->kind == RULE_MAILBOX ? DSN_DELIVERED : DSN_RELAYED, is_news, e);
+	for (size_t i = 0; i < json_array_size(to); i++)
+		(void)json_object_del(json_array_get(to, i), "news");
 	return rc;
 }
 
@@ -559,6 +592,7 @@ enum rc run_mail_ended(struct runner *r, const struct attempt *a, struct queue_j
 	const struct outbound_result *later = NULL;
 	int64_t least = least_tried(to);
 	bool reached = false;
+	enum rc rc;
 
 	for (size_t i = 0; i < a->asked_count; i++) {
 		json_t *one = json_array_get(to, a->asked[i]);
@@ -570,8 +604,13 @@ enum rc run_mail_ended(struct runner *r, const struct attempt *a, struct queue_j
 			json_put_int(one, "tried", tried(one) + 1);
 		} else {
 			put_end(one, ends[results[i].end], &results[i], host);
+			if (wants_news(one, &results[i]))
+				json_put_bool(one, "news", true);
 		}
 	}
+	rc = tell_success(r, j, e);
+	if (rc != RC_OK)
+		return rc;
 	if (reached)
 		schedule_woke(r->schedule, j->number);
 	else if (later) /* nobody is there: neither for the others that go there */

@@ -69,6 +69,12 @@ alias_maps =
 smtpd_peername_lookup = no
 default_process_limit = 100
 '''
+# What comes in goes on to a port of this machine, over so many connections (20 is Postfix's default, too).
+RELAY_CF = '''virtual_mailbox_domains =
+virtual_mailbox_maps =
+relayhost = [127.0.0.1]:%d
+default_destination_concurrency_limit = %d
+'''
 MASTER_CF = '''127.0.0.1:%d inet n - n - 100 smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -81,6 +87,7 @@ proxymap unix - - n - - proxymap
 error unix - - n - - error
 retry unix - - n - - error
 discard unix - - n - - discard
+smtp unix - - n - - smtp
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -125,11 +132,17 @@ class Postfix:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 class Sink:
-    """Takes mail and stores nothing."""
-    def __init__(self):
+    """Takes mail and stores nothing; so many messages, where that is said."""
+    def __init__(self, count=None):
         self.port = mm.free_port()
-        self.process = subprocess.Popen([which('smtp-sink'), '-u', 'nobody', '127.0.0.1:%d' % self.port, '1000'], **QUIET)
+        self.process = subprocess.Popen([which('smtp-sink'), '-u', 'nobody'] + (['-M', str(count)] if count else []) +
+                                        ['127.0.0.1:%d' % self.port, '1000'], **QUIET)
         wait_port(self.port)
+
+    def wait(self, limit=900):
+        """Until it has them all; when that was."""
+        self.process.wait(limit)
+        return time.monotonic()
 
     def close(self):
         self.process.kill()

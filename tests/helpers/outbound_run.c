@@ -8,7 +8,7 @@
  * {"host","port","tls","lmtp","user","password"},"from","rcpt":["ADDRESS",...],"data", "times",
  * "utf8"} sends `data` so many times (utf8: it came with SMTPUTF8 and has 8-bit content);
  * {"ports":[...]} is outbound_ports. Prints a line for each end:
- * {"n","host", "tls","results":[{"end","code","enhanced","text"}]}, and one with "n" alone when it
+ * {"n","host", "tls","results":[{"end","code","enhanced","text","dsn"}]}, and one with "n" alone when it
  * has the number. Ends when stdin has and nothing is under way.
  */
 #include <stdio.h>
@@ -61,6 +61,7 @@ static void on_ended(void *arg, uint64_t number, const struct outbound_result *r
 		json_put_int(one, "code", results[i].code);
 		json_put_text(one, "enhanced", slice_str(results[i].enhanced));
 		json_put_text(one, "text", slice_str(results[i].text));
+		json_put_bool(one, "dsn", results[i].dsn);
 		json_push(list, one);
 	}
 	json_put_int(o, "n", (int64_t)number);

@@ -32,6 +32,12 @@ one, two = at('one.example'), at('two.example')
 grey = at('grey.example', say=say('RCPT', '450 4.7.1 come again', 2))
 refuses = at('refuses.example', say=say('RCPT', '550 5.1.1 <nobody> is not here'))
 shop = at('shop.example')
+commands = []
+def tell(session, verb, rest):
+    """A server with DSN; what it is told."""
+    commands.append('%s %s' % (verb, rest))
+    return '250-mx\r\n250-PIPELINING\r\n250 DSN' if verb == 'EHLO' else None
+at('tells.example', say=tell)
 zone['forged.example'] = [('TXT', text(b'v=spf1 -all'))]
 zone['away.example'] = [('MX', '10 mx.away.example.')]
 zone['mx.away.example'] = [('A', next(addresses))]
@@ -81,9 +87,9 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:mail"
 LIMITED = {"TrafficPolicyName": "open", "DefaultAction": "DENY",
            "PolicyStatements": [{"Action": "ALLOW", "Conditions": to("@one.example", "@two.example", "@grey.example", "@refuses.example", "@away.example",
                                                                     "@relay.example", "@box.example", "@bounce.example", "@ask.example", "@kept.example",
-                                                                    "@drop.example", "@s3.example")}]}
+                                                                    "@drop.example", "@s3.example", "@tells.example")}]}
 RULES = [
-    {"Name": "sent", "Conditions": to("@one.example", "@two.example", "@grey.example", "@refuses.example", "@away.example"),
+    {"Name": "sent", "Conditions": to("@one.example", "@two.example", "@grey.example", "@refuses.example", "@away.example", "@tells.example"),
      "Actions": [{"AddHeader": {"HeaderName": "X-Checked", "HeaderValue": "by mm"}}, SEND]},
     {"Name": "relayed", "Conditions": to("@relay.example"), "Actions": [{"Relay": {"Relay": "hub", "MailFrom": "REPLACE"}}]},
     {"Name": "boxed", "Conditions": to("@box.example"), "Actions": [{"DeliverToMailbox": {"MailboxArn": "arn:aws:workmail:us-east-1:123456789012:organization/m-1", "RoleArn": ROLE}}]},
@@ -210,6 +216,39 @@ def a_mailbox_is_delivered_to_by_lmtp():
     id = site.send(mail(subject='boxed'), to=('a@box.example', 'b@box.example'))
     equal(sorted(arrived(lmtp, 'boxed')[0]['rcpt']), ['a@box.example', 'b@box.example'])
     ends(id, 'delivered')
+
+def with_notify(subject, sender, *recipients):
+    """A message whose recipients are given with their NOTIFY; its id."""
+    with Sender(site.port) as s:
+        for line in ['MAIL FROM:<%s> RET=FULL ENVID=e1' % sender] + ['RCPT TO:<%s> NOTIFY=%s' % r for r in recipients]:
+            equal(s.smtp.docmd(line)[0], 250, line)
+        equal(s.smtp.docmd('DATA')[0], 354)
+        s.smtp.sock.sendall(mail(subject=subject) + b'.\r\n')
+        return message_id(s.smtp.getreply()[1])
+
+def notices(subject):
+    """(recipient, Action, Status, Reporting's ENVID, type of what is returned) of each notice that came about it."""
+    found = []
+    for m in got(shop, subject):
+        parsed = email.message_from_bytes(m['data'], policy=email.policy.default)
+        equal((m['from'], m['rcpt'], parsed['Auto-Submitted']), ('', ['ann@shop.example'], 'auto-replied'))
+        parts = list(parsed.iter_parts())
+        head, *fields = parts[1].get_payload()
+        found += [(f['Final-Recipient'], f['Action'], f['Status'], head['Original-Envelope-Id'], parts[2].get_content_type()) for f in fields]
+    return sorted(found)
+
+@test
+def success_is_told_where_no_other_server_will():
+    with_notify('reached', 'ann@shop.example', ('a@one.example', 'SUCCESS'), ('b@one.example', 'FAILURE'), ('c@two.example', 'DELAY,FAILURE'),
+                ('d@tells.example', 'SUCCESS,FAILURE'), ('e@box.example', 'success'), ('f@relay.example', 'FAILURE,SUCCESS'))
+    forged = with_notify('pretended', 'ann@forged.example', ('a@one.example', 'SUCCESS'))
+    ends(forged, 'delivered')
+    until(lambda: queued() == [] and len(got(shop, 'reached')) >= 3, 'not all is told')
+    how = ('e1', 'text/rfc822-headers')
+    equal(notices('reached'), [('rfc822; a@one.example', 'relayed', '2.0.0') + how, ('rfc822; e@box.example', 'delivered', '2.0.0') + how,
+                               ('rfc822; f@relay.example', 'relayed', '2.0.0') + how])
+    check('RCPT TO:<d@tells.example> NOTIFY=SUCCESS,FAILURE' in commands, commands)
+    equal((len(got(one, 'pretended')), got(shop, 'pretended'), dead()), (1, [], []))
 
 @test
 def a_bounce_says_what_the_rule_says():

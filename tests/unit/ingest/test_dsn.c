@@ -49,6 +49,12 @@ static void who_may_have_one(void **state)
 		{ "a@b.example", NULL, "", "SUCCESS,delay", DSN_DELAYED, NULL },
 		{ "a@b.example", NULL, "", "FAILURE", DSN_DELAYED, "NOTIFY" },
 		{ "a@b.example", NULL, "", "SUCCESS", DSN_RELAYED, NULL },
+		{ "a@b.example", NULL, "", NULL, DSN_DELIVERED, "NOTIFY" },
+		{ "a@b.example", NULL, "", "FAILURE,DELAY", DSN_DELIVERED, "NOTIFY" },
+		{ "a@b.example", NULL, "", "failure,success", DSN_DELIVERED, NULL },
+		{ "", NULL, "", "SUCCESS", DSN_RELAYED, "<>" },
+		{ "a@b.example", "{'spf':{'verdict':'FAIL'}}", "", "SUCCESS", DSN_RELAYED, "SPF" },
+		{ "a@b.example", NULL, "Precedence: list\r\n", "SUCCESS", DSN_DELIVERED, "bulk" },
 		{ "a@b.example", NULL, "Auto-Submitted: auto-replied\r\n", NULL, DSN_FAILED,
 		  "program" },
 		{ "a@b.example", NULL, "auto-submitted:\r\n auto-generated; x=y\r\n", NULL,
@@ -198,6 +204,9 @@ static void a_failure(void **state)
 
 static void other_kinds(void **state)
 {
+	static const struct dsn_recipient boxed = { "eve@b.example",    NULL,
+		                                    DSN_DELIVERED,      "2.1.5",
+		                                    "250 2.1.5 stored", "mx.b.example" };
 	const struct dsn_recipient r[2] = {
 		{ "bob@b.example", NULL, DSN_DELAYED, "4.4.1", "no connection", "mx.b.example" },
 		{ "eve@b.example", NULL, DSN_RELAYED, "2.0.0", "250 ok", "" },
@@ -224,6 +233,16 @@ static void other_kinds(void **state)
 	written(&out, &d);
 	expect_part(&out, "Subject: Your message was handed on\r\n");
 	assert_int_equal(slice_find(buf_slice(&out), slice_str("Remote-MTA")), SIZE_MAX);
+	expect_part(&out, "handed on for the recipients below. You will not be\r\ntold");
+	expect_part(&out, "> was handed to a server that sends no notices (2.0.0)\r\n");
+	buf_free(&out);
+	d.recipients = &boxed;
+	written(&out, &d);
+	expect_part(&out, "Subject: Your message was delivered\r\n");
+	expect_part(&out, "Your message was delivered to the recipients below.\r\n");
+	expect_part(&out, "<eve@b.example> was delivered (2.1.5)\r\n");
+	expect_part(&out,
+	            "Action: delivered\r\nStatus: 2.1.5\r\nRemote-MTA: dns; mx.b.example\r\n");
 	buf_free(&out);
 	mail_free(&m);
 }
@@ -241,6 +260,7 @@ static void a_status_is_one(void **state)
 		{ "3.0.0", DSN_FAILED, "5.0.0" },    { "5.7.1.1", DSN_FAILED, "5.0.0" },
 		{ "5..1", DSN_FAILED, "5.0.0" },     { "5.7.", DSN_FAILED, "5.0.0" },
 		{ "5.7.1000", DSN_FAILED, "5.0.0" }, { "x", DSN_RELAYED, "2.0.0" },
+		{ NULL, DSN_DELIVERED, "2.0.0" },    { "2.1.5", DSN_DELIVERED, "2.1.5" },
 	};
 	struct mail m = mail_from("ann@shop.example", NULL);
 

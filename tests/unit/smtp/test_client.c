@@ -101,6 +101,7 @@ struct play {
 	struct buf ops; /* lines, the same */
 	const struct smtp_client_mail *queue[4];
 	size_t queued;
+	size_t with_dsn; /* recipients whose server tells */
 	bool ready;
 	bool closed;
 };
@@ -158,8 +159,13 @@ static void on_ended(void *app, struct smtp_client *c, const struct smtp_result 
 
 	assert_false(p->ready);
 	assert_true(smtp_client_phase(c) != PHASE_READY || results[0].code == 0);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		bool has = results[i].end == SMTP_DONE && (smtp_client_has(c) & SMTP_HAS_DSN);
+
+		EXPECT(p->name, results[i].dsn == has);
+		p->with_dsn += has;
 		note(p, "result", &results[i]);
+	}
 }
 
 static void on_closed(void *app, struct smtp_client *c, const struct smtp_result *why)
@@ -605,6 +611,7 @@ static void test_many(void **state)
 	give(&p, slice_str("250 ok\r\n"));
 	assert_int_equal(p.ops.len,
 	                 COUNT(rcpts) * strlen("result done 250 2.0.0 ok\n") + strlen("ready\n"));
+	assert_int_equal(p.with_dsn, COUNT(rcpts));
 	end(&p);
 }
 
