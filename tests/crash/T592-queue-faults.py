@@ -9,6 +9,7 @@ from sender import *
 from faults import Disk
 
 KILLS, COUNT = (80, 20000) if LONG else (3, 150)
+SINK_KILLS, SINK_COUNT = (40, 20000) if LONG else (2, 300)
 FILLINGS = 12 if LONG else 1
 DAY = 86400
 FUNCTION, TOPIC = "arn:aws:lambda:us-east-1:123456789012:function:judge", "arn:aws:sns:us-east-1:123456789012:mail"
@@ -84,9 +85,86 @@ class Hub(Peer):
         """{(Message-ID, recipient): how often it came}"""
         found = collections.Counter()
         for m in list(self.mails):
-            name = m['data'].split(b'Message-ID: <', 1)[1].split(b'@', 1)[0].decode()
-            found.update((name, r) for r in m['rcpt'])
+            found.update((name_of(m['data']), r) for r in m['rcpt'])
         return found
+
+def name_of(data):
+    return data.split(b'Message-ID: <', 1)[1].split(b'@', 1)[0].decode()
+
+class Sink:
+    """Postfix's smtp-sink as a relay's server. Ahead of it one command goes on at a time, but a twentieth of the RCPTs, who get a 450. What it took
+    is counted in `came`: {(run of mmd in which the connection came, Message-ID, recipient): how often}."""
+    def __init__(self):
+        program = shutil.which('smtp-sink', path=os.environ['PATH'] + ':/usr/sbin')
+        if not program:
+            raise Skip('needs smtp-sink, which is absent')
+        self.behind, self.came, self.run, self.deferred, self.lock = free_port(), collections.Counter(), 0, 0, threading.Lock()
+        self.rng, self.accepted, self.messages = random.Random(rng.randrange(1 << 32)), None, 0
+        self.process = subprocess.Popen([program, '-u', 'nobody', '127.0.0.1:%d' % self.behind, '100'], stdin=subprocess.DEVNULL)
+        atexit.register(self.process.kill)
+        self.listener = socket.create_server(('127.0.0.1', 0), backlog=100)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            c, who = self.listener.accept()
+            threading.Thread(target=self.serve, args=(c, self.run), daemon=True).start()
+            self.accepted = who
+
+    def next_run(self):
+        """mmd is dead; what it connected before is accepted before this."""
+        with socket.create_connection(('127.0.0.1', self.port)) as c:
+            until(lambda: self.accepted == c.getsockname(), 'it does not accept')
+        self.run += 1
+
+    def serve(self, c, run):
+        try:
+            with c, socket.create_connection(('127.0.0.1', self.behind)) as s:
+                self.pass_on(c, c.makefile('rb'), s, s.makefile('rb'), run)
+        except OSError:
+            pass # it was killed
+
+    def pass_on(self, c, lines, s, replies, run):
+        rcpts = []
+        c.sendall(whole_reply(replies))
+        for line in lines:
+            verb = line[:4].upper()
+            if verb == b'RCPT' and self.rng.random() < 0.05:
+                self.deferred += 1
+                c.sendall(b'450 4.2.1 come again\r\n')
+                continue
+            s.sendall(line)
+            said = whole_reply(replies)
+            if verb == b'MAIL':
+                rcpts = []
+            elif verb == b'RCPT' and said.startswith(b'250'):
+                rcpts.append(line.split(b'<')[1].split(b'>')[0].decode())
+            elif said.startswith(b'354'):
+                c.sendall(said)
+                data = b''.join(iter(lambda: whole_line(lines), b'.\r\n'))
+                s.sendall(data + b'.\r\n')
+                said = whole_reply(replies)
+                self.count(said, run, name_of(data), rcpts)
+            c.sendall(said)
+
+    def count(self, said, run, name, rcpts):
+        with self.lock:
+            if said.startswith(b'250'):
+                self.messages += 1
+                self.came.update((run, name, r) for r in rcpts)
+
+def whole_line(stream):
+    line = stream.readline()
+    if not line.endswith(b'\n'):
+        raise OSError('it broke off')
+    return line
+
+def whole_reply(stream):
+    text = whole_line(stream)
+    while text.split(b'\r\n')[-2][3:4] == b'-':
+        text += whole_line(stream)
+    return text
 
 def until(what, text, seconds=60):
     end = time.monotonic() + seconds
@@ -361,44 +439,57 @@ def on_a_full_disk_nothing_is_repeated():
 # ---- kills at random ----
 
 class Load(threading.Thread):
-    """Sends until it is told to end, over kills; what was accepted is in `sent`."""
-    def __init__(self, site, sent):
+    """Sends until it is told to end, or there are `count`; what was accepted is in `sent`."""
+    def __init__(self, site, sent, count):
         super().__init__(daemon=True)
-        self.site, self.sent, self.rng, self.over = site, sent, random.Random(rng.randrange(1 << 32)), False
+        self.count, self.site, self.sent, self.rng, self.over = count, site, sent, random.Random(rng.randrange(1 << 32)), False
         self.start()
 
     def run(self):
         while not self.over:
             try:
                 with Client(self.site.port, timeout=20) as s:
-                    while not self.over:
-                        domain = self.rng.choice(['relay', 'relay', 'ask', 'sure'])
-                        sender = 'ann@%s.example' % self.rng.choice(['shop', 'shop', 'moody%d' % self.rng.randrange(9)])
-                        name, id = s.give('a@%s.example' % domain, sender=sender)
-                        self.sent.append((name, domain, id))
-                        if len(self.sent) > COUNT:
-                            return
+                    while not self.over and len(self.sent) < self.count:
+                        self.one(s)
+                return
             except (OSError, smtplib.SMTPException, AssertionError, IndexError):
                 time.sleep(0.02)
+
+    def one(self, s):
+        domain = self.rng.choice(['relay', 'relay', 'ask', 'sure'])
+        sender = 'ann@%s.example' % self.rng.choice(['shop', 'shop', 'moody%d' % self.rng.randrange(9)])
+        name, id = s.give('a@%s.example' % domain, sender=sender)
+        self.sent.append((name, domain, id))
+
+class Spread(Load):
+    """To one recipient or several, by the relay."""
+    def one(self, s):
+        rcpt = ['%s@relay.example' % who for who in 'abcde'[:self.rng.choice((1, 1, 1, 2, 5))]]
+        name, id = s.give(*rcpt)
+        self.sent.append((name, rcpt, id))
+
+def kills_under(load, site, sent, kills, count, killed=lambda: None):
+    """So many kills while two of these send so many messages."""
+    for k in range(kills):
+        loads = [load(site, sent, count) for _ in range(2)]
+        want = count * (k + 1) // kills
+        until(lambda: len(sent) >= want, lambda: 'no mail is taken: %s' % site.tail(), 300)
+        time.sleep(rng.uniform(0, 1))
+        site.kill()
+        killed()
+        for l in loads:
+            l.over = True
+        for l in loads:
+            l.join()
+        site.start()
 
 @test
 def kills_at_random_lose_nothing_and_repeat_what_was_under_way():
     relay_at, moods = Hub(), random.Random(seed)
     names.slow = lambda name: 'moody' in name and moods.random() < 0.5
     site = begin(dict(config([1]), dns={"forward": names.forward, "deadline": 1}), hub=relay_at.port)
-    sent, most = [], 0
-    for k in range(KILLS):
-        loads = [Load(site, sent) for _ in range(2)]
-        want = COUNT * (k + 1) // KILLS
-        until(lambda: len(sent) >= want, lambda: 'no mail is taken: %s' % site.tail(), 300)
-        time.sleep(rng.uniform(0, 1))
-        before = relay_at.counts()
-        site.kill()
-        for l in loads:
-            l.over = True
-        for l in loads:
-            l.join()
-        site.start()
+    sent = []
+    kills_under(Load, site, sent, KILLS, COUNT)
     empty(site, 600)
     counts = relay_at.counts()
     wanted = [(name, 'a@%s.example' % domain) for name, domain, _ in sent if domain != 'ask']
@@ -413,6 +504,26 @@ def kills_at_random_lose_nothing_and_repeat_what_was_under_way():
         ends(site, id, 'delivered' if domain == 'relay' else 'archived')
     check(repeated <= KILLS * 60, '%d repeated by %d kills' % (repeated, KILLS))
     equal(site.verify()['problems'], 0, 'verify')
+    end(site)
+
+@test
+def all_arrive_at_smtp_sink_once_for_each_run_of_mmd():
+    sink = Sink()
+    site = begin(config([1]), hub=sink.port)
+    sent = []
+    kills_under(Spread, site, sent, SINK_KILLS, SINK_COUNT, sink.next_run)
+    empty(site, 600)
+    wanted = {(name, r) for name, rcpt, _ in sent for r in rcpt}
+    each_came(sink.came, sink.came, 1)
+    came = collections.Counter(w[1:] for w in sink.came)
+    each_came(came, wanted, SINK_KILLS + 1)
+    twice = sum(came[w] - 1 for w in wanted)
+    print('   %d messages to %d recipients, %d deferred, %d kills, %d recipients got one again, %d transactions' % (
+        len(sent), len(wanted), sink.deferred, SINK_KILLS, twice, sink.messages))
+    check(sink.deferred, 'none was deferred')
+    check(twice <= SINK_KILLS * 200, '%d repeated by %d kills' % (twice, SINK_KILLS))
+    for _, _, id in rng.sample(sent, 20):
+        ends(site, id, 'delivered')
     end(site)
 
 done()
