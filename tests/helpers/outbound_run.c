@@ -8,8 +8,8 @@
  * {"host","port","tls","lmtp","user","password"},"from","rcpt":["ADDRESS",...],"data", "times",
  * "utf8"} sends `data` so many times (utf8: it came with SMTPUTF8 and has 8-bit content);
  * {"ports":[...]} is outbound_ports. Prints a line for each end:
- * {"n","host", "tls","results":[{"end","code","enhanced","text","dsn"}]}, and one with "n" alone when it
- * has the number. Ends when stdin has and nothing is under way.
+ * {"n","host", "tls","results":[{"end","code","enhanced","text","dsn"}]}, and one with "n" alone
+ * when it has the number. Ends when stdin has and nothing is under way.
  */
 #include <stdio.h>
 #include <stdlib.h>
