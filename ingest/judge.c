@@ -404,13 +404,6 @@ static enum rc judge_by_rules(struct judge *j, const struct config *c, const str
 	struct tally t = { 0 };
 	enum rc rc;
 
-	if (m->past) {
-		bool goes_on;
-
-		rc = queue_goes_on(j->parts.queue, &m->mail->id, &goes_on, e);
-		if (rc != RC_OK || !goes_on) /* destroyed meanwhile */
-			return rc;
-	}
 	document_facts(&facts, m->parsed);
 	mail_facts(m->mail, &facts);
 	facts.stops = j->parts.queue;
@@ -437,7 +430,8 @@ static enum rc judge_one(struct judge *j, const struct config *c, const struct j
 	struct disposition *d = &said->disposition;
 	const struct rule_set *rs;
 	json_t *decided;
-	enum rc rc;
+	bool goes_on = true;
+	enum rc rc = RC_OK;
 
 	*said = (struct judge_said) { .refuse = false };
 	*d = (struct disposition) { .id = m->mail->id,
@@ -446,6 +440,10 @@ static enum rc judge_one(struct judge *j, const struct config *c, const struct j
 		                    .rule = -1 };
 	(void)snprintf(d->policy, sizeof(d->policy), "%.*s", (int)m->mail->policy.len,
 	               (const char *)m->mail->policy.at);
+	if (m->past)
+		rc = queue_goes_on(j->parts.queue, &m->mail->id, &goes_on, e);
+	if (rc != RC_OK || !goes_on) /* all its archives have destroyed it meanwhile */
+		return rc;
 	if (m->mail->import) {
 		if (!config_archive_open(c, m->mail->archive)) {
 			said->record = true;

@@ -50,10 +50,10 @@ struct dsn {
 	const char *id; /* of the notification's Message-ID, before "@hostname" */
 };
 
-/* NULL: he may have one. Else why not, for the dead letter's reason. `notify` may be NULL: then failures and
- * delays are told, success isn't. `kind` that is to be told. Mailing lists (List-Id) are told: a list wants to know
- * whom it doesn't reach. */
-bool dsn_wanted(const char *notify, enum dsn_kind kind); /* that alone: the message need not be at hand */
+/* Does NOTIFY ask for it? NULL: failures and delays are told, success isn't (RFC 3461 section 4.1). */
+bool dsn_wanted(const char *notify, enum dsn_kind kind);
+/* NULL: he may have one. Else why not, for the dead letter's reason; dsn_wanted is in it. Mailing lists (List-Id) are
+ * told: a list wants to know whom it doesn't reach. */
 const char *dsn_forbidden(const struct mail *m, struct slice raw, const char *notify, enum dsn_kind kind);
 /* Adds the message. RC_LIMIT: `out` is full. */
 enum rc dsn_write(const struct dsn *d, struct buf *out, struct err *e) MUST_USE;

@@ -162,8 +162,9 @@ static void flush(void *arg)
 	if (r->broken)
 		return;
 	if (!r->full && queue_lost(r->o.queue)) { /* the pipeline found no room */
-		r->full = true;
-		loop_timer_set(r->flush, FULL_MS);
+		(void)err_set(&e, RC_NOSPACE,
+		              "what was put down beside other changes found no room");
+		trouble(r, &e);
 		return;
 	}
 	/* Results that can't be put down would be brought about again and again. */
