@@ -87,8 +87,11 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:mail"
 LIMITED = {"TrafficPolicyName": "open", "DefaultAction": "DENY",
            "PolicyStatements": [{"Action": "ALLOW", "Conditions": to("@one.example", "@two.example", "@grey.example", "@refuses.example", "@away.example",
                                                                     "@relay.example", "@box.example", "@bounce.example", "@ask.example", "@kept.example",
-                                                                    "@drop.example", "@s3.example", "@tells.example")}]}
+                                                                    "@drop.example", "@s3.example", "@tells.example", "@many.example")}]}
+MANY = ['x%d@refuses.example' % i for i in range(150)]
 RULES = [
+    {"Name": "many", "Conditions": to("a@many.example"), "Actions": [{"ReplaceRecipient": {"ReplaceWith": MANY[:100]}}]},
+    {"Name": "more", "Conditions": to("b@many.example"), "Actions": [{"ReplaceRecipient": {"ReplaceWith": MANY[100:]}}]},
     {"Name": "sent", "Conditions": to("@one.example", "@two.example", "@grey.example", "@refuses.example", "@away.example", "@tells.example"),
      "Actions": [{"AddHeader": {"HeaderName": "X-Checked", "HeaderValue": "by mm"}}, SEND]},
     {"Name": "relayed", "Conditions": to("@relay.example"), "Actions": [{"Relay": {"Relay": "hub", "MailFrom": "REPLACE"}}]},
@@ -182,6 +185,17 @@ def a_sender_is_told_of_what_failed():
     equal((fields[1]['Action'], fields[1]['Status']), ('failed', '5.1.1'))
     arrived(one, 'not there')
     ends(id, 'bounced')
+    equal(dead(), [])
+
+@test
+def many_failures_are_told_in_several_notices():
+    """A notice about all of a long list would have no bound."""
+    site.send(mail(subject='to many'), to=('a@many.example', 'b@many.example'))
+    notices = until(lambda: len(found := [m for m in list(shop.mails) if b'to many' in m['data']]) > 1 and found, 'no notices')
+    told = [[f['Final-Recipient'].split()[1] for p in email.message_from_bytes(m['data'], policy=email.policy.default).walk()
+             if p.get_content_type() == 'message/delivery-status' for f in p.get_payload()[1:]] for m in notices]
+    equal(sorted(len(t) for t in told), [50, 100])
+    equal(sorted(sum(told, [])), sorted(MANY))
     equal(dead(), [])
 
 @test
