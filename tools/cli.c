@@ -191,7 +191,7 @@ void cli_parse(struct cli *c, const struct cli_spec *spec, int argc, char **argv
 	bool options = true;
 
 	MUST(spec->option_count <= CLI_MAX_OPTIONS);
-	*c = (struct cli) { .spec = spec, .terminal = isatty(STDERR_FILENO) };
+	*c = (struct cli) { .spec = spec, .argv = argv, .terminal = isatty(STDERR_FILENO) };
 	(void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
 	c->data = getenv("MM_DATA");
 	c->key_file = getenv("MM_KEY_FILE");

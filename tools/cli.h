@@ -47,6 +47,7 @@ struct cli_spec {
 
 struct cli {
 	const struct cli_spec *spec;
+	char                 **argv;
 	const char            *data; /* --data, MM_DATA */
 	const char            *key_file;
 	const char            *socket; /* --socket, MM_SOCKET: ask there, and never open the directory */
@@ -103,6 +104,10 @@ int cli_request(struct cli *c, json_t *request, struct cli_answer *a);
 /* The same with bytes behind the request, and without printing. */
 enum rc cli_ask(struct cli *c, json_t *request, struct slice bytes, struct cli_answer *a,
 		struct err *e) MUST_USE;
+/* The request without a running mmd (tools/alone.c); a tool without the engine starts itself again with it, and
+ * returns only if it can't (tools/alone_exec.c): it makes one request and prints nothing before. */
+enum rc cli_alone(struct cli *c, struct slice request, const struct request_reader *reader,
+		  struct buf *result, struct err *e) MUST_USE;
 /* Closes what was opened; before the program ends. */
 void cli_close(struct cli *c);
 /* One line of progress on a terminal's stderr; nothing elsewhere. total 0: unknown. */

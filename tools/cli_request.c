@@ -1,11 +1,9 @@
-/* tools/cli_request.c - a request put to mmd, or answered in this process when no mmd runs */
-#include <errno.h>
-#include <stdio.h>
+/* tools/cli_request.c - a request put to mmd, or answered without one when no mmd runs */
 #include <stdlib.h>
 
-#include "api/requests.h"
+#include "base/file.h"
+#include "base/json.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "tools/cli.h"
 
 static enum rc on_json(void *arg, struct slice line, struct err *e)
@@ -31,38 +29,6 @@ static enum rc on_bytes(void *arg, struct slice bytes, struct err *e)
 	return a->bytes ? a->bytes(a->arg, bytes, e) : RC_OK;
 }
 
-static enum rc open_engine(const struct cli *c, struct engine **en, struct err *e)
-{
-	struct engine_options opt = { .dir = c->data,
-		                      .key_file = c->key_file,
-		                      .program = c->spec->program };
-	enum rc rc;
-
-	log_init(c->spec->program, LOG_WARN);
-	rc = api_configure(&opt.api, NULL, e);
-	if (rc == RC_OK)
-		rc = engine_open(en, &opt, e);
-	if (rc == RC_AGAIN)
-		return err_in(e, "%s is in use, but no mmd answers yet; try again", c->data);
-	return rc;
-}
-
-/* Without a running mmd: the same recovery, the same handlers, in this process. */
-static enum rc run_here(struct cli *c, struct slice request, const struct request_reader *reader,
-                        struct buf *result, struct err *e)
-{
-	struct engine *en = c->engine;
-	enum rc rc = en ? RC_OK : open_engine(c, &en, e);
-
-	if (rc != RC_OK) {
-		c->no_data = true;
-		return rc;
-	}
-	c->engine = en;
-	rc = pipeline_drain(en->pipeline, INT64_MAX, e);
-	return rc == RC_OK ? request_local(api_handle, en, request, reader, result, e) : rc;
-}
-
 static enum rc ask(struct cli *c, struct slice request, struct cli_answer *a, struct buf *result,
                    struct err *e)
 {
@@ -71,20 +37,15 @@ static enum rc ask(struct cli *c, struct slice request, struct cli_answer *a, st
 	enum rc rc;
 
 	if (c->engine)
-		return run_here(c, request, &reader, result, e);
+		return cli_alone(c, request, &reader, result, e);
 	path = c->socket ? mem_string(c->socket) : path_join(c->data, "mmd.sock");
 	rc = request_call(path, request, &reader, result, e);
 	free(path);
 	/* What mmd itself answers comes without a number of the system's. */
 	if (rc == RC_AGAIN && e->sys != 0 && !c->only_running && !c->socket)
-		return run_here(c, request, &reader, result, e);
+		return cli_alone(c, request, &reader, result, e);
 	c->no_data = (rc == RC_AGAIN || rc == RC_DENIED) && e->sys != 0;
 	return rc;
-}
-
-void cli_close(struct cli *c)
-{
-	engine_close(&c->engine);
 }
 
 static enum rc build(json_t *request, struct slice bytes, struct buf *out, struct err *e)

@@ -6,6 +6,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from mm import *
 
 STARTED_BY_MMD = {'mm-smtpd', 'mm-parse', 'mm-httpd', 'mm-deliver', 'mm-scan', 'mm-verdict'}
+ALONE = {'mm-search-alone'} # what mm-search becomes without mmd
 SECTIONS = {'1': 'NAME SYNOPSIS DESCRIPTION OPTIONS EXIT_STATUS EXAMPLES SEE_ALSO', '7': 'NAME DESCRIPTION EXAMPLES SEE_ALSO',
             '8': 'NAME SYNOPSIS DESCRIPTION SEE_ALSO'}
 root = tempfile.mkdtemp(prefix='mm-test-')
@@ -32,15 +33,15 @@ def it_installs():
     code, out, error = run('cmake', '--install', os.path.dirname(build('')), '--prefix', place)
     equal(code, 0, out + error)
     built = {name for name in os.listdir(build('')) if name.startswith('mm')}
-    equal((names('bin'), names('libexec', 'mm')), (built - STARTED_BY_MMD, STARTED_BY_MMD))
-    equal({p[:-2] for s, p in pages()}, built | {'mm-query'})
+    equal((names('bin'), names('libexec', 'mm')), (built - STARTED_BY_MMD - ALONE, STARTED_BY_MMD | ALONE))
+    equal({p[:-2] for s, p in pages()}, built - ALONE | {'mm-query'})
     for folder, path in (('docs', 'docs'), ('.', 'README.md'), ('.', 'LICENSE')):
         equal(subprocess.call(['diff', '-r', os.path.join(ROOT, path), os.path.join(place, 'share', 'doc', 'mm', path)]), 0, path)
 
 @test
 def the_main_job_is_done_from_there():
     os.environ['MM_BIN'] = os.path.join(place, 'bin')
-    old = [shutil.copy('/bin/false', os.path.join(place, 'bin', name)) for name in STARTED_BY_MMD] # of a release that put them there
+    old = [shutil.copy('/bin/false', os.path.join(place, 'bin', name)) for name in STARTED_BY_MMD | ALONE] # of a release that put them there
     site = Site(config={'api': {'listen': '127.0.0.1:%d' % free_port()}}).start()
     site.send(mail('installed', 'a lantern'))
     site.wait()

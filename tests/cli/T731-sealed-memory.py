@@ -99,13 +99,13 @@ def a_tool_that_opens_the_directory_itself():
     try:
         for _ in range(500):
             kids = open('/proc/%d/task/%d/children' % (p.pid, p.pid)).read().split()
-            if kids and 'Seccomp' and status(int(kids[0]), 'Threads') and open('/proc/%s/comm' % kids[0]).read() == 'mm-search\n' \
+            if kids and 'Seccomp' and status(int(kids[0]), 'Threads') and open('/proc/%s/comm' % kids[0]).read() == 'mm-search-alone\n' \
                and os.stat('/proc/%s/environ' % kids[0]).st_uid == 0:
                 break
             time.sleep(0.01)
         else:
-            raise AssertionError('mm-search can be looked into')
-        check(re.search(r'^Max core file size +0 +0 ', open('/proc/%s/limits' % kids[0]).read(), re.M), 'mm-search may leave a core file')
+            raise AssertionError('mm-search-alone can be looked into')
+        check(re.search(r'^Max core file size +0 +0 ', open('/proc/%s/limits' % kids[0]).read(), re.M), 'mm-search-alone may leave a core file')
     finally:
         os.killpg(p.pid, signal.SIGKILL)
         p.wait()
