@@ -143,7 +143,7 @@ static void pump(void *arg)
 
 void run_over(struct runner *r, int64_t task)
 {
-	schedule_ended(r->schedule, task, clock_mono_ms());
+	schedule_ended(r->schedule, task);
 	loop_timer_set(r->due, 0);
 	if (r->flushing)
 		return;
