@@ -300,7 +300,7 @@ static enum rc add_recipient_text(struct buf *out, const struct dsn_recipient *r
 	static const char *const became[] = {
 		[DSN_FAILED] = "was not delivered",
 		[DSN_DELAYED] = "is not delivered yet",
-		[DSN_RELAYED] = "was handed to a server that sends no notices",
+		[DSN_RELAYED] = "was handed to a server that sends you no notices",
 		[DSN_DELIVERED] = "was delivered",
 	};
 	enum rc rc = buf_add_str(out, "  <");

@@ -21,7 +21,7 @@
 
 #define DSN_RETURNED 50000
 
-/* Relayed: to a server that has no DSN, so that nobody will tell more. Delivered: by LMTP. */
+/* Relayed: to a server that has no DSN, or under another sender, so that nobody will tell more. Delivered: by LMTP. */
 enum dsn_kind { DSN_FAILED, DSN_DELAYED, DSN_RELAYED, DSN_DELIVERED };
 
 struct dsn_recipient {

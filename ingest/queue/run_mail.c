@@ -66,6 +66,25 @@ static const char *text_or_null(const json_t *o, const char *member)
 	return json_string_value(json_object_get(o, member));
 }
 
+/* A relay whose MailFrom is REPLACE hands the message on as from another sender. */
+static bool replaces_sender(const struct queue_job *j)
+{
+	struct slice how = json_member_text(json_object_get(j->spec, "do"), "MailFrom");
+
+	return j->kind == RULE_RELAY && slice_equal(how, slice_str("REPLACE"));
+}
+
+/* The next server's notices go to the sender that it is given. One in another's stead hears of
+ * failures alone, which only that server knows of; success is told from here (wants_news). */
+static const char *notify_of(const struct queue_job *j, const json_t *recipient)
+{
+	const char *notify = text_or_null(recipient, "notify");
+
+	if (!replaces_sender(j))
+		return notify;
+	return dsn_wanted(notify, DSN_FAILED) ? "FAILURE" : "NEVER";
+}
+
 /* How often it was told to come again later. */
 static int64_t tried(const json_t *recipient)
 {
@@ -98,7 +117,7 @@ static void gather_open(struct trying *t)
 		t->asked[t->count] = (uint32_t)i;
 		t->recipients[t->count++] = (struct outbound_recipient) {
 			.address = json_string_value(json_object_get(one, "to")),
-			.notify = text_or_null(one, "notify"),
+			.notify = notify_of(t->j, one),
 			.orcpt = text_or_null(one, "orcpt")
 		};
 	}
@@ -272,10 +291,7 @@ static bool has_high_bytes(struct slice s)
 
 static const char *sender_of(struct trying *t)
 {
-	struct slice how = json_member_text(json_object_get(t->j->spec, "do"), "MailFrom");
-
-	if (t->j->kind == RULE_RELAY && slice_equal(how, slice_str("REPLACE")) &&
-	    t->mail.mail_from.len)
+	if (replaces_sender(t->j) && t->mail.mail_from.len)
 		return t->r->settings.sender ? t->r->settings.sender : "";
 	t->sender = slice_string(t->mail.mail_from);
 	return t->sender;
@@ -544,9 +560,10 @@ static enum rc tell_delay(struct runner *r, struct queue_job *j, struct err *e)
 	return tell(r, j, DSN_DELAYED, waits, e);
 }
 
-static bool wants_news(const json_t *one, const struct outbound_result *res)
+static bool wants_news(const struct queue_job *j, const json_t *one,
+                       const struct outbound_result *res)
 {
-	return res->end == OUTBOUND_DONE && !res->dsn &&
+	return res->end == OUTBOUND_DONE && (!res->dsn || replaces_sender(j)) &&
 	       dsn_wanted(text_or_null(one, "notify"), DSN_RELAYED);
 }
 
@@ -555,7 +572,7 @@ static bool is_news(const json_t *one)
 	return json_member_bool(one, "news", false);
 }
 
-/* RFC 3461 section 5.2: of success, where no server behind us will. */
+/* RFC 3461 section 5.2: of success, where no server behind us will tell him. */
 static enum rc tell_success(struct runner *r, struct queue_job *j, struct err *e)
 {
 	json_t *to = json_member_array(j->spec, "recipients");
@@ -604,7 +621,7 @@ enum rc run_mail_ended(struct runner *r, const struct attempt *a, struct queue_j
 			json_put_int(one, "tried", tried(one) + 1);
 		} else {
 			put_end(one, ends[results[i].end], &results[i], host);
-			if (wants_news(one, &results[i]))
+			if (wants_news(j, one, &results[i]))
 				json_put_bool(one, "news", true);
 		}
 	}

@@ -38,13 +38,19 @@ def tell(session, verb, rest):
     commands.append('%s %s' % (verb, rest))
     return '250-mx\r\n250-PIPELINING\r\n250 DSN' if verb == 'EHLO' else None
 at('tells.example', say=tell)
+def behind(session, verb, rest):
+    """The same behind a relay that replaces the sender; it doesn't take all."""
+    said = tell(session, verb, rest)
+    return '550 5.1.1 not here' if 'refused@' in rest else '450 4.7.1 come again' if 'late@' in rest else said
+stands_in = at('mm.test')
 zone['forged.example'] = [('TXT', text(b'v=spf1 -all'))]
 zone['away.example'] = [('MX', '10 mx.away.example.')]
 zone['mx.away.example'] = [('A', next(addresses))]
-relay_port, lmtp_port = free_port(), free_port()
+relay_port, lmtp_port, behind_port = free_port(), free_port(), free_port()
 ca = Authority()
 relay = Peer('127.0.0.1', relay_port, context=ca.context('localhost'), users={'mm': 'secret word'})
 lmtp = Peer('127.0.0.1', lmtp_port, lmtp=True)
+Peer('127.0.0.1', behind_port, say=behind)
 
 class Functions(http.server.BaseHTTPRequestHandler):
     """A function that answers as the subject of the message says, and every other endpoint of HTTP."""
@@ -87,7 +93,7 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:mail"
 LIMITED = {"TrafficPolicyName": "open", "DefaultAction": "DENY",
            "PolicyStatements": [{"Action": "ALLOW", "Conditions": to("@one.example", "@two.example", "@grey.example", "@refuses.example", "@away.example",
                                                                     "@relay.example", "@box.example", "@bounce.example", "@ask.example", "@kept.example",
-                                                                    "@drop.example", "@s3.example", "@tells.example", "@many.example")}]}
+                                                                    "@drop.example", "@s3.example", "@tells.example", "@many.example", "@behind.example")}]}
 MANY = ['x%d@refuses.example' % i for i in range(150)]
 RULES = [
     {"Name": "many", "Conditions": to("a@many.example"), "Actions": [{"ReplaceRecipient": {"ReplaceWith": MANY[:100]}}]},
@@ -95,6 +101,7 @@ RULES = [
     {"Name": "sent", "Conditions": to("@one.example", "@two.example", "@grey.example", "@refuses.example", "@away.example", "@tells.example"),
      "Actions": [{"AddHeader": {"HeaderName": "X-Checked", "HeaderValue": "by mm"}}, SEND]},
     {"Name": "relayed", "Conditions": to("@relay.example"), "Actions": [{"Relay": {"Relay": "hub", "MailFrom": "REPLACE"}}]},
+    {"Name": "behind", "Conditions": to("@behind.example"), "Actions": [{"Relay": {"Relay": "behind", "MailFrom": "REPLACE"}}]},
     {"Name": "boxed", "Conditions": to("@box.example"), "Actions": [{"DeliverToMailbox": {"MailboxArn": "arn:aws:workmail:us-east-1:123456789012:organization/m-1", "RoleArn": ROLE}}]},
     {"Name": "bounced", "Conditions": to("@bounce.example"),
      "Actions": [{"Bounce": {"RoleArn": ROLE, "Sender": "postmaster@mm.test", "StatusCode": "5.1.6", "SmtpReplyCode": "550", "DiagnosticMessage": "moved away",
@@ -108,7 +115,8 @@ RULES = [
      "Actions": [{"ReplaceRecipient": {"ReplaceWith": ["x@refuses.example", "y@one.example"]}}, {"Send": {"RoleArn": ROLE, "ActionFailurePolicy": "DROP"}}, ARCHIVE]},
 ]
 RESOURCES = {"Archives": [{"ArchiveName": "corp"}], "TrafficPolicies": [LIMITED],
-             "Relays": [{"RelayName": "hub", "ServerName": "localhost", "ServerPort": relay_port, "Authentication": {"SecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub"}}],
+             "Relays": [{"RelayName": "hub", "ServerName": "localhost", "ServerPort": relay_port, "Authentication": {"SecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub"}},
+                        {"RelayName": "behind", "ServerName": "127.0.0.1", "ServerPort": behind_port, "Authentication": {"NoAuthentication": {}}}],
              "RuleSets": [{"RuleSetName": "all", "Rules": RULES}]}
 KEYS = {"url": URL, "access_key": "AKIDEXAMPLE", "secret_key": "wJalrXUtnFEMI"}
 CONFIG = {"dns": {"forward": nsd.forward}, "send": {"port": PORT, "retry": [1], "ca": ca.file, "sender": "bounces@mm.test", "sts": False},
@@ -265,6 +273,23 @@ def success_is_told_where_no_other_server_will():
     equal((len(got(one, 'pretended')), got(shop, 'pretended'), dead()), (1, [], []))
 
 @test
+def who_wrote_is_told_though_the_relay_sends_as_another():
+    """The next server would tell the other one: of success it isn't asked to."""
+    id = with_notify('in his stead', 'ann@shop.example', ('a@behind.example', 'SUCCESS,FAILURE'), ('b@behind.example', 'SUCCESS,DELAY'),
+                     ('c@behind.example', 'NEVER'), ('refused@behind.example', 'FAILURE'))
+    ends(id, 'bounced')
+    null = with_notify('of nobody', '', ('a@behind.example', 'SUCCESS'))
+    ends(null, 'delivered')
+    until(lambda: queued() == [], 'not all is told')
+    how = ('e1', 'text/rfc822-headers')
+    equal(notices('in his stead'), [('rfc822; a@behind.example', 'relayed', '2.0.0') + how, ('rfc822; b@behind.example', 'relayed', '2.0.0') + how,
+                                    ('rfc822; refused@behind.example', 'failed', '5.1.1', 'e1', 'message/rfc822')])
+    check(any(c.startswith('MAIL FROM:<bounces@mm.test>') for c in commands), commands)
+    equal([c.split(' ORCPT')[0] for c in commands if '@behind.example' in c][:4],
+          ['RCPT TO:<%s@behind.example> NOTIFY=%s' % r for r in (('a', 'FAILURE'), ('b', 'NEVER'), ('c', 'NEVER'), ('refused', 'FAILURE'))])
+    equal((stands_in.mails, got(shop, 'of nobody')), ([], []))
+
+@test
 def a_bounce_says_what_the_rule_says():
     id = site.send(mail(subject='go away'), to=('a@bounce.example',))
     m = until(lambda: [m for m in shop.mails if b'moved away' in m['data']], 'no bounce')[0]
@@ -358,6 +383,16 @@ def kills_lose_nothing_and_repeat_little():
     print('# %d mails, %d repeated by %d kills' % (len(seed), sum(numbers) - len(seed), kills))
     for id in ids[::50]:
         ends(id, 'delivered')
+
+@test
+def who_wrote_is_told_of_a_delay_though_the_relay_sends_as_another():
+    id = with_notify('delayed', 'ann@shop.example', ('late@behind.example', 'DELAY'))
+    until(lambda: [t for t in queued() if t['message'] == id and t['tries']], 'it was not tried')
+    site.advance(seconds=5 * 3600)
+    until(lambda: got(shop, 'delayed'), 'he was not told')
+    equal(notices('delayed'), [('rfc822; late@behind.example', 'delayed', '4.7.1', 'e1', 'text/rfc822-headers')])
+    equal(stands_in.mails, [])
+    site.run('mmctl', 'queue', 'drop', *[str(t['task']) for t in queued() if t['message'] == id])
 
 @test
 def what_the_archive_destroys_leaves_the_queue():

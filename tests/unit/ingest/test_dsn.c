@@ -234,7 +234,7 @@ static void other_kinds(void **state)
 	expect_part(&out, "Subject: Your message was handed on\r\n");
 	assert_int_equal(slice_find(buf_slice(&out), slice_str("Remote-MTA")), SIZE_MAX);
 	expect_part(&out, "handed on for the recipients below. You will not be\r\ntold");
-	expect_part(&out, "> was handed to a server that sends no notices (2.0.0)\r\n");
+	expect_part(&out, "> was handed to a server that sends you no notices (2.0.0)\r\n");
 	buf_free(&out);
 	d.recipients = &boxed;
 	written(&out, &d);
