@@ -112,7 +112,7 @@ static bool sweep(struct schedule *s)
 	if (rc == RC_OK && report.lots)
 		log_info("retention: %llu messages of %llu days destroyed",
 		         (unsigned long long)report.messages, (unsigned long long)report.lots);
-	else if (rc != RC_OK)
+	else if (rc != RC_OK && !(rc == RC_AGAIN && stopping(s))) /* the next mmd does it, then */
 		log_error("retention: %s", e.text);
 	return rc != RC_AGAIN;
 }

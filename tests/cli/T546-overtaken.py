@@ -130,4 +130,30 @@ def a_run_gives_up_when_nothing_does():
     site.run('mm-retention', 'run')
     site.close()
 
+def spool_files(site):
+    """Once they have been the same for a while: new ones are made ahead of need."""
+    last = None
+    while last != (last := sorted(f for f in site.files() if '/spool/' in f)):
+        time.sleep(0.2)
+    return last
+
+@test
+def a_stop_while_a_sweep_waits_is_no_error():
+    scanner = Scanner()
+    at = time.gmtime(time.time() + 120)
+    site = scanned(scanner, 600)
+    settings = json.load(open(site.config))
+    settings['retention'] = {'schedule': '%02d:%02d' % (at.tm_hour, at.tm_min)}
+    site.write(site.config, json.dumps(settings))
+    site.start()
+    site.send(mail('slow'))
+    before = spool_files(site)
+    site.advance(seconds=240)
+    while spool_files(site) == before:  # the sweep has ended the file that has it
+        pass
+    threading.Timer(0.3, scanner.go.set).start()  # else the stop waits for it, too
+    site.stop()
+    equal([l for l in site.tail(1 << 20).splitlines() if ' error: ' in l], [])
+    site.close()
+
 done()
