@@ -70,6 +70,7 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_DROP_BODY] = "DELETE FROM body WHERE message = ?1",
 	[SQL_DROP_NOTICE] = "DELETE FROM message WHERE number = ?1 AND notice = 1",
 	[SQL_COUNTED] = "SELECT bytes FROM message WHERE number = ?1 AND state NOT IN (2, 3)",
+	[SQL_ANY] = "SELECT number FROM message WHERE state <> ?1 LIMIT 1",
 	[SQL_TOTALS] =
 	        "SELECT count(*), CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2",
 	[SQL_COUNT_STATES] = "SELECT state, count(*) FROM task GROUP BY state",

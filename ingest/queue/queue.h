@@ -202,6 +202,8 @@ struct queue_totals {
 	uint64_t tasks[TASK_STATES];
 };
 enum rc queue_count(struct queue *q, struct queue_totals *out, struct err *e) MUST_USE;
+/* Is no message there, nor a dead letter? What has ended doesn't count. Unlike queue_count it reads little. */
+enum rc queue_is_empty(struct queue *q, bool *empty, struct err *e) MUST_USE;
 /* Tasks in order of their numbers, behind one, up to so many; without meta and raw. dead: those alone, else all
  * others. */
 enum rc queue_each(struct queue *q, bool dead, int64_t behind, size_t most,

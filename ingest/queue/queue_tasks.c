@@ -536,6 +536,18 @@ enum rc queue_count(struct queue *q, struct queue_totals *out, struct err *e)
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
+enum rc queue_is_empty(struct queue *q, bool *empty, struct err *e)
+{
+	int64_t number;
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	rc = queue_int(q, SQL_ANY, MESSAGE_ENDED, &number, e);
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	*empty = rc == RC_NOTFOUND;
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
 static enum rc each_job(struct stmt *s,
                         enum rc (*each)(void *arg, const struct queue_job *j, struct err *e),
                         void *arg, struct err *e)

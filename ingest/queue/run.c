@@ -219,10 +219,10 @@ static enum rc expire(struct runner *r, struct err *e)
 	return rc;
 }
 
-static void keep_house(void *arg)
+void run_keep_house(void *arg)
 {
 	struct runner *r = arg;
-	struct queue_totals t = { 0 };
+	bool empty = false;
 	struct err e = { 0 };
 	enum rc rc;
 
@@ -231,11 +231,11 @@ static void keep_house(void *arg)
 	rc = expire(r, &e);
 	run_forget_users(r);
 	if (rc == RC_OK)
-		rc = queue_count(r->o.queue, &t, &e);
+		rc = queue_is_empty(r->o.queue, &empty, &e);
 	/* An empty one costs nothing. */
-	if (rc == RC_OK && (!t.messages || clock_mono_ms() - r->rotated_ms >= ROTATE_MS)) {
+	if (rc == RC_OK && (empty || clock_mono_ms() >= r->rotate_ms)) {
 		rc = queue_rotate(r->o.queue, &e);
-		r->rotated_ms = clock_mono_ms();
+		r->rotate_ms = clock_mono_ms() + ROTATE_MS;
 	}
 	if (rc != RC_OK)
 		trouble(r, &e);
@@ -432,7 +432,6 @@ enum rc runner_new(struct runner **out, const struct runner_options *o, struct e
 		return rc;
 	}
 	r->o = *o;
-	r->rotated_ms = clock_mono_ms() - ROTATE_MS; /* nobody knows when that was */
 	LIST_INIT(&r->attempts);
 	LIST_INIT(&r->users);
 	for (size_t i = 0; i < r->settings.retry_count; i++)
@@ -444,7 +443,7 @@ enum rc runner_new(struct runner **out, const struct runner_options *o, struct e
 	r->schedule = schedule_new(&limits);
 	r->due = loop_timer_new(o->loop, pump, r);
 	r->flush = loop_timer_new(o->loop, flush, r);
-	r->house = loop_timer_new(o->loop, keep_house, r);
+	r->house = loop_timer_new(o->loop, run_keep_house, r);
 	r->outbound = open_sender(r);
 	r->calls = open_caller(r);
 	read_due(r, true);

@@ -39,7 +39,7 @@ struct runner {
 	struct loop_timer *house; /* once a minute */
 	struct attempts attempts;
 	LIST_HEAD(, rate_user) users;
-	int64_t rotated_ms;
+	int64_t rotate_ms; /* not before then; 0 at a start, as nobody knows when it was last */
 	int64_t longest_ms; /* that a task is put off */
 	int64_t generation; /* of the configuration whose ports outbound knows */
 	bool flushing;
@@ -49,6 +49,8 @@ struct runner {
 
 #define RUN_HOUR_MS INT64_C(3600000)
 
+/* The timer `house`: drops what is too old, rotates the queue. */
+void run_keep_house(void *runner);
 /* Who has sent nothing for an hour needn't be remembered. */
 void run_forget_users(struct runner *r);
 /* A try begins. RC_OK: an attempt is under way, or the task was settled at once; else final. */

@@ -321,6 +321,27 @@ UNUSED static size_t forget_day(struct fixture *f, uint32_t archive, int64_t n)
 	return count;
 }
 
+static enum rc see_key(void *arg, const struct key_info *k)
+{
+	uint64_t *seen = arg; /* how many live, the last one's id */
+
+	if (k->kind == KEY_QUEUE && k->state == KEY_LIVE) {
+		seen[0]++;
+		seen[1] = k->id;
+	}
+	return RC_OK;
+}
+
+/* The only key of a queue that lives. */
+UNUSED static uint64_t key_of(struct fixture *f)
+{
+	uint64_t seen[2] = { 0, 0 };
+
+	assert_int_equal(keyring_each(f->kr, see_key, seen), RC_OK);
+	assert_int_equal(seen[0], 1);
+	return seen[1];
+}
+
 UNUSED static const enum rule_action_kind one_send[] = { RULE_SEND };
 
 #endif

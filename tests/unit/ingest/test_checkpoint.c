@@ -5,6 +5,7 @@
 #include "base/codec.h"
 #include "ingest/anchor.h"
 #include "ingest/checkpoint.h"
+#include "ingest/queue/queue.h"
 #include "tests/unit/fault.h"
 #include "tests/unit/ingest/spool_rig.h"
 #include "tests/unit/store/scratch.h"
@@ -44,6 +45,7 @@ static void line_close(struct line *l)
 {
 	checkpoint_free(&l->c);
 	checkpoint_free(&l->c);
+	queue_close(&l->parts.queue);
 	index_close(&l->parts.index);
 	store_close(&l->parts.store);
 	audit_close(&l->parts.audit);
@@ -63,7 +65,7 @@ static void line_begin(struct line *l)
 
 static void line_end(struct line *l)
 {
-	static const char *const folders[] = { "audit", "seg", "index" };
+	static const char *const folders[] = { "audit", "seg", "index", "queue" };
 
 	line_close(l);
 	for (size_t i = 0; i < COUNT(folders); i++) {
@@ -328,6 +330,82 @@ static void test_checkpoint_fails(void **state)
 	checkpoint_fails(FAULT_OPEN | FAULT_SYNC | FAULT_SYNC_DIR | FAULT_NAME, EIO);
 }
 
+/* A message whose task is through. */
+static void end_in_queue(struct line *l, const struct message_id *id)
+{
+	const struct queue_answer done = { .said = RULE_SAID_DONE };
+	struct queue_task task = { .kind = RULE_SEND,
+		                   .destination = "a.example",
+		                   .spec = json_object() };
+	const struct queue_message m = {
+		.id = *id, .meta = slice_str("{}"), .raw = slice_str("x"), .rule_set = "rs-1"
+	};
+
+	EXPECT_OK(queue_park(l->parts.queue, &m, &task, 1, &l->e), &l->e);
+	EXPECT_OK(queue_done(l->parts.queue, 1, false, &done, &l->e), &l->e);
+}
+
+/* Does the spool give it again, as after a disk that was full? */
+static bool comes_again(struct line *l, const struct message_id *id)
+{
+	struct spool_record r;
+	bool is = false;
+
+	spool_record_init(&r);
+	spool_rewind(l->rig->sp);
+	while (spool_next(l->rig->sp, &r, &l->e) == RC_OK)
+		is = is || id_compare(&r.id, id) == 0;
+	spool_record_free(&r);
+	return is;
+}
+
+/* Of two files the first one can't be removed when it is done. Then the second one's message comes
+ * again, though its end was carried over: the queue must know it, or it would be sent again. */
+static void test_queue_forgets_last(void **state)
+{
+	unsigned carried = 0;
+	bool hit = true;
+
+	(void)state;
+	for (unsigned n = 1; hit; n++) {
+		const struct message_id *id;
+		int64_t positions;
+		struct line l;
+		enum rc rc;
+		bool known;
+		bool again;
+
+		line_begin(&l);
+		rig_open_writer(l.rig);
+		(void)rig_send(l.rig, 10);
+		rig_end_file(l.rig);
+		id = &rig_send(l.rig, 20)->id;
+		l.rig->options.file_bytes *=
+		        2; /* files of another size are removed, not used again */
+		line_reopen(&l);
+		EXPECT_OK(queue_open(&l.parts.queue, l.rig->dir, l.rig->kr, 1 << 20, &l.e), &l.e);
+		checkpoint_free(&l.c);
+		l.c = checkpoint_new(&l.parts);
+		end_in_queue(&l, id);
+		assert_int_equal(take(&l), 2);
+		checkpoint_queue(l.c);
+		fault_arm(FAULT_NAME, n, EIO, false);
+		rc = checkpoint_write(l.c, &l.e);
+		hit = fault_disarm();
+		assert_true(rc == RC_OK || hit);
+		again = comes_again(&l, id);
+		EXPECT_OK(queue_has(l.parts.queue, id, &known, &l.e), &l.e);
+		assert_true(known || !again);
+		assert_true(rc != RC_OK || !known);
+		EXPECT_OK(db_int(l.parts.control, "SELECT count(*) FROM spool_position", 0,
+		                 &positions, &l.e),
+		          &l.e);
+		carried += again && positions;
+		line_end(&l);
+	}
+	assert_int_equal(carried, 1);
+}
+
 /* The positions can't be read: a start must not begin anywhere else. */
 static void test_positions_fail(void **state)
 {
@@ -362,9 +440,9 @@ static void test_positions_fail(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_checkpoint),     cmocka_unit_test(test_beyond),
-		cmocka_unit_test(test_keep_anchor),    cmocka_unit_test(test_checkpoint_fails),
-		cmocka_unit_test(test_positions_fail),
+		cmocka_unit_test(test_checkpoint),         cmocka_unit_test(test_beyond),
+		cmocka_unit_test(test_keep_anchor),        cmocka_unit_test(test_checkpoint_fails),
+		cmocka_unit_test(test_queue_forgets_last), cmocka_unit_test(test_positions_fail),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,27 +227,6 @@ static void a_notice_leaves_with_what_has_ended(void **state)
 
 /* ---- rotation ---- */
 
-static enum rc see_key(void *arg, const struct key_info *k)
-{
-	uint64_t *seen = arg; /* how many live, the last one's id */
-
-	if (k->kind == KEY_QUEUE && k->state == KEY_LIVE) {
-		seen[0]++;
-		seen[1] = k->id;
-	}
-	return RC_OK;
-}
-
-/* The only key that lives. */
-static uint64_t key_of(struct fixture *f)
-{
-	uint64_t seen[2] = { 0, 0 };
-
-	assert_int_equal(keyring_each(f->kr, see_key, seen), RC_OK);
-	assert_int_equal(seen[0], 1);
-	return seen[1];
-}
-
 /* Before it the old key opens the file that has the message; after it no key does, and all that
  * lives is there. */
 static void rotation_leaves_what_lives(void **state)

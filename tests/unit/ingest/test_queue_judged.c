@@ -1,6 +1,9 @@
 /* What was judged on: noted, landed, taken back. */
 #include <errno.h>
 
+#include "base/log.h"
+#include "ingest/judge.h"
+#include "ingest/resources.h"
 #include "store/db.h"
 #include "tests/unit/fault.h"
 #include "tests/unit/ingest/queue_rig.h"
@@ -540,21 +543,59 @@ static void a_notice_about_what_is_gone_isn_t_parked(void **state)
 	end(&f);
 }
 
+/* What the judge says of message 1, which was taken from the queue; no rules are there to judge it
+ * by. */
+static struct judge_said judge_one(struct fixture *f)
+{
+	static const uint8_t key[KEY_BYTES] = { 7 };
+	const struct mail mail = { .id = id_of(1), .rule_set = slice_str("rs-1") };
+	const struct rule_past past = { 0 };
+	const struct judged m = { .mail = &mail, .past = &past };
+	struct pipeline_parts parts = { .queue = f->q };
+	char *path = path_join(f->s.dir, "control.db");
+	json_t *nothing = quoted("{'Generation':1}");
+	struct judge_said said;
+	struct config *c;
+	struct judge *j;
+
+	EXPECT_OK(db_open(&parts.control, path, key, DB_CREATE, &f->e), &f->e);
+	EXPECT_OK(resources_open(parts.control, &f->e), &f->e);
+	EXPECT_OK(config_new(&c, nothing, &f->e), &f->e);
+	j = judge_new(&parts, NULL);
+	EXPECT_OK(judge_message(j, c, &m, &said, &f->e), &f->e);
+	judge_free(&j);
+	config_unref(&c);
+	db_close(&parts.control);
+	json_decref(nothing);
+	free(path);
+	return said;
+}
+
+/* It was destroyed between the two. */
 static void what_is_gone_is_not_judged_on(void **state)
 {
 	const uint32_t archives[] = { 7 };
 	const struct message_id id = id_of(1);
+	struct judge_said said;
 	struct fixture f;
 	bool goes;
 
 	(void)state;
 	begin(&f);
+	log_init("test", LOG_ERROR + 1);
 	park_going_on(&f, 1, 1, archives, 1);
 	EXPECT_OK(queue_goes_on(f.q, &id, &goes, &f.e), &f.e);
 	assert_true(goes);
+	said = judge_one(&f);
+	assert_true(said.record);
+	assert_true(queue_has_judged(f.q));
+	queue_take_back(f.q);
 	assert_int_equal(forget(&f, 7, 1), 1);
 	EXPECT_OK(queue_goes_on(f.q, &id, &goes, &f.e), &f.e);
 	assert_false(goes);
+	said = judge_one(&f);
+	assert_false(said.record);
+	assert_false(queue_has_judged(f.q));
 	end(&f);
 }
 
