@@ -1,8 +1,12 @@
 #include "index/index_parts.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "index/match_sql.h"
+
+#define COUNT_THREADS  8 /* that count at most, the caller's among them */
+#define COUNT_A_THREAD 4 /* parts that are worth one */
 
 /* A shard as the view has it. Unsealed ones are read in a transaction that began with the view;
  * sealed ones never change and are opened when their turn comes. */
@@ -132,15 +136,75 @@ static enum rc part_count(struct part *p, struct match_plan *plan, uint64_t *hit
 	return rc;
 }
 
+/* What several threads count together: each takes the next part that none has. */
+struct counting {
+	struct index_view *view;
+	const struct match *match;
+	_Atomic size_t next;
+};
+
+struct counter {
+	struct counting *all;
+	pthread_t thread;
+	uint64_t hits;
+	enum rc rc;
+	struct err why;
+};
+
+static void *count_parts(void *arg)
+{
+	struct counter *c = arg;
+	struct index_view *v = c->all->view;
+	struct match_plan *plan; /* a thread's own: SQL is bound to its memory */
+
+	c->rc = match_plan_make(&plan, c->all->match, &c->why);
+	while (c->rc == RC_OK && !match_plan_is_none(plan)) {
+		size_t i = atomic_fetch_add(&c->all->next, 1);
+
+		if (i >= v->count)
+			break;
+		c->rc = part_count(&v->part[i], plan, &c->hits, &c->why);
+	}
+	if (c->rc != RC_OK)
+		atomic_store(&c->all->next, v->count);
+	match_plan_free(&plan);
+	return NULL;
+}
+
+/* Besides the caller's. */
+static size_t more_threads(const struct index_view *v)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t most = MIN_OF(v->count / COUNT_A_THREAD, (size_t)COUNT_THREADS);
+
+	return MIN_OF(most, cores > 1 ? (size_t)cores : 1) - (most > 0 ? 1 : 0);
+}
+
 enum rc index_view_count(struct index_view *v, const struct match *m, uint64_t *hits, struct err *e)
 {
-	struct match_plan *plan;
-	enum rc rc = match_plan_make(&plan, m, e);
+	struct counting all = { .view = v, .match = m };
+	struct counter counter[COUNT_THREADS] = { { .all = &all } };
+	size_t more = more_threads(v);
+	size_t started = 1;
+	enum rc rc = RC_OK;
 
+	for (; started <= more; started++) { /* without one the others have more to do */
+		counter[started].all = &all;
+		if (pthread_create(&counter[started].thread, NULL, count_parts,
+		                   &counter[started]) != 0)
+			break;
+	}
+	(void)count_parts(&counter[0]);
 	*hits = 0;
-	for (size_t i = 0; rc == RC_OK && !match_plan_is_none(plan) && i < v->count; i++)
-		rc = part_count(&v->part[i], plan, hits, e);
-	match_plan_free(&plan);
+	for (size_t i = 0; i < started; i++) {
+		if (i > 0)
+			MUST(pthread_join(counter[i].thread, NULL) == 0);
+		*hits += counter[i].hits;
+		if (rc == RC_OK && counter[i].rc != RC_OK) {
+			rc = counter[i].rc;
+			*e = counter[i].why;
+		}
+	}
 	return rc;
 }
 

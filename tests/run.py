@@ -23,7 +23,7 @@ lock = threading.Lock()
 passed, failed, skipped = [], [], []
 
 # Unit tests whose code runs in threads; --long runs all.
-THREADS = ('base_test_channel base_test_conn base_test_request index_test_shard ingest_test_gate ingest_test_logs ingest_test_spool '
+THREADS = ('base_test_channel base_test_conn base_test_request index_test_count index_test_shard ingest_test_gate ingest_test_logs ingest_test_spool '
            'ingest_test_scans ingest_test_spool_writer store_test_audit store_test_db store_test_keyring').split()
 # A seccomp filter of the test's own stops valgrind's calls too.
 NOT_UNDER_VALGRIND = ['base_test_sandbox']
