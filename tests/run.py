@@ -7,13 +7,13 @@ target in build-asan/fuzz, which replays its corpus; the same in build-fuzz, whi
 test in it. --long adds all of build-tsan/unit, the same programs under valgrind (build-valgrind), the scripts tests/long/T*.py (coverage;
 valgrind and ThreadSanitizer end to end) and tests/mutants/run.py. Two programs run at a time. The last line is "N passed, N failed, N
 skipped"."""
-import argparse, concurrent.futures, glob, os, re, subprocess, sys, threading, time
+import argparse, collections, glob, os, re, subprocess, sys, threading, time
 
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 os.chdir(root)
 args = argparse.ArgumentParser()
 args.add_argument('--long', action='store_true')
-args.add_argument('--jobs', type=int, default=2)
+args.add_argument('--jobs', type=int, default=3)
 args.add_argument('words', nargs='*')
 args = args.parse_args()
 
@@ -23,8 +23,7 @@ lock = threading.Lock()
 passed, failed, skipped = [], [], []
 
 # Unit tests whose code runs in threads; --long runs all.
-THREADS = ('base_test_channel base_test_conn base_test_request index_test_count index_test_shard ingest_test_gate ingest_test_logs ingest_test_spool '
-           'ingest_test_scans ingest_test_spool_writer store_test_audit store_test_db store_test_keyring').split()
+THREADS = open('tests/unit/threads').read().split()
 # A seccomp filter of the test's own stops valgrind's calls too.
 NOT_UNDER_VALGRIND = ['base_test_sandbox']
 VALGRIND = ['valgrind', '-q', '--error-exitcode=98', '--leak-check=full', '--errors-for-leak-kinds=definite',
@@ -99,9 +98,21 @@ def run(program):
             print('\n'.join('     ' + line for line in out.split('\n')[-120:]))
         sys.stdout.flush()
 
-todo = [p for p in programs() if not args.words or any(w in p[0] for w in args.words)]
-with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-    list(pool.map(run, todo))
+todo = collections.deque(p for p in programs() if not args.words or any(w in p[0] for w in args.words))
+
+def work(take):
+    while True:
+        try:
+            program = take()
+        except IndexError:
+            return
+        run(program)
+
+# One takes the short ones that only compute, from the end; the others what waits a lot, the longest first.
+workers = [threading.Thread(target=work, args=(todo.pop if i == 2 else todo.popleft,)) for i in range(args.jobs)]
+for call in (threading.Thread.start, threading.Thread.join):
+    for worker in workers:
+        call(worker)
 for test in failed:
     print('failed: ' + test)
 print('%d passed, %d failed, %d skipped' % (len(passed), len(failed), len(skipped)))

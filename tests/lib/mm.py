@@ -13,10 +13,12 @@ class Skip(Exception):
     pass
 
 def build(name=''):
-    """build-asan by default; '' is the release, 'tsan' and 'clang' what they say, 'early' and 'plain' are the controls. MM_BIN replaces
-    build-asan."""
+    """build-asan by default; '' is the release, 'tsan' and 'clang' what they say, 'early' and 'plain' are the controls (build-clang with
+    a guard taken out). MM_BIN replaces build-asan."""
     if name == 'asan' and os.environ.get('MM_BIN'):
         return os.environ['MM_BIN']
+    if name in ('early', 'plain'):
+        return os.path.join(ROOT, 'build-clang', name, 'bin')
     return os.path.join(ROOT, 'build' + ('-' + name if name else ''), 'bin')
 
 def test(function):

@@ -616,7 +616,6 @@ static void test_verify(void **state)
 	place_commit(p);
 	EXPECT_OK(index_verify(p->ix, 0, count_damage, &damaged, &p->e), &p->e);
 	assert_int_equal(damaged, 0);
-#ifndef MM_TEST_PLAINTEXT
 	snprintf(path, sizeof(path), "%s/index/1/00000001.shard", p->dir);
 	fd = open(path, O_RDWR);
 	assert_true(fd >= 0);
@@ -635,11 +634,6 @@ static void test_verify(void **state)
 		assert_int_equal(index_view_open(&v, p->ix, 1, 0, INT64_MAX, &p->e), RC_CORRUPT);
 		assert_non_null(strstr(p->e.text, "reindex"));
 	}
-#else
-	(void)path;
-	(void)b;
-	(void)fd;
-#endif
 }
 
 static void expect_orders(struct place *p, const char *name)

@@ -88,7 +88,6 @@ static void test_damage(void **state)
 	free(s);
 }
 
-#ifndef MM_TEST_PLAINTEXT
 static void test_long_nonces_as_libsodium(void **state)
 {
 	(void)state;
@@ -114,16 +113,13 @@ static void test_long_nonces_as_libsodium(void **state)
 		free(s);
 	}
 }
-#endif
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_as_libsodium),
 		cmocka_unit_test(test_damage),
-#ifndef MM_TEST_PLAINTEXT
 		cmocka_unit_test(test_long_nonces_as_libsodium),
-#endif
 	};
 
 	crypt_init();

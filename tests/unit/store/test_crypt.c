@@ -32,7 +32,6 @@ static void test_round_trip(void **state)
 	}
 }
 
-#ifndef MM_TEST_PLAINTEXT
 static void test_every_bit_counts(void **state)
 {
 	uint8_t sealed[20 + CRYPT_OVERHEAD];
@@ -71,7 +70,6 @@ static void test_no_two_alike(void **state)
 	assert_memory_not_equal(a, b, CRYPT_NONCE);
 	assert_memory_not_equal(a + CRYPT_NONCE, b + CRYPT_NONCE, 8);
 }
-#endif
 
 static void test_derive(void **state)
 {
@@ -134,12 +132,9 @@ static void test_no_core(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-#ifndef MM_TEST_PLAINTEXT
-		cmocka_unit_test(test_every_bit_counts), cmocka_unit_test(test_no_two_alike),
-#endif
-		cmocka_unit_test(test_derive),           cmocka_unit_test(test_sha256),
-		cmocka_unit_test(test_no_core),
+		cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_every_bit_counts),
+		cmocka_unit_test(test_no_two_alike), cmocka_unit_test(test_derive),
+		cmocka_unit_test(test_sha256),       cmocka_unit_test(test_no_core),
 	};
 
 	crypt_init();

@@ -140,11 +140,7 @@ static void expect_sealed_words(struct place *p, unsigned least_files)
 
 	EXPECT_OK(dir_list(p->dir, search_file, &s, &p->e), &p->e);
 	assert_true(s.files >= least_files);
-#ifdef MM_TEST_PLAINTEXT
-	assert_true(s.hits > 0);
-#else
 	EXPECT(s.last, s.hits == 0);
-#endif
 }
 
 static bool exists(struct place *p, const char *tail)
@@ -339,10 +335,8 @@ static void test_wrong_key(void **state)
 	assert_int_equal(db_open(&other, p->path, other_key, DB_WRITE, &p->e), RC_CRYPTO);
 	assert_null(other);
 	db_close(&db);
-#ifndef MM_TEST_PLAINTEXT
 	assert_int_equal(db_open(&other, p->path, other_key, DB_WRITE, &p->e), RC_CRYPTO);
 	assert_null(other);
-#endif
 	db = open_db(p, DB_WRITE);
 	assert_int_equal(number(p, db, "SELECT count(*) FROM t"), 0);
 	db_close(&db);
@@ -430,7 +424,6 @@ static void test_pages_written_twice(void **state)
 
 static void test_wrong_key_keeps_wal(void **state)
 {
-#ifndef MM_TEST_PLAINTEXT
 	struct place *p = *state;
 	struct db *db;
 
@@ -440,9 +433,6 @@ static void test_wrong_key_keeps_wal(void **state)
 	db = open_db(p, DB_WRITE);
 	assert_int_equal(number(p, db, "SELECT count(*) FROM t"), 1507);
 	db_close(&db);
-#else
-	(void)state;
-#endif
 }
 
 static off_t size_of(const char *path)
@@ -453,7 +443,6 @@ static off_t size_of(const char *path)
 	return st.st_size;
 }
 
-#ifndef MM_TEST_PLAINTEXT
 static void poke(const char *path, off_t at, const void *bytes, size_t n)
 {
 	int fd = open(path, O_RDWR);
@@ -666,7 +655,6 @@ static void test_torn_page(void **state)
 	flip(p->path, PAGE_BYTES + 5000);
 	assert_int_equal(db_check(p->path, key, false, &p->e), RC_CORRUPT);
 }
-#endif
 
 static void test_foreign_journal_is_ignored(void **state)
 {
@@ -815,7 +803,6 @@ static void test_sealed(void **state)
 	assert_int_equal(db_open_sealed(&s, p->sealed, key, &p->e), RC_NOTFOUND);
 }
 
-#ifndef MM_TEST_PLAINTEXT
 static enum rc read_sealed(struct place *p)
 {
 	struct db *db;
@@ -857,7 +844,6 @@ static void test_tampered_sealed(void **state)
 	assert_int_equal(truncate(p->sealed, 70), 0);
 	assert_int_equal(read_sealed(p), RC_CORRUPT);
 }
-#endif
 
 static void test_odd_path(void **state)
 {
@@ -902,7 +888,6 @@ int main(void)
 		CASE(test_other_process),
 		CASE(test_sealed),
 		CASE(test_odd_path),
-#ifndef MM_TEST_PLAINTEXT
 		CASE(test_tampered_page),
 		CASE(test_damaged_wal),
 		CASE(test_torn_wal),
@@ -910,7 +895,6 @@ int main(void)
 		CASE(test_torn_page_one),
 		CASE(test_torn_page),
 		CASE(test_tampered_sealed),
-#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
