@@ -5,7 +5,7 @@ A test program is one of: tests/tidy/tidy.py; a cmocka program in build-asan/uni
 target in build-asan/fuzz, which replays its corpus; the same in build-fuzz, which looks for more by itself for a while
 (tests/fuzz/run.py); a script tests/{cli,crash,peers}/T*.py, which prints a line "ok NAME", "FAIL NAME: why" or "skip NAME: why" for each
 test in it. --long adds all of build-tsan/unit, the same programs under valgrind (build-valgrind), the scripts tests/long/T*.py (coverage;
-valgrind and ThreadSanitizer end to end) and tests/mutants/run.py. Two programs run at a time. The last line is "N passed, N failed, N
+valgrind and ThreadSanitizer end to end) and tests/mutants/run.py. Three programs run at a time. The last line is "N passed, N failed, N
 skipped"."""
 import argparse, collections, glob, os, re, subprocess, sys, threading, time
 
@@ -37,28 +37,29 @@ def label(name):
     return name.replace('_test_', '/')
 
 def programs():
+    """What waits a lot, the longest first; then what computes."""
+    if args.long:
+        yield 'mutants', ['python3', 'tests/mutants/run.py'], 'one'
+        for path in sorted(glob.glob('tests/long/T*.py')):
+            yield 'long/' + os.path.basename(path)[:-3], ['python3', path], 'lines'
+    for folder in ('crash', 'cli', 'peers'):
+        for path in sorted(glob.glob('tests/%s/T*.py' % folder)):
+            yield folder + '/' + os.path.basename(path)[:-3], ['python3', path], 'lines'
     yield 'tidy', ['python3', 'tests/tidy/tidy.py'], 'one'
     for name, path in units('build-asan'):
         yield 'unit/' + label(name), [path], 'cmocka'
     for name, path in units('build-tsan'):
         if args.long or name in THREADS:
             yield 'threads/' + label(name), [path], 'cmocka'
+    for name, path in units('build-valgrind') if args.long else []:
+        if name not in NOT_UNDER_VALGRIND:
+            yield 'valgrind/' + label(name), VALGRIND + [path], 'cmocka'
     for path in sorted(glob.glob('build-asan/fuzz/fuzz_*')):
         name = os.path.basename(path)
         yield 'fuzz/' + name[5:], [path, 'tests/fuzz/corpus/' + name], 'one'
     for path in sorted(glob.glob('build-fuzz/fuzz/fuzz_*')):
         name = os.path.basename(path)
         yield 'fuzz-run/' + name[5:], ['python3', 'tests/fuzz/run.py', name], 'one'
-    for folder in ('cli', 'crash', 'peers'):
-        for path in sorted(glob.glob('tests/%s/T*.py' % folder)):
-            yield folder + '/' + os.path.basename(path)[:-3], ['python3', path], 'lines'
-    if args.long:
-        for name, path in units('build-valgrind'):
-            if name not in NOT_UNDER_VALGRIND:
-                yield 'valgrind/' + label(name), VALGRIND + [path], 'cmocka'
-        for path in sorted(glob.glob('tests/long/T*.py')):
-            yield 'long/' + os.path.basename(path)[:-3], ['python3', path], 'lines'
-        yield 'mutants', ['python3', 'tests/mutants/run.py'], 'one'
 
 def results(name, kind, code, out):
     """(verdict, test, text) for each test of a program; a program that died counts as one more failure."""
@@ -108,7 +109,7 @@ def work(take):
             return
         run(program)
 
-# One takes the short ones that only compute, from the end; the others what waits a lot, the longest first.
+# One takes what computes, from the end, so that the processors are busy while the others wait.
 workers = [threading.Thread(target=work, args=(todo.pop if i == 2 else todo.popleft,)) for i in range(args.jobs)]
 for call in (threading.Thread.start, threading.Thread.join):
     for worker in workers:

@@ -18,9 +18,7 @@ ARCHIVES = ('legal', 'short')
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 print('seed %d' % seed)
-# A kill takes nothing from the disk's cache, so it may be memory.
-if os.path.isdir('/dev/shm'):
-    tempfile.tempdir = '/dev/shm'
+in_memory()
 
 # What a program does is killed in each of these; those of mm-import and others when they work without mmd.
 CELLS = [(p, k) for p, kinds in {

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """tests/fuzz/run.py TARGET... - runs libFuzzer programs of build-fuzz, each from its corpus, and keeps what they find.
 
-Each runs MM_FUZZ_SECONDS (10; 600 with MM_LONG). The seed is printed, MM_SEED repeats it. New inputs stay in a temporary folder;
-with MM_GROW they are merged into tests/fuzz/corpus, minimised. A find is left in build-fuzz/finds, printed in base64, and makes the
-exit status 1: put it, fixed, into tests/fuzz/corpus/TARGET."""
-import atexit, base64, os, random, shutil, signal, subprocess, sys, tempfile
+Each runs MM_FUZZ_SECONDS (10; 600 with MM_LONG), and once more for as long as others had its processor meanwhile. The seed is printed,
+MM_SEED repeats it. New inputs stay in a temporary folder; with MM_GROW they are merged into tests/fuzz/corpus, minimised. A find is left in
+build-fuzz/finds, printed in base64, and makes the exit status 1: put it, fixed, into tests/fuzz/corpus/TARGET."""
+import atexit, base64, os, random, resource, shutil, signal, subprocess, sys, tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SECONDS = int(os.environ.get('MM_FUZZ_SECONDS') or (600 if os.environ.get('MM_LONG') else 10))
@@ -24,6 +24,11 @@ def grow(target, corpus, fresh, least, options):
     for name in more[:: max(len(more) // 15, 1)]:
         shutil.copy(os.path.join(least, name), os.path.join(corpus, name[:12]))
 
+def used():
+    """Seconds of processor time of the targets that have ended."""
+    r = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return r.ru_utime + r.ru_stime
+
 def fuzz(name, work):
     target = os.path.join(ROOT, 'build-fuzz', 'fuzz', name)
     corpus = os.path.join(ROOT, 'tests', 'fuzz', 'corpus', name)
@@ -33,12 +38,16 @@ def fuzz(name, work):
     options = ['-rss_limit_mb=2048', '-timeout=20', '-max_len=%d' % MOST.get(name, 8192), '-artifact_prefix=%s/' % finds]
     env = dict(os.environ, TMPDIR=work)
     print('%s: %d s, seed %d' % (name, SECONDS, SEED), flush=True)
-    p = subprocess.run([target, '-max_total_time=%d' % SECONDS, '-seed=%d' % SEED, '-print_final_stats=1'] + options + [fresh, corpus],
-                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=work)
-    out = p.stdout.decode('utf-8', 'replace')
-    for line in out.splitlines():
-        if line.startswith('stat::number_of_executed_units') or ' DONE ' in line:
-            print('   ' + line.strip())
+    seconds, begun = SECONDS, used()
+    while seconds > 0:
+        p = subprocess.run([target, '-max_total_time=%d' % seconds, '-seed=%d' % (SEED + SECONDS - seconds), '-print_final_stats=1']
+                           + options + [fresh, corpus],
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=work)
+        out = p.stdout.decode('utf-8', 'replace')
+        for line in out.splitlines():
+            if line.startswith('stat::number_of_executed_units') or ' DONE ' in line:
+                print('   ' + line.strip())
+        seconds = 0 if p.returncode or seconds < SECONDS else int(SECONDS - (used() - begun))
     if p.returncode:
         print(out[-6000:])
         os.makedirs(FINDS, exist_ok=True)
