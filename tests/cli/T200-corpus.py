@@ -63,7 +63,6 @@ def compare(archive, messages, accepted):
     equal(site.count('', archive), len(accepted), 'count')
     shutil.rmtree(out)
 
-in_memory()
 site = Site(resources=dict(DEFAULT, RuleSets=DEFAULT['RuleSets'] + [{"RuleSetName": "exact", "Rules": [
     {"Name": "keep", "Conditions": [], "Actions": [{"Archive": {"TargetArchive": "legal"}}]}]}]), ingress=None)
 keep_port = free_port()

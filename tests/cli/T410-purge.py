@@ -9,7 +9,6 @@ from forget import *
 
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 print('seed %d' % seed)
-in_memory()
 words = Words(seed)
 site = Calendar().start()
 gone = []

@@ -8,7 +8,6 @@ from mm import *
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 print('seed %d' % seed)
-in_memory()
 FLIPS = 12 if LONG else 3
 RULES = [{"RuleSetName": "all", "Rules": [
     {"Name": "legal", "Conditions": [{"StringExpression": {"Evaluate": {"Attribute": "SUBJECT"}, "Operator": "CONTAINS", "Values": ["contract"]}}],

@@ -11,7 +11,6 @@ seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 words = Words(seed)
 print('seed %d' % seed)
-in_memory()
 
 class Round:
     def __init__(self):

@@ -18,7 +18,6 @@ ARCHIVES = ('legal', 'short')
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 print('seed %d' % seed)
-in_memory()
 
 # What a program does is killed in each of these; those of mm-import and others when they work without mmd.
 CELLS = [(p, k) for p, kinds in {

@@ -14,7 +14,6 @@ EAT = '/usr/lib/x86_64-linux-gnu/libeatmydata.so'
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 print('seed %d' % seed)
-in_memory()
 
 class Load(threading.Thread):
     """One sender until its connection ends."""

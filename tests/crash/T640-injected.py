@@ -13,7 +13,6 @@ RENEW = 100 # injections in one data directory
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 print('seed %d' % seed)
-in_memory()
 
 CALLS = ['write', 'pwrite64', 'pwritev', 'fsync', 'fdatasync', 'ftruncate', 'openat', 'rename', 'unlink', 'mkdir', 'accept4', 'read', 'pread64']
 ERRORS = ['EIO', 'ENOSPC', 'EDQUOT', 'EMFILE', 'ENOMEM', 'EINTR']

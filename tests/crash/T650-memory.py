@@ -13,7 +13,6 @@ RENEW = 200
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 print('seed %d' % seed)
-in_memory()
 
 BUILD = os.path.dirname(build('clang'))
 SHIM = os.path.join(BUILD, 'lib', 'libfault.so')

@@ -13,7 +13,6 @@ seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 words = Words(seed)
 print('seed %d' % seed)
-in_memory()
 YEARS = [-5, 3, -1, 10, -12]
 
 def in_order(site, sent):

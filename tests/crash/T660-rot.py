@@ -12,7 +12,6 @@ print('seed %d' % seed)
 FLIPS = int(os.environ.get('MM_FLIPS', 100000 if LONG else 1500))
 # Each pass has a directory of its own; the readers of the first are under ASan.
 PASSES = [('asan', FLIPS // 10)] + [('clang', FLIPS * 3 // 10)] * 3 if LONG else [('asan', FLIPS)]
-in_memory()
 
 # Why a flip may be seen by nobody: docs/formats.md, "Bits that nobody misses".
 REASONS = ('no key', 'padding', 'other header', 'last group', 'last transaction', 'older log', 'newer page', 'sealed since', 'torn entry',

@@ -9,7 +9,6 @@ from rot import *
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 print('seed %d' % seed)
-in_memory()
 ROUNDS = 40 if LONG else 2 # of each kind of harm
 
 directory = Directory(rng)

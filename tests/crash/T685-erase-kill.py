@@ -11,7 +11,6 @@ seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 words = Words(seed)
 print('seed %d' % seed)
-in_memory()
 site = Calendar().start()
 gone, state = [], {'resumed': 0, 'before': 0, 'tries': 0, 'done': 0}
 

@@ -66,16 +66,6 @@ def free_port():
         except OSError:
             name.close()
 
-def in_memory():
-    """From now on temporary folders lie in memory, where that has room: for tests that wait for no disk. A kill takes nothing from a
-    disk's cache, nor does a file system that is shut down lose what its image has."""
-    try:
-        space = os.statvfs('/dev/shm')
-    except OSError:
-        return
-    if space.f_bavail * space.f_frsize >= 2 << 30:
-        tempfile.tempdir = '/dev/shm'
-
 def corpus(folder, *files):
     """Unpacks the corpora, or those files of them, into `folder`, or skips the test with a line that says so."""
     if not os.path.exists(CORPORA):
