@@ -35,7 +35,7 @@ def fuzz(name, work):
     fresh, finds = os.path.join(work, 'fresh'), os.path.join(work, 'finds')
     for folder in (fresh, finds):
         os.makedirs(folder)
-    options = ['-rss_limit_mb=2048', '-timeout=20', '-max_len=%d' % MOST.get(name, 8192), '-artifact_prefix=%s/' % finds]
+    options = ['-print_funcs=0', '-rss_limit_mb=2048', '-timeout=20', '-max_len=%d' % MOST.get(name, 8192), '-artifact_prefix=%s/' % finds]
     env = dict(os.environ, TMPDIR=work)
     print('%s: %d s, seed %d' % (name, SECONDS, SEED), flush=True)
     seconds, begun = SECONDS, used()

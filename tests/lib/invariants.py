@@ -29,14 +29,14 @@ def rows_of(site, archives):
 
 def exported(site, archive):
     """{id: sha256 of the bytes that the archive gives back}"""
-    to = tempfile.mkdtemp(prefix='mm-test-', dir='/dev/shm' if os.path.isdir('/dev/shm') else site.root) # its syncs cost nothing there
-    site.run('mm-export', '--archive', archive, '--to', to)
-    sums = {}
-    with open(os.path.join(to, 'manifest.jsonl')) as f:
-        for m in map(json.loads, f):
-            with open(os.path.join(to, m['path']), 'rb') as message:
-                sums[m['id']] = sha256(message.read())
-    shutil.rmtree(to)
+    # Its syncs cost nothing in memory.
+    with tempfile.TemporaryDirectory(prefix='mm-test-', dir='/dev/shm' if os.path.isdir('/dev/shm') else site.root) as to:
+        site.run('mm-export', '--archive', archive, '--to', to)
+        sums = {}
+        with open(os.path.join(to, 'manifest.jsonl')) as f:
+            for m in map(json.loads, f):
+                with open(os.path.join(to, m['path']), 'rb') as message:
+                    sums[m['id']] = sha256(message.read())
     return sums
 
 def audited(site):
