@@ -92,7 +92,7 @@ def run(program):
     name, command, kind = program
     began = time.monotonic()
     try:
-        p = subprocess.run(command, env=in_memory() if kind == 'lines' else env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        p = subprocess.run(command, env=env if kind == 'one' else in_memory(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                            timeout=14400 if args.long else 1500)
         code, out = p.returncode, p.stdout.decode('utf-8', 'replace')
     except subprocess.TimeoutExpired as e:

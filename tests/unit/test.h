@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -31,5 +33,14 @@
 			fail_msg("%s: got \"%.*s\", want \"%s\"", name, (int)got_s.len,            \
 				 (const char *)got_s.at, text);                                    \
 	} while (0)
+
+/* A folder of one test's own, in TMPDIR if there is one. */
+static inline void temp_folder(char *path, size_t size)
+{
+	const char *top = getenv("TMPDIR");
+
+	(void)snprintf(path, size, "%s/mm-test-XXXXXX", top ? top : "/tmp");
+	assert_non_null(mkdtemp(path));
+}
 
 #endif

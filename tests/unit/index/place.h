@@ -69,8 +69,7 @@ static inline int place_setup(void **state)
 	struct place *p = mem_new(sizeof(*p));
 
 	crypt_init();
-	snprintf(p->dir, sizeof(p->dir), "/tmp/mm-test-index-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
+	temp_folder(p->dir, sizeof(p->dir));
 	EXPECT_OK(keyring_create(p->dir, place_master, &p->e), &p->e);
 	place_archives(p);
 	place_open(p);

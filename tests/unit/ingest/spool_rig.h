@@ -179,8 +179,7 @@ UNUSED static struct rig *rig_new(uint64_t file_bytes)
 
 	crypt_init();
 	log_init("test", LOG_ERROR + 1);
-	(void)snprintf(rig->dir, sizeof(rig->dir), "/tmp/mm-spool-XXXXXX");
-	assert_non_null(mkdtemp(rig->dir));
+	temp_folder(rig->dir, sizeof(rig->dir));
 	EXPECT_OK(keyring_create(rig->dir, rig_master, &e), &e);
 	EXPECT_OK(keyring_open(&rig->kr, rig->dir, rig_master, &e), &e);
 	rig->options.file_bytes = file_bytes ? file_bytes : SPOOL_MIN_CAPACITY;

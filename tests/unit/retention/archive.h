@@ -127,8 +127,7 @@ static inline int yard_start(void **state)
 	(void)state;
 	log_init("test", LOG_ERROR + 1);
 	crypt_init();
-	(void)snprintf(y->dir, sizeof(y->dir), "/tmp/mm-test-yard-XXXXXX");
-	assert_non_null(mkdtemp(y->dir));
+	temp_folder(y->dir, sizeof(y->dir));
 	EXPECT_OK(keyring_create(y->dir, yard_master, &y->e), &y->e);
 	yard_open(y);
 	for (uint32_t a = 1; a <= ARCHIVES; a++) {

@@ -17,8 +17,7 @@ struct scratch {
 
 static inline void scratch_make(struct scratch *s)
 {
-	(void)snprintf(s->dir, sizeof(s->dir), "/tmp/mm-test-XXXXXX");
-	assert_non_null(mkdtemp(s->dir));
+	temp_folder(s->dir, sizeof(s->dir));
 }
 
 static inline void scratch_remove_path(const char *path);

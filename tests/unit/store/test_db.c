@@ -31,8 +31,7 @@ static int setup(void **state)
 {
 	struct place *p = mem_new(sizeof(*p));
 
-	strcpy(p->dir, "/tmp/mm-test-db-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
+	temp_folder(p->dir, sizeof(p->dir));
 	snprintf(p->path, sizeof(p->path), "%s/x.db", p->dir);
 	snprintf(p->sealed, sizeof(p->sealed), "%s/x.shard", p->dir);
 	*state = p;
