@@ -173,6 +173,14 @@ static bool has_token(struct slice text)
 	return found;
 }
 
+/* What would be an operator in capitals. */
+static bool is_small_operator(const struct item *it)
+{
+	return it->kind == ITEM_WORD && !it->prefix &&
+	       (slice_equal(it->text, slice_str("and")) || slice_equal(it->text, slice_str("or")) ||
+	        slice_equal(it->text, slice_str("not")));
+}
+
 static struct match *text_leaf(struct parser *p, uint32_t fields, const struct item *it)
 {
 	struct slice text = it->text;
@@ -190,6 +198,10 @@ static struct match *text_leaf(struct parser *p, uint32_t fields, const struct i
 		note(p, it->from, "only a * at the end of a word or behind a quote is a wildcard");
 	if (text.len > 2 && text.at[0] == '/' && text.at[text.len - 1] == '/')
 		note(p, it->from, "regular expressions are not known: searched as words");
+	if (is_small_operator(it))
+		note(p, it->from,
+		     "\"%.*s\" is searched as a word: operators are written in capitals",
+		     SHOWN(text));
 	m = with_text(p, MATCH_TEXT, text);
 	m->fields = fields;
 	m->prefix = it->prefix;

@@ -371,6 +371,9 @@ static void notes_say_what_was_done(void **state)
 		{ "a*b", 1, "wildcard" },
 		{ "a NEAR/5 has:problem", 3, "taken as AND" },
 		{ "!!!", 1, "no letter" },
+		{ "a and b", 3, "capitals" },
+		{ "subject:(a or b)", 12, "capitals" },
+		{ "not a", 1, "capitals" },
 	};
 
 	(void)state;
@@ -389,7 +392,10 @@ static void notes_say_what_was_done(void **state)
 		                              "{a b}",
 		                              "12:30",
 		                              "(a b) OR c is:unindexed",
-		                              "from:*@d.example" };
+		                              "from:*@d.example",
+		                              "\"this and that\"",
+		                              "a AND b",
+		                              "android" };
 
 	for (size_t i = 0; i < COUNT(silent); i++) {
 		struct parsed p;
