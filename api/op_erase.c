@@ -18,11 +18,10 @@ static enum rc take_ids(const struct request *r, struct erasure *x, struct err *
 	x->items = mem_array(count, sizeof(*x->items));
 	for (size_t i = 0; i < count; i++) {
 		struct slice text = json_text(json_array_get(ids, i));
+		enum rc rc = request_id_of(text, &x->items[i].id, e);
 
-		if (!text.at || !id_parse(&x->items[i].id, text))
-			return err_set(e, RC_INVALID,
-			               "\"%.*s\" is not a message id (26 characters of 0-9 a-v)",
-			               (int)MIN_OF(text.len, 64u), (const char *)text.at);
+		if (rc != RC_OK)
+			return rc;
 	}
 	x->count = count;
 	return RC_OK;

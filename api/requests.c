@@ -207,16 +207,22 @@ enum rc request_archive(const struct request *r, struct config *c, const struct 
 	return rc;
 }
 
+enum rc request_id_of(struct slice text, struct message_id *id, struct err *e)
+{
+	if (text.at && id_parse(id, text))
+		return RC_OK;
+	return err_set(e, RC_INVALID,
+	               "\"%.*s\" is not a message id (26 characters of 0-9 a-v, the last one of "
+	               "048cgkos)",
+	               (int)MIN_OF(text.len, 64u), (const char *)text.at);
+}
+
 enum rc request_id(const struct request *r, struct message_id *id, struct err *e)
 {
 	struct slice text;
 	enum rc rc = request_text(r, "id", &text, e);
 
-	if (rc == RC_OK && !id_parse(id, text))
-		rc = err_set(e, RC_INVALID,
-		             "\"%.*s\" is not a message id (26 characters of 0-9 a-v)",
-		             (int)MIN_OF(text.len, 64u), (const char *)text.at);
-	return rc;
+	return rc == RC_OK ? request_id_of(text, id, e) : rc;
 }
 
 static enum rc finish(struct request *r, struct err *e)

@@ -71,6 +71,7 @@ enum rc request_message(struct request *r, struct config *c, const struct messag
 			struct buf *meta, struct buf *raw, const struct archive_info **out,
 			struct err *e) MUST_USE;
 /* The id of argument "id". */
+enum rc request_id_of(struct slice text, struct message_id *id, struct err *e) MUST_USE;
 enum rc request_id(const struct request *r, struct message_id *id, struct err *e) MUST_USE;
 
 /* Ends the writer that imports use; before the spool is closed. */

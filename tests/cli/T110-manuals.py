@@ -89,6 +89,19 @@ def lost_output_is_no_success():
         equal(site.run(tool, *args) != '', True, '%s %s' % (tool, args))
 
 @test
+def ids_of_examples_are_ids():
+    """Their 26 characters have two bits to spare, which are 0."""
+    for name in sorted(os.listdir(os.path.join(ROOT, 'docs', 'man'))):
+        with open(os.path.join(ROOT, 'docs', 'man', name), encoding='utf-8') as f:
+            for id in re.findall(r'\b(?=[a-v]*[0-9])[0-9a-v]{26}\b', f.read()):
+                check(id[-1] in '048cgkos', '%s: %s' % (name, id))
+    site = Site()
+    for command in (['mmctl', 'why'], ['mm-retention', 'erase', '--archive', 'corp', '--reason', 'x']):
+        site.run(*command, '0e5k1m2n3p4q5r6s7t8u9v0a1b', code=2)
+        check('048cgkos' in site.stderr, site.stderr)
+        site.run(*command, '0e5k1m2n3p4q5r6s7t8u9v0a1c', code=1)
+
+@test
 def every_program_has_a_page():
     for program in {p.replace('mm-search-alone', 'mm-search') for p in os.listdir(build('asan'))}: # the same program
         pages = [s for s in (1, 8) if os.path.exists(os.path.join(ROOT, 'docs', 'man', '%s.%d.md' % (program, s)))]
