@@ -273,7 +273,8 @@ static enum rc take_archived(struct explaining *x)
 		rc = mail_read_stored(&x->mail, &id, buf_slice(&x->meta), x->e);
 	if (rc == RC_OK && !x->t.rules && !x->mail.rule_set.len)
 		return err_set(x->e, RC_INVALID,
-		               "no rule set judged this message (it was imported): name one");
+		               "no rule set judged this message (it was imported): name one by "
+		               "--rule-set");
 	return rc == RC_OK && !x->t.rules
 	               ? trial_version(&x->t, x->mail.rule_set, x->mail.rule_set_version, x->e)
 	               : rc;
