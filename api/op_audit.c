@@ -153,6 +153,11 @@ enum rc op_audit_list(struct request *r, struct err *e)
 	int64_t from = json_member_int(r->args, "from", 1);
 	enum rc rc;
 
+	if (l.event.at && !audit_is_event(l.event))
+		return err_set(e, RC_INVALID,
+		               "no entry is of an event \"%.*s\"; docs/formats.md, \"Audit log\", "
+		               "has the words",
+		               (int)MIN_OF(l.event.len, 64u), (const char *)l.event.at);
 	if (limit > 0)
 		l.left = (uint64_t)limit;
 	if (r->principal)

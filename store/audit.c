@@ -355,7 +355,7 @@ void audit_close(struct audit **ap)
 
 /* --- adding ------------------------------------------------------------------------------------*/
 
-static bool is_event(const char *event)
+bool audit_is_event(struct slice word)
 {
 	static const char *const words[] = {
 #define EVENT(word, meaning) #word,
@@ -364,7 +364,7 @@ static bool is_event(const char *event)
 	};
 
 	for (size_t i = 0; i < COUNT(words); i++)
-		if (strcmp(words[i], event) == 0)
+		if (slice_equal(slice_str(words[i]), word))
 			return true;
 	return false;
 }
@@ -414,7 +414,7 @@ enum rc audit_add(struct audit *a, const char *event, const char *who, json_t *d
 	char *text;
 	enum rc rc;
 
-	if (!is_event(event)) {
+	if (!audit_is_event(slice_str(event))) {
 		json_decref(detail);
 		return err_set(e, RC_INVALID, "no such audit event: %s", event);
 	}

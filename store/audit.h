@@ -37,6 +37,8 @@ void    audit_close(struct audit **a);
  * entry before it. */
 enum rc audit_add(struct audit *a, const char *event, const char *who, json_t *detail,
 		  struct err *e) MUST_USE;
+/* Whether it is a word of store/audit_events.h. */
+bool    audit_is_event(struct slice word);
 /* From now on each entry says what *control is when it is added: how many changes of the control database
  * are on disk (db_count). It outlives the log. */
 void    audit_witness(struct audit *a, const _Atomic uint64_t *control);

@@ -36,6 +36,13 @@ def a_configuration_of_another_type_is_refused():
         equal(mmd(config), (None, ''), config)
 
 @test
+def a_word_that_is_no_event_is_refused():
+    """An empty list would say that nothing of the kind was done."""
+    site.run('mm-audit', 'list', '--event', 'exports', code=2)
+    check('exports' in site.stderr and 'formats.md' in site.stderr, site.stderr)
+    equal(site.run('mm-audit', 'list', '--event', 'export'), '')
+
+@test
 def what_is_made_is_named():
     data = os.path.join(site.root, 'a "quoted" name')
     said = json.loads(site.run('mmctl', 'init', '--data', data, '--json', '--recovery', data + '.copy'))
