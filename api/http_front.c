@@ -252,6 +252,8 @@ static enum rc write_config(struct http_front *f, const struct tls_cert *certs, 
 	json_put_int(all, "max_per_address", f->max_per_address);
 	if (count)
 		rc = tls_server_new(&checked, certs, count, slice_str("api"), e);
+	if (rc != RC_OK)
+		(void)err_in(e, "api.tls_cert, api.tls_key");
 	tls_context_free(&checked);
 	if (rc == RC_OK) {
 		buf_clear(&f->config);

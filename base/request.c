@@ -304,7 +304,7 @@ static enum rc connect_to(const char *path, int *out, struct err *e)
 	}
 	sys = errno;
 	rc = err_sys(e, "%s", path);
-	if (sys == ENOENT || sys == ECONNREFUSED) {
+	if (sys == ENOENT || sys == ENOTDIR || sys == ECONNREFUSED) {
 		rc = err_set(e, RC_AGAIN, "%s: no mmd is running", path);
 		if (e)
 			e->sys = sys;

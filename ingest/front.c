@@ -679,6 +679,8 @@ static enum rc check_tls(struct front *f, const struct front_options *opt, const
 	if (!opt->cert_count || f->tls_checked == opt->certs)
 		return RC_OK;
 	rc = tls_server_new(&t, opt->certs, opt->cert_count, slice_str("check"), e);
+	if (rc != RC_OK)
+		(void)err_in(e, "smtp.tls_cert, smtp.tls_key");
 	tls_context_free(&t);
 	f->tls_checked = rc == RC_OK ? opt->certs : NULL;
 	return rc;

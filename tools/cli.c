@@ -186,6 +186,14 @@ static void check_command(struct cli *c)
 		cli_usage(c, "%s takes no arguments, and there is \"%s\"", name, c->arguments[0]);
 }
 
+/* NULL where it is empty, too: a variable that a script left so names nothing. */
+static const char *from_environment(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text && *text ? text : NULL;
+}
+
 void cli_parse(struct cli *c, const struct cli_spec *spec, int argc, char **argv)
 {
 	bool options = true;
@@ -193,9 +201,9 @@ void cli_parse(struct cli *c, const struct cli_spec *spec, int argc, char **argv
 	MUST(spec->option_count <= CLI_MAX_OPTIONS);
 	*c = (struct cli) { .spec = spec, .argv = argv, .terminal = isatty(STDERR_FILENO) };
 	(void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
-	c->data = getenv("MM_DATA");
-	c->key_file = getenv("MM_KEY_FILE");
-	c->socket = getenv("MM_SOCKET");
+	c->data = from_environment("MM_DATA");
+	c->key_file = from_environment("MM_KEY_FILE");
+	c->socket = from_environment("MM_SOCKET");
 	c->given = mem_array((size_t)argc + 1, sizeof(*c->given));
 	c->arguments = mem_array((size_t)argc + 1, sizeof(*c->arguments));
 	for (int i = 1; i < argc; i++) {

@@ -40,6 +40,11 @@ static enum rc ask(struct cli *c, struct slice request, struct cli_answer *a, st
 		return cli_alone(c, request, &reader, result, e);
 	path = c->socket ? mem_string(c->socket) : path_join(c->data, "mmd.sock");
 	rc = request_call(path, request, &reader, result, e);
+	if (rc == RC_DENIED && e->sys != 0 && !c->socket)
+		(void)err_in(e,
+		             "%s is its owner's and root's; others ask by --socket (mmd(8), "
+		             "socket.path)",
+		             c->data);
 	free(path);
 	/* What mmd itself answers comes without a number of the system's. */
 	if (rc == RC_AGAIN && e->sys != 0 && !c->only_running && !c->socket)

@@ -348,9 +348,9 @@ static enum rc read_mailbox(const json_t *mailbox, struct err *e)
 	if (rc != RC_OK || !mailbox)
 		return rc;
 	if (!json_member_text(mailbox, "host").len || port < 1 || port > 65535)
-		return err_set(
-		        e, RC_INVALID,
-		        "endpoints.mailbox has a host, and a port of 1 to 65535 (24 without)");
+		return err_set(e, RC_INVALID,
+		               "configuration: endpoints.mailbox has a host, and a port of 1 to "
+		               "65535 (24 without)");
 	return RC_OK;
 }
 
@@ -369,9 +369,10 @@ static enum rc read_endpoints(struct settings *s, struct err *e)
 		rc = read_s3(s, s3, e);
 	if (rc == RC_OK)
 		rc = read_mailbox(json_object_get(endpoints, "mailbox"), e);
-	if (rc == RC_OK && endpoints)
-		rc = calls_configure(endpoints, e);
 	s->engine.endpoints = endpoints;
+	if (rc != RC_OK || !endpoints)
+		return rc;
+	rc = calls_configure(endpoints, e);
 	return rc == RC_OK ? rc : err_in(e, "configuration");
 }
 
@@ -464,7 +465,8 @@ static enum rc read_socket(struct settings *s, struct err *e)
 	if (rc != RC_OK || !socket)
 		return rc;
 	if (!path || path[0] != '/')
-		return err_set(e, RC_INVALID, "configuration: socket.path is an absolute path");
+		return err_set(e, RC_INVALID,
+		               "configuration: socket.path must be set, to an absolute path");
 	if (!read_mode(text, &mode))
 		return err_set(e, RC_INVALID,
 		               "configuration: socket.mode is four octal digits, as \"0660\"");

@@ -36,6 +36,35 @@ def a_configuration_of_another_type_is_refused():
         equal(mmd(config), (None, ''), config)
 
 @test
+def what_is_wrong_is_named_where_it_is():
+    junk = os.path.join(site.root, 'junk.pem')
+    site.write(junk, 'no certificate\n')
+    tls = {'tls_cert': junk, 'tls_key': junk}
+    for config, begins in (
+            ({'smtp': tls}, 'smtp.tls_cert, smtp.tls_key: '), ({'api': {'listen': '127.0.0.1:1', **tls}}, 'api.tls_cert, api.tls_key: '),
+            ({'socket': {'mode': '0666'}}, 'configuration: socket.path must be set'),
+            ({'endpoints': {'s3': {'url': 'ftp://x'}}}, 'configuration: endpoints.s3.url'),
+            ({'endpoints': {'s4': {}}}, 'configuration: endpoints.s4'),
+            ({'endpoints': {'mailbox': {'port': 0}}}, 'configuration: endpoints.mailbox has'),
+            ({'endpoints': {'webhooks': {'a': {'url': 'ftp://x'}}}}, 'configuration: endpoints.webhooks')):
+        code, said = mmd(config)
+        equal((code, (' ' + said).count(' ' + begins), said.count('configuration:') < 2), (2, 1, True), '%s: %s' % (config, said))
+
+@test
+def what_is_no_data_directory_is_told():
+    for data, code, word in (('', 2, '--data DIR'), (site.config, 3, 'mmctl init'), (site.root, 3, 'mmctl init'), (site.root + '/nowhere', 3, 'mmctl init')):
+        site.run('mmctl', 'status', env=dict(site.env, MM_DATA=data), code=code)
+        check(word in site.stderr, (data, site.stderr))
+
+@test
+def who_may_not_is_told_how_he_may():
+    if os.getuid() != 0:
+        raise Skip('needs root')
+    p = subprocess.run(['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', os.path.join(site.bin, 'mmctl'), 'status'],
+                       env=site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    equal((p.returncode, '--socket' in p.stderr), (3, True), p.stderr)
+
+@test
 def a_word_that_is_no_event_is_refused():
     """An empty list would say that nothing of the kind was done."""
     site.run('mm-audit', 'list', '--event', 'exports', code=2)
