@@ -84,6 +84,7 @@ static int verify(struct cli *c)
 	struct err e = { 0 };
 	struct buf text;
 	json_t *request = json_pack("{s:s}", "op", "audit-verify");
+	enum rc rc;
 	int status;
 
 	buf_init(&text, 64 << 20);
@@ -94,8 +95,12 @@ static int verify(struct cli *c)
 			cli_usage(c, "%s", e.text);
 		json_put(request, "anchor", json_of_slice(last_line(buf_slice(&text))));
 	}
-	status = cli_request(c, request, &a);
+	rc = cli_ask(c, request, slice_of(NULL, 0), &a, &e);
 	buf_free(&text);
+	status = rc == RC_OK ? CLI_OK : cli_fail(c, &e);
+	/* A broken log, which is what was asked, keeps the directory from being opened, too. */
+	if (c->no_data && rc != RC_CORRUPT)
+		status = CLI_NO_DATA;
 	if (status == CLI_OK && c->json)
 		cli_print_json(a.result);
 	else if (status == CLI_OK)
