@@ -9,6 +9,7 @@
 struct printing {
 	const struct cli *c;
 	bool damaged;
+	bool any;
 };
 
 /* With --json as it is in the log; else with its time in front, for people. */
@@ -20,6 +21,7 @@ static enum rc print_record(void *arg, json_t *row, struct err *e)
 	char *text;
 
 	(void)e;
+	p->any = true;
 	if (problem) {
 		fprintf(stderr, "mmctl: %s\n", problem);
 		p->damaged = true;
@@ -65,5 +67,9 @@ int cmd_log(struct cli *c)
 	c->only_running = cli_has(c, "follow");
 	status = cli_request(c, request, &a);
 	json_decref(a.result);
+	if (status == CLI_OK && !p.any)
+		fprintf(stderr,
+		        "mmctl: no records; mmd keeps them where its configuration has logs that "
+		        "are \"sealed\" (mmd(8))\n");
 	return status == CLI_OK && p.damaged ? CLI_PARTLY : status;
 }

@@ -332,6 +332,7 @@ def a_tool_alone_reads_it():
     told = [r['message_id'] for r in records(sealed, '--kind', 'ingress')]
     equal([id for id in told if id in {s[0] for s in sent}], [s[0] for s in sent])
     sealed.run('mmctl', 'log', '--follow', code=3)
+    equal((sealed.run('mmctl', 'log', '--from', '2999-01-01'), 'no records' in sealed.stderr), ('', True), sealed.stderr)
 
 @test
 def damage_is_told():
