@@ -87,6 +87,40 @@ static enum rc export_all(struct ask *a, struct err *e)
 	return rc;
 }
 
+/* The tool says so: mmd doesn't see the package. */
+static enum rc account_package(struct request *r, const struct archive_info *a, struct err *e)
+{
+	uint8_t sha[32];
+	struct slice hex;
+	json_t *detail;
+	enum rc rc = request_text(r, "sums_sha256", &hex, e);
+
+	if (rc != RC_OK)
+		return rc;
+	if (hex.len != 64 || !hex_decode(sha, sizeof(sha), hex))
+		return err_set(e, RC_INVALID, "sums_sha256: 64 hex digits are wanted");
+	detail = json_object();
+	json_put_text(detail, "archive", slice_str(a->name));
+	json_put_int(detail, "archive_number", a->number);
+	json_put_int(detail, "messages", json_member_int(r->args, "messages", 0));
+	json_put_int(detail, "failed", json_member_int(r->args, "failed", 0));
+	json_put_text(detail, "sums_sha256", hex);
+	json_put(detail, "case", json_of_slice(json_member_text(r->args, "case")));
+	return request_account(r, "exported", detail, e);
+}
+
+enum rc op_exported(struct request *r, struct err *e)
+{
+	struct config *c = engine_config(r->en);
+	const struct archive_info *a;
+	enum rc rc = request_archive(r, c, &a, e);
+
+	if (rc == RC_OK)
+		rc = account_package(r, a, e);
+	config_unref(&c);
+	return rc;
+}
+
 enum rc op_export(struct request *r, struct err *e)
 {
 	struct ask a;

@@ -20,6 +20,7 @@ OPERATION("explain", op_explain, ACCESS_READ_CONFIG, OWN, "what a rule set does 
 OPERATION("explain-message", op_explain_message, ACCESS_READ_MESSAGE, OWN, "the same with an archived message")
 OPERATION("replay", op_replay, ACCESS_READ_MESSAGE, OWN, "which archived messages a rule set would treat otherwise")
 OPERATION("export", op_export, ACCESS_EXPORT, OWN, "rows and bytes of a query's hits")
+OPERATION("exported", op_exported, ACCESS_EXPORT, OWN, "what the package of an export came to, for the log")
 OPERATION("import", op_import, ACCESS_MANAGE_ARCHIVE, OWN, "messages from files, in batches")
 OPERATION("verify", op_verify, ACCESS_VERIFY, OWN, "check store, index and log")
 OPERATION("reindex", op_reindex, ACCESS_ADMIN, OWN, "rebuild the index from the store")

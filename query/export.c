@@ -438,9 +438,11 @@ static const char readme_head[] =
         "    find . ! -type d ! -path ./SHA256SUMS | wc -l\n"
         "    wc -l <SHA256SUMS\n\n"
         "The first prints one line for each file, and says FAILED where a file isn't what it was\n"
-        "or is lost; where none was added, the other two print the same number. Keep the\n"
-        "checksum of SHA256SUMS itself (sha256sum SHA256SUMS) in another place. A package without\n"
-        "manifest.jsonl was not finished.\n";
+        "or is lost; where none was added, the other two print the same number. Whoever made all\n"
+        "checksums anew is found by that of SHA256SUMS itself (sha256sum SHA256SUMS): mm-export\n"
+        "printed it, and the archive's audit log has it (mm-audit list --event exported). A "
+        "package\n"
+        "without manifest.jsonl was not finished.\n";
 
 static const char readme_eml[] =
         "\nEach file native/NNNN/ID.eml is one message. Its checksum in SHA256SUMS is the one "
@@ -539,7 +541,6 @@ static enum rc finish_files(struct export *x, struct err *e)
 {
 	bool mbox = x->kind == EXPORT_MBOX;
 	const char *const readme[] = { readme_head, mbox ? readme_mbox : readme_eml };
-	uint8_t unused[32];
 	enum rc rc = end_file(x, &x->manifest, PACKAGE_MANIFEST, e);
 
 	if (rc == RC_OK)
@@ -555,7 +556,7 @@ static enum rc finish_files(struct export *x, struct err *e)
 	if (rc == RC_OK)
 		rc = write_file(x, PACKAGE_README, readme, COUNT(readme), e);
 	if (rc == RC_OK)
-		rc = out_end(&x->sums, unused, e);
+		rc = out_end(&x->sums, x->counts.sums_sha256, e);
 	return rc == RC_OK ? dir_sync_all(x->dir, e) : rc;
 }
 

@@ -51,6 +51,7 @@ struct export_counts {
 	uint64_t exported;
 	uint64_t failed;
 	uint64_t bytes; /* of the exported messages */
+	uint8_t  sums_sha256[32]; /* of SHA256SUMS, and so of the whole package */
 };
 
 struct export;
@@ -75,6 +76,7 @@ struct export_report {
 	uint64_t good;
 	uint64_t failures; /* rows of failures.csv */
 	uint64_t problems; /* times that `problem` was called */
+	uint8_t  sums_sha256[32]; /* of SHA256SUMS; zeros when it can't be read */
 };
 
 /* Checks a package by itself: every line of the manifest against its bytes, counts, sums, files that

@@ -380,14 +380,21 @@ static void check_sum_line(struct verify *v, struct slice line, bool seen[])
 static enum rc check_sums(struct verify *v)
 {
 	bool seen[COUNT(package_files)] = { false };
+	char *full = path_join(v->dir, PACKAGE_SUMS);
 	struct lines l;
 	struct slice line;
-	enum rc rc = lines_open(&l, v->dir, PACKAGE_SUMS, v->e);
+	uint64_t bytes;
+	enum rc rc = hash_file(full, v->out->sums_sha256, &bytes, v->e);
 
+	free(full);
+	if (rc == RC_OK)
+		rc = lines_open(&l, v->dir, PACKAGE_SUMS, v->e);
 	if (rc == RC_NOTFOUND) {
 		report(v, PACKAGE_SUMS, "is missing");
 		return RC_OK;
 	}
+	if (rc != RC_OK)
+		return rc;
 	while (rc == RC_OK && (rc = lines_next(&l, &line, v->e)) == RC_OK)
 		check_sum_line(v, line, seen);
 	lines_close(&l);

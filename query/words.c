@@ -419,6 +419,18 @@ static bool span_instant(struct slice s, struct span *span)
 	return span->low >= civil_ms(1, 1, 1) && span->low < civil_ms(9999, 1, 1);
 }
 
+/* Digits in the places of a day, and nothing else. */
+static bool looks_civil(struct slice s)
+{
+	static const char form[] = "0000-00-00";
+
+	for (size_t i = 0; i < s.len; i++)
+		if (i >= sizeof(form) - 1 ||
+		    (form[i] == '-' ? s.at[i] != '-' : s.at[i] < '0' || s.at[i] > '9'))
+			return false;
+	return s.len == 7 || s.len == 10;
+}
+
 static enum rc span_parse(struct slice text, int64_t now_ms, struct span *span, struct err *e)
 {
 	struct slice s = slice_trim(text);
@@ -435,6 +447,8 @@ static enum rc span_parse(struct slice text, int64_t now_ms, struct span *span, 
 		return RC_OK;
 	if (span_instant(s, span))
 		return RC_OK;
+	if (looks_civil(s))
+		return err_set(e, RC_INVALID, "there is no such day or month: \"%.*s\"", SHOWN(s));
 	return err_set(e, RC_INVALID,
 	               "a date is wanted (2024, 2024-01, 2024-01-31, 2024-01-31T09:30:00Z, today, "
 	               "yesterday), not \"%.*s\"",

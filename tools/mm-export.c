@@ -104,22 +104,42 @@ static enum rc on_bytes(void *arg, struct slice raw, struct err *e)
 	return rc;
 }
 
-static void print_counts(const struct cli *c, const struct export_counts *n)
+static void print_counts(const struct cli *c, const struct export_counts *n, const char *sums)
 {
 	if (c->json)
 		printf("{\"found\":%" PRIu64 ",\"exported\":%" PRIu64 ",\"failed\":%" PRIu64
-		       ",\"bytes\":%" PRIu64 "}\n",
-		       n->found, n->exported, n->failed, n->bytes);
+		       ",\"bytes\":%" PRIu64 ",\"sums_sha256\":\"%s\"}\n",
+		       n->found, n->exported, n->failed, n->bytes, sums);
 	else
 		printf("exported %" PRIu64 " of %" PRIu64 " messages to %s; %" PRIu64
-		       " failed (failures.csv)\n",
-		       n->exported, n->found, cli_get(c, "to"), n->failed);
+		       " failed (failures.csv)\n"
+		       "sha256 of SHA256SUMS, as the audit log has it: %s\n",
+		       n->exported, n->found, cli_get(c, "to"), n->failed, sums);
+}
+
+/* Who has the package can make all its checksums anew, but not the log's. */
+static int account(struct cli *c, const struct export_counts *n, const char *sums)
+{
+	struct cli_answer a = { 0 };
+	json_t *request = json_object();
+	int status;
+
+	json_put_text(request, "op", slice_str("exported"));
+	json_put_text(request, "archive", slice_str(cli_get(c, "archive")));
+	json_put_int(request, "messages", (int64_t)n->exported);
+	json_put_int(request, "failed", (int64_t)n->failed);
+	json_put_text(request, "sums_sha256", slice_str(sums));
+	json_put_text(request, "case", slice_str(cli_get(c, "case") ? cli_get(c, "case") : ""));
+	status = cli_request(c, request, &a);
+	json_decref(a.result);
+	return status;
 }
 
 static int finish(struct cli *c, struct writing *w, int status)
 {
 	struct export_counts counts;
 	struct err e = { 0 };
+	char sums[65];
 
 	cli_progress_end(c);
 	if (status != CLI_OK || !w->export) {
@@ -128,7 +148,15 @@ static int finish(struct cli *c, struct writing *w, int status)
 	}
 	if (export_close(&w->export, &counts, &e) != RC_OK)
 		return cli_fail(c, &e);
-	print_counts(c, &counts);
+	hex_encode(sums, counts.sums_sha256, sizeof(counts.sums_sha256));
+	status = account(c, &counts, sums);
+	if (status != CLI_OK) {
+		fprintf(stderr,
+		        "mm-export: %s is complete, but the audit log doesn't have its checksum\n",
+		        cli_get(c, "to"));
+		return status;
+	}
+	print_counts(c, &counts, sums);
 	return counts.failed ? CLI_PARTLY : CLI_OK;
 }
 
@@ -174,6 +202,7 @@ static int verify(struct cli *c)
 {
 	struct export_report r;
 	struct err e = { 0 };
+	char sums[65];
 
 	if (c->argument_count != 2)
 		cli_usage(c, "verify takes the folder of a package");
@@ -181,14 +210,17 @@ static int verify(struct cli *c)
 		(void)cli_fail(c, &e);
 		return CLI_PARTLY;
 	}
+	hex_encode(sums, r.sums_sha256, sizeof(r.sums_sha256));
 	if (c->json)
 		printf("{\"messages\":%" PRIu64 ",\"good\":%" PRIu64 ",\"failures\":%" PRIu64
-		       ",\"problems\":%" PRIu64 "}\n",
-		       r.messages, r.good, r.failures, r.problems);
+		       ",\"problems\":%" PRIu64 ",\"sums_sha256\":\"%s\"}\n",
+		       r.messages, r.good, r.failures, r.problems, sums);
 	else
 		printf("%" PRIu64 " of %" PRIu64 " messages are as exported; %" PRIu64
-		       " problems; %" PRIu64 " could not be exported (failures.csv)\n",
-		       r.good, r.messages, r.problems, r.failures);
+		       " problems; %" PRIu64 " could not be exported (failures.csv)\n"
+		       "sha256 of SHA256SUMS: %s (to be compared with the one that mm-export "
+		       "printed, or the audit log has: mm-audit list --event exported)\n",
+		       r.good, r.messages, r.problems, r.failures, sums);
 	return r.problems ? CLI_PARTLY : CLI_OK;
 }
 

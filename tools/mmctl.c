@@ -251,7 +251,7 @@ static int cmd_passwd(struct cli *c)
 	if (status == CLI_OK && c->json)
 		cli_print_json(a.result);
 	else if (status == CLI_OK)
-		printf("set; the one before it is valid for 14 more days\n");
+		printf("set; one that was set before is valid for 14 more days\n");
 	json_decref(a.result);
 	return status;
 }
@@ -494,6 +494,7 @@ static int cmd_principal_create(struct cli *c)
 	const char *role = cli_get(c, "role");
 	const char *user = cli_get(c, "uid");
 	json_t *request = principal_request(c, "principal-create");
+	int status;
 
 	if (!role)
 		cli_usage(c, "which role? (--role admin, operator or auditor)");
@@ -501,7 +502,14 @@ static int cmd_principal_create(struct cli *c)
 	put_archives(c, request);
 	if (user)
 		json_put_int(request, "uid", uid_of(c, user));
-	return principal_changed(c, request, "created");
+	status = principal_changed(c, request, "created");
+	if (status == CLI_OK && strcmp(role, "auditor") == 0 && !cli_get(c, "archive") &&
+	    !cli_has(c, "all-archives"))
+		fprintf(stderr,
+		        "mmctl: %s sees nothing yet; give it archives: mmctl principal archives %s "
+		        "--archive NAME\n",
+		        c->arguments[1], c->arguments[1]);
+	return status;
 }
 
 static void print_archives(const json_t *row)

@@ -94,6 +94,38 @@ def all_as_eml():
     equal(sorted(os.listdir(folder)), ['README.txt', 'SHA256SUMS', 'custody.json', 'failures.csv', 'index.csv', 'manifest.jsonl', 'native', 'summary.csv'], 'files')
 
 @test
+def who_makes_all_checksums_anew_is_found():
+    folder = export('sums', 'subject:"export 7"', extra=('--case', 'sums'))
+    def sums():
+        return sha256(open(os.path.join(folder, 'SHA256SUMS'), 'rb').read())
+    def entry():
+        return [x['detail'] for x in map(json.loads, site.run('mm-audit', 'list', '--event', 'exported', '--json').splitlines())][-1]
+    told = entry()
+    equal((told['sums_sha256'], told['archive'], told['messages'], told['failed'], told['case']), (sums(), 'corp', 1, 0, 'sums'))
+    check(sums() in site.run('mm-export', 'verify', folder), 'verify does not print it')
+    equal(json.loads(site.run('mm-export', 'verify', '--json', folder).splitlines()[-1])['sums_sha256'], sums())
+    def content(name, new=None):
+        with open(os.path.join(folder, name), 'rb' if new is None else 'wb') as f:
+            return f.read() if new is None else f.write(new)
+    [m] = manifest(folder)
+    content(m['path'], content(m['path']).replace(b'body 7', b'body 8'))
+    anew = {m['sha256']: sha256(content(m['path']))}
+    for name in ('manifest.jsonl', 'index.csv', 'SHA256SUMS'):
+        before = content(name)
+        after = before
+        for old, new in anew.items():
+            after = after.replace(old.encode(), new.encode())
+        content(name, after)
+        anew[sha256(before)] = sha256(after)
+    equal(json.loads(site.run('mm-export', 'verify', '--json', folder).splitlines()[-1])['problems'], 0, 'the forgery is not good enough')
+    check(sums() != told['sums_sha256'], 'and is not seen')
+    site.stop()
+    again = out('sums-alone')
+    printed = json.loads(site.run('mm-export', '--archive', 'corp', '--to', again, '--json', 'subject:"export 7"'))
+    equal((entry()['sums_sha256'], printed['sums_sha256']), (sha256(open(os.path.join(again, 'SHA256SUMS'), 'rb').read()),) * 2, 'without mmd')
+    site.start()
+
+@test
 def all_as_mbox():
     folder = export('mbox', '', form='mbox')
     equal(messages_of(folder), sent, 'messages')

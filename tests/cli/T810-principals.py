@@ -125,7 +125,9 @@ for archive, id in (('corp', erased_own), ('legal', erased_foreign)):
 for role in ('admin', 'operator'):
     create(role, '--role', role, '--uid', str(UIDS[role]))
 create('auditor', '--role', 'auditor', '--archive', 'corp', '--uid', str(UIDS['auditor']))
+check('sees nothing' not in site.stderr, site.stderr)
 create('nothing', '--role', 'auditor', '--uid', str(UIDS['nothing']))
+check('nothing sees nothing yet' in site.stderr, site.stderr)
 create('spare', '--role', 'auditor', '--archive', 'corp')
 create('all', '--role', 'auditor', '--all-archives', '--uid', str(UIDS['all']))
 create('off', '--role', 'auditor', '--archive', 'corp', '--uid', str(UIDS['off']))
@@ -171,6 +173,7 @@ MATRIX = {
     'explain-message': ('ynn', [({'id': REF}, MAILS, NOTFOUND), ({'id': REF, 'rule_set': 'all'}, MAILS, NOTFOUND)]),
     'replay': ('ynn', [({'archive': REF, 'query': 'words', 'rule_set': 'all'}, refs, INVALID) for refs in (NAMES, IDS)]),
     'export': ('yny', [({'archive': REF, 'query': 'words', 'case': 'x'}, refs, INVALID) for refs in (NAMES, IDS)]),
+    'exported': ('yny', [({'archive': REF, 'sums_sha256': 'ab' * 32, 'messages': 1, 'failed': 0}, refs, INVALID) for refs in (NAMES, IDS)]),
     'import': ('ynn', [({'archive': REF, 'messages': [], 'received': 'now'}, refs, INVALID) for refs in (NAMES, IDS)]),
     'verify': ('yny', [({}, NONE, DONE)]),
     'reindex': ('ynn', [({'archive': REF}, NAMES, INVALID)]),
