@@ -37,7 +37,7 @@ def commands():
     yield ['read'], ['mmctl', 'why', first_id()]
     yield ['read'], ['mmctl', 'explain', '--message', first_id(), '--rule-set', 'all']
     yield ['replay'], ['mmctl', 'replay', '--archive', 'corp', '--rule-set', 'all', 'words']
-    yield ['export'], ['mm-export', '--archive', 'corp', '--to', os.path.join(site.root, 'out'), 'words']
+    yield ['export', 'exported'], ['mm-export', '--archive', 'corp', '--to', os.path.join(site.root, 'out'), 'words']
     yield ['apply'], ['mmctl', 'apply', resources]
     yield ['passwd'], ['mmctl', 'passwd', 'inbound', '--password-file', password]
     yield ['plan'], ['mm-retention', 'plan']
