@@ -6,6 +6,8 @@
 #include "query/print.h"
 #include "query/row.h"
 
+#define CASE_BYTES 1024
+
 struct sending {
 	struct ask *a;
 	struct buf raw;
@@ -33,15 +35,29 @@ static enum rc send_one(void *arg, const struct index_row *row, struct err *e)
 	return rc == RC_OK ? request_bytes(s->a->r->w, buf_slice(&s->raw), e) : rc;
 }
 
+/* What it is for goes into the log whole. */
+static enum rc case_of(const struct request *r, struct slice *out, struct err *e)
+{
+	*out = json_member_text(r->args, "case");
+	if (out->len <= CASE_BYTES)
+		return RC_OK;
+	return err_set(e, RC_INVALID, "case: at most %d bytes", CASE_BYTES);
+}
+
 static enum rc account(struct ask *a, uint64_t hits, struct err *e)
 {
-	json_t *detail = json_object();
+	struct slice text;
+	enum rc rc = case_of(a->r, &text, e);
+	json_t *detail;
 
+	if (rc != RC_OK)
+		return rc;
+	detail = json_object();
 	json_put_text(detail, "archive", slice_str(a->archive->name));
 	json_put_int(detail, "archive_number", a->archive->number);
 	json_put_text(detail, "query", a->text);
 	json_put_int(detail, "hits", (int64_t)hits);
-	json_put(detail, "case", json_of_slice(json_member_text(a->r->args, "case")));
+	json_put(detail, "case", json_of_slice(text));
 	return request_account(a->r, "export", detail, e);
 }
 
@@ -90,22 +106,29 @@ static enum rc export_all(struct ask *a, struct err *e)
 /* The tool says so: mmd doesn't see the package. */
 static enum rc account_package(struct request *r, const struct archive_info *a, struct err *e)
 {
+	int64_t messages = json_member_int(r->args, "messages", -1);
+	int64_t failed = json_member_int(r->args, "failed", -1);
 	uint8_t sha[32];
+	struct slice text;
 	struct slice hex;
 	json_t *detail;
 	enum rc rc = request_text(r, "sums_sha256", &hex, e);
 
+	if (rc == RC_OK)
+		rc = case_of(r, &text, e);
 	if (rc != RC_OK)
 		return rc;
 	if (hex.len != 64 || !hex_decode(sha, sizeof(sha), hex))
 		return err_set(e, RC_INVALID, "sums_sha256: 64 hex digits are wanted");
+	if (messages < 0 || failed < 0)
+		return err_set(e, RC_INVALID, "messages, failed: a number is wanted, 0 or more");
 	detail = json_object();
 	json_put_text(detail, "archive", slice_str(a->name));
 	json_put_int(detail, "archive_number", a->number);
-	json_put_int(detail, "messages", json_member_int(r->args, "messages", 0));
-	json_put_int(detail, "failed", json_member_int(r->args, "failed", 0));
+	json_put_int(detail, "messages", messages);
+	json_put_int(detail, "failed", failed);
 	json_put_text(detail, "sums_sha256", hex);
-	json_put(detail, "case", json_of_slice(json_member_text(r->args, "case")));
+	json_put(detail, "case", json_of_slice(text));
 	return request_account(r, "exported", detail, e);
 }
 

@@ -5,7 +5,7 @@
 
 #include "index/match_sql.h"
 
-#define COUNT_THREADS  8 /* that count at most, the caller's among them */
+#define COUNT_THREADS  8 /* that count at most, a caller's among them */
 #define COUNT_A_THREAD 4 /* parts that are worth one */
 
 /* A shard as the view has it. Unsealed ones are read in a transaction that began with the view;
@@ -171,13 +171,22 @@ static void *count_parts(void *arg)
 	return NULL;
 }
 
-/* Besides the caller's. */
+/* Those of all searches beside the callers' own. */
+static _Atomic size_t counters;
+
+/* Besides the caller's; to be given back. */
 static size_t more_threads(const struct index_view *v)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	size_t most = MIN_OF(v->count / COUNT_A_THREAD, (size_t)COUNT_THREADS);
+	size_t most = MIN_OF(cores > 1 ? (size_t)cores - 1 : 0, (size_t)COUNT_THREADS - 1);
+	size_t want = v->count >= COUNT_A_THREAD ? v->count / COUNT_A_THREAD - 1 : 0;
+	size_t had = atomic_load(&counters);
+	size_t more;
 
-	return MIN_OF(most, cores > 1 ? (size_t)cores : 1) - (most > 0 ? 1 : 0);
+	do
+		more = MIN_OF(want, had < most ? most - had : 0);
+	while (!atomic_compare_exchange_weak(&counters, &had, had + more));
+	return more;
 }
 
 enum rc index_view_count(struct index_view *v, const struct match *m, uint64_t *hits, struct err *e)
@@ -205,6 +214,7 @@ enum rc index_view_count(struct index_view *v, const struct match *m, uint64_t *
 			*e = counter[i].why;
 		}
 	}
+	(void)atomic_fetch_sub(&counters, more);
 	return rc;
 }
 

@@ -26,6 +26,7 @@ enum rc cli_alone(struct cli *c, struct slice request, const struct request_read
 	if (rc != RC_OK)
 		return rc;
 	(void)execv(path, c->argv);
+	c->no_data = true;
 	return err_sys(e, "no mmd runs, and this can't be started instead: %s", path);
 }
 

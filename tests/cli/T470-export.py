@@ -101,6 +101,8 @@ def who_makes_all_checksums_anew_is_found():
     def entry():
         return [x['detail'] for x in map(json.loads, site.run('mm-audit', 'list', '--event', 'exported', '--json').splitlines())][-1]
     told = entry()
+    site.run('mm-export', '--archive', 'corp', '--to', out('long'), '--case', 'x' * 1025, 'words', code=2)
+    check('case: at most 1024 bytes' in site.stderr, site.stderr)
     equal((told['sums_sha256'], told['archive'], told['messages'], told['failed'], told['case']), (sums(), 'corp', 1, 0, 'sums'))
     check(sums() in site.run('mm-export', 'verify', folder), 'verify does not print it')
     equal(json.loads(site.run('mm-export', 'verify', '--json', folder).splitlines()[-1])['sums_sha256'], sums())
