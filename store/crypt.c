@@ -106,6 +106,16 @@ void crypt_random(void *out, size_t n)
 	randombytes_buf(out, n);
 }
 
+uint64_t crypt_bucket(const uint8_t key[CRYPT_BUCKET_KEY], struct slice name)
+{
+	uint64_t hash;
+
+	_Static_assert(CRYPT_BUCKET_KEY == crypto_shorthash_KEYBYTES, "the key's length");
+	_Static_assert(sizeof(hash) == crypto_shorthash_BYTES, "the hash's length");
+	MUST(crypto_shorthash((uint8_t *)&hash, name.at, name.len, key) == 0);
+	return hash;
+}
+
 void crypt_wipe(void *p, size_t n)
 {
 	sodium_memzero(p, n);

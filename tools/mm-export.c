@@ -113,7 +113,7 @@ static void print_counts(const struct cli *c, const struct export_counts *n, con
 	else
 		printf("exported %" PRIu64 " of %" PRIu64 " messages to %s; %" PRIu64
 		       " failed (failures.csv)\n"
-		       "sha256 of SHA256SUMS, as the audit log has it: %s\n",
+		       "sha256 of SHA256SUMS: %s\n",
 		       n->exported, n->found, cli_get(c, "to"), n->failed, sums);
 }
 
@@ -150,13 +150,13 @@ static int finish(struct cli *c, struct writing *w, int status)
 		return cli_fail(c, &e);
 	hex_encode(sums, counts.sums_sha256, sizeof(counts.sums_sha256));
 	status = account(c, &counts, sums);
+	print_counts(c, &counts, sums);
 	if (status != CLI_OK) {
 		fprintf(stderr,
 		        "mm-export: %s is complete, but the audit log doesn't have its checksum\n",
 		        cli_get(c, "to"));
 		return status;
 	}
-	print_counts(c, &counts, sums);
 	return counts.failed ? CLI_PARTLY : CLI_OK;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/queue.h>
 
 #include "base/compiler.h"
+#include "store/crypt.h"
 
 #define BUCKETS 65536
 #define MINUTE  60000
@@ -47,8 +48,9 @@ struct under_way {
 struct schedule {
 	struct schedule_limits limits;
 	struct heap turns;
-	struct heap idle; /* no task: by the time when they may be forgotten */
-	int64_t order;    /* of who had a turn, or came, last */
+	struct heap idle;              /* no task: by the time when they may be forgotten */
+	int64_t order;                 /* of who had a turn, or came, last */
+	uint8_t key[CRYPT_BUCKET_KEY]; /* senders choose the names */
 	struct bucket buckets[BUCKETS];
 	struct under_way *now;
 	size_t now_count;
@@ -118,18 +120,14 @@ static struct node *heap_first(const struct heap *h)
 
 /* ---- destinations ---- */
 
-static size_t bucket_of(const char *name)
+static struct bucket *bucket_of(struct schedule *s, const char *name)
 {
-	uint32_t h = 2166136261u;
-
-	for (; *name; name++)
-		h = (h ^ (uint8_t)*name) * 16777619u;
-	return h % BUCKETS;
+	return &s->buckets[crypt_bucket(s->key, slice_str(name)) % BUCKETS];
 }
 
 static struct destination *find(struct schedule *s, const char *name, bool make)
 {
-	struct bucket *b = &s->buckets[bucket_of(name)];
+	struct bucket *b = bucket_of(s, name);
 	struct destination *d;
 
 	SLIST_FOREACH(d, b, chain)
@@ -158,7 +156,7 @@ static void destroy(struct schedule *s, struct destination *d)
 {
 	if (d->in)
 		heap_remove(d->in, &d->node);
-	SLIST_REMOVE(&s->buckets[bucket_of(d->name)], d, destination, chain);
+	SLIST_REMOVE(bucket_of(s, d->name), d, destination, chain);
 	forget_tasks(d);
 	free(d->tasks.at);
 	free(d->name);
@@ -212,6 +210,7 @@ struct schedule *schedule_new(const struct schedule_limits *l)
 	struct schedule *s = mem_new(sizeof(*s));
 
 	s->limits = *l;
+	crypt_random(s->key, sizeof(s->key));
 	s->now = mem_array(l->at_once + 1, sizeof(*s->now));
 	return s;
 }

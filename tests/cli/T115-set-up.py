@@ -107,6 +107,14 @@ def a_missing_key_says_what_to_do():
     site.run('mmctl', 'status')
 
 @test
+def mm_search_without_its_other_half_says_so():
+    alone = os.path.join(site.root, 'alone')
+    os.mkdir(alone)
+    shutil.copy(os.path.join(site.bin, 'mm-search'), alone)
+    p = subprocess.run([os.path.join(alone, 'mm-search'), '--archive', 'corp', ''], env=site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    equal((p.returncode, p.stdout, os.path.join(alone, 'mm-search-alone') in p.stderr.decode()), (3, b'', True), p.stderr)
+
+@test
 def an_address_in_use_is_waited_for_and_named():
     """Also what the mm-smtpd of a killed mmd holds for a moment."""
     import threading

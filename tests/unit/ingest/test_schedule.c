@@ -396,6 +396,28 @@ static void all_begin_once(void **state)
 	schedule_free(&s);
 }
 
+/* Names that one bucket of a known hash would have (FNV-1a, 16 bits): here they are spread. */
+static void names_made_to_collide(void **state)
+{
+	enum { NAMES = 300 };
+	struct schedule *s = make(1, 1, 0);
+
+	(void)state;
+	for (uint32_t i = 0, found = 0; found < NAMES; i++) {
+		uint32_t h = 2166136261u;
+		char name[24];
+
+		(void)snprintf(name, sizeof(name), "x%x.example", i);
+		for (const char *c = name; *c; c++)
+			h = (h ^ (uint8_t)*c) * 16777619u;
+		if (h % 65536 == 0)
+			schedule_add(s, found++, name, INT64_C(1000000) + i);
+	}
+	assert_int_equal(schedule_known(s), NAMES);
+	assert_true(schedule_steps(s) < NAMES * 20); /* one bucket: NAMES * NAMES / 2 */
+	schedule_free(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -413,6 +435,7 @@ int main(void)
 		cmocka_unit_test(who_had_a_turn_is_the_last),
 		cmocka_unit_test(who_isn_t_ready_costs_nothing),
 		cmocka_unit_test(all_begin_once),
+		cmocka_unit_test(names_made_to_collide),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
