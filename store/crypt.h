@@ -25,7 +25,7 @@ enum rc crypt_open(uint8_t *out, struct slice sealed, struct slice bound,
 		   const uint8_t key[KEY_BYTES]) MUST_USE;
 void crypt_random(void *out, size_t n);
 void crypt_wipe(void *p, size_t n);
-/* For a table's buckets, where a peer chooses the names: SipHash-2-4, of which nobody without the key finds collisions. */
+/* For a table's buckets, where a peer chooses the names: SipHash-2-4; nobody without the key finds collisions. */
 #define CRYPT_BUCKET_KEY 16
 uint64_t crypt_bucket(const uint8_t key[CRYPT_BUCKET_KEY], struct slice name);
 /* A key for another use, derived by BLAKE2b keyed with `key` over the label. */
