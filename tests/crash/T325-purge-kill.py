@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """kill -9 in the middle of a purge, of mmd and of the tool alone, at random moments: the restart goes on from the intent. Then
-nothing that was due is anywhere, nothing that is kept is lost."""
-import os, random, sys, time
+nothing that was due is anywhere, nothing that is kept is lost. Most kills wait until the intent is in the audit log: how long a purge takes
+differs too much on a machine that does other things."""
+import glob, os, random, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 from forget import *
@@ -14,7 +15,7 @@ print('seed %d' % seed)
 
 class Round:
     def __init__(self):
-        self.site, self.gone, self.took, self.resumed, self.before_intent = Calendar(), [], None, 0, 0
+        self.site, self.gone, self.span, self.resumed, self.before_intent = Calendar(), [], None, 0, 0
 
     def kept(self):
         return [l for l in self.site.known if l not in self.gone]
@@ -31,13 +32,39 @@ class Round:
         site.due = [l for l in self.kept() if l.archive == 'short' and l.day < site.day(-1) or l.archive == 'corp' and l.day < site.day(-2)]
         equal(site.plan()['lots'], len({(l.archive, l.day) for l in site.due}), 'lots due')
 
+    def log_bytes(self):
+        return sum(os.path.getsize(path) for path in glob.glob(self.site.data + '/audit/*.log'))
+
+    def start_purge(self):
+        self.bytes = self.log_bytes()
+        return subprocess.Popen([os.path.join(self.site.bin, 'mm-retention'), 'run'], env=self.site.env, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def wait_for_intent(self, p):
+        while self.log_bytes() == self.bytes and p.poll() is None:
+            time.sleep(0.001)
+
+    def measure(self):
+        """How long the intent and the rest of a purge take when nobody kills it."""
+        began = time.monotonic()
+        p = self.start_purge()
+        self.wait_for_intent(p)
+        intent = time.monotonic()
+        equal(p.wait(600), 0, 'exit status of a purge')
+        self.begin, self.span = intent - began, time.monotonic() - intent
+
     def purge_and_kill(self, alone):
         site = self.site
         if alone:
             site.stop()
-        p = subprocess.Popen([os.path.join(site.bin, 'mm-retention'), 'run'], env=site.env, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(rng.uniform(0.3 if alone else 0, 1) * self.took) # a tool alone opens the directory first
+        p = self.start_purge()
+        if rng.random() < 0.2:
+            time.sleep(rng.uniform(0, self.begin))
+        else:
+            self.wait_for_intent(p)
+            time.sleep(rng.uniform(0, self.span))
+        if p.poll() is not None:
+            self.span *= 0.7
         if alone:
             os.killpg(p.pid, signal.SIGKILL)
         else:
@@ -78,12 +105,10 @@ class Round:
     def run(self, alone):
         self.prepare()
         self.last = max([e['number'] for e in self.site.events()])
-        if self.took is None: # how long one takes when nobody kills it
+        if self.span is None:
             if alone:
                 self.site.stop()
-            began = time.monotonic()
-            self.site.purge()
-            self.took = time.monotonic() - began
+            self.measure()
             self.gone += self.site.due
             self.check(self.gone)
             return

@@ -167,10 +167,12 @@ static void forget_sent(void)
 static void expect(const struct sent *s, const char *part, const char *member, const char *want)
 {
 	struct slice got = json_member_text(json_object_get(s->said, part), member);
+	char said[2000];
 
-	if (!slice_equal(got, slice_str(want)))
-		fail_msg("%s: %s.%s: \"%.*s\", want \"%s\"", s->text, part, member, (int)got.len,
-		         got.at ? (const char *)got.at : "", want);
+	if (slice_equal(got, slice_str(want)))
+		return;
+	fail_msg("%s: %s.%s: want \"%s\", said %.*s", s->text, part, member, want,
+	         (int)MIN_OF(json_dumpb(s->said, said, sizeof(said), 0), sizeof(said)), said);
 }
 
 /* ---- cases ---- */
