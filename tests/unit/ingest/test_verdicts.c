@@ -500,22 +500,40 @@ static void a_leash_kills(void **state)
 	assert_int_equal(children_of(at_home, &other), 0);
 }
 
-/* With all that is under way; the one that is left goes on too. */
+static void ask_20(void)
+{
+	for (int k = 0; k < 20; k++)
+		(void)ask("x@spf.one.example");
+}
+
+static void expect_20(void)
+{
+	wait_for(20);
+	for (size_t k = 0; k < 20; k++)
+		expect(&sent[k], "spf", "verdict", "PASS");
+	forget_sent();
+}
+
+/* With all that is under way; the one that is left goes on too. Its death may be later than the
+ * answers, and before it is made again nobody could go on without its keeper. */
 static void a_home_that_is_killed_is_made_again(void **state)
 {
 	long keeper;
 
 	(void)state;
 	assert_int_equal(children_of(getpid(), &keeper), 1);
-	for (int i = 0; i < 3; i++) {
-		for (int k = 0; k < 20; k++)
-			(void)ask("x@spf.one.example");
-		assert_int_equal(kill((pid_t)(i < 2 ? home_pid() : keeper), SIGKILL), 0);
-		wait_for(20);
-		for (size_t k = 0; k < 20; k++)
-			expect(&sent[k], "spf", "verdict", "PASS");
-		forget_sent();
+	for (int i = 0; i < 2; i++) {
+		long at_home = home_pid();
+
+		ask_20();
+		assert_int_equal(kill((pid_t)at_home, SIGKILL), 0);
+		expect_20();
+		while (home_pid() == at_home)
+			clock_sleep_ms(5);
 	}
+	ask_20();
+	assert_int_equal(kill((pid_t)keeper, SIGKILL), 0);
+	expect_20();
 }
 
 static void a_home_that_is_gone(void **state)
