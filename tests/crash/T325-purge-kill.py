@@ -63,12 +63,13 @@ class Round:
         else:
             self.wait_for_intent(p)
             time.sleep(rng.uniform(0, self.span))
-        if p.poll() is not None:
+        ended = p.poll() is not None
+        if ended:
             self.span *= 0.7
-        if alone:
-            os.killpg(p.pid, signal.SIGKILL)
-        else:
+        if not alone:
             site.kill()
+        elif not ended:
+            os.killpg(p.pid, signal.SIGKILL)
         p.wait(60)
 
     def check(self, gone):
