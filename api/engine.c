@@ -244,12 +244,19 @@ enum rc engine_control(struct engine *en, struct db **out, struct err *e)
 
 enum rc engine_reader(struct engine *en, struct db **out, struct err *e)
 {
+	enum rc rc = RC_OK;
+
 	*out = NULL;
 	(void)pthread_mutex_lock(&en->config_lock);
 	if (en->reader_count)
 		*out = en->readers[--en->reader_count];
 	(void)pthread_mutex_unlock(&en->config_lock);
-	return *out ? RC_OK : engine_control(en, out, e);
+	if (*out)
+		return RC_OK;
+	rc = engine_control(en, out, e);
+	if (rc == RC_OK) /* compiling is half of what a read takes */
+		db_keep_statements(*out, ENGINE_STATEMENTS);
+	return rc;
 }
 
 void engine_reader_end(struct engine *en, struct db **db)

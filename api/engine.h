@@ -33,6 +33,7 @@
 #include "store/store.h"
 
 #define ENGINE_READERS 8
+#define ENGINE_STATEMENTS 32 /* that each keeps compiled */
 
 struct engine_options {
 	const char *dir;

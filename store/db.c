@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/vfs.h"
 
@@ -12,8 +13,10 @@
 struct db {
 	sqlite3 *sqlite;
 	char *path;
-	atomic_bool busy; /* a call is under way */
-	int64_t changes;  /* of the last stmt_run */
+	atomic_bool busy;  /* a call is under way */
+	int64_t changes;   /* of the last stmt_run */
+	struct stmt *kept; /* freed ones, the last first */
+	unsigned keep;     /* so many at most */
 	/* db_count: */
 	_Atomic uint64_t *highest; /* NULL: commits aren't counted */
 	struct stmt *raise;
@@ -24,6 +27,7 @@ struct db {
 struct stmt {
 	sqlite3_stmt *sqlite;
 	struct db *db;
+	struct stmt *next; /* among those that are kept */
 };
 
 /* SQLite was told that a connection is one thread's at a time; two in it at once would spoil it. */
@@ -218,10 +222,33 @@ enum rc db_open_sealed(struct db **out, const char *path, const uint8_t key[KEY_
 	return rc;
 }
 
+static void finalize(struct stmt *s)
+{
+	(void)sqlite3_finalize(s->sqlite); /* repeats the error of the last step */
+	free(s);
+}
+
+/* All behind the first `keep`. */
+static void drop_kept(struct db *db)
+{
+	struct stmt **at = &db->kept;
+
+	for (unsigned n = 0; *at && n < db->keep; n++)
+		at = &(*at)->next;
+	while (*at) {
+		struct stmt *s = *at;
+
+		*at = s->next;
+		finalize(s);
+	}
+}
+
 void db_close(struct db **db)
 {
 	if (!*db)
 		return;
+	(*db)->keep = 0;
+	drop_kept(*db);
 	stmt_free(&(*db)->raise);
 	/* A statement that was not freed is a mistake of ours. */
 	MUST(sqlite3_close((*db)->sqlite) == SQLITE_OK);
@@ -351,11 +378,36 @@ enum rc db_end(struct db *db, enum rc rc, struct err *e)
 	return rc;
 }
 
+/* ---- statements ---- */
+
+void db_keep_statements(struct db *db, unsigned most)
+{
+	db->keep = most;
+}
+
+static struct stmt *take_kept(struct db *db, const char *sql)
+{
+	for (struct stmt **at = &db->kept; *at; at = &(*at)->next) {
+		struct stmt *s = *at;
+
+		if (strcmp(sqlite3_sql(s->sqlite), sql) == 0) {
+			*at = s->next;
+			s->next = NULL;
+			return s;
+		}
+	}
+	return NULL;
+}
+
 enum rc db_prepare(struct db *db, struct stmt **out, const char *sql, struct err *e)
 {
-	struct stmt *s = mem_new(sizeof(*s));
+	struct stmt *s = take_kept(db, sql);
 	int code;
 
+	*out = s;
+	if (s)
+		return RC_OK;
+	s = mem_new(sizeof(*s));
 	enter(db);
 	s->db = db;
 	code = sqlite3_prepare_v3(db->sqlite, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->sqlite, NULL);
@@ -365,18 +417,27 @@ enum rc db_prepare(struct db *db, struct stmt **out, const char *sql, struct err
 		return RC_OK;
 	}
 	free(s);
-	*out = NULL;
 	return code == SQLITE_OK ? err_set(e, RC_INVALID, "%s: an empty statement", db->path)
 	                         : db_failed(db, code, e);
 }
 
-void stmt_free(struct stmt **s)
+/* One that is kept holds no lock, and no values. */
+void stmt_free(struct stmt **at)
 {
-	if (!*s)
+	struct stmt *s = *at;
+
+	if (!s)
 		return;
-	(void)sqlite3_finalize((*s)->sqlite); /* repeats the error of the last step */
-	free(*s);
-	*s = NULL;
+	*at = NULL;
+	if (s->db->keep == 0) {
+		finalize(s);
+		return;
+	}
+	(void)sqlite3_reset(s->sqlite);
+	(void)sqlite3_clear_bindings(s->sqlite);
+	s->next = s->db->kept;
+	s->db->kept = s;
+	drop_kept(s->db);
 }
 
 void stmt_bind_int(struct stmt *s, int at, int64_t v)
@@ -402,7 +463,8 @@ void stmt_bind_null(struct stmt *s, int at)
 
 void stmt_copy(struct stmt *s, int at, struct stmt *from, int column)
 {
-	MUST(sqlite3_bind_value(s->sqlite, at, sqlite3_column_value(from->sqlite, column)) == SQLITE_OK);
+	MUST(sqlite3_bind_value(s->sqlite, at, sqlite3_column_value(from->sqlite, column)) ==
+	     SQLITE_OK);
 }
 
 enum rc stmt_step(struct stmt *s, struct err *e)

@@ -67,6 +67,9 @@ enum rc db_count_prepare(struct db *db, uint64_t *count, struct err *e) MUST_USE
  * nothing that isn't. It may be shared by connections and outlives them. */
 void    db_count(struct db *db, _Atomic uint64_t *highest);
 
+/* From now on up to `most` statements that are freed are kept, compiled, for db_prepare of the same text: for a
+ * connection that is asked the same again and again. */
+void    db_keep_statements(struct db *db, unsigned most);
 enum rc db_prepare(struct db *db, struct stmt **out, const char *sql, struct err *e) MUST_USE;
 void    stmt_free(struct stmt **s);
 /* Parameters count from 1. The bytes are copied. Binding can't fail but for memory, which aborts. */

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -241,6 +242,77 @@ static void test_changes_are_counted(void **state)
 	assert_int_not_equal(db_end(db, RC_OK, &p->e), RC_OK);
 	EXPECT_OK(db_int(db, "SELECT count(*) FROM t", -1, (int64_t *)&count, &p->e), &p->e);
 	assert_int_equal(count, 5);
+	db_close(&other);
+	db_close(&db);
+}
+
+static int64_t count_in(struct place *p, struct db *db, const char *sql, const char *text)
+{
+	struct stmt *s;
+	int64_t n;
+
+	EXPECT_OK(db_prepare(db, &s, sql, &p->e), &p->e);
+	if (text)
+		stmt_bind_text(s, 1, slice_str(text));
+	EXPECT_OK(stmt_step(s, &p->e), &p->e);
+	n = stmt_int(s, 0);
+	stmt_free(&s); /* in the midst of its rows */
+	return n;
+}
+
+static int compiled(struct db *db)
+{
+	int n = 0;
+
+	for (sqlite3_stmt *s = NULL; (s = sqlite3_next_stmt(db_sqlite(db), s));)
+		n++;
+	return n;
+}
+
+/* What is kept has no values of before, holds up nobody, and knows what others change. */
+static void test_kept_statements(void **state)
+{
+	static const char is[] = "SELECT count(*) FROM t WHERE secretcolumn IS ?1";
+	struct place *p = *state;
+	struct db *db = open_db(p, DB_CREATE);
+	struct db *other = open_db(p, DB_WRITE);
+	char sql[64];
+	struct stmt *first, *second;
+
+	make_table(p, db);
+	db_keep_statements(db, 3);
+	exec(p, other, "INSERT INTO t VALUES(1, 'x'), (2, NULL), (3, NULL)");
+	assert_int_equal(count_in(p, db, is, "x"), 1);
+	assert_int_equal(count_in(p, db, is, NULL), 2);
+	for (int i = 0; i < 8; i++) {
+		(void)snprintf(sql, sizeof(sql), "SELECT %d + a FROM t ORDER BY a", i);
+		assert_int_equal(count_in(p, db, sql, NULL), i + 1);
+	}
+	assert_int_equal(compiled(db), 3);
+	/* the same text twice at once */
+	EXPECT_OK(db_prepare(db, &first, sql, &p->e), &p->e);
+	EXPECT_OK(db_prepare(db, &second, sql, &p->e), &p->e);
+	EXPECT_OK(stmt_step(first, &p->e), &p->e);
+	EXPECT_OK(stmt_step(first, &p->e), &p->e);
+	EXPECT_OK(stmt_step(second, &p->e), &p->e);
+	assert_int_equal(stmt_int(first, 0), 9);
+	assert_int_equal(stmt_int(second, 0), 8);
+	stmt_free(&first);
+	stmt_free(&second);
+	exec(p, other, "UPDATE t SET secretcolumn = 'x'");
+	assert_int_equal(count_in(p, db, is, "x"), 3);
+	exec(p, other, "ALTER TABLE t ADD COLUMN b INTEGER; DELETE FROM t WHERE a = 1");
+	assert_int_equal(count_in(p, db, is, "x"), 2);
+	EXPECT_OK(db_vacuum(other, &p->e), &p->e);
+	exec(p, other, "PRAGMA wal_checkpoint(TRUNCATE)");
+	insert(p, db, 9);
+	insert(p, db, 10);
+	assert_int_equal(count_in(p, db, is, NULL), 2);
+	exec(p, other, "DROP TABLE t");
+	assert_int_not_equal(db_prepare(db, &first, is, &p->e) == RC_OK ? stmt_step(first, &p->e)
+	                                                                : RC_INVALID,
+	                     RC_OK);
+	stmt_free(&first);
 	db_close(&other);
 	db_close(&db);
 }
@@ -874,6 +946,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_rows_survive_close),
 		CASE(test_changes_are_counted),
+		CASE(test_kept_statements),
 		CASE(test_ends_of_transactions),
 		CASE(test_settings),
 		CASE(test_no_word_on_disk),
