@@ -51,6 +51,9 @@ struct ask {
 	struct request_peer peer;
 	size_t most;  /* bytes of the request */
 	size_t bytes; /* that are counted in the server's */
+	/* Of an adopted one, whose watch stays; with the server's lock: */
+	bool working; /* a thread has it */
+	bool early;   /* something came meanwhile, and the watch is off */
 };
 
 struct request_server {
@@ -471,8 +474,6 @@ static bool answer(struct ask *a)
 	return a->peer.front && !w.broken && !w.failed;
 }
 
-static void on_request_bytes(void *arg, unsigned what);
-
 static struct ask *next_ask(struct request_server *s)
 {
 	struct ask *a;
@@ -491,21 +492,37 @@ static struct ask *next_ask(struct request_server *s)
 	return a;
 }
 
-/* On the loop's thread: the same connection's next one. */
-static void next_request(void *arg)
+/* On the loop's thread. */
+static void hear_again(void *arg)
 {
 	struct ask *a = arg;
-	struct request_server *s = a->server;
 
-	MUST(pthread_mutex_lock(&s->lock) == 0);
-	s->bytes -= a->bytes;
-	a->bytes = 0;
-	MUST(pthread_mutex_unlock(&s->lock) == 0);
+	loop_watch_set(a->watch, LOOP_READ);
+}
+
+/* An adopted one goes back to the loop, which alone may free it, as its watch is the loop's:
+ * without a next request because nothing can be heard of it any more. The loop is woken only where
+ * it has to be: front and mmd say one thing after the other. */
+static void give_back(struct ask *a, bool next)
+{
+	struct request_server *s = a->server;
+	bool early;
+
+	if (!next)
+		(void)shutdown(a->fd, SHUT_RDWR);
 	a->next = NULL;
 	buf_clear(&a->in);
 	if (a->in.room > SMALL)
 		buf_free(&a->in);
-	a->watch = loop_watch_new(s->loop, a->fd, LOOP_READ, on_request_bytes, a);
+	MUST(pthread_mutex_lock(&s->lock) == 0);
+	s->bytes -= a->bytes;
+	a->bytes = 0;
+	early = a->early;
+	a->early = false;
+	a->working = false;
+	MUST(pthread_mutex_unlock(&s->lock) == 0);
+	if (early)
+		loop_post(s->loop, hear_again, a);
 }
 
 static void *work(void *arg)
@@ -514,8 +531,10 @@ static void *work(void *arg)
 	struct ask *a;
 
 	while ((a = next_ask(s))) {
-		if (answer(a))
-			loop_post(s->loop, next_request, a);
+		bool next = answer(a);
+
+		if (a->peer.front)
+			give_back(a, next);
 		else
 			ask_free(a);
 		MUST(pthread_mutex_lock(&s->lock) == 0);
@@ -529,13 +548,30 @@ static void enqueue(struct ask *a)
 {
 	struct request_server *s = a->server;
 
-	loop_watch_free(&a->watch);
+	if (!a->peer.front)
+		loop_watch_free(&a->watch);
 	loop_timer_free(&a->deadline);
 	MUST(pthread_mutex_lock(&s->lock) == 0);
+	a->working = a->peer.front;
 	*s->last = a;
 	s->last = &a->next;
-	MUST(pthread_cond_signal(&s->more) == 0);
 	MUST(pthread_mutex_unlock(&s->lock) == 0);
+	MUST(pthread_cond_signal(&s->more) == 0);
+}
+
+/* What comes while the request before is worked at waits in the socket. */
+static bool is_early(struct ask *a)
+{
+	struct request_server *s = a->server;
+	bool early;
+
+	MUST(pthread_mutex_lock(&s->lock) == 0);
+	early = a->working;
+	a->early |= early;
+	MUST(pthread_mutex_unlock(&s->lock) == 0);
+	if (early)
+		loop_watch_set(a->watch, 0);
+	return early;
 }
 
 /* On the loop, which waits for nobody: who has no room for a line in his socket isn't told. */
@@ -577,11 +613,14 @@ static void on_request_bytes(void *arg, unsigned what)
 {
 	struct ask *a = arg;
 	uint8_t *scratch = loop_scratch(a->server->loop);
-	ssize_t n = recv(a->fd, scratch, LOOP_SCRATCH, 0);
 	struct err e;
 	size_t want;
+	ssize_t n;
 
 	(void)what;
+	if (is_early(a))
+		return;
+	n = recv(a->fd, scratch, LOOP_SCRATCH, 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0 || buf_add(&a->in, slice_of(scratch, (size_t)n)) != RC_OK) {
