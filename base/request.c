@@ -466,7 +466,7 @@ static bool answer(struct ask *a)
 		                    .front = a->peer.front,
 		                    .flushed_ms = clock_mono_ms() };
 
-	if (peer_has_gone(&w))
+	if (peer_has_gone(&w)) /* nor is anything done that came before give_back's shutdown */
 		return false;
 	buf_init(&w.gathered, (size_t)GATHER_BYTES * 4);
 	run_handler(s->handle, s->arg, &a->peer, slice_from(buf_slice(&a->in), FRAME_HEAD), &w);
@@ -559,7 +559,7 @@ static void enqueue(struct ask *a)
 	MUST(pthread_cond_signal(&s->more) == 0);
 }
 
-/* What comes while the request before is worked at waits in the socket. */
+/* What comes while a request is worked at waits in the socket. */
 static bool is_early(struct ask *a)
 {
 	struct request_server *s = a->server;

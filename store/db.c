@@ -401,9 +401,12 @@ static struct stmt *take_kept(struct db *db, const char *sql)
 
 enum rc db_prepare(struct db *db, struct stmt **out, const char *sql, struct err *e)
 {
-	struct stmt *s = take_kept(db, sql);
+	struct stmt *s;
 	int code;
 
+	enter(db);
+	s = take_kept(db, sql);
+	leave(db);
 	*out = s;
 	if (s)
 		return RC_OK;
@@ -425,19 +428,23 @@ enum rc db_prepare(struct db *db, struct stmt **out, const char *sql, struct err
 void stmt_free(struct stmt **at)
 {
 	struct stmt *s = *at;
+	struct db *db;
 
 	if (!s)
 		return;
 	*at = NULL;
-	if (s->db->keep == 0) {
+	db = s->db;
+	if (db->keep == 0) {
 		finalize(s);
 		return;
 	}
+	enter(db);
 	(void)sqlite3_reset(s->sqlite);
 	(void)sqlite3_clear_bindings(s->sqlite);
-	s->next = s->db->kept;
-	s->db->kept = s;
-	drop_kept(s->db);
+	s->next = db->kept;
+	db->kept = s;
+	drop_kept(db);
+	leave(db);
 }
 
 void stmt_bind_int(struct stmt *s, int at, int64_t v)
