@@ -500,9 +500,9 @@ static void hear_again(void *arg)
 	loop_watch_set(a->watch, LOOP_READ);
 }
 
-/* An adopted one goes back to the loop, which alone may free it, as its watch is the loop's:
- * without a next request because nothing can be heard of it any more. The loop is woken only where
- * it has to be: front and mmd say one thing after the other. */
+/* An adopted one goes back to the loop, which alone may free it, as its watch is the loop's. Where
+ * no request may follow, the loop finds its end. It is woken only where it has taken the watch off:
+ * front and mmd say one thing after the other. */
 static void give_back(struct ask *a, bool next)
 {
 	struct request_server *s = a->server;

@@ -32,7 +32,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-static int connect_to(int port)
+static int connect_to(long port)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET,
 		                 .sin_port = htons((uint16_t)port),
@@ -80,6 +80,15 @@ static void call(int fd, const char *request, size_t len)
 	}
 }
 
+/* From 1 to `most`; 0 for anything else. */
+static long number(const char *text, long most)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	return end > text && !*end && n >= 1 && n <= most ? n : 0;
+}
+
 int main(int argc, char **argv)
 {
 	char request[ROOM];
@@ -89,15 +98,17 @@ int main(int argc, char **argv)
 	size_t len;
 	long gap;
 	int fd;
+	long port = argc == 3 ? number(argv[1], 65535) : 0;
+	long rate = argc == 3 ? number(argv[2], 1000000) : 0;
 
-	if (argc != 3 || atoi(argv[2]) < 1) {
+	if (!port || !rate) {
 		(void)fprintf(stderr, "usage: call_load PORT RATE <REQUEST\n");
 		return 2;
 	}
 	len = fread(request, 1, sizeof(request), stdin);
-	gap = 1000000000L / atoi(argv[2]);
+	gap = 1000000000L / rate;
 	(void)sigaction(SIGTERM, &term, NULL);
-	fd = connect_to(atoi(argv[1]));
+	fd = connect_to(port);
 	(void)clock_gettime(CLOCK_MONOTONIC, &next); /* tidy: a bench's own pace */
 	while (!over) {
 		call(fd, request, len);

@@ -493,6 +493,33 @@ static void test_adopted(void **state)
 	loop_free(&h.rig.loop);
 }
 
+/* Behind a failure nothing more is heard: who is in front opens another. */
+static void test_adopted_fails(void **state)
+{
+	struct handed h = { .most = 0 };
+	uint8_t frame[512];
+	ssize_t n;
+
+	(void)state;
+	hand_out(&h);
+	put_request(h.ends[0], "fail", 4);
+	while ((n = recv(h.ends[0], frame, sizeof(frame), 0)) < 0)
+		clock_sleep_ms(1);
+	assert_true(n > 4);
+	assert_int_equal(frame[4], 'E');
+	for (int i = 0; i < 20000 && (n = recv(h.ends[0], frame, sizeof(frame), 0)) < 0; i++)
+		clock_sleep_ms(1);
+	assert_int_equal(n, 0);
+	while (!room_below(&h, HANDED)) /* and it is gone */
+		;
+	for (size_t i = 0; i < HANDED; i++)
+		close(h.ends[i]);
+	loop_stop(h.rig.loop);
+	assert_int_equal(pthread_join(h.rig.thread, NULL), 0);
+	request_server_free(&h.rig.server);
+	loop_free(&h.rig.loop);
+}
+
 static atomic_int waits;
 
 /* Stands in front of the C library's: nothing in this program but a writer waits by it. */
@@ -534,13 +561,10 @@ static void test_refused_while_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_socket),
-		cmocka_unit_test(test_end),
-		cmocka_unit_test(test_share),
-		cmocka_unit_test(test_places),
-		cmocka_unit_test(test_adopted),
-		cmocka_unit_test(test_refused_while_full),
+		cmocka_unit_test(test_answers),       cmocka_unit_test(test_socket),
+		cmocka_unit_test(test_end),           cmocka_unit_test(test_share),
+		cmocka_unit_test(test_places),        cmocka_unit_test(test_adopted),
+		cmocka_unit_test(test_adopted_fails), cmocka_unit_test(test_refused_while_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
