@@ -107,7 +107,7 @@ static enum rc park_as(struct fixture *f, struct queue_message m,
 		       const enum rule_action_kind *kinds, size_t count, size_t decides)
 {
 	json_t *past = decides ? quoted("{'matched':[[0,1]],'action':0,'answers':[]}") : NULL;
-	struct queue_task tasks[8];
+	struct queue_task tasks[8] = {0};
 	enum rc rc;
 
 	make_tasks(tasks, kinds, count, decides);
