@@ -18,8 +18,9 @@
  * Fails    When the client has gone, every write fails (RC_IO) and the handler stops; one that has gone
  *          before a thread comes to its request is dropped. A front has gone when it ends its side of
  *          an adopted connection, any other client when it has closed the socket.
- * Threads  The server accepts and reads on the loop's thread and calls `handle` on threads of its
- *          own. A writer is used by one thread.
+ * Threads  The server calls `handle` on threads of its own. The loop's thread accepts connections and
+ *          reads their requests; those of adopted ones, which bring many, the server's threads wait for
+ *          themselves: one wake a request, and none of the loop's. A writer is used by one thread.
  */
 #ifndef MM_BASE_REQUEST_H
 #define MM_BASE_REQUEST_H
@@ -117,8 +118,8 @@ struct request_share {
  * (-1): for connections of request_server_adopt alone. `share` may be NULL: as request_server_new. */
 void request_server_share(struct request_server **out, struct loop *l, int fd, unsigned threads,
 			  const struct request_share *share, request_handle handle, void *arg);
-/* No more requests; those that run find their client gone. Waits for them, removes the socket. Behind the last run of
- * the loop, which may still have a connection's turn posted. */
+/* No more requests; those that run find their client gone. Waits for them, removes the socket. On the loop's
+ * thread, or behind its last run. */
 void request_server_free(struct request_server **s);
 unsigned request_server_running(const struct request_server *s);
 

@@ -372,7 +372,7 @@ static void test_places(void **state)
 
 /* ---- connections that are handed out ---- */
 
-#define HANDED 4
+#define HANDED 5
 
 struct handed {
 	struct rig rig;
@@ -435,7 +435,7 @@ static void hand_out(struct handed *h)
 	static const struct request_share share = { .together = 200000 };
 
 	h->rig.loop = loop_new();
-	request_server_share(&h->rig.server, h->rig.loop, -1, 1, &share, handle, arg_text);
+	request_server_share(&h->rig.server, h->rig.loop, -1, 2, &share, handle, arg_text);
 	for (size_t i = 0; i < HANDED; i++) {
 		int ends[2];
 
@@ -453,6 +453,7 @@ static void test_adopted(void **state)
 {
 	struct handed h = { .most = 0 };
 	uint8_t frame[64];
+	int refused;
 
 	(void)state;
 	hand_out(&h);
@@ -463,30 +464,31 @@ static void test_adopted(void **state)
 		assert_memory_equal(frame, "\4\0\0\0Dodd", 8);
 	}
 	put_request(h.ends[0], "quiet", 5);
-	while (request_server_running(h.rig.server) < 1)
-		clock_sleep_ms(1);
 	put_request(h.ends[1], "", 150000);
-	turn(&h);
 	put_request(h.ends[2], "", 100000);
-	while (recv(h.ends[2], frame, sizeof(frame), 0) < 0)
+	for (refused = 1; recv(h.ends[refused], frame, sizeof(frame), 0) < 0; refused = 3 - refused)
 		clock_sleep_ms(1);
 	assert_int_equal(frame[4], 'E');
-	assert_true(room_below(&h, 4));
+	while (!room_below(&h, HANDED))
+		;
+	put_request(h.ends[4], "quiet", 5);
+	while (request_server_running(h.rig.server) < 2) /* which are all threads */
+		clock_sleep_ms(1);
 	put_request(h.ends[3], "count", 5);
-	turn(&h);
 	close(h.ends[3]);
-	assert_false(room_below(&h, 3));
+	assert_false(room_below(&h, HANDED - 1));
 	assert_int_equal(atomic_load(&h.again), 0);
 	close(h.ends[0]);
 	while (atomic_load(&h.again) < 1)
 		clock_sleep_ms(1);
+	close(h.ends[4]);
 	while (!room_below(&h, 2)) /* all but the half one */
 		;
 	assert_int_equal(atomic_load(&counted), 0);
-	close(h.ends[1]);
+	close(h.ends[3 - refused]);
 	while (!room_below(&h, 1))
 		;
-	close(h.ends[2]);
+	close(h.ends[refused]);
 	loop_stop(h.rig.loop);
 	assert_int_equal(pthread_join(h.rig.thread, NULL), 0);
 	request_server_free(&h.rig.server);
