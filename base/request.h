@@ -118,8 +118,8 @@ struct request_share {
  * (-1): for connections of request_server_adopt alone. `share` may be NULL: as request_server_new. */
 void request_server_share(struct request_server **out, struct loop *l, int fd, unsigned threads,
 			  const struct request_share *share, request_handle handle, void *arg);
-/* No more requests; those that run find their client gone. Waits for them, removes the socket. On the loop's
- * thread, or behind its last run. */
+/* No more requests; those that run find their client gone. Waits for them, removes the socket. Behind the last run of
+ * the loop, which may still have an again() posted. */
 void request_server_free(struct request_server **s);
 unsigned request_server_running(const struct request_server *s);
 

@@ -218,12 +218,16 @@ static void on_request_bytes(void *arg, unsigned what)
 
 /* --- its threads --- */
 
-/* Until something comes of it, which one thread is told. */
+/* Until something comes of it, which one thread is told. The lock hands over what `a` holds: work()
+ * takes it too before it looks. */
 static void await(struct ask *a, int op)
 {
+	struct request_server *s = a->server;
 	struct epoll_event what = { .events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = a };
 
-	MUST(epoll_ctl(a->server->ready, op, a->fd, &what) == 0);
+	MUST(pthread_mutex_lock(&s->lock) == 0);
+	MUST(epoll_ctl(s->ready, op, a->fd, &what) == 0);
+	MUST(pthread_mutex_unlock(&s->lock) == 0);
 }
 
 static void forget_request(struct ask *a)
@@ -292,16 +296,17 @@ static void *work(void *arg)
 	struct request_server *s = arg;
 	struct epoll_event what;
 
-	while (!has_stopped(s)) {
+	for (;;) {
 		int n = epoll_wait(s->ready, &what, 1, -1);
 
 		MUST(n == 1 || (n < 0 && errno == EINTR));
+		if (has_stopped(s))
+			return NULL;
 		if (n == 1 && what.data.ptr)
 			hear_adopted(what.data.ptr);
 		else if (n == 1)
 			answer_queued(s);
 	}
-	return NULL;
 }
 
 static void on_ask_deadline(void *arg)

@@ -312,65 +312,82 @@ static unsigned count_of(const struct node *list, bool (*which)(const struct nod
 	return count;
 }
 
-/* "(a AND b)"; one alone stays as it is. */
-static enum rc add_joined(struct buf *b, const struct node *list,
-                          bool (*which)(const struct node *), const char *with, unsigned *depth)
+/* "(a AND b)" of those of a list; one alone stays as it is, of none there is none. */
+static enum rc join(struct match_plan *p, const struct node *list,
+                    bool (*which)(const struct node *), const char *with, struct node **out)
 {
-	bool many = count_of(list, which) > 1;
+	unsigned count = count_of(list, which);
+	struct node *joined = node_new(p, PLAN_WORDS);
 	bool first = true;
-	enum rc rc = many ? buf_add_str(b, "(") : RC_OK;
+	struct buf b;
+	enum rc rc;
 
+	*out = count ? joined : NULL;
+	buf_init(&b, SQL_BYTES);
+	rc = buf_add_str(&b, count > 1 ? "(" : "");
 	for (const struct node *n = list; n && rc == RC_OK; n = n->next) {
 		const struct node *words = n->kind == PLAN_NOT ? n->child : n;
 
 		if (!which(n))
 			continue;
-		if (!first)
-			rc = buf_add_str(b, with);
+		rc = buf_add_str(&b, first ? "" : with);
 		first = false;
-		*depth = MAX_OF(*depth, words->depth + many);
+		joined->depth = MAX_OF(joined->depth, words->depth + (count > 1));
 		if (rc == RC_OK)
-			rc = buf_add(b, words->text);
+			rc = buf_add(&b, words->text);
 	}
-	if (rc == RC_OK && many)
-		rc = buf_add_str(b, ")");
+	if (rc == RC_OK)
+		rc = buf_add_str(&b, count > 1 ? ")" : "");
+	joined->text = match_text(p->texts, buf_slice(&b));
+	buf_free(&b);
 	return rc;
 }
 
-/* One FTS5 expression for all children that are words, and in an AND for what is NOT words. */
-static enum rc merge_words(struct match_plan *p, enum kind kind, struct node **list)
+/* "(words NOT without)" in `words`. */
+static enum rc take_without(struct match_plan *p, struct node *words, const struct node *without)
 {
-	unsigned pos = count_of(*list, is_words);
-	unsigned neg = kind == PLAN_AND && pos ? count_of(*list, is_not_words) : 0;
-	struct node *merged;
-	struct node *rest;
-	struct node **tail = &rest;
 	struct buf b;
 	enum rc rc;
 
-	if (pos + neg < 2)
-		return RC_OK;
-	merged = node_new(p, PLAN_WORDS);
 	buf_init(&b, SQL_BYTES);
-	rc = neg ? buf_add_str(&b, "(") : RC_OK;
+	rc = buf_addf(&b, "(%.*s NOT ", (int)words->text.len, (const char *)words->text.at);
 	if (rc == RC_OK)
-		rc = add_joined(&b, *list, is_words, kind == PLAN_AND ? " AND " : " OR ",
-		                &merged->depth);
-	if (rc == RC_OK && neg)
-		rc = buf_add_str(&b, " NOT ");
-	if (rc == RC_OK && neg)
-		rc = add_joined(&b, *list, is_not_words, " OR ", &merged->depth);
-	if (rc == RC_OK && neg)
-		rc = buf_add_str(&b, ")");
-	merged->depth += neg > 0;
-	merged->text = match_text(p->texts, buf_slice(&b));
+		rc = buf_addf(&b, "%.*s)", (int)without->text.len, (const char *)without->text.at);
+	words->text = match_text(p->texts, buf_slice(&b));
+	words->depth = 1 + MAX_OF(words->depth, without->depth);
 	buf_free(&b);
-	append(&tail, merged);
+	return rc;
+}
+
+/* One FTS5 expression for all children that are words, and one for all that are NOT words; in an
+ * AND the two are one. */
+static enum rc merge_words(struct match_plan *p, enum kind kind, struct node **list)
+{
+	bool all = kind == PLAN_AND;
+	struct node *words, *without, *rest;
+	struct node **tail = &rest;
+	enum rc rc = join(p, *list, is_words, all ? " AND " : " OR ", &words);
+
+	if (rc == RC_OK)
+		rc = join(p, *list, is_not_words, all ? " OR " : " AND ", &without);
+	if (rc != RC_OK)
+		return rc;
+	if (words)
+		append(&tail, words);
+	if (words && without && all) {
+		rc = take_without(p, words, without);
+	} else if (without) {
+		struct node *not = node_new(p, PLAN_NOT);
+
+		not ->child = without;
+		append(&tail, not );
+	}
 	for (struct node *n = *list, *next; n; n = next) {
 		next = n->next;
-		if (!is_words(n) && !(neg && is_not_words(n)))
+		if (!is_words(n) && !is_not_words(n))
 			append(&tail, n);
 	}
+	*tail = NULL;
 	*list = rest;
 	return rc;
 }
@@ -444,6 +461,16 @@ static enum rc build(struct match_plan *p, const struct match *m, unsigned depth
 	return leaf(p, m, out, e);
 }
 
+/* Expressions of FTS5 in the whole. */
+static unsigned lists_of(const struct node *n)
+{
+	unsigned count = n->kind == PLAN_WORDS;
+
+	for (const struct node *c = n->child; c; c = c->next)
+		count += lists_of(c);
+	return count;
+}
+
 enum rc match_plan_make(struct match_plan **out, const struct match *m, struct err *e)
 {
 	struct match_plan *p = mem_new(sizeof(*p));
@@ -451,6 +478,11 @@ enum rc match_plan_make(struct match_plan **out, const struct match *m, struct e
 
 	p->texts = match_tree_new();
 	rc = build(p, m, 0, &p->root, e);
+	if (rc == RC_OK && lists_of(p->root) > MATCH_LISTS)
+		rc = err_set(e, RC_LIMIT,
+		             "a query has at most %d groups of words that stand apart, beside "
+		             "other conditions; this one has %u: ask for parts of it",
+		             MATCH_LISTS, lists_of(p->root));
 	if (rc != RC_OK)
 		match_plan_free(&p);
 	*out = p;

@@ -14,11 +14,14 @@
 #include "index/match.h"
 
 #define MATCH_LEAVES 4096 /* conditions in a query; SQLite's own limits are behind it */
+/* FTS5 expressions in a query. SQLite keeps what each of them finds in a shard, 10 bytes a message, until
+ * that shard is done. */
+#define MATCH_LISTS  256
 
 struct conn;
 struct match_plan;
 
-/* RC_LIMIT: too many conditions, or nested deeper than LIMIT_QUERY_DEPTH. */
+/* RC_LIMIT: too many conditions or FTS5 expressions, or nested deeper than LIMIT_QUERY_DEPTH. */
 enum rc  match_plan_make(struct match_plan **out, const struct match *m, struct err *e) MUST_USE;
 void     match_plan_free(struct match_plan **p);
 bool     match_plan_is_none(const struct match_plan *p); /* no message can match */

@@ -597,6 +597,38 @@ static void test_wide_trees(void **state)
 	}
 }
 
+/* Words that other conditions keep apart: each group of them takes memory of its own. */
+static void test_many_lists(void **state)
+{
+	struct place *p = *state;
+	struct index_doc d = place_doc(place_id(DAY0, 1), "w77", "beta");
+	struct match_tree *t = match_tree_new();
+	struct match *m = match_new(t, MATCH_OR);
+	struct index_view *v;
+	uint64_t hits;
+
+	place_add(p, 1, &d);
+	place_commit(p);
+	for (int i = 0; i < 257; i++) {
+		struct match *both = match_new(t, MATCH_AND);
+		struct match *size = match_new(t, MATCH_BYTES);
+		char w[16];
+
+		snprintf(w, sizeof(w), "w%d", i);
+		size->high = 1 << 30;
+		match_add(both, text(t, w));
+		match_add(both, size);
+		if (i == 256)
+			assert_int_equal(place_hits(p, 1, m), 1);
+		match_add(m, both);
+	}
+	v = place_view(p, 1);
+	assert_int_equal(index_view_count(v, m, &hits, &p->e), RC_LIMIT);
+	assert_non_null(strstr(p->e.text, "257"));
+	index_view_close(&v);
+	match_tree_free(&t);
+}
+
 /* What people type, and what is in no grammar. */
 static void test_odd_words(void **state)
 {
@@ -654,10 +686,8 @@ static void test_odd_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_odd_words),
-		CASE(test_deep_trees),
-		CASE(test_wide_trees),
-		CASE(test_random_queries),
+		CASE(test_odd_words),  CASE(test_deep_trees),     CASE(test_wide_trees),
+		CASE(test_many_lists), CASE(test_random_queries),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
