@@ -16,6 +16,7 @@
 #include "tools/mmctl_trial.h"
 #include "tools/mmctl_log.h"
 #include "tools/mmctl_queue.h"
+#include "tools/mmctl_why.h"
 
 static const struct cli_option options[] = {
 	{ "recovery", "FILE", "write a copy of the master key there; keep it elsewhere", "init" },
@@ -338,32 +339,6 @@ static enum rc print_row(void *arg, json_t *row, struct err *e)
 	printf("%s\n", text ? text : "");
 	free(text);
 	return RC_OK;
-}
-
-static int cmd_list(struct cli *c)
-{
-	struct cli_answer a = { .row = print_row, .arg = c };
-	json_t *request = json_pack("{s:s,s:I}", "op", "list", "limit",
-	                            (json_int_t)cli_number(c, "limit", 0));
-	int status;
-
-	if (cli_get(c, "disposition"))
-		json_put_text(request, "disposition", slice_str(cli_get(c, "disposition")));
-	status = cli_request(c, request, &a);
-	json_decref(a.result);
-	return status;
-}
-
-static int cmd_why(struct cli *c)
-{
-	struct cli_answer a = { .row = print_row, .arg = c };
-	int status;
-
-	if (c->argument_count != 1)
-		cli_usage(c, "why takes a message id");
-	status = cli_request(c, json_pack("{s:s,s:s}", "op", "why", "id", c->arguments[0]), &a);
-	json_decref(a.result);
-	return status;
 }
 
 static enum rc show_progress(void *arg, json_t *row, struct err *e)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "tools/mmctl_text.h"
 
 static const char *text(const json_t *row, const char *member)
 {
@@ -13,7 +14,7 @@ static const char *text(const json_t *row, const char *member)
 	return s ? s : "";
 }
 
-static enum rc print_task(void *arg, json_t *row, struct err *e)
+enum rc print_task(void *arg, json_t *row, struct err *e)
 {
 	const struct cli *c = arg;
 
@@ -22,14 +23,15 @@ static enum rc print_task(void *arg, json_t *row, struct err *e)
 		cli_print_json(row);
 		return RC_OK;
 	}
-	printf("%-8lld %s  %-16s %-6s %s", (long long)json_member_int(row, "task", 0),
-	       text(row, "message"), text(row, "action"), text(row, "state"),
-	       text(row, "destination"));
+	printf("%-8lld %s  %-16s %-6s ", (long long)json_member_int(row, "task", 0),
+	       text(row, "message"), text(row, "action"), text(row, "state"));
+	print_member(row, "destination");
 	if (*text(row, "due"))
 		printf("  due %s", text(row, "due"));
-	if (*text(row, "reason"))
-		printf("\n         %lld tries: %s", (long long)json_member_int(row, "tries", 0),
-		       text(row, "reason"));
+	if (*text(row, "reason")) {
+		printf("\n         %lld tries: ", (long long)json_member_int(row, "tries", 0));
+		print_member(row, "reason");
+	}
 	printf("\n");
 	return RC_OK;
 }
@@ -47,11 +49,18 @@ static int list(struct cli *c, bool dead)
 
 static void print_recipient(const json_t *one)
 {
-	printf("  %-40s %s", text(one, "address"), text(one, "state"));
-	if (*text(one, "said"))
-		printf(": %s", text(one, "said"));
-	if (*text(one, "host"))
-		printf(" (%s)", text(one, "host"));
+	printf("  ");
+	print_member(one, "address");
+	printf("  %s", text(one, "state"));
+	if (*text(one, "said")) {
+		printf(": ");
+		print_member(one, "said");
+	}
+	if (*text(one, "host")) {
+		printf(" (");
+		print_member(one, "host");
+		printf(")");
+	}
 	printf("\n");
 }
 
@@ -69,8 +78,11 @@ static void print_whole(const struct cli *c, const json_t *o)
 	printf("task         %lld, tried %lld times\n", (long long)json_member_int(o, "task", 0),
 	       (long long)json_member_int(o, "tries", 0));
 	for (size_t i = 0; i < COUNT(lines); i++)
-		if (*text(o, lines[i]))
-			printf("%-12s %s\n", lines[i], text(o, lines[i]));
+		if (*text(o, lines[i])) {
+			printf("%-12s ", lines[i]);
+			print_member(o, lines[i]);
+			printf("\n");
+		}
 	for (size_t i = 0; i < json_array_size(to); i++)
 		print_recipient(json_array_get(to, i));
 }

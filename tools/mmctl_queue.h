@@ -7,5 +7,7 @@
 
 int cmd_queue(struct cli *c);
 int cmd_dead_letter(struct cli *c);
+/* A row of their list, which also "mmctl why" gets; `arg` is the struct cli. */
+enum rc print_task(void *arg, json_t *row, struct err *e) MUST_USE;
 
 #endif

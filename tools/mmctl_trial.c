@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "query/row.h"
+#include "tools/mmctl_text.h"
 
 /* ---- what is asked ---- */
 
@@ -167,21 +168,6 @@ static bool is_id(const char *text)
 
 /* ---- texts ---- */
 
-static void print_escaped(struct slice text)
-{
-	struct buf out;
-
-	buf_init(&out, LIMIT_REQUEST);
-	if (text_escape(text, &out) == RC_OK)
-		(void)fwrite(out.at, 1, out.len, stdout);
-	buf_free(&out);
-}
-
-static void print_member(const json_t *o, const char *member)
-{
-	print_escaped(json_member_text(o, member));
-}
-
 /* Nothing but ASCII: it may be of a message. */
 static void print_compact(const json_t *value)
 {
@@ -189,14 +175,6 @@ static void print_compact(const json_t *value)
 
 	printf("%s", text ? text : "");
 	free(text);
-}
-
-static void print_addresses(const json_t *list)
-{
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		printf("%s", i ? ", " : "");
-		print_escaped(json_text(json_array_get(list, i)));
-	}
 }
 
 static void print_rule(const json_t *row, const char *number)
@@ -236,7 +214,7 @@ static void print_judged(const json_t *row)
 
 	print_rule(row, "rule");
 	printf(" %s ", json_member_bool(row, "applies", false) ? "applies to" : "doesn't apply to");
-	print_addresses(json_member_array(row, "recipients"));
+	print_list(json_member_array(row, "recipients"));
 	printf("\n");
 	for (size_t i = 0; i < json_array_size(conditions); i++) {
 		const json_t *one = json_array_get(conditions, i);
@@ -256,7 +234,7 @@ static void print_done(const json_t *row)
 	printf(" %s ", json_member_bool(row, "failed", false) ? "fails to" : "does");
 	print_compact(json_object_get(row, "action"));
 	printf(" for ");
-	print_addresses(json_member_array(row, "recipients"));
+	print_list(json_member_array(row, "recipients"));
 	printf("\n");
 }
 

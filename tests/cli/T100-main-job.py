@@ -76,6 +76,10 @@ def why_says_rule_and_retention():
     o = json.loads(site.run('mmctl', 'why', sent['1-order.eml'][0], '--json'))
     equal((o['disposition'], o['archive'], o['decided']['rule_name'], o['retention']), ('archived', 'corp', 'keep', 'ONE_YEAR'), 'why')
     check(o['kept_until'] > o['received'], 'kept_until')
+    said = site.run('mmctl', 'why', sent['1-order.eml'][0])
+    for text in ('archived in corp\n', 'until ' + o['kept_until'] + ' (ONE_YEAR', 'envelope    ', 'by way of   ingress point inbound, traffic policy ',
+                 'decided by  rule 0 keep of rule set '):
+        check(text in said, 'no %r in %s' % (text, said))
     site.run('mmctl', 'why', '0' * 26, code=1)
 
 @test

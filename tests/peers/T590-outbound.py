@@ -210,12 +210,16 @@ def many_failures_are_told_in_several_notices():
 def who_may_not_have_written_is_not_told():
     before = len(shop.mails)
     site.run('mmctl', 'dead-letter', 'drop', 'all')
+    refuses.say = say('RCPT', '550 5.1.1 \x1b[2Jnobody is not here')
     for sender in ('', 'ann@forged.example'):
         id = site.send(mail(subject='forged'), to=('x@refuses.example',), sender=sender)
         ends(id, 'dead-letter')
     rows = dead()
     equal(len(rows), 2)
     check(all('not here' in r['reason'] for r in rows), rows)
+    shown = [site.run('mmctl', 'dead-letter'), site.run('mmctl', 'dead-letter', 'show', str(rows[0]['task'])),
+             site.run('mmctl', 'why', rows[0]['message'])]
+    check(all('not here' in text and '\x1b' not in text for text in shown), 'a terminal is steered: %r' % shown)
     equal(len(shop.mails), before)
     refuses.say = lambda session, verb, rest: None
     equal(site.run('mmctl', 'dead-letter', 'retry', str(rows[0]['task'])), '1 changed\n')
