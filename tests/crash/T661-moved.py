@@ -142,10 +142,14 @@ def moved(kind, same_file):
     raise Skip('no two of kind ' + kind)
 
 def copied(kind):
-    """One over another."""
-    x, y = rng.sample(units(kind), 2)
-    n = min(x[2], y[2])
-    whole.patch(x[0], x[1], whole.before[y[0]][y[1]:y[1] + n])
+    """One over another, which is not the same: a slot is so in both replicas."""
+    while True:
+        x, y = rng.sample(units(kind), 2)
+        n = min(x[2], y[2])
+        over = whole.before[y[0]][y[1]:y[1] + n]
+        if over != whole.before[x[0]][x[1]:x[1] + n]:
+            break
+    whole.patch(x[0], x[1], over)
     return '%s %s+%d over %s+%d' % (kind, y[0], y[1], x[0], x[1])
 
 def judge(what, ring=False):
