@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/codec.h"
+#include "base/log.h"
 
 #define SHM_LOCKS 8 /* SQLITE_SHM_NLOCK */
 
@@ -364,6 +365,37 @@ static enum rc sync_parent(const char *path, struct err *e)
 	return rc;
 }
 
+static bool page_is(void *arg, uint64_t number, const uint8_t page[PAGE_BYTES])
+{
+	uint8_t mine[PAGE_BYTES];
+	bool there;
+
+	return node_page_read(arg, mine, number, &there, NULL) == RC_OK && there &&
+	       memcmp(mine, page, PAGE_PLAIN) == 0;
+}
+
+/* A header that doesn't open may be one that was half written over another: then nothing is lost.
+ */
+static enum rc wal_begin_anew(struct node *n, const char *path, struct err *e)
+{
+	uint64_t size;
+	enum rc rc = file_size(n->main.file, &size, e);
+
+	if (rc == RC_OK)
+		rc = wal_is_spent(n->wal.file, &n->key, size / PAGE_BYTES, page_is, n, e);
+	if (rc != RC_OK)
+		return rc == RC_IO ? rc : RC_CRYPTO;
+	log_warn("%s: the header is damaged; the database has all that was committed, so the log "
+	         "begins anew",
+	         path);
+	memset(n->wal_header, 0, WAL_HEADER);
+	rc = file_sync(n->main.file, NULL,
+	               e); /* where it is damage, a kill may have come before that */
+	if (rc == RC_OK)
+		rc = file_truncate(n->wal.file, 0, e);
+	return rc == RC_OK ? file_sync(n->wal.file, NULL, e) : rc;
+}
+
 static enum rc wal_open_first(struct node *n, bool create, struct err *e)
 {
 	char path[PATH_MAX];
@@ -380,6 +412,8 @@ static enum rc wal_open_first(struct node *n, bool create, struct err *e)
 		if (rc == RC_OK)
 			rc = sync_parent(path, e);
 	}
+	if (rc == RC_CRYPTO)
+		rc = wal_begin_anew(n, path, e);
 	if (rc != RC_OK)
 		file_close(&n->wal.file);
 	return rc == RC_CRYPTO ? err_set(e, RC_CORRUPT, "%s: the header is damaged", path) : rc;

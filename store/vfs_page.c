@@ -1,5 +1,7 @@
 #include "store/vfs.h"
 
+#include <stdlib.h>
+
 #include "base/codec.h"
 
 /* What is bound into every box: kind, number, salts of the WAL. */
@@ -227,4 +229,115 @@ enum rc wal_scan(const struct file *wal, const struct page_key *k, uint8_t heade
 			return rc;
 	}
 	return RC_OK;
+}
+
+/* ---- a log whose header doesn't open ---- */
+
+/* Frames of one log that follow each other, from the first of the file on. */
+struct run {
+	const struct file *wal;
+	const struct page_key *key;
+	uint64_t frames; /* of the file */
+	uint8_t salts[8];
+	bool big;
+	uint64_t ended; /* how many there are up to the end of the last transaction */
+	uint32_t pages; /* that the database has behind it */
+};
+
+static enum rc run_salts(struct run *r, struct err *e)
+{
+	uint8_t disk[WAL_FRAME_HEADER + CRYPT_OVERHEAD];
+	uint8_t head[WAL_FRAME_HEADER];
+	enum rc rc = file_read_at(r->wal, disk, sizeof(disk), wal_disk_offset(0), e);
+
+	if (rc == RC_OK)
+		rc = header_open(head, disk, WAL_FRAME_HEADER, BOX_FRAME_HEADER, 0, r->key);
+	if (rc == RC_OK)
+		memcpy(r->salts, head + 8, 8);
+	return rc;
+}
+
+static enum rc run_follow(struct run *r, struct err *e)
+{
+	uint32_t sum[2] = { 0, 0 };
+	struct frame f;
+
+	r->ended = 0;
+	for (uint64_t i = 0; i < r->frames; i++) {
+		enum rc rc = frame_read(r->wal, r->key, i, r->salts, &f, e);
+
+		if (rc == RC_NOTFOUND || (rc == RC_OK && i > 0 && !frame_follows(&f, sum, r->big)))
+			return synced_behind(r->wal, r->key, i, r->frames, r->salts, r->big, e);
+		if (rc != RC_OK)
+			return rc;
+		sum[0] = get_be32(f.head + 16);
+		sum[1] = get_be32(f.head + 20);
+		if (get_be32(f.head + 4) != 0) {
+			r->ended = i + 1;
+			r->pages = get_be32(f.head + 4);
+		}
+	}
+	return RC_OK;
+}
+
+/* The header would say the byte order of the sums; in the wrong one no frame follows another. */
+static enum rc run_find(struct run *r, struct err *e)
+{
+	struct run other;
+	enum rc rc = run_salts(r, e);
+
+	if (rc == RC_OK)
+		rc = run_follow(r, e);
+	if (rc != RC_OK)
+		return rc;
+	other = *r;
+	other.big = !r->big;
+	rc = run_follow(&other, e);
+	if (rc == RC_OK && other.ended > r->ended)
+		*r = other;
+	return rc;
+}
+
+/* The last frame of each page counts. */
+static enum rc run_is_in(const struct run *r, wal_page_is is, void *arg, struct err *e)
+{
+	uint8_t *seen = mem_new((size_t)r->pages / 8 + 1);
+	enum rc rc = RC_OK;
+
+	for (uint64_t i = r->ended; i-- > 0 && rc == RC_OK;) {
+		struct frame f;
+		uint32_t number;
+
+		rc = frame_read(r->wal, r->key, i, r->salts, &f, e);
+		if (rc != RC_OK)
+			break;
+		number = get_be32(f.head);
+		if (number == 0)
+			rc = RC_CRYPTO;
+		if (number == 0 || number > r->pages || seen[number / 8] >> (number % 8) & 1)
+			continue; /* cut off, or overtaken */
+		seen[number / 8] |= (uint8_t)(1u << (number % 8));
+		if (!is(arg, number, f.page))
+			rc = RC_CRYPTO;
+	}
+	free(seen);
+	return rc;
+}
+
+enum rc wal_is_spent(const struct file *wal, const struct page_key *k, uint64_t pages,
+                     wal_page_is is, void *arg, struct err *e)
+{
+	struct run r = { .wal = wal, .key = k };
+	uint64_t size;
+	enum rc rc = file_size(wal, &size, e);
+
+	if (rc != RC_OK)
+		return rc;
+	r.frames = size < WAL_HEADER_DISK ? 0 : (size - WAL_HEADER_DISK) / WAL_FRAME_DISK;
+	if (r.frames == 0)
+		return RC_CRYPTO;
+	rc = run_find(&r, e);
+	if (rc == RC_OK && (r.ended == 0 || r.pages != pages))
+		return RC_CRYPTO;
+	return rc == RC_OK ? run_is_in(&r, is, arg, e) : rc;
 }

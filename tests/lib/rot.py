@@ -190,7 +190,7 @@ class Verdict:
     def __init__(self, answer, log, entries, right=None):
         self.entries = entries
         self.found = [answer['open']] if 'open' in answer else []
-        self.repaired = [l for l in log.splitlines() if 'repaired' in l]
+        self.repaired = [l for l in log.splitlines() if 'repaired' in l or 'begins anew' in l]
         self.log, self.facts, self.told = log, {}, list(self.found)
         for request, a in zip(ASK, answer['answers']):
             self.take(request, a)
