@@ -155,7 +155,7 @@ static enum rc create(const char *path, const uint8_t key[KEY_BYTES], struct err
 
 /* A kill or a power failure during a checkpoint may leave pages half written, whose good copies are
  * in the WAL: who opens the file first in a process has them written again. On a full disk they
- * stay there. */
+ * stay there. Then the WAL is empty, so that its next header is written over none. */
 static enum rc mend(struct db *db, struct err *e)
 {
 	bool first = false;
@@ -163,7 +163,7 @@ static enum rc mend(struct db *db, struct err *e)
 
 	(void)sqlite3_file_control(db->sqlite, NULL, VFS_CONTROL_FIRST, &first);
 	if (first)
-		rc = db_exec(db, "PRAGMA wal_checkpoint", e);
+		rc = db_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", e);
 	return rc == RC_NOSPACE ? RC_OK : rc;
 }
 

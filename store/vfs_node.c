@@ -365,13 +365,22 @@ static enum rc sync_parent(const char *path, struct err *e)
 	return rc;
 }
 
-static bool page_is(void *arg, uint64_t number, const uint8_t page[PAGE_BYTES])
+/* The same bytes are written once more: a sync that failed in another process may have left them in
+ * memory alone, where they count as clean. */
+static enum rc page_is(void *arg, uint64_t number, const uint8_t page[PAGE_BYTES], struct err *e)
 {
+	struct node *n = arg;
+	uint64_t at = (number - 1) * PAGE_BYTES;
+	uint8_t sealed[PAGE_BYTES];
 	uint8_t mine[PAGE_BYTES];
-	bool there;
+	enum rc rc = file_read_at(n->main.file, sealed, PAGE_BYTES, at, e);
 
-	return node_page_read(arg, mine, number, &there, NULL) == RC_OK && there &&
-	       memcmp(mine, page, PAGE_PLAIN) == 0;
+	if (rc != RC_OK)
+		return rc;
+	if (page_open(mine, sealed, BOX_PAGE, number, NULL, &n->key) != RC_OK ||
+	    memcmp(mine, page, PAGE_BYTES) != 0)
+		return RC_CRYPTO;
+	return side_write(&n->main, slice_of(sealed, PAGE_BYTES), at, e);
 }
 
 /* A header that doesn't open may be one that was half written over another: then nothing is lost.
@@ -383,17 +392,18 @@ static enum rc wal_begin_anew(struct node *n, const char *path, struct err *e)
 
 	if (rc == RC_OK)
 		rc = wal_is_spent(n->wal.file, &n->key, size / PAGE_BYTES, page_is, n, e);
-	if (rc != RC_OK)
-		return rc == RC_IO ? rc : RC_CRYPTO;
-	log_warn("%s: the header is damaged; the database has all that was committed, so the log "
-	         "begins anew",
-	         path);
 	memset(n->wal_header, 0, WAL_HEADER);
-	rc = file_sync(n->main.file, NULL,
-	               e); /* where it is damage, a kill may have come before that */
+	if (rc == RC_OK)
+		rc = side_sync(&n->main, e);
 	if (rc == RC_OK)
 		rc = file_truncate(n->wal.file, 0, e);
-	return rc == RC_OK ? file_sync(n->wal.file, NULL, e) : rc;
+	if (rc == RC_OK)
+		rc = file_sync(n->wal.file, NULL, e);
+	if (rc == RC_OK)
+		log_warn("%s: the header is damaged; the database has all that was committed, so "
+		         "the log begins anew",
+		         path);
+	return rc;
 }
 
 static enum rc wal_open_first(struct node *n, bool create, struct err *e)

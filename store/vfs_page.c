@@ -244,17 +244,17 @@ struct run {
 	uint32_t pages; /* that the database has behind it */
 };
 
-static enum rc run_salts(struct run *r, struct err *e)
+static enum rc run_head(const struct run *r, uint64_t frame, uint8_t head[WAL_FRAME_HEADER],
+                        struct err *e)
 {
 	uint8_t disk[WAL_FRAME_HEADER + CRYPT_OVERHEAD];
-	uint8_t head[WAL_FRAME_HEADER];
-	enum rc rc = file_read_at(r->wal, disk, sizeof(disk), wal_disk_offset(0), e);
+	enum rc rc = file_read_at(r->wal, disk, sizeof(disk), wal_disk_offset(frame), e);
 
-	if (rc == RC_OK)
-		rc = header_open(head, disk, WAL_FRAME_HEADER, BOX_FRAME_HEADER, 0, r->key);
-	if (rc == RC_OK)
-		memcpy(r->salts, head + 8, 8);
-	return rc;
+	if (rc != RC_OK)
+		return rc;
+	return header_open(head, disk, WAL_FRAME_HEADER, BOX_FRAME_HEADER, frame, r->key) == RC_OK
+	               ? RC_OK
+	               : RC_CRYPTO;
 }
 
 static enum rc run_follow(struct run *r, struct err *e)
@@ -267,7 +267,7 @@ static enum rc run_follow(struct run *r, struct err *e)
 		enum rc rc = frame_read(r->wal, r->key, i, r->salts, &f, e);
 
 		if (rc == RC_NOTFOUND || (rc == RC_OK && i > 0 && !frame_follows(&f, sum, r->big)))
-			return synced_behind(r->wal, r->key, i, r->frames, r->salts, r->big, e);
+			return RC_OK;
 		if (rc != RC_OK)
 			return rc;
 		sum[0] = get_be32(f.head + 16);
@@ -283,18 +283,35 @@ static enum rc run_follow(struct run *r, struct err *e)
 /* The header would say the byte order of the sums; in the wrong one no frame follows another. */
 static enum rc run_find(struct run *r, struct err *e)
 {
+	uint8_t head[WAL_FRAME_HEADER];
 	struct run other;
-	enum rc rc = run_salts(r, e);
+	enum rc rc = run_head(r, 0, head, e);
 
-	if (rc == RC_OK)
-		rc = run_follow(r, e);
 	if (rc != RC_OK)
 		return rc;
+	memcpy(r->salts, head + 8, 8);
+	rc = run_follow(r, e);
 	other = *r;
 	other.big = !r->big;
-	rc = run_follow(&other, e);
+	if (rc == RC_OK)
+		rc = run_follow(&other, e);
 	if (rc == RC_OK && other.ended > r->ended)
 		*r = other;
+	return rc;
+}
+
+/* Behind it nothing may be committed: frames of older logs, and of transactions that didn't end.
+ * What doesn't open may have been anything. */
+static enum rc run_is_all(const struct run *r, struct err *e)
+{
+	uint8_t head[WAL_FRAME_HEADER];
+	enum rc rc = RC_OK;
+
+	for (uint64_t i = r->ended; i < r->frames && rc == RC_OK; i++) {
+		rc = run_head(r, i, head, e);
+		if (rc == RC_OK && memcmp(head + 8, r->salts, 8) == 0 && get_be32(head + 4) != 0)
+			rc = RC_CRYPTO;
+	}
 	return rc;
 }
 
@@ -317,8 +334,7 @@ static enum rc run_is_in(const struct run *r, wal_page_is is, void *arg, struct 
 		if (number == 0 || number > r->pages || seen[number / 8] >> (number % 8) & 1)
 			continue; /* cut off, or overtaken */
 		seen[number / 8] |= (uint8_t)(1u << (number % 8));
-		if (!is(arg, number, f.page))
-			rc = RC_CRYPTO;
+		rc = is(arg, number, f.page, e);
 	}
 	free(seen);
 	return rc;
@@ -337,7 +353,9 @@ enum rc wal_is_spent(const struct file *wal, const struct page_key *k, uint64_t 
 	if (r.frames == 0)
 		return RC_CRYPTO;
 	rc = run_find(&r, e);
-	if (rc == RC_OK && (r.ended == 0 || r.pages != pages))
-		return RC_CRYPTO;
-	return rc == RC_OK ? run_is_in(&r, is, arg, e) : rc;
+	if (rc == RC_OK)
+		rc = run_is_all(&r, e);
+	if (rc != RC_OK || r.ended == 0)
+		return rc;
+	return r.pages == pages ? run_is_in(&r, is, arg, e) : RC_CRYPTO;
 }

@@ -274,7 +274,51 @@ static void test_behind_a_checkpoint(void **state)
 	/* The page of the first of them; its header, and the second, say that it was there. */
 	flip(p, name, at + WAL_FRAME_HEADER + CRYPT_OVERHEAD + 90);
 	is_refused(p, name);
+	/* All of the second that nothing follows, or that either of them ended. */
+	flip(p, now(p, name), 7);
+	flip(p, name, at + WAL_FRAME_DISK + WAL_FRAME_HEADER + CRYPT_OVERHEAD + 90);
+	is_refused(p, name);
+	flip(p, now(p, name), 7);
+	flip(p, name, at + WAL_FRAME_DISK + 5);
+	is_refused(p, name);
+	flip(p, now(p, name), 7);
+	flip(p, name, at + 5);
+	is_refused(p, name);
 	db_close(&reader);
+}
+
+/* Frames that were never committed: of a transaction that was too large for memory. */
+static void test_nothing_is_committed(void **state)
+{
+	struct place *p = *state;
+	char name[16];
+
+	EXPECT_OK(db_exec(p->live, "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA cache_size = 1; BEGIN",
+	                  &p->e),
+	          &p->e);
+	for (int i = 0; i < 5; i++)
+		insert(p, "spilled");
+	assert_true(wal_bytes(p, "live") > WAL_HEADER_DISK + WAL_FRAME_DISK);
+	flip(p, now(p, name), 7);
+	goes_on(p, name, 1);
+	flip(p, now(p, name), 7);
+	flip(p, name, wal_disk_offset(1) + 5); /* who knows what it was */
+	is_refused(p, name);
+	db_rollback(p->live);
+}
+
+/* So that two kills don't meet in one header. */
+static void test_an_open_leaves_it_empty(void **state)
+{
+	struct place *p = *state;
+	char name[16];
+	struct db *db;
+
+	insert(p, "a");
+	assert_true(wal_bytes(p, now(p, name)) > 0);
+	db = open_at(p, name);
+	assert_int_equal(wal_bytes(p, name), 0);
+	db_close(&db);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -287,6 +331,8 @@ int main(void)
 		CASE(test_one_page),
 		CASE(test_frames_that_are_damaged_too),
 		CASE(test_behind_a_checkpoint),
+		CASE(test_nothing_is_committed),
+		CASE(test_an_open_leaves_it_empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
