@@ -72,10 +72,10 @@ enum rc wal_scan(const struct file *wal, const struct page_key *k, uint8_t heade
 /* RC_OK when the database has a page exactly so, RC_CRYPTO when it hasn't. */
 typedef enum rc (*wal_page_is)(void *arg, uint64_t number, const uint8_t page[PAGE_BYTES],
 			       struct err *e);
-/* Of a log whose header doesn't open: RC_OK when all transactions that its frames hold are in the database of
- * so many pages, so that nothing is lost without it. That is so when a log is begun anew: SQLite does so once all of it is in
- * the database, and synced there, by writing another header over the old one. RC_CRYPTO: it is not so, or can't be
- * known, because a frame doesn't open that may have been committed. */
+/* Of a log whose header doesn't open: RC_OK when all transactions that its frames hold are in the database
+ * of so many pages, so that nothing is lost without it. That is so when a log is begun anew: SQLite does so
+ * once all of it is in the database, and synced there, by writing another header over the old one. RC_CRYPTO:
+ * it is not so, or can't be known, because a frame doesn't open that may have been committed. */
 enum rc wal_is_spent(const struct file *wal, const struct page_key *k, uint64_t pages, wal_page_is is,
                      void *arg, struct err *e) MUST_USE;
 
