@@ -531,6 +531,34 @@ static void test_adopted_in_pieces(void **state)
 	loop_free(&h.rig.loop);
 }
 
+/* What a large request took of the bytes for all is there again when it is answered. */
+static void test_adopted_again_and_again(void **state)
+{
+	static uint8_t frame[4 + 150000], got[1 + sizeof(frame)];
+	struct handed h = { .most = 0 };
+
+	(void)state;
+	hand_out(&h);
+	put_le32(frame, sizeof(frame) - 4);
+	for (int i = 0; i < 3; i++) {
+		ssize_t n;
+
+		for (size_t at = 0; at<sizeof(frame); at += n> 0 ? (size_t)n : 0)
+			n = send(h.ends[0], frame + at, sizeof(frame) - at, MSG_NOSIGNAL);
+		for (size_t at = 0; at<sizeof(got); at += n> 0 ? (size_t)n : 0) {
+			n = recv(h.ends[0], got + at, sizeof(got) - at, 0);
+			assert_int_not_equal(n, 0); /* it was refused */
+		}
+		assert_int_equal(got[4], 'D');
+	}
+	for (size_t i = 0; i < HANDED; i++)
+		close(h.ends[i]);
+	loop_stop(h.rig.loop);
+	assert_int_equal(pthread_join(h.rig.thread, NULL), 0);
+	request_server_free(&h.rig.server);
+	loop_free(&h.rig.loop);
+}
+
 /* Behind a failure nothing more is heard: who is in front opens another. */
 static void test_adopted_fails(void **state)
 {
@@ -607,6 +635,7 @@ int main(void)
 		cmocka_unit_test(test_adopted),
 		cmocka_unit_test(test_adopted_fails),
 		cmocka_unit_test(test_adopted_in_pieces),
+		cmocka_unit_test(test_adopted_again_and_again),
 		cmocka_unit_test(test_refused_while_full),
 	};
 
