@@ -37,6 +37,8 @@ static void print_rule(const json_t *o)
 
 static void print_decided(const json_t *decided)
 {
+	if (!has(decided, "import") && !has(decided, "rule_set"))
+		return; /* imported, for who may not read it */
 	print_label("decided by");
 	if (has(decided, "import")) {
 		print_member(decided, "import");

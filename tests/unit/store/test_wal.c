@@ -224,6 +224,51 @@ static void test_headers(void **state)
 	end(&w);
 }
 
+static enum rc is_as_added(void *arg, uint64_t number, const uint8_t page[PAGE_BYTES],
+                           struct err *e)
+{
+	(void)e;
+	++*(unsigned *)arg;
+	return page[0] == (uint8_t)number ? RC_OK : RC_CRYPTO;
+}
+
+/* Without its header: in either byte order, pages that are cut off, what can't be read. */
+static void test_spent(void **state)
+{
+	(void)state;
+	for (int big = 0; big < 2; big++) {
+		unsigned asked = 0;
+		struct wal w;
+		bool hit = true;
+
+		begin(&w, big);
+		for (int i = 0; i < 11; i++) /* of nine pages */
+			add_frame(&w, i == 10);
+		add_frame(&w, false);
+		EXPECT_OK(wal_is_spent(w.file, &key, 9, is_as_added, &asked, &w.e), &w.e);
+		assert_int_equal(asked, 9);
+		assert_int_equal(wal_is_spent(w.file, &key, 8, is_as_added, &asked, &w.e),
+		                 RC_CRYPTO);
+		assert_int_equal(wal_is_spent(w.file, &other_key, 9, is_as_added, &asked, &w.e),
+		                 RC_CRYPTO);
+		for (unsigned n = 1; hit; n++) {
+			enum rc rc;
+
+			fault_arm(FAULT_READ | FAULT_STAT, n, EIO, false);
+			rc = wal_is_spent(w.file, &key, 9, is_as_added, &asked, &w.e);
+			hit = fault_disarm();
+			assert_int_equal(rc, hit ? RC_IO : RC_OK);
+		}
+		EXPECT_OK(file_truncate(w.file, WAL_HEADER_DISK, &w.e), &w.e);
+		assert_int_equal(wal_is_spent(w.file, &key, 9, is_as_added, &asked, &w.e),
+		                 RC_CRYPTO);
+		EXPECT_OK(file_truncate(w.file, 0, &w.e), &w.e);
+		assert_int_equal(wal_is_spent(w.file, &key, 9, is_as_added, &asked, &w.e),
+		                 RC_CRYPTO);
+		end(&w);
+	}
+}
+
 /* A frame that the disk doesn't give is not the end of the log. */
 static void test_reads_fail(void **state)
 {
@@ -287,7 +332,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_damage),         cmocka_unit_test(test_end_of_log),
 		cmocka_unit_test(test_headers),        cmocka_unit_test(test_reads_fail),
-		cmocka_unit_test(test_reserved_bytes),
+		cmocka_unit_test(test_reserved_bytes), cmocka_unit_test(test_spent),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);
