@@ -447,6 +447,16 @@ static void hand_out(struct handed *h)
 	assert_int_equal(pthread_create(&h->rig.thread, NULL, run_loop, h->rig.loop), 0);
 }
 
+static void take_back(struct handed *h)
+{
+	for (size_t i = 0; i < HANDED; i++)
+		close(h->ends[i]);
+	loop_stop(h->rig.loop);
+	assert_int_equal(pthread_join(h->rig.thread, NULL), 0);
+	request_server_free(&h->rig.server);
+	loop_free(&h->rig.loop);
+}
+
 /* What their holder gave up counts until the server is through with it, and is dropped when its
  * turn comes; large requests have a bound together. */
 static void test_adopted(void **state)
@@ -523,12 +533,7 @@ static void test_adopted_in_pieces(void **state)
 			assert_memory_equal(got, "\4\0\0\0Dodd", 8);
 		}
 	}
-	for (size_t i = 0; i < HANDED; i++)
-		close(h.ends[i]);
-	loop_stop(h.rig.loop);
-	assert_int_equal(pthread_join(h.rig.thread, NULL), 0);
-	request_server_free(&h.rig.server);
-	loop_free(&h.rig.loop);
+	take_back(&h);
 }
 
 /* What a large request took of the bytes for all is there again when it is answered. */
@@ -551,12 +556,7 @@ static void test_adopted_again_and_again(void **state)
 		}
 		assert_int_equal(got[4], 'D');
 	}
-	for (size_t i = 0; i < HANDED; i++)
-		close(h.ends[i]);
-	loop_stop(h.rig.loop);
-	assert_int_equal(pthread_join(h.rig.thread, NULL), 0);
-	request_server_free(&h.rig.server);
-	loop_free(&h.rig.loop);
+	take_back(&h);
 }
 
 /* Behind a failure nothing more is heard: who is in front opens another. */
@@ -578,12 +578,7 @@ static void test_adopted_fails(void **state)
 	assert_int_equal(n, 0);
 	while (!room_below(&h, HANDED)) /* and it is gone */
 		;
-	for (size_t i = 0; i < HANDED; i++)
-		close(h.ends[i]);
-	loop_stop(h.rig.loop);
-	assert_int_equal(pthread_join(h.rig.thread, NULL), 0);
-	request_server_free(&h.rig.server);
-	loop_free(&h.rig.loop);
+	take_back(&h);
 }
 
 static atomic_int waits;
@@ -616,12 +611,7 @@ static void test_refused_while_full(void **state)
 	while ((n = recv(h.ends[0], bytes, sizeof(bytes), 0)) > 0)
 		;
 	assert_true(n == 0 || errno == ECONNRESET);
-	for (size_t i = 0; i < HANDED; i++)
-		close(h.ends[i]);
-	loop_stop(h.rig.loop);
-	assert_int_equal(pthread_join(h.rig.thread, NULL), 0);
-	request_server_free(&h.rig.server);
-	loop_free(&h.rig.loop);
+	take_back(&h);
 }
 
 int main(void)
