@@ -449,6 +449,7 @@ static enum rc account_pending(struct engine *en, struct err *e)
 
 	if (rc == RC_CORRUPT) {
 		log_error("%s: what a crash kept out of the log can't be entered", e->text);
+		audited_free(&p.known);
 		return RC_OK;
 	}
 	if (rc != RC_OK)

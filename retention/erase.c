@@ -537,8 +537,10 @@ static enum rc carry_out(const struct sweep *s, const struct erasure *x, bool re
 
 	if (rc == RC_OK)
 		rc = audited_load(&known, s->audit, e);
-	if (rc != RC_OK)
+	if (rc != RC_OK) {
+		audited_free(&known);
 		return rc;
+	}
 	done.items = mem_array(x->count, sizeof(*done.items));
 	done.count = 0;
 	left = erase_days(s, x, known, &done, report, &why);

@@ -67,20 +67,65 @@ struct walk {
 	struct buf json;
 	enum rc (*each)(struct walk *w, struct err *e); /* may be NULL; after w->at moved */
 	void *arg;
+	uint64_t from;       /* breaks before this entry are nobody's concern */
+	unsigned breaks;     /* of the chain, behind which it was found again */
+	struct err breaking; /* the first of them */
 };
 
-/* Walks the entries of a part and sets *end to where they stop being valid. */
-static enum rc walk_bytes(struct walk *w, struct slice bytes, uint64_t *end, struct err *e)
+static enum rc break_error(const struct part *p, uint64_t at, uint64_t entry, struct err *e)
+{
+	return err_set(e, RC_CORRUPT, "audit file %08u: the chain breaks at byte %llu, entry %llu",
+	               p->header.number, (unsigned long long)at, (unsigned long long)entry);
+}
+
+/* The chain goes on at `next`, and it isn't proved what was before that. */
+static void step_over(struct walk *w, const struct part *p, uint64_t at,
+                      const struct audit_place *next)
+{
+	if (next->entries >= w->from && w->breaks++ == 0)
+		(void)break_error(p, at, w->at.entries + 1, &w->breaking);
+	w->at = *next;
+}
+
+/* Moves *end behind a break to the next entry that mm wrote. Without one it is the end of the
+ * chain, as it is where what follows may be what a crash left: not `whole`, and none knows that it
+ * was synced. */
+static bool find_again(struct walk *w, const struct part *p, struct slice bytes, bool whole,
+                       uint64_t *end)
+{
+	struct slice rest = slice_from(bytes, (size_t)*end);
+	struct audit_raw_entry entry;
+	struct audit_place next = { .when_ms = w->at.when_ms };
+	size_t at;
+
+	if (!whole && !audit_was_synced(rest, w->at.entries + 1, &w->a->keys))
+		return false;
+	if (!audit_entry_find(&entry, &at, rest, w->at.entries, &w->a->keys))
+		return false;
+	next.entries = entry.number - 1;
+	memcpy(next.hash, entry.before, AUDIT_HASH);
+	step_over(w, p, *end, &next);
+	*end += at;
+	return true;
+}
+
+/* Walks the entries of a part and sets *end to where they end. `whole`: all of the bytes were
+ * synced. */
+static enum rc walk_bytes(struct walk *w, const struct part *p, struct slice bytes, bool whole,
+                          uint64_t *end, struct err *e)
 {
 	struct audit_raw_entry entry;
 	enum rc rc = RC_OK;
 
-	for (*end = AUDIT_FILE_HEADER; rc == RC_OK; *end += entry.bytes) {
-		if (!audit_entry_peek(&entry, slice_from(bytes, (size_t)*end)) ||
-		    !audit_entry_take(&w->at, &entry, &w->json, &w->a->keys))
-			return RC_OK;
-		if (w->each)
-			rc = w->each(w, e);
+	*end = AUDIT_FILE_HEADER;
+	while (rc == RC_OK && *end < bytes.len) {
+		if (audit_entry_peek(&entry, slice_from(bytes, (size_t)*end)) &&
+		    audit_entry_take(&w->at, &entry, &w->json, &w->a->keys)) {
+			*end += entry.bytes;
+			rc = w->each ? w->each(w, e) : RC_OK;
+		} else if (!find_again(w, p, bytes, whole, end)) {
+			break;
+		}
 	}
 	return rc;
 }
@@ -90,22 +135,16 @@ static bool same_place(const struct audit_place *x, const struct audit_place *y)
 	return x->entries == y->entries && memcmp(x->hash, y->hash, AUDIT_HASH) == 0;
 }
 
-static enum rc break_error(const struct part *p, uint64_t at, uint64_t entry, struct err *e)
-{
-	return err_set(e, RC_CORRUPT, "audit file %08u: the chain breaks at byte %llu, entry %llu",
-	               p->header.number, (unsigned long long)at, (unsigned long long)entry);
-}
-
-/* A part that the log holds must still have its header and its entries up to the known end. */
-static enum rc walk_part(struct walk *w, const struct part *p, struct err *e)
+/* A part that the log holds must still have its header, and its entries up to the known end. Where
+ * the last are damaged the chain goes on in the `next` part; NULL: there is none. */
+static enum rc walk_part(struct walk *w, const struct part *p, const struct part *next,
+                         struct err *e)
 {
 	struct audit_file_header h;
 	struct buf bytes;
 	uint64_t end;
 	enum rc rc;
 
-	if (p->hollow)
-		return RC_OK;
 	buf_init(&bytes, FILE_MAX);
 	rc = read_part(w->a, p->header.number, &bytes, e);
 	if (rc == RC_NOTFOUND)
@@ -115,11 +154,33 @@ static enum rc walk_part(struct walk *w, const struct part *p, struct err *e)
 		rc = err_set(e, RC_CORRUPT, "audit file %08u: its header is not what was written",
 		             p->header.number);
 	if (rc == RC_OK)
-		rc = walk_bytes(w, slice_part(buf_slice(&bytes), 0, (size_t)p->end), &end, e);
-	if (rc == RC_OK && end != p->end)
+		rc = walk_bytes(w, p, slice_part(buf_slice(&bytes), 0, (size_t)p->end), true, &end,
+		                e);
+	if (rc == RC_OK && end != p->end && !next)
 		rc = break_error(p, end, w->at.entries + 1, e);
+	else if (rc == RC_OK && end != p->end)
+		step_over(w, p, end, &next->header.at);
 	buf_free(&bytes);
 	return rc;
+}
+
+/* From part `first` on. RC_CORRUPT where the chain breaks, after all that could be read was given
+ * to `each`. */
+static enum rc walk_parts(struct walk *w, const struct part *parts, size_t n, size_t first,
+                          struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = first, next; i < n && rc == RC_OK; i = next) {
+		for (next = i + 1; next < n && parts[next].hollow;)
+			next++;
+		rc = parts[i].hollow ? RC_OK
+		                     : walk_part(w, &parts[i], next < n ? &parts[next] : NULL, e);
+	}
+	if (rc != RC_OK || !w->breaks)
+		return rc;
+	return err_set(e, RC_CORRUPT, "%s%s", w->breaking.text,
+	               w->breaks > 1 ? ", and again behind it" : "");
 }
 
 /* --- opening -----------------------------------------------------------------------------------*/
@@ -213,7 +274,8 @@ static enum rc check_rest(const struct audit *a, const struct part *p, uint64_t 
 	return RC_OK;
 }
 
-/* The last part that has a header is followed entry by entry to find the head. */
+/* The last part that has a header is followed entry by entry to find the head. Damage in it, as in
+ * the parts before it, keeps nobody from going on: what wants a whole log walks it. */
 static enum rc find_head(struct audit *a, struct err *e)
 {
 	struct walk w = { .a = a };
@@ -231,11 +293,15 @@ static enum rc find_head(struct audit *a, struct err *e)
 		w.at = p->header.at;
 		rc = read_part(a, p->header.number, &bytes, e);
 		if (rc == RC_OK)
-			rc = walk_bytes(&w, buf_slice(&bytes), &p->end, e);
+			rc = walk_bytes(&w, p, buf_slice(&bytes), false, &p->end, e);
 		a->durable = w.at;
 		a->added = w.at;
 		if (rc == RC_OK)
 			rc = check_rest(a, p, p->end, &bytes, e);
+		if (rc == RC_OK && w.breaks)
+			log_error("%s; the log goes on behind it, and 'mm-audit verify' fails until "
+			          "the file is as it was (mmd(8), \"Backup and restore\")",
+			          w.breaking.text);
 	}
 	for (size_t i = last; i < a->nparts && rc == RC_OK; i++)
 		rc = check_rest(a, &a->parts[i], 0, &bytes, e);
@@ -636,11 +702,11 @@ enum rc audit_each(struct audit *a, uint64_t from,
                    void *arg, struct err *e)
 {
 	struct reading r = { .from = MAX_OF(from, UINT64_C(1)), .each = each, .arg = arg };
-	struct walk w = { .a = a, .each = show_entry, .arg = &r };
+	struct walk w = { .a = a, .each = show_entry, .arg = &r, .from = r.from };
 	size_t n;
 	size_t first = 0;
 	struct part *parts = copy_parts(a, &n);
-	enum rc rc = RC_OK;
+	enum rc rc;
 
 	buf_init(&w.json, AUDIT_ENTRY_MAX);
 	/* The last part that begins before `from`. */
@@ -648,8 +714,7 @@ enum rc audit_each(struct audit *a, uint64_t from,
 		first = parts[i].hollow ? first : i;
 	if (n)
 		w.at = parts[first].header.at;
-	for (size_t i = first; i < n && rc == RC_OK; i++)
-		rc = walk_part(&w, &parts[i], e);
+	rc = walk_parts(&w, parts, n, first, e);
 	buf_free(&w.json);
 	free(parts);
 	return rc;
@@ -675,11 +740,10 @@ enum rc audit_verify(struct audit *a, const struct audit_head *anchor, struct au
 	struct walk w = { .a = a, .each = check_anchor, .arg = &r };
 	size_t n;
 	struct part *parts = copy_parts(a, &n);
-	enum rc rc = RC_OK;
+	enum rc rc;
 
 	buf_init(&w.json, AUDIT_ENTRY_MAX);
-	for (size_t i = 0; i < n && rc == RC_OK; i++)
-		rc = walk_part(&w, &parts[i], e);
+	rc = walk_parts(&w, parts, n, 0, e);
 	if (rc == RC_OK && anchor && anchor->entries && !r.anchored)
 		rc = err_set(e, RC_CORRUPT, "the audit log ends at entry %llu, the anchor is %llu",
 		             (unsigned long long)w.at.entries, (unsigned long long)anchor->entries);

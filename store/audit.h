@@ -8,8 +8,10 @@
  *          found by mm-audit verify. Whoever keeps an anchor (a head outside) also finds a cut tail.
  * Order    audit_add buffers and gives the entry its number; audit_sync makes everything added
  *          durable (shared by all who wait). A read or search is answered after audit_sync.
- * Fails    RC_IO and RC_NOSPACE: the answer must not be given. RC_CORRUPT at open when the chain is
- *          broken before its last synced entry; a torn last entry is sealed, never cut.
+ * Fails    RC_IO and RC_NOSPACE: the answer must not be given. Entries that are damaged before the last
+ *          synced one are logged at open, told by whatever reads them, and never written over: the log goes
+ *          on behind them. RC_CORRUPT at open when a file is missing or cut, or its header is damaged. A
+ *          torn last entry is sealed, never cut.
  * Threads  Any; audit_sync groups.
  * On disk  docs/formats.md, "Audit log"
  */
@@ -55,7 +57,8 @@ struct audit_entry {
 	const uint8_t *hash;  /* 32 bytes */
 	uint64_t      control; /* audit_witness; 0: it isn't known */
 };
-/* From entry `from` on, in order. Stops at RC != RC_OK of `each`. RC_CORRUPT names the entry. */
+/* From entry `from` on, in order. Stops at RC != RC_OK of `each`. RC_CORRUPT names the entry where the
+ * chain breaks, after those behind it that authenticate were given too. */
 enum rc audit_each(struct audit *a, uint64_t from,
 		   enum rc (*each)(void *arg, const struct audit_entry *entry, struct err *e),
 		   void *arg, struct err *e) MUST_USE;

@@ -128,23 +128,41 @@ bool audit_entry_take(struct audit_place *at, const struct audit_raw_entry *entr
 	return true;
 }
 
-bool audit_was_synced(struct slice bytes, uint64_t number, const struct audit_keys *keys)
+/* The first entry at any offset that authenticates, and is behind `number` or knows that it was
+ * synced. */
+static bool find(struct audit_raw_entry *entry, size_t *at, struct slice bytes, uint64_t number,
+                 bool synced, const struct audit_keys *keys)
 {
-	struct audit_raw_entry entry;
 	struct buf json;
 	bool found = false;
 
 	buf_init(&json, AUDIT_ENTRY_MAX);
-	for (size_t at = 0; at < bytes.len && !found; at++) {
-		struct slice rest = slice_from(bytes, at);
-		size_t skip = slice_find_byte(rest, (uint8_t)ENTRY_MAGIC);
+	for (*at = 0; *at < bytes.len; ++*at) {
+		size_t skip = slice_find_byte(slice_from(bytes, *at), (uint8_t)ENTRY_MAGIC);
 
 		if (skip == SIZE_MAX)
 			break;
-		at += skip;
-		found = audit_entry_peek(&entry, slice_from(bytes, at)) && entry.synced >= number &&
-		        entry_open(&entry, &json, keys);
+		*at += skip;
+		found = audit_entry_peek(entry, slice_from(bytes, *at)) &&
+		        (synced ? entry->synced >= number : entry->number > number) &&
+		        entry_open(entry, &json, keys);
+		if (found)
+			break;
 	}
 	buf_free(&json);
 	return found;
+}
+
+bool audit_was_synced(struct slice bytes, uint64_t number, const struct audit_keys *keys)
+{
+	struct audit_raw_entry entry;
+	size_t at;
+
+	return find(&entry, &at, bytes, number, true, keys);
+}
+
+bool audit_entry_find(struct audit_raw_entry *entry, size_t *at, struct slice bytes,
+                      uint64_t number, const struct audit_keys *keys)
+{
+	return find(entry, at, bytes, number, false, keys);
 }

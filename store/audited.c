@@ -127,7 +127,7 @@ enum rc audited_load(struct audited **out, struct audit *audit, struct err *e)
 	struct audited *a = mem_new(sizeof(*a));
 	enum rc rc = audit_each(audit, 1, add_entry, a, e);
 
-	if (rc != RC_OK)
+	if (rc != RC_OK && rc != RC_CORRUPT)
 		audited_free(&a);
 	*out = a;
 	return rc;

@@ -18,6 +18,7 @@
 
 struct audited;
 
+/* With RC_CORRUPT *out has what could be read of a damaged log; NULL with another error. */
 enum rc audited_load(struct audited **out, struct audit *audit, struct err *e) MUST_USE;
 void audited_free(struct audited **a);
 bool audited_place(const struct audited *a, uint64_t segment, uint32_t block);
