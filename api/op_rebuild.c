@@ -203,6 +203,10 @@ static enum rc rebuild(struct rebuild *b, uint32_t archive, struct err *e)
 	enum rc rc = audited_load(&b->audited, en->audit, e);
 
 	b->archive = archive;
+	if (rc == RC_CORRUPT) { /* what is in the store can be found all the same */
+		b->failed++;
+		rc = tell_problem(b, "audit log", e->text, e);
+	}
 	if (rc == RC_OK)
 		rc = index_rebuild_begin(en->index, archive, e);
 	if (rc == RC_OK)

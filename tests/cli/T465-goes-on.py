@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What is lost, half done or put back keeps mm from starting no longer than it must: a lost slot of the key ring, the key of an archive
 that is no more, damage in the audit log, an older control database. The control of each is what is refused, and what is still told."""
-import os, shutil, sys
+import glob, os, re, shutil, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 
@@ -131,6 +131,39 @@ def damage_in_an_older_file_of_the_audit_log():
     patch(first, half, was)
     said = site.run('mmctl', 'verify', code=1)
     check('was cut or replaced' in said and 'not what the audit log recorded' not in said, 'its entry comes with a whole log: ' + said)
+    site.close()
+
+@test
+def damage_in_the_newest_file_of_the_audit_log():
+    """One entry is lost; all others are read, and the log goes on in the same file, in which the entry can be put back."""
+    site = with_mail()
+    site.stop()
+    entries = [json.loads(l) for l in site.run('mm-audit', 'list', '--json').splitlines()]
+    first = path_of(site, 'audit/00000001.log')
+    spot = os.path.getsize(first) // 3
+    was = patch(first, spot, b'damage')
+    site.start()
+    said = re.search(r'audit file 00000001: the chain breaks at byte \d+, entry (\d+); the log goes on', site.tail())
+    check(said, site.tail())
+    lost = int(said.group(1))
+    site.send(mail('second', 'lantern'))
+    site.wait()
+    equal(site.count('lantern'), 2, 'found')
+    lines = [json.loads(l) for l in site.run('mm-audit', 'list', '--json', code=1).splitlines()]
+    check('the chain breaks' in site.stderr, site.stderr)
+    equal([e for e in lines if 'event' in e][:len(entries) - 1], [e for e in entries if e['number'] != lost], 'all other entries')
+    site.run('mm-audit', 'list', '--from', str(lost + 1)) # of which none is missing
+    for command in (('mm-audit', 'verify'), ('mmctl', 'verify')):
+        check('entry %d' % lost in site.run(*command, code=1) + site.stderr, site.stderr)
+    check('2 messages' in site.run('mmctl', 'verify', code=1), 'the mail is verified all the same')
+    site.run('mmctl', 'reindex', code=1)
+    equal(site.count('lantern'), 2, 'found by the new index')
+    site.stop()
+    equal(len(glob.glob(path_of(site, 'audit/*'))), 1, 'files')
+    patch(first, spot, was)
+    site.start()
+    equal(site.verify()['problems'], 0, 'with the entry as it was')
+    check('the chain breaks' not in site.tail().rsplit('stopping', 1)[-1], site.tail())
     site.close()
 
 def copy_of(site):
