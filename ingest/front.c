@@ -10,13 +10,12 @@
 #include "base/listen.h"
 #include "base/log.h"
 #include "ingest/front_maker.h"
+#include "ingest/spool/writer.h"
 #include "ingest/wire.h"
 
-#define MOST_FILES 8 /* that one mm-smtpd may be owed */
-#define MOST_BIGS  256
-#define RETRY_MS   1000 /* after a spool file couldn't be made */
-#define STOP_MS    15000
-#define KILL_MS    2000
+#define RETRY_MS 1000 /* after a spool file couldn't be made */
+#define STOP_MS  15000
+#define KILL_MS  2000
 
 struct listener {
 	struct listener *next;
@@ -62,8 +61,10 @@ struct front {
 	const struct tls_cert *tls_checked;
 	struct mark *marks;
 	uint64_t last_mark;
-	uint64_t life;         /* which mm-smtpd it is, counted from 1 */
-	unsigned files_wanted; /* asked for by this mm-smtpd, not given */
+	uint64_t life;        /* which mm-smtpd it is, counted from 1 */
+	unsigned files_asked; /* for by this mm-smtpd, not given */
+	unsigned bigs_asked;
+	unsigned files_wanted; /* of those, what couldn't be made and is tried again */
 	unsigned bigs_wanted;
 	struct loop_timer *retry;
 	struct loop_timer *killer; /* of an mm-smtpd that closed its channel and stays */
@@ -370,6 +371,8 @@ static void on_made(void *arg, bool big, const struct spool_new_file *file, cons
 	put_le64(body, file->number);
 	put_le64(body + 8, file->capacity);
 	memcpy(body + 16, file->public_key, sizeof(file->public_key));
+	if (f->channel)
+		--*(big ? &f->bigs_asked : &f->files_asked);
 	if (big)
 		to_child(f, WIRE_BIG_FILE, slice_of(body, 8), &file->fd);
 	else
@@ -384,9 +387,11 @@ static void on_made(void *arg, bool big, const struct spool_new_file *file, cons
 
 static bool on_need(struct front *f, bool big)
 {
-	if (front_maker_owes(f->maker) + f->files_wanted + f->bigs_wanted >=
-	    MOST_FILES + (big ? MOST_BIGS : 0u))
+	unsigned *asked = big ? &f->bigs_asked : &f->files_asked;
+
+	if (*asked >= (big ? SPOOL_ASKED_BIGS : SPOOL_ASKED_FILES))
 		return false;
+	++*asked;
 	front_maker_ask(f->maker, big);
 	return true;
 }
@@ -550,6 +555,8 @@ static void on_ended(void *arg, const char *how, int64_t again_ms)
 	channel_free(&f->channel);
 	forget_sent(f);
 	loop_timer_clear(f->killer);
+	f->files_asked = 0;
+	f->bigs_asked = 0;
 	f->files_wanted = 0;
 	f->bigs_wanted = 0;
 	f->stats = (struct front_stats) { .restarts = child_restarts(f->child) };

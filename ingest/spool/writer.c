@@ -13,7 +13,6 @@
 #define DEFAULT_MEMORY  (UINT32_C(256) << 20)
 #define DEFAULT_BACKLOG 1000
 #define DEFAULT_BIGS    2
-#define FILES_WANTED    2    /* the current one and the next */
 #define DRAFT_FIRST     8192 /* bytes: most messages fit */
 #define GROUP_VECTORS   1024
 
@@ -477,11 +476,12 @@ static void ask(struct spool_writer *w)
 {
 	if (w->failed || w->stopped)
 		return;
-	while (files_there(w) + w->files_asked < FILES_WANTED) {
+	while (files_there(w) + w->files_asked < SPOOL_ASKED_FILES) {
 		w->files_asked++;
 		w->ops.need_file(w->app);
 	}
-	while (w->bigs_ready + w->bigs_asked < w->opt.bigs_ready + w->want_big_count) {
+	while (w->bigs_asked < SPOOL_ASKED_BIGS &&
+	       w->bigs_ready + w->bigs_asked < w->opt.bigs_ready + w->want_big_count) {
 		w->bigs_asked++;
 		w->ops.need_big(w->app);
 	}

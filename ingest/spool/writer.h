@@ -33,6 +33,10 @@ struct spool_draft;
 #define SPOOL_WRITER_IMPORT 1
 #define SPOOL_WRITERS       2
 
+/* What a writer has asked for and not been given is never more than that. */
+#define SPOOL_ASKED_FILES 2 /* the current one and the next */
+#define SPOOL_ASKED_BIGS  64
+
 struct spool_writer_options {
 	unsigned writer;        /* SPOOL_WRITER_*: the top bit of the ids' sequence */
 	size_t   memory;        /* bytes of all drafts and commits together; 0: 256 MiB */

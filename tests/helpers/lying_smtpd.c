@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "ingest/spool/record.h"
+#include "ingest/spool/writer.h"
 #include "ingest/wire.h"
 #include "store/crypt.h"
 
@@ -410,6 +411,24 @@ static void lie_in_the_spool(struct liar *l)
 	clock_sleep_ms(1000);
 }
 
+/* As much as an honest one may want at a time, all at once: mmd gives it. */
+static void ask_for_all(struct liar *l)
+{
+	uint8_t heads[8 * SPOOL_ASKED_BIGS] = { 0 };
+	struct buf body;
+
+	for (size_t i = 0; i < COUNT(heads); i += 8)
+		put_le16(heads + i + 4, WIRE_NEED_BIG);
+	put_le16(heads + sizeof(heads) - 4, WIRE_NEED_FILE); /* the last in place of a big one */
+	MUST(write(WIRE_CHANNEL_FD, heads, sizeof(heads)) ==
+	     (ssize_t)sizeof(heads)); /* tidy: a socket */
+	buf_init(&body, WIRE_CONFIG_MAX);
+	for (size_t i = 1; i < SPOOL_ASKED_BIGS; i++)
+		(void)close(wait_for(l, WIRE_BIG_FILE, &body));
+	(void)close(wait_for(l, WIRE_SPOOL_FILE, &body));
+	buf_free(&body);
+}
+
 static void lie_on_the_channel(struct liar *l, unsigned which)
 {
 	uint8_t body[32] = { 0 };
@@ -492,8 +511,10 @@ int main(void)
 		(void)execl(real, real, (char *)NULL);
 		return 1;
 	}
-	if (starts == 0)
+	if (starts == 0) {
+		ask_for_all(&l);
 		lie_in_the_spool(&l);
+	}
 	lie_on_the_channel(&l, starts);
 	return 0;
 }

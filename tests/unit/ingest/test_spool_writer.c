@@ -34,12 +34,20 @@ struct small {
 	struct spool_writer *w;
 	struct spool_writer_ops ops;
 	struct rig_message sent[8];
+	unsigned asked_bigs;
 	struct err e;
 };
 
 static void ignore_need(void *app)
 {
 	(void)app;
+}
+
+static void count_big(void *app)
+{
+	struct small *s = app;
+
+	s->asked_bigs++;
 }
 
 static void ignore_progress(void *app, uint64_t file, uint64_t offset, uint64_t messages)
@@ -70,7 +78,7 @@ static void small_begin(struct small *s, const struct spool_writer_options *opti
 	memset(s, 0, sizeof(*s));
 	crypt_init();
 	s->ops = (struct spool_writer_ops) { .need_file = ignore_need,
-		                             .need_big = ignore_need,
+		                             .need_big = count_big,
 		                             .progress = ignore_progress,
 		                             .done = small_done };
 	EXPECT_OK(spool_writer_new(&s->w, options, &s->ops, s, &s->e), &s->e);
@@ -439,6 +447,37 @@ static void test_last_piece_fails(void **state)
 	spool_writer_free(&s.w);
 }
 
+/* More large messages at once than big files may be asked for: the rest is asked for as they come.
+ */
+static void test_many_bigs(void **state)
+{
+	const struct spool_writer_options options = { .inline_bytes = 1000, .bigs_ready = 1 };
+	struct small s;
+	struct spool_draft *d[3 * SPOOL_ASKED_BIGS];
+	unsigned given = 0;
+
+	(void)state;
+	small_begin(&s, &options);
+	EXPECT_OK(small_file(&s, 1, SPOOL_MIN_CAPACITY), &s.e);
+	for (size_t i = 0; i < COUNT(d); i++) {
+		d[i] = small_draft(&s, 2000);
+		assert_true(spool_draft_waits(d[i]));
+		spool_writer_flush(s.w);
+		assert_int_equal(s.asked_bigs, MIN_OF(i + 2, (size_t)SPOOL_ASKED_BIGS));
+	}
+	while (given < s.asked_bigs) {
+		spool_writer_give_big(s.w, 100 + given++, fresh_fd());
+		spool_writer_flush(s.w);
+		assert_true(s.asked_bigs - given <= SPOOL_ASKED_BIGS);
+	}
+	assert_int_equal(given, COUNT(d) + 1);
+	for (size_t i = 0; i < COUNT(d); i++) {
+		assert_false(spool_draft_waits(d[i]));
+		spool_abort(&d[i]);
+	}
+	spool_writer_free(&s.w);
+}
+
 /* Two failures: the first is what is told. */
 static void test_first_failure_stays(void **state)
 {
@@ -568,6 +607,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_late_big_file_fails),
 		cmocka_unit_test(test_last_piece_fails),
+		cmocka_unit_test(test_many_bigs),
 		cmocka_unit_test(test_first_failure_stays),
 		cmocka_unit_test(test_wait_for_a_file),
 		cmocka_unit_test(test_inline_bytes),

@@ -408,6 +408,62 @@ static void test_damaged_entry(void **state)
 	end(&f);
 }
 
+/* An entry that is there twice is given once. */
+static void test_doubled_entry(void **state)
+{
+	uint64_t seed = 1;
+	struct fixture f;
+	struct buf whole;
+	struct buf changed;
+	size_t at[32];
+
+	(void)state;
+	begin(&f);
+	for (int i = 0; i < 30; i++)
+		add_many(&f, i, i + 1);
+	audit_close(&f.a);
+	read_log(&f, 1, &whole);
+	assert_int_equal(entry_offsets(buf_slice(&whole), at, COUNT(at)), 30);
+	buf_init(&changed, (size_t)1 << 30);
+	mutate(&changed, buf_slice(&whole), at, 4, TWICE, &seed);
+	write_log(&f, 1, buf_slice(&changed));
+	reopen(&f);
+	expect_without(&f, 1, 0, "entry 6");
+	buf_free(&whole);
+	buf_free(&changed);
+	end(&f);
+}
+
+/* Of entries that were written at once any may be torn, and nothing proves that they were synced:
+ * the log ends before them, whole. */
+static void test_torn_group(void **state)
+{
+	struct fixture f;
+	struct audit_head head;
+	struct buf b;
+	size_t at[8];
+
+	(void)state;
+	begin(&f);
+	add_many(&f, 0, 3);
+	add_many(&f, 3, 6);
+	audit_close(&f.a);
+	read_log(&f, 1, &b);
+	assert_int_equal(entry_offsets(buf_slice(&b), at, COUNT(at)), 6);
+	b.at[at[3] + 70] ^= 1;
+	write_log(&f, 1, buf_slice(&b));
+	reopen(&f);
+	audit_head(f.a, &head);
+	assert_int_equal(head.entries, 3);
+	add_many(&f, 6, 8);
+	reopen(&f);
+	audit_head(f.a, &head);
+	assert_int_equal(head.entries, 5);
+	EXPECT_OK(audit_verify(f.a, &head, NULL, &f.e), &f.e);
+	buf_free(&b);
+	end(&f);
+}
+
 /* The last of a file that has a next: the chain goes on there. */
 static void test_damaged_last_of_file(void **state)
 {
@@ -797,6 +853,8 @@ int main(void)
 		cmocka_unit_test(test_verify_reads_the_disk),
 		cmocka_unit_test(test_damaged_entry),
 		cmocka_unit_test(test_damaged_last_of_file),
+		cmocka_unit_test(test_doubled_entry),
+		cmocka_unit_test(test_torn_group),
 		cmocka_unit_test(test_torn_tail),
 		cmocka_unit_test(test_hollow_file),
 		cmocka_unit_test(test_roll),
