@@ -156,6 +156,17 @@ static void big_recover(struct spool_draft *d)
 		big_free(&b);
 }
 
+static struct spool_big *big_take(struct spool_writer *w)
+{
+	struct spool_big *b = w->bigs;
+
+	if (b) {
+		w->bigs = b->next;
+		w->bigs_ready--;
+	}
+	return b;
+}
+
 static void big_assign(struct spool_draft *d, struct spool_big *b)
 {
 	b->next = NULL;
@@ -168,13 +179,12 @@ static void big_assign(struct spool_draft *d, struct spool_big *b)
 static void want_big(struct spool_draft *d)
 {
 	struct spool_writer *w = d->w;
-	struct spool_big *b = w->bigs;
+	struct spool_big *b;
 
 	if (d->big || d->waits_for_big)
 		return;
+	b = big_take(w);
 	if (b) {
-		w->bigs = b->next;
-		w->bigs_ready--;
 		big_assign(d, b);
 		return;
 	}
@@ -427,25 +437,12 @@ void spool_commit(struct spool_draft **draft, struct slice meta, void *cookie)
 		finish_commit(d, meta);
 }
 
-void spool_writer_give_big(struct spool_writer *w, uint64_t number, int fd)
+/* To the draft that waits longest. */
+static void hand_over(struct spool_writer *w, struct spool_big *b)
 {
-	struct spool_big *b = mem_new(sizeof(*b));
 	struct spool_draft *d = draft_list_take(&w->want_big);
 	struct err e = { 0 };
-	char name[32];
 
-	w->bigs_asked -= w->bigs_asked > 0;
-	(void)snprintf(name, sizeof(name), "%08llu.big", (unsigned long long)number);
-	b->number = number;
-	b->file = file_adopt(fd, name);
-	if (w->stopped) {
-		big_free(&b);
-		return;
-	}
-	if (!d) {
-		big_keep(w, b);
-		return;
-	}
 	w->want_big_count--;
 	d->waits_for_big = false;
 	big_assign(d, b);
@@ -458,6 +455,23 @@ void spool_writer_give_big(struct spool_writer *w, uint64_t number, int fd)
 	}
 	if (!d->committed && w->ops.go_on)
 		w->ops.go_on(w->app, d->cookie);
+}
+
+void spool_writer_give_big(struct spool_writer *w, uint64_t number, int fd)
+{
+	struct spool_big *b = mem_new(sizeof(*b));
+	char name[32];
+
+	w->bigs_asked -= w->bigs_asked > 0;
+	(void)snprintf(name, sizeof(name), "%08llu.big", (unsigned long long)number);
+	b->number = number;
+	b->file = file_adopt(fd, name);
+	if (w->stopped)
+		big_free(&b);
+	else if (w->want_big_count)
+		hand_over(w, b);
+	else
+		big_keep(w, b);
 }
 
 /* ---- the loop's calls ---- */
@@ -489,6 +503,9 @@ static void ask(struct spool_writer *w)
 
 void spool_writer_flush(struct spool_writer *w)
 {
+	/* What drafts gave back. */
+	while (w->bigs && w->want_big_count && !w->failed && !w->stopped)
+		hand_over(w, big_take(w));
 	if (w->fresh.first) {
 		pthread_mutex_lock(&w->lock);
 		draft_list_join(&w->queue, &w->fresh);

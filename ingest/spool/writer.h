@@ -46,7 +46,8 @@ struct spool_writer_options {
 	int64_t  floor_ms;      /* no message is received before this: the newest one known to mmd */
 };
 
-/* All are called on the loop thread, from spool_writer_flush, _reap or _stop; go_on from give_big. */
+/* All are called on the loop thread, from spool_writer_flush, _reap or _stop; go_on from give_big and
+ * _flush. */
 struct spool_writer_ops {
 	/* A file is wanted: answer with spool_writer_give_file, now or later, once a call. */
 	void (*need_file)(void *app);
@@ -55,7 +56,7 @@ struct spool_writer_ops {
 	 * (for spool_durable). */
 	void (*progress)(void *app, uint64_t file, uint64_t offset, uint64_t messages);
 	/* The big file that the draft waited for has come (spool_draft_waits); `cookie` from
-	 * spool_draft_owner. From spool_writer_give_big; not for a draft that is committed. May be NULL. */
+	 * spool_draft_owner. Not for a draft that is committed. May be NULL. */
 	void (*go_on)(void *app, void *cookie);
 	/* The fate of one commit. With a proof: it is on disk, `id` and `received_ms` are its own. Without
 	 * (NULL): it is not ours, err says why (RC_NOSPACE: 452; else 451). The proof lives for the call. */
