@@ -439,20 +439,17 @@ static void take_pending(void *arg, const struct store_block *b)
 	block_list_add(p->blocks, b);
 }
 
-/* Blocks that reached the disk just before a crash, and their audit entries didn't. Which they are
- * a damaged log can't say: that is left to a start with a whole one. */
+/* Blocks that reached the disk just before a crash, and their audit entries didn't. Where a damaged log
+ * doesn't say which they are some are entered twice, which counts once when it is whole again. */
 static enum rc account_pending(struct engine *en, struct err *e)
 {
 	struct pending p;
 	enum rc rc = audited_load(&p.known, en->audit, e);
 	enum rc accounted;
 
-	if (rc == RC_CORRUPT) {
-		log_error("%s: what a crash kept out of the log can't be entered", e->text);
-		audited_free(&p.known);
-		return RC_OK;
-	}
-	if (rc != RC_OK)
+	if (rc == RC_CORRUPT)
+		log_error("%s: blocks that it doesn't tell of are entered again", e->text);
+	else if (rc != RC_OK)
 		return rc;
 	p.blocks = block_list_new();
 	rc = store_pending_blocks(en->store, is_audited, take_pending, &p, e);

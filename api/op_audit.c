@@ -168,16 +168,20 @@ enum rc op_audit_list(struct request *r, struct err *e)
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
-/* The log also has to have what was on disk at the last checkpoint. */
-static enum rc check_anchor(struct engine *en, struct err *e)
+/* The log also has to have what was on disk at the last checkpoint. `found`: with *e what is known
+ * to be wrong already, or RC_OK. */
+static enum rc check_anchor(struct engine *en, enum rc found, struct err *e)
 {
+	struct err more = { 0 };
 	struct db *db;
-	enum rc rc = engine_control(en, &db, e);
+	enum rc rc = engine_control(en, &db, &more);
 
 	if (rc == RC_OK)
-		rc = anchor_check(db, en->audit, e);
+		rc = anchor_check(db, en->audit, &more);
 	db_close(&db);
-	return rc;
+	if (rc == RC_OK)
+		return found;
+	return found == RC_OK ? err_set(e, rc, "%s", more.text) : err_in(e, "%.200s", more.text);
 }
 
 enum rc op_audit_verify(struct request *r, struct err *e)
@@ -192,8 +196,8 @@ enum rc op_audit_verify(struct request *r, struct err *e)
 		return err_set(e, RC_INVALID,
 		               "an anchor is a line \"mm-audit-head 1 ENTRIES TIME HASH\"");
 	rc = audit_verify(r->en->audit, line.at ? &anchor : NULL, &seen, e);
-	if (rc == RC_OK)
-		rc = check_anchor(r->en, e);
+	if (rc == RC_OK || rc == RC_CORRUPT)
+		rc = check_anchor(r->en, rc, e);
 	if (rc != RC_OK)
 		return rc;
 	audit_head_format(text, &seen);

@@ -256,10 +256,17 @@ static enum rc check_older(struct verify *v, struct err *e)
 	json_t *found = json_array();
 	enum rc rc = audit_each(v->r->en->audit, 1, note_older, found, e);
 
+	if (rc == RC_CORRUPT) /* told already */
+		rc = RC_OK;
 	for (size_t i = 0; rc == RC_OK && i < json_array_size(found); i++)
 		rc = problem(v, "control.db", e, "%s", json_string_value(json_array_get(found, i)));
 	json_decref(found);
 	return rc;
+}
+
+static enum rc tell_damage(struct verify *v, enum rc rc, struct err *e)
+{
+	return rc == RC_CORRUPT ? problem(v, "audit log", e, "%s", e->text) : rc;
 }
 
 static enum rc pass_entry(void *arg, const struct logbook_entry *x, struct err *e)
@@ -295,14 +302,12 @@ static enum rc check_logs(struct verify *v, struct err *e)
 static enum rc verify_shared(struct verify *v, struct err *e)
 {
 	struct audit_head head;
-	enum rc rc = audit_verify(v->r->en->audit, NULL, &head, e);
+	enum rc rc = tell_damage(v, audit_verify(v->r->en->audit, NULL, &head, e), e);
 
 	if (rc == RC_OK)
-		rc = anchor_check(v->r->en->control, v->r->en->audit, e);
+		rc = tell_damage(v, anchor_check(v->r->en->control, v->r->en->audit, e), e);
 	if (rc == RC_OK)
 		rc = check_older(v, e);
-	if (rc == RC_CORRUPT)
-		rc = problem(v, "audit log", e, "%s", e->text);
 	if (rc == RC_OK)
 		rc = check_keys(v, e);
 	if (rc == RC_OK)
@@ -318,10 +323,11 @@ static enum rc verify_all(struct verify *v, struct err *e)
 	struct store_totals totals;
 	enum rc rc = verify_shared(v, e);
 
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		rc = audited_load(&v->audited, v->r->en->audit, e);
-	if (rc == RC_CORRUPT) /* told above; what it knows of is compared */
-		rc = RC_OK;
+		if (rc == RC_CORRUPT) /* told above; what it knows of is compared */
+			rc = RC_OK;
+	}
 	for (size_t i = 0; i < count; i++) {
 		store_count(v->r->en->store, config_archive_at(v->config, i)->number, &totals);
 		v->total +=

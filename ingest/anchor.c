@@ -50,52 +50,52 @@ enum rc anchor_get(struct db *control, struct audit_head *out, struct err *e)
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
-struct look {
-	struct audit_head head;
-	bool seen;
-};
-
-static enum rc compare(void *arg, const struct audit_entry *entry, struct err *e)
-{
-	struct look *l = arg;
-
-	if (entry->number == l->head.entries)
-		l->seen = memcmp(entry->hash, l->head.hash, sizeof(l->head.hash)) == 0;
-	return err_set(e, RC_NOTFOUND, "enough"); /* ends the walk */
-}
-
 enum rc anchor_check(struct db *control, struct audit *audit, struct err *e)
 {
-	struct look l = { .seen = false };
-	enum rc rc = anchor_get(control, &l.head, e);
+	struct audit_head head;
+	enum rc rc = anchor_get(control, &head, e);
 
-	if (rc != RC_OK || l.head.entries == 0)
+	if (rc != RC_OK || head.entries == 0)
 		return rc;
-	rc = audit_each(audit, l.head.entries, compare, &l, e);
-	if (rc != RC_OK && rc != RC_NOTFOUND)
+	rc = audit_has(audit, &head, e);
+	if (rc != RC_CORRUPT)
 		return rc;
-	return l.seen ? RC_OK
-	              : err_set(e, RC_CORRUPT,
-	                        "the audit log was cut or replaced: it had %llu entries at the last"
-	                        " checkpoint",
-	                        (unsigned long long)l.head.entries);
+	return err_set(e, rc,
+	               "the audit log was cut or replaced: it had %llu entries at the last"
+	               " checkpoint",
+	               (unsigned long long)head.entries);
 }
+
+struct changes {
+	uint64_t most;
+	bool older; /* the entry before told that the database is an older copy, which counts anew
+	             */
+};
 
 static enum rc take_changes(void *arg, const struct audit_entry *entry, struct err *e)
 {
-	uint64_t *changes = arg;
+	struct changes *c = arg;
+	uint64_t known = (uint64_t)json_member_int(entry->detail, "known", 0);
 
 	(void)e;
 	/* A start that found an older copy may have been killed before it noted that. */
-	*changes = MAX_OF(entry->control, (uint64_t)json_member_int(entry->detail, "known", 0));
+	known = MAX_OF(entry->control, known);
+	c->most = c->older ? known : MAX_OF(c->most, known);
+	c->older = strcmp(entry->event, "control_older") == 0;
 	return RC_OK;
 }
 
+/* The last entry knows it, but for a break in front of it: then it may be any of the log's own. */
 enum rc anchor_changes(struct audit *audit, uint64_t *changes, struct err *e)
 {
+	struct changes c = { 0 };
 	struct audit_head head;
+	bool damaged = audit_is_damaged(audit);
+	enum rc rc = RC_OK;
 
-	*changes = 0;
 	audit_head(audit, &head);
-	return head.entries ? audit_each(audit, head.entries, take_changes, changes, e) : RC_OK;
+	if (head.entries)
+		rc = audit_each(audit, damaged ? 1 : head.entries, take_changes, &c, e);
+	*changes = c.most;
+	return rc == RC_CORRUPT && damaged ? RC_OK : rc;
 }

@@ -38,6 +38,7 @@ struct audit {
 	const _Atomic uint64_t *control; /* audit_witness; NULL: none */
 	struct buf pending; /* entries after `durable`, but those that a running sync took */
 	bool syncing;
+	bool damaged; /* audit_is_damaged */
 };
 
 static char *part_path(const struct audit *a, uint32_t number)
@@ -67,10 +68,20 @@ struct walk {
 	struct buf json;
 	enum rc (*each)(struct walk *w, struct err *e); /* may be NULL; after w->at moved */
 	void *arg;
-	uint64_t from;       /* breaks before this entry are nobody's concern */
-	unsigned breaks;     /* of the chain, behind which it was found again */
-	struct err breaking; /* the first of them */
+	uint64_t from;                   /* breaks before this entry are nobody's concern */
+	unsigned breaks;                 /* of the chain, behind which it was found again */
+	struct err breaking;             /* the first of them */
+	uint64_t most;                   /* no later entry belongs into the part */
+	const struct audit_head *wanted; /* is looked for; NULL: none */
+	bool had;
 };
+
+/* Also an entry that is damaged is proved by the next one, which has its hash. */
+static void look_for(struct walk *w)
+{
+	if (w->wanted && w->at.entries == w->wanted->entries)
+		w->had |= memcmp(w->at.hash, w->wanted->hash, AUDIT_HASH) == 0;
+}
 
 static enum rc break_error(const struct part *p, uint64_t at, uint64_t entry, struct err *e)
 {
@@ -85,6 +96,7 @@ static void step_over(struct walk *w, const struct part *p, uint64_t at,
 	if (next->entries >= w->from && w->breaks++ == 0)
 		(void)break_error(p, at, w->at.entries + 1, &w->breaking);
 	w->at = *next;
+	look_for(w);
 }
 
 /* Moves *end behind a break to the next entry that mm wrote. Without one it is the end of the
@@ -100,7 +112,7 @@ static bool find_again(struct walk *w, const struct part *p, struct slice bytes,
 
 	if (!whole && !audit_was_synced(rest, w->at.entries + 1, &w->a->keys))
 		return false;
-	if (!audit_entry_find(&entry, &at, rest, w->at.entries, &w->a->keys))
+	if (!audit_entry_find(&entry, &at, rest, w->at.entries + 1, w->most, &w->a->keys))
 		return false;
 	next.entries = entry.number - 1;
 	memcpy(next.hash, entry.before, AUDIT_HASH);
@@ -122,6 +134,7 @@ static enum rc walk_bytes(struct walk *w, const struct part *p, struct slice byt
 		if (audit_entry_peek(&entry, slice_from(bytes, (size_t)*end)) &&
 		    audit_entry_take(&w->at, &entry, &w->json, &w->a->keys)) {
 			*end += entry.bytes;
+			look_for(w);
 			rc = w->each ? w->each(w, e) : RC_OK;
 		} else if (!find_again(w, p, bytes, whole, end)) {
 			break;
@@ -136,7 +149,7 @@ static bool same_place(const struct audit_place *x, const struct audit_place *y)
 }
 
 /* A part that the log holds must still have its header, and its entries up to the known end. Where
- * the last are damaged the chain goes on in the `next` part; NULL: there is none. */
+ * they don't lead to the `next` part the chain goes on there; NULL: there is none. */
 static enum rc walk_part(struct walk *w, const struct part *p, const struct part *next,
                          struct err *e)
 {
@@ -145,6 +158,7 @@ static enum rc walk_part(struct walk *w, const struct part *p, const struct part
 	uint64_t end;
 	enum rc rc;
 
+	w->most = next ? next->header.at.entries : UINT64_MAX;
 	buf_init(&bytes, FILE_MAX);
 	rc = read_part(w->a, p->header.number, &bytes, e);
 	if (rc == RC_NOTFOUND)
@@ -156,16 +170,16 @@ static enum rc walk_part(struct walk *w, const struct part *p, const struct part
 	if (rc == RC_OK)
 		rc = walk_bytes(w, p, slice_part(buf_slice(&bytes), 0, (size_t)p->end), true, &end,
 		                e);
-	if (rc == RC_OK && end != p->end && !next)
+	if (rc == RC_OK && !next && end != p->end)
 		rc = break_error(p, end, w->at.entries + 1, e);
-	else if (rc == RC_OK && end != p->end)
+	if (rc == RC_OK && next && (end != p->end || !same_place(&w->at, &next->header.at)))
 		step_over(w, p, end, &next->header.at);
 	buf_free(&bytes);
 	return rc;
 }
 
 /* From part `first` on. RC_CORRUPT where the chain breaks, after all that could be read was given
- * to `each`. */
+ * to `each`, or all that it wanted (RC_NOTFOUND). */
 static enum rc walk_parts(struct walk *w, const struct part *parts, size_t n, size_t first,
                           struct err *e)
 {
@@ -177,10 +191,12 @@ static enum rc walk_parts(struct walk *w, const struct part *parts, size_t n, si
 		rc = parts[i].hollow ? RC_OK
 		                     : walk_part(w, &parts[i], next < n ? &parts[next] : NULL, e);
 	}
-	if (rc != RC_OK || !w->breaks)
+	if ((rc != RC_OK && rc != RC_NOTFOUND) || !w->breaks)
 		return rc;
-	return err_set(e, RC_CORRUPT, "%s%s", w->breaking.text,
-	               w->breaks > 1 ? ", and again behind it" : "");
+	if (w->breaks > 1)
+		return err_set(e, RC_CORRUPT, "%s, and at %u more places behind it",
+		               w->breaking.text, w->breaks - 1);
+	return err_set(e, RC_CORRUPT, "%s", w->breaking.text);
 }
 
 /* --- opening -----------------------------------------------------------------------------------*/
@@ -278,7 +294,7 @@ static enum rc check_rest(const struct audit *a, const struct part *p, uint64_t 
  * the parts before it, keeps nobody from going on: what wants a whole log walks it. */
 static enum rc find_head(struct audit *a, struct err *e)
 {
-	struct walk w = { .a = a };
+	struct walk w = { .a = a, .most = UINT64_MAX };
 	size_t last = a->nparts;
 	struct buf bytes;
 	enum rc rc = RC_OK;
@@ -298,10 +314,12 @@ static enum rc find_head(struct audit *a, struct err *e)
 		a->added = w.at;
 		if (rc == RC_OK)
 			rc = check_rest(a, p, p->end, &bytes, e);
-		if (rc == RC_OK && w.breaks)
-			log_error("%s; the log goes on behind it, and 'mm-audit verify' fails until "
-			          "the file is as it was (mmd(8), \"Backup and restore\")",
-			          w.breaking.text);
+		a->damaged = w.breaks > 0;
+		if (rc == RC_OK && a->damaged)
+			log_error(
+			        "%s; the log goes on behind it, and 'mm-audit verify' fails until "
+			        "the file is as it was (mmd(8), \"Backup and restore\")",
+			        w.breaking.text);
 	}
 	for (size_t i = last; i < a->nparts && rc == RC_OK; i++)
 		rc = check_rest(a, &a->parts[i], 0, &bytes, e);
@@ -649,8 +667,6 @@ struct reading {
 	uint64_t from;
 	enum rc (*each)(void *arg, const struct audit_entry *entry, struct err *e);
 	void *arg;
-	const struct audit_head *anchor;
-	bool anchored;
 };
 
 /* The parts as they are now; the caller frees. */
@@ -697,64 +713,76 @@ static bool is_behind(const struct part *p, uint64_t from)
 	return !p->hollow && p->header.at.entries >= from;
 }
 
+/* From the last part that begins before entry `from` on. */
+static enum rc walk_from(struct walk *w, uint64_t from, struct err *e)
+{
+	size_t n;
+	size_t first = 0;
+	struct part *parts = copy_parts((struct audit *)(uintptr_t)w->a, &n);
+	enum rc rc;
+
+	buf_init(&w->json, AUDIT_ENTRY_MAX);
+	for (size_t i = 0; i < n && !is_behind(&parts[i], from); i++)
+		first = parts[i].hollow ? first : i;
+	if (n && from > 0)
+		w->at = parts[first].header.at;
+	look_for(w);
+	rc = walk_parts(w, parts, n, first, e);
+	buf_free(&w->json);
+	free(parts);
+	return rc;
+}
+
 enum rc audit_each(struct audit *a, uint64_t from,
                    enum rc (*each)(void *arg, const struct audit_entry *entry, struct err *e),
                    void *arg, struct err *e)
 {
 	struct reading r = { .from = MAX_OF(from, UINT64_C(1)), .each = each, .arg = arg };
 	struct walk w = { .a = a, .each = show_entry, .arg = &r, .from = r.from };
-	size_t n;
-	size_t first = 0;
-	struct part *parts = copy_parts(a, &n);
-	enum rc rc;
 
-	buf_init(&w.json, AUDIT_ENTRY_MAX);
-	/* The last part that begins before `from`. */
-	for (size_t i = 0; i < n && !is_behind(&parts[i], r.from); i++)
-		first = parts[i].hollow ? first : i;
-	if (n)
-		w.at = parts[first].header.at;
-	rc = walk_parts(&w, parts, n, first, e);
-	buf_free(&w.json);
-	free(parts);
-	return rc;
+	return walk_from(&w, r.from, e);
 }
 
-static enum rc check_anchor(struct walk *w, struct err *e)
+static enum rc until_there(struct walk *w, struct err *e)
 {
-	struct reading *r = w->arg;
+	return w->at.entries < w->wanted->entries ? RC_OK : err_set(e, RC_NOTFOUND, "enough");
+}
 
-	if (!r->anchor || w->at.entries != r->anchor->entries)
-		return RC_OK;
-	r->anchored = memcmp(w->at.hash, r->anchor->hash, AUDIT_HASH) == 0;
-	if (r->anchored)
-		return RC_OK;
-	return err_set(e, RC_CORRUPT, "audit entry %llu is not the one of the anchor",
-	               (unsigned long long)w->at.entries);
+enum rc audit_has(struct audit *a, const struct audit_head *head, struct err *e)
+{
+	struct walk w = { .a = a, .each = until_there, .wanted = head, .from = UINT64_MAX };
+	enum rc rc = walk_from(&w, head->entries, e);
+
+	if ((rc == RC_OK || rc == RC_NOTFOUND) && !w.had)
+		return err_set(e, RC_CORRUPT, "the log has %llu entries, not the one of the head",
+		               (unsigned long long)w.at.entries);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 enum rc audit_verify(struct audit *a, const struct audit_head *anchor, struct audit_head *seen,
                      struct err *e)
 {
-	struct reading r = { .anchor = anchor };
-	struct walk w = { .a = a, .each = check_anchor, .arg = &r };
-	size_t n;
-	struct part *parts = copy_parts(a, &n);
-	enum rc rc;
+	struct walk w = { .a = a, .wanted = anchor && anchor->entries ? anchor : NULL };
+	enum rc rc = walk_from(&w, 0, e);
+	struct err broken = *e;
 
-	buf_init(&w.json, AUDIT_ENTRY_MAX);
-	rc = walk_parts(&w, parts, n, 0, e);
-	if (rc == RC_OK && anchor && anchor->entries && !r.anchored)
-		rc = err_set(e, RC_CORRUPT, "the audit log ends at entry %llu, the anchor is %llu",
+	if ((rc == RC_OK || rc == RC_CORRUPT) && w.wanted && !w.had)
+		rc = err_set(e, RC_CORRUPT,
+		             "%s%sthe audit log ends at entry %llu, and its entry %llu"
+		             " is not the one of the anchor",
+		             rc == RC_OK ? "" : broken.text, rc == RC_OK ? "" : "; ",
 		             (unsigned long long)w.at.entries, (unsigned long long)anchor->entries);
 	if (seen) {
 		seen->entries = w.at.entries;
 		seen->when_ms = w.at.when_ms;
 		memcpy(seen->hash, w.at.hash, sizeof(seen->hash));
 	}
-	buf_free(&w.json);
-	free(parts);
 	return rc;
+}
+
+bool audit_is_damaged(const struct audit *a)
+{
+	return a->damaged;
 }
 
 void audit_head_format(char out[160], const struct audit_head *h)

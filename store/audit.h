@@ -63,9 +63,14 @@ enum rc audit_each(struct audit *a, uint64_t from,
 		   enum rc (*each)(void *arg, const struct audit_entry *entry, struct err *e),
 		   void *arg, struct err *e) MUST_USE;
 /* Checks chain and tags of the files as they lie on disk, from the first entry; `anchor` (may be
- * NULL) is a head known from outside, which the log must contain. */
+ * NULL) is a head known from outside, which the log must contain. RC_CORRUPT tells of both. */
 enum rc audit_verify(struct audit *a, const struct audit_head *anchor, struct audit_head *seen,
 		     struct err *e) MUST_USE;
+/* RC_CORRUPT: the log never had that head, or has it no more. A damaged entry is proved by the next one.
+ * Reads the log from there on only. */
+enum rc audit_has(struct audit *a, const struct audit_head *head, struct err *e) MUST_USE;
+/* Its newest file had a break when it was opened. */
+bool    audit_is_damaged(const struct audit *a);
 /* "mm-audit-head 1 ENTRIES TIME HASH", one line, and its parse. */
 void audit_head_format(char out[160], const struct audit_head *h);
 bool audit_head_parse(struct audit_head *h, struct slice line);

@@ -128,10 +128,21 @@ bool audit_entry_take(struct audit_place *at, const struct audit_raw_entry *entr
 	return true;
 }
 
-/* The first entry at any offset that authenticates, and is behind `number` or knows that it was
- * synced. */
-static bool find(struct audit_raw_entry *entry, size_t *at, struct slice bytes, uint64_t number,
-                 bool synced, const struct audit_keys *keys)
+/* The numbers that an entry may have, and how many it has to know to be synced. */
+struct wanted {
+	uint64_t from;
+	uint64_t to;
+	uint64_t synced;
+};
+
+static bool is_wanted(const struct audit_raw_entry *entry, const struct wanted *w)
+{
+	return entry->number >= w->from && entry->number <= w->to && entry->synced >= w->synced;
+}
+
+/* The first one at any offset that authenticates. */
+static bool find(struct audit_raw_entry *entry, size_t *at, struct slice bytes,
+                 const struct wanted *wanted, const struct audit_keys *keys)
 {
 	struct buf json;
 	bool found = false;
@@ -144,8 +155,7 @@ static bool find(struct audit_raw_entry *entry, size_t *at, struct slice bytes, 
 			break;
 		*at += skip;
 		found = audit_entry_peek(entry, slice_from(bytes, *at)) &&
-		        (synced ? entry->synced >= number : entry->number > number) &&
-		        entry_open(entry, &json, keys);
+		        is_wanted(entry, wanted) && entry_open(entry, &json, keys);
 		if (found)
 			break;
 	}
@@ -155,14 +165,17 @@ static bool find(struct audit_raw_entry *entry, size_t *at, struct slice bytes, 
 
 bool audit_was_synced(struct slice bytes, uint64_t number, const struct audit_keys *keys)
 {
+	const struct wanted wanted = { .to = UINT64_MAX, .synced = number };
 	struct audit_raw_entry entry;
 	size_t at;
 
-	return find(&entry, &at, bytes, number, true, keys);
+	return find(&entry, &at, bytes, &wanted, keys);
 }
 
-bool audit_entry_find(struct audit_raw_entry *entry, size_t *at, struct slice bytes,
-                      uint64_t number, const struct audit_keys *keys)
+bool audit_entry_find(struct audit_raw_entry *entry, size_t *at, struct slice bytes, uint64_t from,
+                      uint64_t to, const struct audit_keys *keys)
 {
-	return find(entry, at, bytes, number, false, keys);
+	const struct wanted wanted = { .from = from, .to = to };
+
+	return find(entry, at, bytes, &wanted, keys);
 }

@@ -60,8 +60,8 @@ bool audit_entry_take(struct audit_place *at, const struct audit_raw_entry *entr
 		      const struct audit_keys *keys);
 /* Whether an entry in `bytes`, at any offset, proves that entry `number` had been synced. */
 bool audit_was_synced(struct slice bytes, uint64_t number, const struct audit_keys *keys);
-/* The first entry in `bytes` that authenticates and comes behind entry `number`, and its offset. */
-bool audit_entry_find(struct audit_raw_entry *entry, size_t *at, struct slice bytes, uint64_t number,
-		      const struct audit_keys *keys);
+/* The first entry in `bytes` that authenticates and whose number is one of from..to; and its offset. */
+bool audit_entry_find(struct audit_raw_entry *entry, size_t *at, struct slice bytes, uint64_t from,
+		      uint64_t to, const struct audit_keys *keys);
 
 #endif

@@ -358,13 +358,18 @@ static void test_damaged_entry(void **state)
 {
 	struct fixture f;
 	struct audit_head head;
+	struct audit_head anchor;
 	struct buf b;
 	size_t at[32];
 
 	(void)state;
 	begin(&f);
-	for (int i = 0; i < 30; i++)
+	for (int i = 0; i < 30; i++) {
 		add_many(&f, i, i + 1);
+		if (i == 12)
+			audit_head(f.a, &anchor);
+	}
+	assert_false(audit_is_damaged(f.a));
 	read_log(&f, 1, &b);
 	assert_int_equal(entry_offsets(buf_slice(&b), at, COUNT(at)), 30);
 	for (size_t i = 0; i < 28; i++) {
@@ -376,13 +381,24 @@ static void test_damaged_entry(void **state)
 		reopen(&f);
 		audit_head(f.a, &head);
 		assert_int_equal(head.entries, 30);
+		assert_true(audit_is_damaged(f.a));
 		(void)snprintf(said, sizeof(said), "breaks at byte %zu, entry %zu", at[i], i + 1);
 		expect_without(&f, 1, i + 1, said);
 		expect_without(&f, i + 1, i + 1, said);
 		expect_without(&f, i + 2, 0, NULL);
 		assert_int_equal(audit_verify(f.a, NULL, &head, &f.e), RC_CORRUPT);
 		assert_non_null(strstr(f.e.text, said));
-		assert_null(strstr(f.e.text, "again"));
+		assert_null(strstr(f.e.text, "more places"));
+		if (i == 12) { /* it is the anchor's */
+			EXPECT_OK(audit_has(f.a, &anchor, &f.e), &f.e);
+			assert_int_equal(audit_verify(f.a, &anchor, &head, &f.e), RC_CORRUPT);
+			assert_null(strstr(f.e.text, "anchor"));
+			anchor.hash[3] ^= 1;
+			assert_int_equal(audit_has(f.a, &anchor, &f.e), RC_CORRUPT);
+			assert_int_equal(audit_verify(f.a, &anchor, &head, &f.e), RC_CORRUPT);
+			assert_non_null(strstr(f.e.text, said));
+			assert_non_null(strstr(f.e.text, "not the one of the anchor"));
+		}
 		b.at[at[i] + i * 3] ^= 0x11;
 	}
 	b.at[at[7] + 70] ^= 1;
@@ -396,7 +412,7 @@ static void test_damaged_entry(void **state)
 	audit_head(f.a, &head);
 	assert_int_equal(head.entries, 33);
 	assert_int_equal(audit_verify(f.a, &head, NULL, &f.e), RC_CORRUPT);
-	assert_non_null(strstr(f.e.text, "entry 8, and again behind it"));
+	assert_non_null(strstr(f.e.text, "entry 8, and at 1 more places"));
 	audit_close(&f.a);
 	read_log(&f, 1, &b);
 	b.at[at[7] + 70] ^= 1;
@@ -431,6 +447,53 @@ static void test_doubled_entry(void **state)
 	expect_without(&f, 1, 0, "entry 6");
 	buf_free(&whole);
 	buf_free(&changed);
+	end(&f);
+}
+
+static enum rc spare_some(void *arg, const struct audit_entry *entry, struct err *e)
+{
+	struct spared *s = arg;
+
+	(void)!spare(arg, entry, e);
+	return s->count < 3 ? RC_OK : err_set(e, RC_NOTFOUND, "enough");
+}
+
+/* An entry of a later file in an earlier one: each is given once, in order; and who has enough
+ * hears of a break that he passed. */
+static void test_foreign_entry(void **state)
+{
+	struct fixture f;
+	struct spared s = { .count = 0 };
+	struct buf first;
+	struct buf second;
+	size_t at[8];
+
+	(void)state;
+	begin(&f);
+	add_many(&f, 0, 5);
+	audit_close(&f.a);
+	read_log(&f, 1, &first);
+	MUST(buf_add(&first, slice_str("MMAE and no entry")) == RC_OK);
+	write_log(&f, 1, buf_slice(&first));
+	reopen(&f);
+	add_many(&f, 5, 9);
+	audit_close(&f.a);
+	read_log(&f, 2, &second);
+	assert_int_equal(
+	        entry_offsets(slice_part(buf_slice(&first), 0, first.len - 17), at, COUNT(at)), 5);
+	memcpy(first.at + at[1], second.at + FILE_HEADER, at[2] - at[1]);
+	write_log(&f, 1, buf_slice(&first));
+	reopen(&f);
+	assert_int_equal(audit_each(f.a, 1, spare, &s, &f.e), RC_CORRUPT);
+	assert_int_equal(s.count, 8);
+	for (size_t i = 0; i < s.count; i++)
+		assert_int_equal(s.numbers[i], i < 1 ? 1 : i + 2);
+	s.count = 0;
+	assert_int_equal(audit_each(f.a, 1, spare_some, &s, &f.e), RC_CORRUPT);
+	s.count = 0;
+	assert_int_equal(audit_each(f.a, 3, spare_some, &s, &f.e), RC_NOTFOUND);
+	buf_free(&first);
+	buf_free(&second);
 	end(&f);
 }
 
@@ -855,6 +918,7 @@ int main(void)
 		cmocka_unit_test(test_damaged_last_of_file),
 		cmocka_unit_test(test_doubled_entry),
 		cmocka_unit_test(test_torn_group),
+		cmocka_unit_test(test_foreign_entry),
 		cmocka_unit_test(test_torn_tail),
 		cmocka_unit_test(test_hollow_file),
 		cmocka_unit_test(test_roll),
