@@ -62,6 +62,7 @@ struct refused {
 struct calls {
 	struct calls_options o;
 	struct loop_timer *look;
+	bool looking; /* it is set */
 	struct loop_timer *again;
 	struct loop_timer *soon;
 	struct worker *now;  /* gets what is asked */
@@ -434,11 +435,21 @@ static bool hangs(const struct worker *w, int64_t now)
 	return false;
 }
 
+/* One that is set already stays: who asks often must not put it off. */
+static void look_soon(struct calls *c)
+{
+	if (c->looking)
+		return;
+	c->looking = true;
+	loop_timer_set(c->look, LOOK_MS);
+}
+
 static void on_look(void *arg)
 {
 	struct calls *c = arg;
 	int64_t now = clock_mono_ms();
 
+	c->looking = false;
 	/* Where one is ended, another may be in its place. */
 	if (hangs(c->now, now))
 		end_worker(c->now, "it doesn't answer");
@@ -450,7 +461,7 @@ static void on_look(void *arg)
 		fail_waiting(c, l, now);
 	pump(c);
 	if (c->under_way || c->next || (c->now && !c->now->ready))
-		loop_timer_set(c->look, LOOK_MS);
+		look_soon(c);
 }
 
 /* ---- asking ---- */
@@ -551,7 +562,7 @@ uint64_t calls_ask(struct calls *c, const struct call *what)
 	a->until_ms = clock_mono_ms() + what->deadline_ms;
 	append(c, a);
 	pump(c);
-	loop_timer_set(c->look, LOOK_MS);
+	look_soon(c);
 	return number;
 }
 
@@ -572,7 +583,7 @@ struct calls *calls_new(const struct calls_options *o)
 	c->again = loop_timer_new(o->loop, start_worker, c);
 	c->soon = loop_timer_new(o->loop, tell_refused, c);
 	start_worker(c);
-	loop_timer_set(c->look, LOOK_MS);
+	look_soon(c);
 	return c;
 }
 

@@ -555,6 +555,7 @@ static void on_ended(void *arg, const char *how, int64_t again_ms)
 	channel_free(&f->channel);
 	forget_sent(f);
 	loop_timer_clear(f->killer);
+	front_maker_drop(f->maker);
 	f->files_asked = 0;
 	f->bigs_asked = 0;
 	f->files_wanted = 0;

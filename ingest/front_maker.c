@@ -101,6 +101,20 @@ void front_maker_ask(struct front_maker *m, bool big)
 	MUST(pthread_mutex_unlock(&m->lock) == 0);
 }
 
+void front_maker_drop(struct front_maker *m)
+{
+	struct order *o;
+
+	MUST(pthread_mutex_lock(&m->lock) == 0);
+	while ((o = m->first)) {
+		m->first = o->next;
+		m->owed--;
+		free(o);
+	}
+	m->last = &m->first;
+	MUST(pthread_mutex_unlock(&m->lock) == 0);
+}
+
 unsigned front_maker_owes(const struct front_maker *m)
 {
 	return m->owed;
@@ -133,12 +147,7 @@ void front_maker_free(struct front_maker **at)
 	MUST(pthread_join(m->thread, NULL) == 0);
 	loop_watch_free(&m->back);
 	drop_made(m);
-	while (m->first) {
-		struct order *o = m->first;
-
-		m->first = o->next;
-		free(o);
-	}
+	front_maker_drop(m);
 	(void)pthread_mutex_destroy(&m->lock);
 	(void)pthread_cond_destroy(&m->more);
 	free(m);

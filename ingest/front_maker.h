@@ -18,6 +18,8 @@ typedef void (*front_made)(void *arg, bool big, const struct spool_new_file *fil
 
 struct front_maker *front_maker_new(struct loop *l, struct spool *sp, front_made made, void *arg);
 void front_maker_ask(struct front_maker *m, bool big);
+/* What wasn't begun yet is not made; nobody is told. */
+void front_maker_drop(struct front_maker *m);
 /* Files that were asked for and haven't come back. */
 unsigned front_maker_owes(const struct front_maker *m);
 /* Waits for the one at work. What comes back later is closed. NULL is fine. */

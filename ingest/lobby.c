@@ -516,6 +516,11 @@ void lobby_done(struct lobby *l, struct lobby_item *it)
 
 void lobby_clear(struct lobby *l)
 {
+	/* They read the messages' bytes. */
+	if (l->verdicts)
+		verdicts_forget(l->verdicts);
+	if (l->scans)
+		scans_forget(l->scans);
 	while (l->first)
 		put_item(l, unlink_after(l, NULL));
 	l->parked_upto = 0;
@@ -524,10 +529,6 @@ void lobby_clear(struct lobby *l)
 			drop_first(l, l->files);
 		drop_file(l, l->files);
 	}
-	if (l->verdicts)
-		verdicts_forget(l->verdicts);
-	if (l->scans)
-		scans_forget(l->scans);
 }
 
 size_t lobby_waiting(const struct lobby *l)

@@ -20,7 +20,8 @@
 
 #define MOST_WORKERS 64
 #define START_MS     PARSE_LONGEST_MS
-#define STARTS       3       /* tries to start a worker before giving up */
+#define STARTS       10      /* tries to start a worker before giving up: five seconds */
+#define START_WAIT   1000    /* ms between two of them, at most */
 #define KEEP_TOUCHED 8388608 /* of each room; what a large message touched beyond is given back */
 
 /* How a message is tried: in a batch, alone, alone by the plain reader. */
@@ -283,7 +284,7 @@ static enum rc start_again(struct parse_pool *p, struct worker *w, struct err *e
 			p->totals.restarts++;
 			return RC_OK;
 		}
-		clock_sleep_ms(10 << i);
+		clock_sleep_ms(MIN_OF(10 << i, START_WAIT));
 	}
 	return err_in(e, "mm-parse can't be started");
 }

@@ -73,6 +73,7 @@ struct scans {
 	void *arg;
 	struct loop *loop;
 	struct loop_timer *look;
+	bool looking; /* it is set */
 	struct loop_timer *again;
 	pthread_t thread;
 	struct lane *lanes; /* in the order of the configuration, without DNS block lists */

@@ -510,12 +510,25 @@ static void fail_late(struct scans *s, struct lane *l, int64_t now)
 	}
 }
 
+/* One that is set already stays: who asks often must not put it off. */
+static void look_soon(struct scans *s)
+{
+	bool busy = s->out || s->drops;
+
+	for (size_t i = 0; i < s->lane_count; i++)
+		busy = busy || s->lanes[i].first;
+	if (s->looking || !busy)
+		return;
+	s->looking = true;
+	loop_timer_set(s->look, LOOK_MS);
+}
+
 void scans_on_look(void *arg)
 {
 	struct scans *s = arg;
 	int64_t now = clock_mono_ms();
-	bool busy;
 
+	s->looking = false;
 	if (s->drops && now - s->drop_ms > DEAF_MS)
 		on_closed(s, "it doesn't listen");
 	for (struct job *j = s->out, *next; j; j = next) {
@@ -526,11 +539,7 @@ void scans_on_look(void *arg)
 	for (size_t i = 0; i < s->lane_count; i++)
 		fail_late(s, &s->lanes[i], now);
 	pump(s);
-	busy = s->out || s->drops;
-	for (size_t i = 0; i < s->lane_count; i++)
-		busy = busy || s->lanes[i].first;
-	if (busy)
-		loop_timer_set(s->look, LOOK_MS);
+	look_soon(s);
 }
 
 /* ---- from the pipeline ---- */
@@ -557,7 +566,7 @@ void scans_on_asked(void *arg)
 	if (--g->open == 0)
 		deliver(s, g);
 	pump(s);
-	loop_timer_set(s->look, LOOK_MS);
+	look_soon(s);
 }
 
 static void drop_old(struct scans *s, uint64_t epoch)

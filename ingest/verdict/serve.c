@@ -33,6 +33,7 @@ struct batch {
 	size_t bytes;
 	json_t *facts;
 	size_t next;
+	int64_t came_ms; /* of the monotonic clock */
 };
 
 struct task {
@@ -237,7 +238,8 @@ static struct lists *lists_of(const struct server *s, const json_t *facts,
 	return lists_new(&s->lists, json_member_array(facts, "lists"), &q);
 }
 
-static void begin(struct server *s, const json_t *facts, struct slice raw)
+/* `waited_ms`: behind others of its batch, which its deadline doesn't wait for. */
+static void begin(struct server *s, const json_t *facts, struct slice raw, int64_t waited_ms)
 {
 	struct verdict_facts f = {
 		.helo = json_member_text(facts, "helo"),
@@ -260,7 +262,8 @@ static void begin(struct server *s, const json_t *facts, struct slice raw)
 		t->lists = lists_of(s, facts, &f, t->verdict);
 		t->answers = answers_new();
 		t->late = loop_timer_new(s->loop, on_late, t);
-		loop_timer_set(t->late, MAX_OF(json_member_int(facts, "left", 0), (int64_t)1));
+		loop_timer_set(t->late,
+		               MAX_OF(json_member_int(facts, "left", 0) - waited_ms, (int64_t)1));
 		TAILQ_INSERT_TAIL(&s->tasks, t, link);
 		step(t);
 	}
@@ -291,7 +294,8 @@ static void on_more(void *arg)
 		b->next++;
 		at = (uint64_t)json_member_int(facts, "at", 0);
 		len = (uint64_t)json_member_int(facts, "len", 0);
-		begin(s, facts, slice_part(slice_of(b->memory, b->bytes), at, len));
+		begin(s, facts, slice_part(slice_of(b->memory, b->bytes), at, len),
+		      clock_mono_ms() - b->came_ms);
 	} else {
 		batch_free(s, b);
 	}
@@ -330,6 +334,7 @@ static void on_message(void *arg, unsigned type, struct slice body, int *fds, si
 		return;
 	}
 	b = mem_new(sizeof(*b));
+	b->came_ms = clock_mono_ms();
 	TAILQ_INSERT_TAIL(&s->batches, b, link);
 	if (read_batch(b, body, fds[0], &e) != RC_OK) {
 		log_error("%s", e.text);

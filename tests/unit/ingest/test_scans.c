@@ -475,6 +475,30 @@ static void test_slow(void **state)
 	assert_false(is_down(&rig, "V"));
 }
 
+/* What another scanner is asked meanwhile puts no deadline off. */
+static void test_slow_beside_others(void **state)
+{
+	uint64_t slow, number = 0;
+	unsigned asked = 0;
+
+	(void)state;
+	open_rig(&rig, false,
+	         "{'V':{'clamd':'127.0.0.1:@','deadline':1},'W':{'clamd':'127.0.0.1:@'}}");
+	fake_says(rig.fake[1], ok, sizeof(ok));
+	rig.fake[0]->way = FAKE_HOLDS;
+	slow = ask(&rig, "V", "x");
+	for (; number != slow && asked < 3000; asked++) {
+		json_t *addons = NULL;
+
+		(void)ask(&rig, "W", "x");
+		clock_sleep_ms(10);
+		while (number != slow && scans_take(rig.scans, &number, &addons))
+			json_decref(addons);
+	}
+	assert_true(number == slow);
+	assert_true(asked > 50);
+}
+
 static void test_so_many_at_once(void **state)
 {
 	uint64_t number;
@@ -723,6 +747,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_away_for_a_while, close_rig),
 		cmocka_unit_test_teardown(test_away_for_long, close_rig),
 		cmocka_unit_test_teardown(test_slow, close_rig),
+		cmocka_unit_test_teardown(test_slow_beside_others, close_rig),
 		cmocka_unit_test_teardown(test_so_many_at_once, close_rig),
 		cmocka_unit_test_teardown(test_several_instances, close_rig),
 		cmocka_unit_test_teardown(test_without_any_scanner, close_rig),
