@@ -93,7 +93,8 @@ struct store_visit {
 	enum rc (*damage)(void *arg, const char *file, const char *problem, struct err *e);
 	void *arg;
 };
-/* Walks all segments of an archive (0: of all) in order of segment and block; reads everything. */
+/* Walks all segments of an archive (0: of all) in order of segment and block; reads everything. A block
+ * that the disk doesn't give (RC_IO) is told of like a damaged one. */
 enum rc store_walk(struct store *st, uint32_t archive, const struct store_visit *v,
 		   struct err *e) MUST_USE;
 

@@ -23,6 +23,12 @@ static enum rc visit(struct walk *w, const struct store_message *m, const char *
 	return w->v->message ? w->v->message(w->v->arg, w->s->h.archive, m, problem, e) : RC_OK;
 }
 
+/* What the disk doesn't give is lost like what is damaged, as long as it doesn't. */
+static bool is_lost(enum rc rc)
+{
+	return rc == RC_CORRUPT || rc == RC_IO;
+}
+
 /* --- one block ---------------------------------------------------------------------------------*/
 
 static enum rc visit_large(struct walk *w, struct store_message *m, const struct entry_place *place,
@@ -38,7 +44,7 @@ static enum rc visit_large(struct walk *w, struct store_message *m, const struct
 		m->raw = buf_slice(&w->raw);
 		return visit(w, m, NULL, e);
 	}
-	if (rc == RC_CORRUPT)
+	if (is_lost(rc))
 		return visit(w, m, why.text, e);
 	return rc == RC_NOTFOUND ? RC_OK : err_set(e, rc, "%s", why.text);
 }
@@ -101,9 +107,10 @@ static struct message_id *ids_in_block(struct walk *w, uint32_t number, uint32_t
 	return ids;
 }
 
-/* What was in a damaged block is lost unless there is another copy, which is visited there. */
-static enum rc visit_lost(struct walk *w, uint32_t number, uint64_t lot, const char *problem,
-                          struct err *e)
+/* What was in a damaged block is lost unless there is another copy, which is visited there. Where
+ * the disk failed (`io`) a copy that can be read may be this one, which wasn't visited. */
+static enum rc visit_lost(struct walk *w, uint32_t number, uint64_t lot, bool io,
+                          const char *problem, struct err *e)
 {
 	uint32_t n;
 	struct message_id *ids = ids_in_block(w, number, &n);
@@ -112,7 +119,7 @@ static enum rc visit_lost(struct walk *w, uint32_t number, uint64_t lot, const c
 	for (uint32_t i = 0; i < n && rc == RC_OK; i++) {
 		const struct store_message m = { .id = ids[i], .lot = lot };
 
-		if (store_get(w->st, w->s->h.archive, &ids[i], NULL, NULL, NULL) != RC_OK)
+		if (io || store_get(w->st, w->s->h.archive, &ids[i], NULL, NULL, NULL) != RC_OK)
 			rc = visit(w, &m, problem, e);
 	}
 	free(ids);
@@ -132,8 +139,8 @@ static enum rc walk_block(struct walk *w, uint32_t number, uint64_t lot, struct 
 	}
 	if (rc == RC_NOTFOUND) /* its lot is destroyed */
 		return RC_OK;
-	if (rc == RC_CORRUPT)
-		return visit_lost(w, number, lot, why.text, e);
+	if (is_lost(rc))
+		return visit_lost(w, number, lot, rc == RC_IO, why.text, e);
 	return err_set(e, rc, "%s", why.text);
 }
 

@@ -1504,6 +1504,39 @@ static void test_alike_lie_together(void **state)
 	end(&f);
 }
 
+/* The disk doesn't give one part of a file: its messages are told of, all others are visited. */
+static void test_walk_unreadable(void **state)
+{
+	uint64_t seed = scratch_seed();
+	struct fixture f;
+	unsigned told = 0;
+	bool hit = true;
+
+	(void)state;
+	begin(&f, 100000, 16384);
+	for (int i = 0; i < 30; i++)
+		add(&f, 1, today(), i % 9 == 8 ? 60000 : 3000, &seed);
+	sync_store(&f);
+	for (unsigned n = 1; hit; n++) {
+		struct tally t = { 0 };
+		const struct store_visit v = { tally_message, tally_block, tally_damage, &t };
+		enum rc rc;
+
+		reopen(&f);
+		fault_arm(FAULT_READ, n, EIO, false);
+		rc = store_walk(f.st, 1, &v, &f.e);
+		hit = fault_disarm();
+		assert_true(rc == RC_OK ||
+		            (hit && rc == RC_IO)); /* a directory, of which nothing is known */
+		assert_true(rc != RC_OK || t.messages + t.problems == f.n);
+		assert_true(!hit || rc != RC_OK || t.problems + t.damages > 0);
+		told += t.problems;
+	}
+	assert_true(told >= f.n);
+	check(&f);
+	end(&f);
+}
+
 static void test_wrong_master(void **state)
 {
 	uint64_t seed = scratch_seed();
@@ -1803,6 +1836,7 @@ int main(void)
 		cmocka_unit_test(test_roots),
 		cmocka_unit_test(test_many_lots),
 		cmocka_unit_test(test_alike_lie_together),
+		cmocka_unit_test(test_walk_unreadable),
 		cmocka_unit_test(test_wrong_master),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_readers),
