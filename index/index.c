@@ -386,6 +386,30 @@ static bool is_full(const struct index *ix, const struct shard *s, uint64_t pend
 	       (messages > 0 && age >= (int64_t)ix->opt.shard_days * MS_PER_DAY);
 }
 
+/* Nothing is added to a shard that damage keeps from being written: searches say so until a
+ * reindex, and another takes its place. */
+static void shard_give_up(struct shard *s, enum rc rc, const struct err *why)
+{
+	struct index *ix = s->ix;
+
+	if (rc != RC_CORRUPT)
+		return;
+	log_error("%s; nothing is added to that shard any more: reindex", why->text);
+	lock_index(ix);
+	s->stats = (struct shard_stats) { 0 };
+	s->damaged = true;
+	unlock_index(ix);
+	ix->gave_up = true;
+}
+
+bool index_gave_up(struct index *ix)
+{
+	bool gave_up = ix->gave_up;
+
+	ix->gave_up = false;
+	return gave_up;
+}
+
 /* An unsealed shard with room, as a restart leaves it behind. */
 static struct shard *find_open(struct index *ix, uint32_t archive)
 {
@@ -422,6 +446,8 @@ static enum rc writer_get(struct index *ix, uint32_t archive, struct writer **ou
 	rc = conn_open(&c, s->path, s->key, false, DB_WRITE, e);
 	if (rc == RC_OK)
 		*out = writer_new(ix, s, c);
+	else
+		shard_give_up(s, rc, e);
 	return rc;
 }
 
@@ -503,10 +529,12 @@ static enum rc add(struct index *ix, struct writer *w, const struct index_doc *d
 		return RC_OK;
 	if (!w->begun)
 		rc = db_begin(conn_db(w->conn), e);
-	if (rc != RC_OK)
-		return rc;
-	w->begun = true;
-	return conn_add(w->conn, d, &w->pending, e);
+	if (rc == RC_OK) {
+		w->begun = true;
+		rc = conn_add(w->conn, d, &w->pending, e);
+	}
+	shard_give_up(w->shard, rc, e);
+	return rc;
 }
 
 enum rc index_add(struct index *ix, uint32_t archive, const struct index_doc *d, struct err *e)
@@ -536,6 +564,7 @@ enum rc writer_commit(struct writer *w, struct err *e)
 	rc = db_commit(conn_db(w->conn), e);
 	if (rc != RC_OK)
 		db_rollback(conn_db(w->conn));
+	shard_give_up(w->shard, rc, e);
 	w->begun = false;
 	if (rc == RC_OK) {
 		lock_index(w->shard->ix);
@@ -550,10 +579,13 @@ void index_rollback(struct index *ix)
 {
 	close_others(ix);
 	ix->lost.code = RC_OK;
-	for (struct writer *w = ix->writers; w; w = w->next) {
+	for (struct writer *w = ix->writers, *next; w; w = next) {
+		next = w->next;
 		db_rollback(conn_db(w->conn));
 		w->begun = false;
 		w->pending = (struct shard_stats) { 0 };
+		if (w->shard->damaged)
+			writer_free(ix, w);
 	}
 }
 
@@ -683,8 +715,9 @@ static enum rc sealing_end(struct index *ix, struct err *e)
 	rc = put_sealed(ix, s, g->sealed, g->rc, e);
 	if (g->rc != RC_OK)
 		*e = g->why;
+	shard_give_up(s, g->rc, &g->why);
 	shard_drop(s);
-	return rc;
+	return g->rc == RC_CORRUPT ? RC_OK : rc; /* it is sealed no more */
 }
 
 void sealing_settle(struct index *ix)

@@ -58,6 +58,9 @@ enum rc index_seal(struct index *ix, bool all, unsigned *sealed, struct err *e) 
  * sealed; then call it again later. An error is that of the one before. Whatever else writes to
  * the index as a whole (seal, remove, reset, verify, close) waits for it. */
 enum rc index_seal_beside(struct index *ix, bool *busy, struct err *e) MUST_USE;
+/* Once after RC_CORRUPT from adding or committing: the damaged shard was given up, and what was taken back
+ * (index_rollback) and is added again goes into another. By the writing thread. */
+bool    index_gave_up(struct index *ix);
 
 /* Whether a message goes; asked once a row. */
 typedef bool (*index_gone)(void *arg, const struct message_id *id, uint64_t lot);

@@ -24,7 +24,7 @@ struct shard {
 	bool listed;
 	bool dead;        /* superseded or emptied: in no new view, its key is to be destroyed */
 	bool remove_file; /* when the last holder lets go */
-	bool damaged;     /* it could not be opened: searches fail, a rebuild removes it */
+	_Atomic bool damaged; /* it could not be opened or written: searches fail, a rebuild removes it */
 	bool key_lost;    /* damaged: the ring has no key of it, and lost some */
 	bool sealed;
 	struct shard_meta meta;
@@ -80,6 +80,7 @@ struct index {
 	struct sealing sealing;
 	uint64_t last_number;
 	struct err lost; /* what was added since the last commit is lost, and why */
+	bool gave_up;    /* index_gave_up */
 };
 
 /* ---- index.c ---- */

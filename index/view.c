@@ -67,6 +67,17 @@ static bool overlaps(const struct shard *s, int64_t low, int64_t high)
 	       s->stats.received_low < high;
 }
 
+/* What helps. */
+static void told(enum rc rc, struct err *e)
+{
+	struct err why;
+
+	if (rc != RC_CORRUPT || !e)
+		return;
+	why = *e;
+	(void)err_set(e, rc, "%.400s: reindex", why.text);
+}
+
 enum rc index_view_open(struct index_view **out, struct index *ix, uint32_t archive, int64_t low,
                         int64_t high, struct err *e)
 {
@@ -90,9 +101,12 @@ enum rc index_view_open(struct index_view **out, struct index *ix, uint32_t arch
 		v->part[v->count++].shard = list[i];
 	}
 	shards_drop(&list, count);
-	for (size_t i = 0; rc == RC_OK && i < v->count; i++)
-		if (!v->part[i].shard->sealed)
-			rc = part_open(&v->part[i], e);
+	for (size_t i = 0; rc == RC_OK && i < v->count; i++) {
+		if (v->part[i].shard->sealed)
+			continue;
+		rc = part_open(&v->part[i], e);
+		told(rc, e);
+	}
 	if (rc != RC_OK)
 		index_view_close(&v);
 	*out = v;
@@ -212,6 +226,7 @@ enum rc index_view_count(struct index_view *v, const struct match *m, uint64_t *
 		if (rc == RC_OK && counter[i].rc != RC_OK) {
 			rc = counter[i].rc;
 			*e = counter[i].why;
+			told(rc, e);
 		}
 	}
 	(void)atomic_fetch_sub(&counters, more);

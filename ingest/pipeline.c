@@ -384,17 +384,29 @@ static bool is_stuck(struct pipeline *p)
 	return stuck;
 }
 
+/* Whether another try of all since the last checkpoint helps, which then comes: there was no room,
+ * or a damaged shard of the index was given up (*again). */
+static bool try_again(struct pipeline *p, enum rc rc, bool *again)
+{
+	*again = rc == RC_CORRUPT && index_gave_up(p->parts.index);
+	if (rc != RC_NOSPACE && !*again)
+		return false;
+	take_back(p);
+	return true;
+}
+
 /* Checkpointed, so nothing need be taken back when sealing fails; it is tried again. With `writing`
  * held. */
-static enum rc write_checkpoint(struct pipeline *p, struct err *e)
+static enum rc write_checkpoint(struct pipeline *p, bool *again, struct err *e)
 {
 	enum rc rc = checkpoint_write(p->checkpoint, e);
 
+	*again = false;
 	if (rc == RC_OK) {
 		publish(p);
 		p->unsealed = true;
-	} else if (rc == RC_NOSPACE) {
-		take_back(p);
+	} else {
+		(void)try_again(p, rc, again);
 	}
 	return rc;
 }
@@ -434,6 +446,7 @@ static enum rc step(struct pipeline *p, bool *more, int64_t *age_ms, struct err 
 {
 	enum rc rc = RC_OK;
 	enum rc filed;
+	bool again = false;
 
 	(void)pthread_mutex_lock(p->parts.writing);
 	*more = true;
@@ -447,13 +460,13 @@ static enum rc step(struct pipeline *p, bool *more, int64_t *age_ms, struct err 
 	rc = rc == RC_OK ? filed : rc;
 	if (may_tell(p))
 		checkpoint_queue(p->checkpoint);
-	if (rc == RC_NOSPACE)
-		take_back(p);
-	else if (rc == RC_OK && due(p, *more))
-		rc = write_checkpoint(p, e);
-	if (rc == RC_OK && checkpoint_age_ms(p->checkpoint) < 0)
+	if (!try_again(p, rc, &again) && rc == RC_OK && due(p, *more))
+		rc = write_checkpoint(p, &again, e);
+	if (again)
+		rc = RC_OK;
+	else if (rc == RC_OK && checkpoint_age_ms(p->checkpoint) < 0)
 		rc = seal(p, e);
-	*more = *more && rc != RC_NOSPACE;
+	*more = again || (*more && rc != RC_NOSPACE);
 	*age_ms = checkpoint_age_ms(p->checkpoint);
 	set_stuck(p);
 	(void)pthread_mutex_unlock(p->parts.writing);
@@ -653,13 +666,14 @@ const struct err *pipeline_failure(struct pipeline *p)
 enum rc pipeline_checkpoint(struct pipeline *p, struct err *e)
 {
 	enum rc rc = RC_OK;
+	bool again;
 
 	if (pipeline_failure(p))
 		return err_set(e, RC_IO, "the pipeline has stopped: %s", p->failure.text);
 	if (checkpoint_age_ms(p->checkpoint) < 0)
 		return RC_OK;
-	rc = write_checkpoint(p, e);
-	if (rc != RC_OK && rc != RC_NOSPACE)
+	rc = write_checkpoint(p, &again, e);
+	if (rc != RC_OK && rc != RC_NOSPACE && !again)
 		take_back(p); /* it is half done: the thread does all of it again, or fails */
 	return rc;
 }

@@ -6,6 +6,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from mm import *
 
 SLOT, LIVE, ARCHIVE, LOT = 512, 1, 1, 2 # docs/formats.md, "Key ring"
+PAGE = 8192                              # of databases
 RINGS = ('keys.a', 'keys.b')
 
 def path_of(site, name):
@@ -164,6 +165,32 @@ def damage_in_the_newest_file_of_the_audit_log():
     site.start()
     equal(site.verify()['problems'], 0, 'with the entry as it was')
     check('the chain breaks' not in site.tail().rsplit('stopping', 1)[-1], site.tail())
+    site.close()
+
+@test
+def damage_in_the_shard_that_is_written():
+    """The mail goes into another one, at each start; searches say what is wrong until a reindex."""
+    site = Site().start()
+    for i in range(30):
+        site.send(mail('first %d' % i, 'lantern ' + ' '.join('word%d' % (i * 50 + j) for j in range(50))))
+    site.wait()
+    site.stop()
+    shard, = [p for p in glob.glob(path_of(site, 'index/*/*.db')) if os.path.getsize(p) > 100000] or glob.glob(path_of(site, 'index/*/*.db'))[:1]
+    for at in range(3 * PAGE, os.path.getsize(shard), PAGE):
+        patch(shard, at + 1000, b'damage')
+    for n in range(2):
+        site.start()
+        site.send(mail('second', 'lantern'))
+        site.wait()
+        check('nothing is added to that shard any more' in site.tail(), site.tail())
+        check(site.process.poll() is None, 'mmd ended: ' + site.tail())
+        site.run('mm-search', '--archive', 'corp', 'lantern', code=1)
+        check('reindex' in site.stderr, site.stderr)
+        if n == 0:
+            site.stop()
+    site.run('mmctl', 'reindex')
+    equal(site.count('lantern'), 32, 'found')
+    equal(site.verify()['problems'], 0, 'verify')
     site.close()
 
 def copy_of(site):
