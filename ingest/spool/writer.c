@@ -504,7 +504,7 @@ static void ask(struct spool_writer *w)
 void spool_writer_flush(struct spool_writer *w)
 {
 	/* What drafts gave back. */
-	while (w->bigs && w->want_big_count && !w->failed && !w->stopped)
+	while (w->bigs && w->want_big_count)
 		hand_over(w, big_take(w));
 	if (w->fresh.first) {
 		pthread_mutex_lock(&w->lock);

@@ -8,7 +8,7 @@ covered by the unit tests of ingest/mime.
 Not counted are branches that are no decision of ours: the one of MUST() that ends the process, and the byte loops that uthash's
 macros unfold at each place of use. A branch of the critical files that no test can take is in ALLOWED with its reason; an entry
 whose line is gone, or taken both ways, fails. Words choose scripts ("none": the unit tests alone)."""
-import glob, os, re, sys
+import atexit, glob, os, re, shutil, sys, tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from mm import *
 
@@ -19,6 +19,8 @@ CRITICAL = {
     'purge': r'retention/(sweep|clockguard|erase)|index/remove',
 }
 LINES, BRANCHES = 90.0, 80.0
+KEPT = tempfile.mkdtemp(prefix='mm-cover-')
+atexit.register(shutil.rmtree, KEPT, True)
 NOT_OURS = r'.*\b(MUST|HASH_(FIND|ADD|DEL|COUNT))\('
 ALLOWED = { # (file, line): why
     ('ingest/spool/writer.c', 'if (!d->mute) {'): 'a draft is mute in the control build that answers too early, and in no other',
@@ -29,21 +31,30 @@ ALLOWED = { # (file, line): why
 def run(command, env):
     subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=3600)
 
-def measure():
-    """gcovr's rows: {file: (lines, lines taken, branches, branches taken, [line of a branch not taken])}."""
+def counted(name, commands, env):
+    """Runs them, and keeps what they counted as a file of gcovr's: a process that is killed while it adds its counts to those of others
+    leaves none."""
     for path in glob.glob(os.path.join(ROOT, 'build-cover', '**', '*.gcda'), recursive=True):
         os.remove(path)
+    for command in commands:
+        run(command, env)
+    out = os.path.join(KEPT, name + '.json')
+    subprocess.run(['gcovr', '-r', '.', 'build-cover', '-e', 'tests/', '-e', 'build', '-j2', '--json', '-o', out,
+                    '--exclude-unreachable-branches', '--exclude-branches-by-pattern', NOT_OURS], check=True, stderr=subprocess.DEVNULL)
+    return out
+
+def measure():
+    """gcovr's rows: {file: (lines, lines taken, branches, branches taken, [line of a branch not taken])}."""
     os.chdir(ROOT)
     env = dict(os.environ, MM_LONG='')
     words = sys.argv[1:]
-    for path in sorted(glob.glob('build-cover/unit/unit_*')):
-        run([path], dict(env, MM_LONG='1'))
+    kept = [counted('unit', [[path] for path in sorted(glob.glob('build-cover/unit/unit_*'))], dict(env, MM_LONG='1'))]
     env.update(MM_BIN=os.path.join(ROOT, 'build-cover', 'bin'), MM_SANDBOX='off')
-    for path in sorted(glob.glob('tests/c*/T*.py') + glob.glob('tests/peers/T*.py')):
-        if not words or any(w in path for w in words):
-            run(['python3', path], env)
-    out = subprocess.run(['gcovr', '-r', '.', 'build-cover', '-e', 'tests/', '-e', 'build', '-j2', '--json', '--exclude-unreachable-branches',
-                          '--exclude-branches-by-pattern', NOT_OURS], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    for folder in ('cli', 'peers', 'crash'):
+        paths = [p for p in sorted(glob.glob('tests/%s/T*.py' % folder)) if not words or any(w in p for w in words)]
+        kept.append(counted(folder, [['python3', p] for p in paths], env))
+    out = subprocess.run(['gcovr', '-r', '.', '--json'] + [w for k in kept for w in ('-a', k)], check=True, stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL)
     found = {}
     for f in json.loads(out.stdout)['files']:
         lines = [l for l in f['lines'] if not l.get('gcovr/noncode')]

@@ -81,14 +81,16 @@ static void end(struct wal *w)
 	scratch_remove(&w->s);
 }
 
-/* Appends a frame; `commit` ends a transaction; `wrong` is added to its second sum. */
-static void add_frame_with(struct wal *w, bool commit, uint32_t wrong, const uint8_t salts[8])
+/* Appends a frame of page `number`; `commit` ends a transaction; `wrong` is added to its second
+ * sum. */
+static void add_page_with(struct wal *w, uint32_t number, bool commit, uint32_t wrong,
+                          const uint8_t salts[8])
 {
 	uint8_t head[WAL_FRAME_HEADER] = { 0 };
 	uint8_t page[PAGE_BYTES] = { 0 };
 	uint8_t disk[WAL_FRAME_DISK];
 
-	put_be32(head, (uint32_t)w->frames + 1);
+	put_be32(head, number);
 	put_be32(head + 4, commit ? 9 : 0);
 	memcpy(head + 8, salts, 8);
 	memset(page, (int)w->frames + 1, PAGE_PLAIN);
@@ -101,6 +103,11 @@ static void add_frame_with(struct wal *w, bool commit, uint32_t wrong, const uin
 	                      salts, &key));
 	put(w, disk, sizeof(disk), wal_disk_offset(w->frames));
 	w->frames++;
+}
+
+static void add_frame_with(struct wal *w, bool commit, uint32_t wrong, const uint8_t salts[8])
+{
+	add_page_with(w, (uint32_t)w->frames + 1, commit, wrong, salts);
 }
 
 static void add_frame(struct wal *w, bool commit)
@@ -259,6 +266,9 @@ static void test_spent(void **state)
 			hit = fault_disarm();
 			assert_int_equal(rc, hit ? RC_IO : RC_OK);
 		}
+		add_page_with(&w, 0, true, 0, w.salts); /* SQLite writes none */
+		assert_int_equal(wal_is_spent(w.file, &key, 9, is_as_added, &asked, &w.e),
+		                 RC_CRYPTO);
 		EXPECT_OK(file_truncate(w.file, WAL_HEADER_DISK, &w.e), &w.e);
 		assert_int_equal(wal_is_spent(w.file, &key, 9, is_as_added, &asked, &w.e),
 		                 RC_CRYPTO);
