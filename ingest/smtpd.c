@@ -29,6 +29,8 @@
 #define MOST_CERTS    64
 #define PUBLIC_KEY    32
 #define MOST_FDS      65536
+#define OTHER_FDS     256 /* spool files, listeners, what mmd hands over */
+#define PART_LARGE    32  /* one of so many connections may have a large message's file at a time */
 
 struct listener {
 	struct listener *next;
@@ -63,6 +65,7 @@ struct smtpd {
 	struct loop_timer *logging;
 	bool log_due; /* the timer runs */
 	int64_t complained_ms;
+	unsigned descriptors;
 	bool accepting; /* there is, or was, a spool file */
 	bool paused;
 	int64_t floor_ms; /* no message is received before this */
@@ -403,10 +406,24 @@ static size_t read_certs(const json_t *list, struct tls_cert *out)
 	return n;
 }
 
-static void read_limits(const json_t *smtp, struct smtpd_limits *l)
+/* Who has no descriptor left can't take a spool file either, and would have to end. */
+static unsigned within_descriptors(const struct smtpd *d, unsigned wanted)
+{
+	unsigned all = d->descriptors;
+	unsigned room = all > 2 * OTHER_FDS ? all - OTHER_FDS : all / 2;
+
+	room -= room / PART_LARGE;
+	if (wanted <= room)
+		return wanted;
+	log_warn("smtp.max_connections is %u, but %u descriptors allow %u", wanted, all, room);
+	return room;
+}
+
+static void read_limits(const struct smtpd *d, const json_t *smtp, struct smtpd_limits *l)
 {
 	*l = (struct smtpd_limits) {
-		.connections = (unsigned)json_member_int(smtp, "max_connections", 1000),
+		.connections = within_descriptors(
+		        d, (unsigned)json_member_int(smtp, "max_connections", 1000)),
 		.per_address = (unsigned)json_member_int(smtp, "max_per_address", 50),
 		.command_ms = json_member_int(smtp, "command_timeout_s", 300) * 1000,
 		.data_ms = json_member_int(smtp, "data_timeout_s", 180) * 1000,
@@ -462,7 +479,7 @@ static enum rc configure(struct smtpd *d, const json_t *j, struct err *e)
 		start_log(d, smtp);
 	if (rc == RC_OK)
 		rc = gate_configure(d->gate, c, &opt, e);
-	read_limits(smtp, &limits);
+	read_limits(d, smtp, &limits);
 	smtpd_sessions_limit(d->sessions, &limits);
 	if (rc == RC_OK) {
 		config_unref(&d->config);
@@ -626,16 +643,19 @@ static enum rc confine(struct err *e)
 	return sandbox_enter(&p, e);
 }
 
-/* The limit on connections is ours, not the shell's. */
-static void raise_descriptors(void)
+/* The limit on connections is ours, not the shell's. How many there are. */
+static unsigned raise_descriptors(void)
 {
 	struct rlimit r;
+	rlim_t before;
 
-	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
-		return;
+	MUST(getrlimit(RLIMIT_NOFILE, &r) == 0);
+	before = r.rlim_cur;
 	r.rlim_cur = MIN_OF(r.rlim_max, MOST_FDS);
-	if (setrlimit(RLIMIT_NOFILE, &r) != 0)
-		log_warn("the limit of descriptors stays as it is: %s", strerror(errno));
+	if (setrlimit(RLIMIT_NOFILE, &r) == 0)
+		return (unsigned)r.rlim_cur;
+	log_warn("the limit of descriptors stays as it is: %s", strerror(errno));
+	return (unsigned)MIN_OF(before, MOST_FDS);
 }
 
 static void end_round(void *arg)
@@ -666,7 +686,7 @@ int smtpd_main(void)
 	tls_init();
 	crypt_init();
 	d.loop = loop_new();
-	raise_descriptors();
+	d.descriptors = raise_descriptors();
 	if (confine(&e) != RC_OK) {
 		log_error("the sandbox can't be entered: %s", e.text);
 		return 1;

@@ -498,7 +498,8 @@ static enum rc add_locked(struct keyring *kr, const struct key_info *want, uint6
 	if (rc == RC_OK)
 		rc = keyring_files_write(&kr->files, &slot.number, &s, 1, e);
 	if (rc != RC_OK) {
-		push_free(kr, slot.number, s.writes);
+		if (rc != RC_IO) /* else its sector may take no write: not until the next start */
+			push_free(kr, slot.number, s.writes);
 		return rc;
 	}
 	keep(kr, slot.number, &s);

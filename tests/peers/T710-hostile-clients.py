@@ -341,4 +341,31 @@ def all_that_was_acknowledged_is_there():
     for word in ('panic', 'mm-smtpd ended', 'signal'):
         check(word not in site.tail(10**7), site.tail())
 
+@test
+def few_descriptors():
+    """More connections than mm-smtpd has descriptors for get 421, and what it has still serves: it never has to end for want of one."""
+    few = Gateway()
+    resource.prlimit(few.process.pid, resource.RLIMIT_NOFILE, (700, 700))
+    os.kill(few.smtpd(), signal.SIGKILL)
+    for _ in range(600):
+        try:
+            few.send(mail('honest'))
+            break
+        except (OSError, smtplib.SMTPException):
+            time.sleep(0.1)
+    pid = few.smtpd()
+    crowd, greeted = [Raw(few.port) for _ in range(600)], 0
+    for one in crowd:
+        greeted += one.s.recv(3) == b'220'
+    print('   700 descriptors: %d connections of 600 are served' % greeted)
+    check(300 < greeted < 500, greeted)
+    for one in crowd[:20]:
+        one.s.close()
+    few.send(mail('large', 'x' * 70 + ('\r\n' + 'y' * 70) * 10000))
+    for one in crowd[20:]:
+        one.s.close()
+    equal(few.smtpd(), pid, 'mm-smtpd is the same')
+    check('descriptors allow' in few.tail(), few.tail())
+    few.close()
+
 done()

@@ -93,8 +93,8 @@ static uint32_t slot_of(struct fixture *f, const char *replica, uint64_t id)
 
 static void test_keys_last(void **state)
 {
-	static const enum key_kind kinds[] = { KEY_SHARD, KEY_SPOOL, KEY_CONTROL, KEY_AUDIT,
-		                               KEY_LOG,   KEY_QUEUE };
+	static const enum key_kind kinds[] = { KEY_SHARD, KEY_SPOOL, KEY_CONTROL,
+		                               KEY_AUDIT, KEY_LOG,   KEY_QUEUE };
 	struct fixture f;
 	uint64_t ids[COUNT(kinds)];
 	uint8_t keys[COUNT(kinds)][KEY_BYTES];
@@ -1388,6 +1388,40 @@ static void test_add_fails(void **state)
 	assert_true(n > 15);
 }
 
+static off_t bad_at; /* the first slot that is written, and from then on */
+
+static bool takes_no_write(unsigned call, int fd, size_t bytes, off_t at)
+{
+	(void)fd;
+	(void)bytes;
+	if (call != FAULT_WRITE || at == 0 || (bad_at && at != bad_at))
+		return false;
+	bad_at = at;
+	errno = EIO;
+	return true;
+}
+
+/* A sector that takes no write costs one key, not all after it. */
+static void test_add_beside_a_bad_slot(void **state)
+{
+	const struct key_info want = { .kind = KEY_SPOOL, .object = 1 };
+	struct fixture f;
+	uint64_t id;
+
+	(void)state;
+	begin(&f);
+	bad_at = 0;
+	fault_watch_at = takes_no_write;
+	assert_int_equal(keyring_add(f.kr, &want, &id, &f.e), RC_IO);
+	for (int i = 0; i < 600; i++) { /* more than are free */
+		EXPECT_OK(keyring_add(f.kr, &want, &id, &f.e), &f.e);
+		assert_true(lives(&f, id));
+	}
+	fault_watch_at = NULL;
+	assert_true(bad_at > 0);
+	end(&f);
+}
+
 /* The same for destroying two keys: an error leaves both live for the caller's next try, which
  * finishes it; a ring that is opened anew has each of them as a whole. */
 static void test_destroy_fails(void **state)
@@ -1636,6 +1670,7 @@ int main(void)
 		cmocka_unit_test(test_older_copy),
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_add_fails),
+		cmocka_unit_test(test_add_beside_a_bad_slot),
 		cmocka_unit_test(test_destroy_fails),
 		cmocka_unit_test(test_outer),
 		cmocka_unit_test(test_key_file),
