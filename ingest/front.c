@@ -72,6 +72,7 @@ struct front {
 	bool writing;      /* an mm-smtpd was given, or may be given, spool files */
 	bool gone_to_tell; /* the spool wasn't told yet that the last writer ended */
 	bool has_file;
+	bool cut_off; /* not all that was sent to this mm-smtpd fitted */
 	bool configured;
 	bool ready;
 	bool paused;
@@ -90,6 +91,7 @@ static void to_child(struct front *f, unsigned type, struct slice body, const in
 	if (channel_send(f->channel, type, body, fd, fd ? 1 : 0, &e) == RC_OK)
 		return;
 	log_error("mm-smtpd: %s", e.text);
+	f->cut_off = true;
 	child_kill(f->child);
 }
 
@@ -543,8 +545,13 @@ static enum rc on_start(void *arg, struct child_start *s, struct err *e)
 	f->channel = channel_new(f->loop, ends[0], WIRE_NEWS_MAX, &ops, f);
 	f->writing = true;
 	f->life++;
+	f->cut_off = false;
 	send_everything(f);
-	return RC_OK;
+	/* What doesn't fit is the configuration: without a part of it policies would judge wrongly.
+	 */
+	return f->cut_off ? err_set(e, RC_LIMIT,
+	                            "the configuration with its address lists is too long for it")
+	                  : RC_OK;
 }
 
 static void on_ended(void *arg, const char *how, int64_t again_ms)

@@ -27,6 +27,7 @@
 /* Between two looks that found little: what comes singly is gathered. */
 #define GATHER_MS         20
 #define FULL_MS           1000 /* between two tries on a full disk */
+#define GIVEN_UP          16 /* damaged shards since the last checkpoint; with more the disk is bad */
 #define CHECKPOINT_MIN_MS 100  /* a trickle shares its syncs */
 #define CHECKPOINT_MAX_MS 1000 /* a flood waits no longer than this to be findable */
 #define CHECKPOINT_BYTES  (32u << 20)
@@ -54,7 +55,8 @@ struct pipeline {
 	struct batch batches[BATCHES];
 	unsigned ready; /* the batch that is parsed, if it holds any; behind it the one to fill, and
 	                   the one that is indexed */
-	bool unsealed;  /* a shard may have become full, or is being sealed: guarded by `writing` */
+	unsigned given_up; /* shards since the last checkpoint */
+	bool unsealed; /* a shard may have become full, or is being sealed: guarded by `writing` */
 	struct backoff seal_backoff; /* the same */
 	struct err seal_failure;     /* why it waits; RC_OK: it never did */
 	struct spool_mark *again;    /* what is before it was read before, and may be parked; NULL:
@@ -388,7 +390,7 @@ static bool is_stuck(struct pipeline *p)
  * or a damaged shard of the index was given up (*again). */
 static bool try_again(struct pipeline *p, enum rc rc, bool *again)
 {
-	*again = rc == RC_CORRUPT && index_gave_up(p->parts.index);
+	*again = rc == RC_CORRUPT && index_gave_up(p->parts.index) && p->given_up++ < GIVEN_UP;
 	if (rc != RC_NOSPACE && !*again)
 		return false;
 	take_back(p);
@@ -403,6 +405,7 @@ static enum rc write_checkpoint(struct pipeline *p, bool *again, struct err *e)
 
 	*again = false;
 	if (rc == RC_OK) {
+		p->given_up = 0;
 		publish(p);
 		p->unsealed = true;
 	} else {

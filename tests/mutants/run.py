@@ -51,7 +51,7 @@ def is_unit(test):
 def build(tests):
     targets = ['unit_%s_test_%s' % tuple(t.split('/')) for t in tests if is_unit(t)]
     if len(targets) < len(tests):
-        targets += [os.path.basename(p)[:-2] for p in glob.glob('tools/mm*.c') if '_' not in os.path.basename(p)] + [
+        targets += [os.path.basename(p)[:-2] for p in glob.glob('tools/mm*.c') if '_' not in os.path.basename(p)] + ['mm-search-alone'] + [
             os.path.basename(p)[:-2] for p in glob.glob('tests/helpers/*.c')]
     return subprocess.run(['ninja', '-C', BUILD] + targets, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
