@@ -226,6 +226,8 @@ static enum rc rebuild(struct rebuild *b, uint32_t archive, struct err *e)
 	audited_free(&b->audited);
 	if (rc == RC_OK)
 		rc = index_seal(en->index, false, &sealed, e);
+	else
+		index_rollback(en->index); /* the pipeline begins with nothing of it */
 	for (size_t i = 0; i < b->count; i++) {
 		buf_free(&b->items[i].meta);
 		buf_free(&b->items[i].raw);

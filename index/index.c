@@ -395,10 +395,7 @@ static void shard_give_up(struct shard *s, enum rc rc, const struct err *why)
 	if (rc != RC_CORRUPT)
 		return;
 	log_error("%s; nothing is added to that shard any more: reindex", why->text);
-	lock_index(ix);
-	s->stats = (struct shard_stats) { 0 };
 	s->damaged = true;
-	unlock_index(ix);
 	ix->gave_up = true;
 }
 
@@ -716,6 +713,7 @@ static enum rc sealing_end(struct index *ix, struct err *e)
 	if (g->rc != RC_OK)
 		*e = g->why;
 	shard_give_up(s, g->rc, &g->why);
+	(void)index_gave_up(ix); /* nothing was lost by it */
 	shard_drop(s);
 	return g->rc == RC_CORRUPT ? RC_OK : rc; /* it is sealed no more */
 }
@@ -730,7 +728,7 @@ void sealing_settle(struct index *ix)
 
 static bool can_be_sealed(const struct index *ix, const struct shard *s, bool all)
 {
-	return !s->sealed && s->stats.messages && (all || is_full(ix, s, 0));
+	return !s->sealed && !s->damaged && s->stats.messages && (all || is_full(ix, s, 0));
 }
 
 enum rc index_seal_beside(struct index *ix, bool *busy, struct err *e)
@@ -840,6 +838,8 @@ static enum rc check_shard(struct shard *s, struct err *e)
 	struct conn *c = NULL;
 	enum rc rc = db_check(s->path, s->key, s->sealed, e);
 
+	if (rc == RC_OK && s->damaged)
+		rc = err_set(e, RC_CORRUPT, "%s was damaged when it was written: reindex", s->path);
 	if (rc == RC_OK)
 		rc = shard_borrow(s, &c, e);
 	if (rc == RC_OK)

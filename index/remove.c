@@ -194,11 +194,11 @@ static enum rc remove_from(struct removal *r, struct shard *s, struct err *e)
 	bool has = false;
 	enum rc rc;
 
-	if (s->damaged)
-		return err_set(e, RC_CORRUPT, "%s is damaged: reindex", s->path);
 	if (s->stats.messages &&
 	    (s->stats.received_high < r->low || s->stats.received_low >= r->high))
 		return RC_OK;
+	if (s->damaged)
+		return err_set(e, RC_CORRUPT, "%s is damaged: reindex", s->path);
 	rc = shard_borrow(s, &c, e);
 	if (rc == RC_OK)
 		rc = has_lot(c, r->lots, r->lot_count, &has, e);

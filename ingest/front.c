@@ -288,10 +288,12 @@ static void send_config(struct front *f)
 	if (!f->channel || (f->sent == f->config && f->sent_certs == f->opt->certs))
 		return;
 	buf_init(&text, WIRE_CONFIG_MAX);
-	if (write_config(&text, f->opt, f->config, f->sent) == RC_OK)
+	if (write_config(&text, f->opt, f->config, f->sent) == RC_OK) {
 		to_child(f, WIRE_CONFIG, buf_slice(&text), NULL);
-	else
-		log_error("the configuration is too long for mm-smtpd");
+	} else {
+		f->cut_off = true;
+		child_kill(f->child);
+	}
 	buf_free(&text);
 	config_unref(&f->sent);
 	f->sent = config_ref(f->config);

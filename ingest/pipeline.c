@@ -676,7 +676,9 @@ enum rc pipeline_checkpoint(struct pipeline *p, struct err *e)
 	if (checkpoint_age_ms(p->checkpoint) < 0)
 		return RC_OK;
 	rc = write_checkpoint(p, &again, e);
-	if (rc != RC_OK && rc != RC_NOSPACE && !again)
+	if (again)
+		return err_set(e, RC_AGAIN, "a damaged shard of the index was given up: try again");
+	if (rc != RC_OK && rc != RC_NOSPACE)
 		take_back(p); /* it is half done: the thread does all of it again, or fails */
 	return rc;
 }

@@ -30,7 +30,7 @@
 #define PUBLIC_KEY    32
 #define MOST_FDS      65536
 #define OTHER_FDS     256 /* spool files, listeners, what mmd hands over */
-#define PART_LARGE    32  /* one of so many connections may have a large message's file at a time */
+#define PART_LARGE    32  /* one of so many descriptors, at least, is for files of large messages */
 
 struct listener {
 	struct listener *next;
@@ -442,13 +442,16 @@ static void start_log(struct smtpd *d, const json_t *smtp)
 	gate_log(d->gate, d->log);
 }
 
-static enum rc start_gate(struct smtpd *d, struct err *e)
+static enum rc start_gate(struct smtpd *d, unsigned connections, struct err *e)
 {
 	struct spool_writer_options opt = { .writer = SPOOL_WRITER_SMTP, .floor_ms = d->floor_ms };
 	enum rc rc;
 
 	if (d->gate)
 		return RC_OK;
+	/* What connections and others leave: mmd's configuration of them stays while it runs. */
+	opt.bigs_most =
+	        MAX_OF(d->descriptors, connections + OTHER_FDS + 1) - connections - OTHER_FDS;
 	rc = gate_new(&d->gate, d->loop, &opt, &host, d, e);
 	if (rc == RC_OK)
 		gate_pause(d->gate, d->paused);
@@ -474,12 +477,12 @@ static enum rc configure(struct smtpd *d, const json_t *j, struct err *e)
 	opt.message_bytes = (uint64_t)json_member_int(smtp, "max_message", LIMIT_MESSAGE_BYTES);
 	opt.ask_ms = json_member_int(smtp, "ask_ms", 0);
 	opt.cert_count = read_certs(json_member_array(j, "certs"), certs);
-	rc = start_gate(d, e);
+	read_limits(d, smtp, &limits);
+	rc = start_gate(d, limits.connections, e);
 	if (rc == RC_OK)
 		start_log(d, smtp);
 	if (rc == RC_OK)
 		rc = gate_configure(d->gate, c, &opt, e);
-	read_limits(d, smtp, &limits);
 	smtpd_sessions_limit(d->sessions, &limits);
 	if (rc == RC_OK) {
 		config_unref(&d->config);

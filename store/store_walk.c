@@ -241,7 +241,7 @@ static enum rc pending_block(struct store *st, struct segment *s, uint32_t numbe
 		return RC_OK;
 	rc = block_read(st, s, number, true, &p, e);
 	if (rc != RC_OK) /* destroyed, or damage that store_walk reports */
-		return rc == RC_NOTFOUND || rc == RC_CORRUPT ? RC_OK : rc;
+		return rc == RC_NOTFOUND || is_lost(rc) ? RC_OK : rc;
 	if (block_describe(&d, slice_of(p->at, p->len)) == RC_OK)
 		q->on_block(q->arg, &d);
 	plain_release(st, p);

@@ -1,6 +1,7 @@
 #include "ingest/spool/writer.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,8 @@ static void set_defaults(struct spool_writer_options *o)
 		o->backlog = DEFAULT_BACKLOG;
 	if (!o->bigs_ready)
 		o->bigs_ready = DEFAULT_BIGS;
+	if (!o->bigs_most)
+		o->bigs_most = UINT_MAX;
 }
 
 /* Signals are the loop thread's: the new thread starts with all of them blocked. */
@@ -127,10 +130,11 @@ enum rc spool_writer_give_file(struct spool_writer *w, uint64_t number, int fd, 
 
 /* ---- big files ---- */
 
-static void big_free(struct spool_big **b)
+static void big_free(struct spool_writer *w, struct spool_big **b)
 {
 	if (!*b)
 		return;
+	w->bigs_open--;
 	file_close(&(*b)->file);
 	crypt_wipe(*b, sizeof(**b));
 	free(*b);
@@ -153,7 +157,7 @@ static void big_recover(struct spool_draft *d)
 	if (b && file_truncate(b->file, 0, NULL) == RC_OK && !d->w->stopped)
 		big_keep(d->w, b);
 	else
-		big_free(&b);
+		big_free(d->w, &b);
 }
 
 static struct spool_big *big_take(struct spool_writer *w)
@@ -463,11 +467,12 @@ void spool_writer_give_big(struct spool_writer *w, uint64_t number, int fd)
 	char name[32];
 
 	w->bigs_asked -= w->bigs_asked > 0;
+	w->bigs_open++;
 	(void)snprintf(name, sizeof(name), "%08llu.big", (unsigned long long)number);
 	b->number = number;
 	b->file = file_adopt(fd, name);
 	if (w->stopped)
-		big_free(&b);
+		big_free(w, &b);
 	else if (w->want_big_count)
 		hand_over(w, b);
 	else
@@ -495,6 +500,7 @@ static void ask(struct spool_writer *w)
 		w->ops.need_file(w->app);
 	}
 	while (w->bigs_asked < SPOOL_ASKED_BIGS &&
+	       w->bigs_open + w->bigs_asked < w->opt.bigs_most &&
 	       w->bigs_ready + w->bigs_asked < w->opt.bigs_ready + w->want_big_count) {
 		w->bigs_asked++;
 		w->ops.need_big(w->app);
@@ -527,7 +533,7 @@ static void deliver(struct spool_writer *w, struct draft_list *l)
 	while ((d = draft_list_take(l))) {
 		/* Of one that failed with the writer the record may be on disk all the same. */
 		if (d->proof || w->failed)
-			big_free(&d->big);
+			big_free(w, &d->big);
 		else
 			big_recover(d);
 		if (!d->mute) {
@@ -652,7 +658,7 @@ void spool_writer_free(struct spool_writer **w)
 		struct spool_big *b = (*w)->bigs;
 
 		(*w)->bigs = b->next;
-		big_free(&b);
+		big_free(*w, &b);
 	}
 	release(w);
 }

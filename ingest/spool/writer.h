@@ -43,6 +43,7 @@ struct spool_writer_options {
 	size_t   inline_bytes;  /* larger messages get a file; 0: LIMIT_SPOOL_INLINE, never more */
 	unsigned backlog;       /* commits that may wait while no file is there; 0: 1000 */
 	unsigned bigs_ready;    /* big files asked for ahead; 0: 2 */
+	unsigned bigs_most;     /* open at a time, further drafts wait for one; 0: no limit */
 	int64_t  floor_ms;      /* no message is received before this: the newest one known to mmd */
 };
 

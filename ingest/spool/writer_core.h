@@ -55,6 +55,7 @@ struct spool_writer {
 	struct spool_big *bigs;
 	unsigned          bigs_ready;
 	unsigned          bigs_asked;
+	unsigned          bigs_open;
 	unsigned          files_asked;
 	bool              failed;
 	struct err        why;

@@ -480,6 +480,40 @@ static void many_bigs(size_t end)
 	spool_writer_free(&s.w);
 }
 
+/* No more are open at a time than there may be. */
+static void test_few_bigs(void **state)
+{
+	const struct spool_writer_options options = { .inline_bytes = 1000,
+		                                      .bigs_ready = 1,
+		                                      .bigs_most = 10 };
+	struct small s;
+	struct spool_draft *d[30];
+
+	(void)state;
+	small_begin(&s, &options);
+	EXPECT_OK(small_file(&s, 1, SPOOL_MIN_CAPACITY), &s.e);
+	for (size_t i = 0; i < COUNT(d); i++)
+		d[i] = small_draft(&s, 2000);
+	spool_writer_flush(s.w);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(s.asked_bigs, 10);
+		spool_writer_give_big(s.w, 100 + i, fresh_fd());
+		spool_writer_flush(s.w);
+	}
+	for (size_t i = 0; i < COUNT(d); i++) {
+		assert_false(spool_draft_waits(d[i]));
+		spool_commit(&d[i], slice_str("{}"), &s.sent[0]);
+		s.sent[0].finished = false;
+		small_drain(&s);
+		if (i < 20) { /* its file is mmd's now: another one may be open */
+			assert_int_equal(s.asked_bigs, 11 + i);
+			spool_writer_give_big(s.w, 200 + (unsigned)i, fresh_fd());
+			spool_writer_flush(s.w);
+		}
+	}
+	spool_writer_free(&s.w);
+}
+
 static void test_many_bigs(void **state)
 {
 	(void)state;
@@ -618,6 +652,7 @@ int main(void)
 		cmocka_unit_test(test_late_big_file_fails),
 		cmocka_unit_test(test_last_piece_fails),
 		cmocka_unit_test(test_many_bigs),
+		cmocka_unit_test(test_few_bigs),
 		cmocka_unit_test(test_first_failure_stays),
 		cmocka_unit_test(test_wait_for_a_file),
 		cmocka_unit_test(test_inline_bytes),
