@@ -82,6 +82,7 @@ static void pick_environment(const char **out, size_t room)
 		"MM_FAULT_ALLOC",
 		"MM_FAULT_SHORT",
 		"MM_STOP",
+		"GCOV_PREFIX",
 #endif
 	};
 	size_t n = 0;
