@@ -1547,6 +1547,96 @@ static void test_check(void **state)
 	end(&f);
 }
 
+static enum rc stop_at_problem(void *arg, const char *replica, uint32_t slot, const char *what,
+                               struct err *e)
+{
+	(void)replica;
+	(void)slot;
+	(void)what;
+	++*(unsigned *)arg;
+	return err_set(e, RC_IO, "nobody listens");
+}
+
+/* A header that is older, a key that the ring doesn't know, a replica that is cut or gone; and a
+ * slot that was lost is told at the start alone. */
+static void test_check_files(void **state)
+{
+	struct fixture f;
+	struct fixture second;
+	struct forge g;
+	struct keyring_slot s = {
+		.writes = 1,
+		.info = { .id = 4000, .kind = KEY_LOT, .state = KEY_LIVE, .archive = 7, .day = 3 }
+	};
+	const struct key_info archive = { .kind = KEY_ARCHIVE, .archive = 7 };
+	const uint32_t slot = 9;
+	uint8_t unused[SLOT];
+	uint8_t foreign[SLOT];
+	uint8_t header[SLOT];
+	uint8_t young[SLOT];
+	uint64_t id;
+	unsigned told = 0;
+	char *path;
+
+	(void)state;
+	memset(&f, 0, sizeof(f));
+	scratch_make(&f.s);
+	EXPECT_OK(keyring_create(f.s.dir, master, &f.e), &f.e);
+	peek(&f, "keys.a", 0, young, SLOT);
+	reopen(&f);
+	EXPECT_OK(keyring_add(f.kr, &archive, &f.archive, &f.e), &f.e);
+	for (int i = 0; i < 4; i++)
+		id = add_lot(&f, 100 + i);
+	peek(&f, "keys.a", 0, header, SLOT);
+	assert_memory_not_equal(header, young, SLOT);
+	scribble(&f, "keys.a", 0, young, SLOT);
+	check_reports(&f, "keys.a:0 ");
+	assert_int_equal(keyring_check(f.kr, f.s.dir, stop_at_problem, &told, &f.e), RC_IO);
+	assert_int_equal(told, 1);
+	scribble(&f, "keys.a", 0, header, SLOT);
+	begin(&second); /* another ring under the same master key */
+	peek(&second, "keys.a", 0, young, SLOT);
+	end(&second);
+	scribble(&f, "keys.b", 0, young, SLOT);
+	check_reports(&f, "keys.b:0 ");
+	scribble(&f, "keys.b", 0, header, SLOT);
+	peek(&f, "keys.a", slot * SLOT, unused, SLOT);
+	forge_begin(&f, &g);
+	EXPECT_OK(keyring_files_write(&g.files, &slot, &s, 1, &f.e), &f.e);
+	keyring_files_close(&g.files);
+	peek(&f, "keys.a", slot * SLOT, foreign, SLOT);
+	scribble(&f, "keys.a", slot * SLOT, unused, SLOT);
+	scribble(&f, "keys.b", slot * SLOT, unused, SLOT);
+	EXPECT_OK(open_again(&f), &f.e);
+	scribble(&f, "keys.b", slot * SLOT, foreign, SLOT);
+	check_reports(&f, "keys.b:9 ");
+	scribble(&f, "keys.b", slot * SLOT, unused, SLOT);
+	peek(&f, "keys.a", 0, header, SLOT);
+	for (int i = 0; i < 300; i++) /* the files grow */
+		(void)add_lot(&f, 200 + i);
+	scribble(&f, "keys.b", 0, header, SLOT);
+	check_reports(&f, "keys.b:0 ");
+	peek(&f, "keys.a", 0, header, SLOT);
+	scribble(&f, "keys.b", 0, header, SLOT);
+	check_reports(&f, "");
+	EXPECT_OK(keyring_destroy(f.kr, &id, 1, &f.e), &f.e);
+	path = scratch_path(&f.s, "keys.b");
+	assert_int_equal(truncate(path, 512 * SLOT), 0);
+	check_reports(&f, "keys.b:512 ");
+	assert_int_equal(unlink(path), 0);
+	free(path);
+	check_reports(&f, "keys.b:0 ");
+	keyring_close(&f.kr);
+	EXPECT_OK(open_again(&f), &f.e); /* made anew */
+	check_reports(&f, "");
+	scribble(&f, "keys.a", LOT_SLOT * SLOT + 80, "x", 1);
+	scribble(&f, "keys.b", LOT_SLOT * SLOT + 80, "x", 1);
+	keyring_close(&f.kr);
+	EXPECT_OK(open_again(&f), &f.e);
+	check_reports(&f, "");
+	end(&f);
+}
+
 static const char *unreadable; /* a replica; what lies in [unreadable_from, unreadable_to) of it */
 static off_t unreadable_from;
 static off_t unreadable_to;
@@ -1618,6 +1708,45 @@ static void test_unreadable(void **state)
 	}
 }
 
+/* One replica's sector is not given and the other's is damaged: the first may be good, so nothing
+ * is lost. A ring of several chunks, and a replica that ends early. */
+static void test_unreadable_beside_damage(void **state)
+{
+	static const char *const replicas[] = { "/keys.a", "/keys.b" };
+	struct fixture f;
+	uint64_t lot;
+	uint8_t byte;
+	char *path;
+
+	(void)state;
+	begin(&f);
+	lot = add_lot(&f, 100);
+	for (int i = 0; i < 1100; i++)
+		(void)add_lot(&f, 200 + i);
+	for (int i = 0; i < 2; i++) {
+		const char *damaged = replicas[!i] + 1;
+
+		keyring_close(&f.kr);
+		peek(&f, damaged, LOT_SLOT * SLOT + 80, &byte, 1);
+		scribble(&f, damaged, LOT_SLOT * SLOT + 80, byte == 'x' ? "y" : "x", 1);
+		make_unreadable(replicas[i], LOT_SLOT * SLOT, LOT_SLOT * SLOT + SLOT, false);
+		assert_int_equal(open_again(&f), RC_IO);
+		make_unreadable(NULL, 0, 0, false);
+		EXPECT_OK(open_again(&f), &f.e);
+		assert_true(lives(&f, lot));
+		path = scratch_path(&f.s, damaged);
+		keyring_close(&f.kr);
+		assert_int_equal(truncate(path, 100 * SLOT + 7), 0);
+		free(path);
+		make_unreadable(replicas[!i], 5 * SLOT, 6 * SLOT, false);
+		EXPECT_OK(open_again(&f), &f.e);
+		make_unreadable(NULL, 0, 0, false);
+		assert_int_equal(keyring_lost(f.kr), 0);
+		check_reports(&f, "");
+	}
+	end(&f);
+}
+
 /* No ring, or a whole one of which the second replica is missing. */
 static void test_create_fails(void **state)
 {
@@ -1679,7 +1808,9 @@ int main(void)
 		cmocka_unit_test(test_command_that_hangs),
 		cmocka_unit_test(test_open_fails),
 		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_unreadable_beside_damage),
 		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_check_files),
 		cmocka_unit_test(test_create_fails),
 	};
 
