@@ -252,4 +252,30 @@ static inline int64_t yard_number(struct yard *y, const char *sql)
 	return v;
 }
 
+/* What has copies of mail elsewhere (struct sweep): the `fail_at`-th call fails. */
+struct copies {
+	unsigned calls;
+	unsigned fail_at;
+	unsigned ends;
+};
+
+UNUSED static enum rc copies_forget(void *arg, uint32_t archive, int32_t day,
+				    const struct message_id *id, struct err *e)
+{
+	struct copies *c = arg;
+
+	(void)day;
+	(void)id;
+	assert_int_equal(archive, 1);
+	return ++c->calls == c->fail_at ? err_set(e, RC_IO, "copies stay") : RC_OK;
+}
+
+UNUSED static enum rc copies_forgotten(void *arg, struct err *e)
+{
+	struct copies *c = arg;
+
+	c->ends++;
+	return ++c->calls == c->fail_at ? err_set(e, RC_IO, "copies stay") : RC_OK;
+}
+
 #endif

@@ -290,6 +290,42 @@ static void test_erase_fails(void **state)
 	erase_fails(FAULT_PART, EMFILE);
 }
 
+/* Without a thread of its own the index's part is done by this one. */
+static void test_erase_without_thread(void **state)
+{
+	struct yard y;
+	struct erase_report report;
+
+	(void)state;
+	yard_copy(&y);
+	fault_arm(FAULT_THREAD, 1, EAGAIN, true);
+	EXPECT_OK(erase_now(&y, &report), &y.e);
+	assert_true(fault_disarm());
+	expect_erased(&y);
+	yard_end(&y);
+}
+
+/* Copies elsewhere are forgotten with the message. */
+static void test_erase_copies(void **state)
+{
+	(void)state;
+	for (unsigned at = 0; at < 4; at++) {
+		struct copies c = { .fail_at = at };
+		struct yard y;
+		struct erase_report report;
+
+		yard_copy(&y);
+		y.sweep.forget = copies_forget;
+		y.sweep.forgotten = copies_forgotten;
+		y.sweep.copies = &c;
+		assert_int_equal(erase_now(&y, &report), at ? RC_IO : RC_OK);
+		EXPECT_OK(erase_recover(&y.sweep, &y.e), &y.e);
+		expect_erased(&y);
+		assert_true(c.ends >= 1);
+		yard_end(&y);
+	}
+}
+
 /* Writes to the index take a while, and fail. */
 static bool slow_index(unsigned call, int fd, size_t bytes)
 {
@@ -587,6 +623,8 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_whole_day),
 		cmocka_unit_test(test_erase_fails),
+		cmocka_unit_test(test_erase_copies),
+		cmocka_unit_test(test_erase_without_thread),
 		cmocka_unit_test(test_words_go_first),
 		cmocka_unit_test(test_two_copies),
 		cmocka_unit_test(test_lot_of_another_day),

@@ -125,6 +125,11 @@ static void test_deleted_archive(void **state)
 	assert_int_equal(plan.count, 0);
 	sweep_plan_free(&plan);
 	y.archives[0].end_ms = now_ms;
+	y.archives[0].period = (struct retention) { .days = 7 }; /* two days are due by it */
+	EXPECT_OK(sweep_plan_make(&y.sweep, &plan, &y.e), &y.e);
+	assert_int_equal(plan.days, 3);
+	sweep_plan_free(&plan);
+	y.archives[0].period = (struct retention) { .permanent = true };
 	EXPECT_OK(sweep_plan_make(&y.sweep, &plan, &y.e), &y.e);
 	assert_int_equal(plan.count, DAYS);
 	assert_int_equal(plan.days, 1);
@@ -405,6 +410,56 @@ static void test_sweep_fails(void **state)
 	sweep_fails(FAULT_PART, EMFILE, RC_LIMIT);
 }
 
+/* Copies elsewhere are forgotten with the mail; what can't be now is by the next start. */
+static void test_copies(void **state)
+{
+	(void)state;
+	for (unsigned at = 0; at < 4; at++) {
+		struct copies c = { .fail_at = at };
+		struct yard y;
+		struct sweep_report report;
+
+		yard_copy(&y);
+		y.sweep.forget = copies_forget;
+		y.sweep.forgotten = copies_forgotten;
+		y.sweep.copies = &c;
+		assert_int_equal(sweep_now(&y, true, &report), at ? RC_IO : RC_OK);
+		assert_int_equal(c.calls, at ? at : 3); /* two days, and the end */
+		EXPECT_OK(sweep_recover(&y.sweep, &report, &y.e), &y.e);
+		expect_swept(&y);
+		assert_true(c.ends >= 1);
+		yard_end(&y);
+	}
+}
+
+/* A sweep that was broken off goes on with what may still go: a period was changed, an archive is
+ * no more. */
+static void test_recovery_of_what_may_not_go(void **state)
+{
+	struct yard y;
+	struct sweep_report report;
+	uint64_t id;
+	enum rc rc;
+
+	(void)state;
+	yard_copy(&y);
+	y.archives[1].period = (struct retention) { .days = 15 };
+	EXPECT_OK(keyring_lot(y.keys, 2, (int32_t)day_of_ms(clock_now_ms()) - 30, 0, &id, &y.e),
+	          &y.e);
+	fault_arm(FAULT_AUDIT, 4, EIO, false);
+	assert_int_equal(sweep_now(&y, true, &report), RC_IO);
+	assert_true(yard_number(&y, "SELECT count(*) FROM sweep_lot") == 3);
+	y.archives[0].period = (struct retention) { .permanent = true };
+	y.archives[1].number = 99;
+	rc = sweep_recover(&y.sweep, &report, &y.e);
+	assert_true(is_forbidden(rc));
+	assert_int_equal(report.lots, 0);
+	assert_int_equal(yard_get(&y, 1, 10, 0), RC_OK);
+	assert_true(is_forbidden(RC_HELD));
+	assert_false(is_forbidden(RC_IO));
+	yard_end(&y);
+}
+
 /* The same for going on with one. */
 static void test_recovery_fails(void **state)
 {
@@ -452,12 +507,20 @@ static void test_prepare_fails(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_is_due),         cmocka_unit_test(test_order_of_a_plan),
-		cmocka_unit_test(test_many_days),           cmocka_unit_test(test_deleted_archive),
-		cmocka_unit_test(test_not_to_be_destroyed), cmocka_unit_test(test_unattended),
-		cmocka_unit_test(test_many_shards),         cmocka_unit_test(test_recovery),
-		cmocka_unit_test(test_sweep_fails),         cmocka_unit_test(test_recovery_fails),
-		cmocka_unit_test(test_prepare_fails),       cmocka_unit_test(test_keys_that_stay),
+		cmocka_unit_test(test_what_is_due),
+		cmocka_unit_test(test_order_of_a_plan),
+		cmocka_unit_test(test_many_days),
+		cmocka_unit_test(test_deleted_archive),
+		cmocka_unit_test(test_not_to_be_destroyed),
+		cmocka_unit_test(test_unattended),
+		cmocka_unit_test(test_many_shards),
+		cmocka_unit_test(test_recovery),
+		cmocka_unit_test(test_sweep_fails),
+		cmocka_unit_test(test_recovery_fails),
+		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_recovery_of_what_may_not_go),
+		cmocka_unit_test(test_prepare_fails),
+		cmocka_unit_test(test_keys_that_stay),
 		cmocka_unit_test(test_damaged_index),
 	};
 
