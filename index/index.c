@@ -394,7 +394,8 @@ static void shard_give_up(struct shard *s, enum rc rc, const struct err *why)
 
 	if (rc != RC_CORRUPT)
 		return;
-	log_error("%s; nothing is added to that shard any more: reindex", why->text);
+	log_error("%s; nothing is added to that shard any more: reindex",
+	          why ? why->text : s->path);
 	s->damaged = true;
 	ix->gave_up = true;
 }

@@ -19,9 +19,9 @@
 #include "ingest/verdict/verdict_words.h"
 #include "ingest/verdict_wire.h"
 
-#define LOOK_MS  250
-#define GRACE_MS 8000 /* after the deadline: more than one message may compute (verdict/serve.c)   \
-	               */
+/* Behind the deadline: more than one message may compute (CPU_MS, verdict/serve.c). */
+#define GRACE_MS      8000
+#define LOOK_MS       250
 #define START_MS      10000
 #define FIRST_WAIT_MS 100
 #define LAST_WAIT_MS  5000

@@ -764,7 +764,7 @@ enum rc audit_verify(struct audit *a, const struct audit_head *anchor, struct au
 {
 	struct walk w = { .a = a, .wanted = anchor && anchor->entries ? anchor : NULL };
 	enum rc rc = walk_from(&w, 0, e);
-	struct err broken = *e;
+	struct err broken = rc == RC_CORRUPT && e ? *e : (struct err) { 0 };
 
 	if ((rc == RC_OK || rc == RC_CORRUPT) && w.wanted && !w.had)
 		rc = err_set(e, RC_CORRUPT,
