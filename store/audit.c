@@ -318,7 +318,7 @@ static enum rc find_head(struct audit *a, struct err *e)
 		if (rc == RC_OK && a->damaged)
 			log_error(
 			        "%s; the log goes on behind it, and 'mm-audit verify' fails until "
-			        "the file is as it was (mmd(8), \"Backup and restore\")",
+			        "the file is as it was (mmd(8), \"When something is damaged\")",
 			        w.breaking.text);
 	}
 	for (size_t i = last; i < a->nparts && rc == RC_OK; i++)
