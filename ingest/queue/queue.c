@@ -32,9 +32,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_ADD_TASK] =
 	        "INSERT INTO task(message, kind, state, decides, destination, due, since, spec)"
 	        " VALUES(?1,?2,?3,?4,?5,?6,?6,?7)",
-	[SQL_GO_ON] = "SELECT m.number, id, received, past, meta, raw FROM message m"
-	              " LEFT JOIN body b ON b.message = m.number"
-	              " WHERE state = 1 AND m.number > ?1 ORDER BY m.number LIMIT 1",
+	[SQL_GO_ON] = "SELECT number, id, received, past, meta FROM message"
+	              " WHERE state = 1 AND number > ?1 ORDER BY number LIMIT 1",
 	[SQL_TELL] = "SELECT number, id, received, rule_set, version, kind, text FROM message "
 	             "WHERE tell = 1"
 	             " ORDER BY number LIMIT ?1",
@@ -470,6 +469,16 @@ static enum rc park(struct queue *q, const struct queue_message *m, const struct
 	return rc;
 }
 
+/* Where a page that a new message would go into is damaged, no other one could be parked any more.
+ */
+static enum rc park_in_new_file(struct queue *q, const struct queue_message *m,
+                                const struct queue_task *tasks, size_t count, struct err *e)
+{
+	enum rc rc = queue_file_renew(q, e);
+
+	return rc == RC_OK ? park(q, m, tasks, count, e) : rc;
+}
+
 enum rc queue_park(struct queue *q, const struct queue_message *m, const struct queue_task *tasks,
                    size_t count, struct err *e)
 {
@@ -479,6 +488,8 @@ enum rc queue_park(struct queue *q, const struct queue_message *m, const struct 
 	rc = may_park(q, m, e);
 	if (rc == RC_OK)
 		rc = park(q, m, tasks, count, e);
+	if (rc == RC_CORRUPT)
+		rc = park_in_new_file(q, m, tasks, count, e);
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	queue_free_specs(tasks, count);
 	return rc;
@@ -532,7 +543,8 @@ static void read_id(struct message_id *id, struct stmt *s)
 	memcpy(id->b, bytes.at, MIN_OF(bytes.len, (size_t)ID_BYTES));
 }
 
-static enum rc read_parked(struct stmt *s, int64_t *number, struct queue_parked *out, struct err *e)
+static enum rc read_parked(struct queue *q, struct stmt *s, int64_t *number,
+                           struct queue_parked *out, struct err *e)
 {
 	enum rc rc;
 
@@ -542,10 +554,7 @@ static enum rc read_parked(struct stmt *s, int64_t *number, struct queue_parked 
 	rc = queue_read_json(s, 3, &out->past, e);
 	if (rc == RC_OK)
 		rc = buf_add(&out->meta, stmt_text(s, 4));
-	out->whole = !stmt_is_null(s, 5);
-	if (rc == RC_OK)
-		rc = buf_add(&out->raw, stmt_blob(s, 5));
-	return rc;
+	return rc == RC_OK ? queue_read_body(q, *number, &out->raw, &out->whole, e) : rc;
 }
 
 enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struct queue_parked *out,
@@ -563,7 +572,7 @@ enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struc
 		stmt_bind_int(s, 1, behind);
 		rc = stmt_step(s, e);
 		if (rc == RC_OK)
-			rc = read_parked(s, number, out, e);
+			rc = read_parked(q, s, number, out, e);
 		stmt_reset(s);
 	}
 	MUST(pthread_mutex_unlock(&q->lock) == 0);

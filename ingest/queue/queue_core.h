@@ -58,6 +58,7 @@ struct queue {
 	bool open;  /* a transaction */
 	bool dirty; /* and something is in it */
 	bool ended; /* there is what rotation would take out */
+	bool keep_bodies; /* of what ends, until then: removing one came upon a damaged page */
 	_Atomic uint64_t bytes; /* of all messages, but those that only dead letters are left of */
 	struct judgement *judged;
 	size_t judged_count;
@@ -112,6 +113,8 @@ enum rc queue_run_at(struct queue *q, enum queue_sql which, int64_t at, struct e
 enum how { THROUGH, BOUNCED, GIVEN_UP };
 enum rc queue_end_task(struct queue *q, int64_t number, enum how how, const struct queue_answer *a,
 		       struct err *e) MUST_USE;
+/* Appends to raw. Not whole: it isn't there, or damaged; then there is no transaction any more. */
+enum rc queue_read_body(struct queue *q, int64_t message, struct buf *raw, bool *whole, struct err *e) MUST_USE;
 enum rc queue_job_locked(struct queue *q, int64_t number, bool whole, struct queue_job *out, struct err *e) MUST_USE;
 enum rc queue_set_task(struct queue *q, int64_t number, enum task_state state, int64_t due_ms, int tries,
 		       struct err *e) MUST_USE;

@@ -51,7 +51,6 @@ static const struct copied copies[] = {
 	  "kind, text, rule_set, version, archives, origin, origin_received, past, meta)"
 	  " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	  18 },
-	{ "SELECT message, raw FROM body", "INSERT INTO body VALUES(?,?)", 2 },
 	{ "SELECT number, message, kind, state, decides, destination, due, since, tries, spec, "
 	  "reason FROM task",
 	  "INSERT INTO task VALUES(?,?,?,?,?,?,?,?,?,?,?)", 11 },
@@ -254,6 +253,86 @@ static enum rc copy_table(struct db *from, struct db *to, const struct copied *w
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
+struct waiting {
+	int64_t number;
+	struct message_id id;
+};
+
+/* Those that haven't ended, all at once: a read that fails ends the others of its connection. */
+static enum rc find_waiting(struct db *from, struct waiting **list, size_t *count, struct err *e)
+{
+	struct stmt *s = NULL;
+	size_t room = 0;
+	enum rc rc = db_prepare(from, &s, "SELECT number, id FROM message WHERE state <> 2", e);
+
+	while (rc == RC_OK && (rc = stmt_step(s, e)) == RC_OK) {
+		struct slice id = stmt_blob(s, 1);
+		struct waiting *w;
+
+		if (*count == room) {
+			room = room ? 2 * room : 64;
+			*list = mem_resize(*list, room * sizeof(**list));
+		}
+		w = &(*list)[(*count)++];
+		*w = (struct waiting) { .number = stmt_int(s, 0) };
+		memcpy(w->id.b, id.at, MIN_OF(id.len, (size_t)ID_BYTES));
+	}
+	stmt_free(&s);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+/* *bytes grows. Nothing, where they are damaged, or stayed behind before. */
+static enum rc copy_body(struct stmt *read, struct stmt *write, const struct waiting *w,
+                         uint64_t *bytes, struct err *e)
+{
+	struct err why = { 0 };
+	char id[ID_TEXT + 1];
+	enum rc rc;
+
+	stmt_bind_int(read, 1, w->number);
+	rc = stmt_step(read, &why);
+	if (rc == RC_OK) {
+		*bytes += stmt_blob(read, 1).len;
+		rc = copy_row(read, write, 2, e);
+		stmt_reset(read);
+		return rc;
+	}
+	stmt_reset(read);
+	if (rc == RC_NOTFOUND)
+		return RC_OK;
+	if (rc != RC_CORRUPT)
+		return err_set(e, rc, "%s", why.text);
+	id_format(id, &w->id);
+	log_error("message %s of the outbound queue: its bytes are damaged, and left out: %s", id,
+	          why.text);
+	return RC_OK;
+}
+
+/* What has ended while bodies were kept stays behind, too. */
+static enum rc copy_bodies(struct db *from, struct db *to, struct err *e)
+{
+	struct waiting *list = NULL;
+	size_t count = 0;
+	uint64_t bytes = 0;
+	struct stmt *read = NULL;
+	struct stmt *write = NULL;
+	enum rc rc = find_waiting(from, &list, &count, e);
+
+	if (rc == RC_OK)
+		rc = db_prepare(from, &read, "SELECT message, raw FROM body WHERE message = ?", e);
+	if (rc == RC_OK)
+		rc = db_prepare(to, &write, "INSERT INTO body VALUES(?,?)", e);
+	for (size_t i = 0; rc == RC_OK && i < count; i++) {
+		rc = copy_body(read, write, &list[i], &bytes, e);
+		if (rc == RC_OK)
+			rc = part(to, &bytes, e);
+	}
+	stmt_free(&read);
+	stmt_free(&write);
+	free(list);
+	return rc;
+}
+
 static enum rc copy_all(struct db *from, struct db *to, struct err *e)
 {
 	enum rc rc = db_begin(to, e);
@@ -262,6 +341,8 @@ static enum rc copy_all(struct db *from, struct db *to, struct err *e)
 		return rc;
 	for (size_t i = 0; rc == RC_OK && i < COUNT(copies); i++)
 		rc = copy_table(from, to, &copies[i], e);
+	if (rc == RC_OK)
+		rc = copy_bodies(from, to, e);
 	if (rc == RC_OK)
 		rc = db_exec(to, "DELETE FROM sqlite_sequence", e); /* what inserting left */
 	if (rc == RC_OK)
@@ -277,6 +358,7 @@ static void switch_to(struct queue *q, uint64_t number, uint64_t key, struct db 
 	q->db = *fresh;
 	q->file = number;
 	q->key = key;
+	q->keep_bodies = false;
 	*fresh = NULL;
 }
 

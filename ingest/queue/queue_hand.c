@@ -258,16 +258,13 @@ static void forget_judged(struct queue *q, uint32_t archive, int32_t day,
 	}
 }
 
-enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id,
-                     size_t *count, struct err *e)
+static enum rc forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id,
+                      size_t *count, struct err *e)
 {
 	struct kept_list l = { .at = NULL };
-	enum rc rc;
+	enum rc rc = gather(q, day, id, &l, e);
 
 	*count = 0;
-	MUST(pthread_mutex_lock(&q->lock) == 0);
-	forget_judged(q, archive, day, id);
-	rc = gather(q, day, id, &l, e);
 	for (size_t i = 0; rc == RC_OK && i < l.count; i++)
 		if (take_out(l.at[i].archives, archive))
 			rc = forget_one(q, &l.at[i], count, e);
@@ -275,9 +272,24 @@ enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struc
 		queue_undo(q);
 	else
 		rc = queue_commit_locked(q, e);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	for (size_t i = 0; i < l.count; i++)
 		json_decref(l.at[i].archives);
 	free(l.at);
+	return rc;
+}
+
+enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id,
+                     size_t *count, struct err *e)
+{
+	bool kept;
+	enum rc rc;
+
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+	kept = q->keep_bodies;
+	forget_judged(q, archive, day, id);
+	rc = forget(q, archive, day, id, count, e);
+	if (q->keep_bodies && !kept)
+		rc = forget(q, archive, day, id, count, e);
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	return rc;
 }

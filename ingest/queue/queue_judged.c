@@ -128,14 +128,19 @@ static enum rc land(struct queue *q, const struct judgement *j, struct err *e)
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
+static enum rc lost(struct queue *q, struct err *e)
+{
+	q->lost_pipeline = false;
+	return err_set(e, RC_NOSPACE, "the outbound queue lost what wasn't committed");
+}
+
 enum rc queue_land_locked(struct queue *q, struct err *e)
 {
+	bool kept = q->keep_bodies;
 	enum rc rc = RC_OK;
 
-	if (q->lost_pipeline) {
-		q->lost_pipeline = false;
-		return err_set(e, RC_NOSPACE, "the outbound queue found no room on the disk");
-	}
+	if (q->lost_pipeline)
+		return lost(q, e);
 	rc = queue_save_results(q, e);
 	if (rc == RC_OK && q->judged_count)
 		rc = queue_change(q, e);
@@ -143,7 +148,7 @@ enum rc queue_land_locked(struct queue *q, struct err *e)
 		rc = land(q, &q->judged[i], e);
 	if (rc != RC_OK) {
 		queue_undo(q);
-		return rc;
+		return q->keep_bodies && !kept ? lost(q, e) : rc;
 	}
 	rc = queue_commit_locked(q, e);
 	if (rc == RC_OK) {

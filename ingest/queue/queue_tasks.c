@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "ingest/past.h"
 #include "ingest/queue/queue_core.h"
 
@@ -117,19 +118,30 @@ void queue_job_free(struct queue_job *j)
 	buf_free(&j->raw);
 }
 
-static enum rc read_body(struct queue *q, struct queue_job *j, struct err *e)
+enum rc queue_read_body(struct queue *q, int64_t message, struct buf *raw, bool *whole,
+                        struct err *e)
 {
+	struct err why = { 0 };
 	struct stmt *s;
 	enum rc rc = queue_sql(q, SQL_BODY, &s, e);
 
+	*whole = false;
 	if (rc != RC_OK)
 		return rc;
-	stmt_bind_int(s, 1, j->message);
-	rc = stmt_step(s, e);
+	stmt_bind_int(s, 1, message);
+	rc = stmt_step(s, &why);
+	*whole = rc == RC_OK;
 	if (rc == RC_OK)
-		rc = buf_add(&j->raw, stmt_blob(s, 0));
+		rc = buf_add(raw, stmt_blob(s, 0));
+	else if (e)
+		*e = why;
 	stmt_reset(s);
-	return rc == RC_NOTFOUND ? err_set(e, RC_CORRUPT, "a parked message has no bytes") : rc;
+	if (rc == RC_CORRUPT) { /* SQLite took the transaction back then */
+		log_error("the outbound queue: %s", why.text);
+		if (q->open)
+			queue_undo(q);
+	}
+	return rc == RC_CORRUPT || rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 enum rc queue_job_locked(struct queue *q, int64_t number, bool whole, struct queue_job *out,
@@ -147,7 +159,7 @@ enum rc queue_job_locked(struct queue *q, int64_t number, bool whole, struct que
 		if (rc == RC_OK && whole)
 			rc = buf_add(&out->meta, stmt_text(s, 15));
 		if (rc == RC_OK && whole)
-			rc = read_body(q, out, e);
+			rc = queue_read_body(q, out->message, &out->raw, &out->whole, e);
 		if (rc != RC_OK)
 			queue_job_free(out);
 	}
@@ -242,8 +254,9 @@ static enum rc put_end(struct queue *q, int64_t message, enum message_state stat
 enum rc queue_end(struct queue *q, int64_t message, enum disposition_kind kind, const char *text,
                   struct err *e)
 {
-	enum rc rc = queue_run_at(q, SQL_DROP_BODY, message, e);
+	enum rc rc = q->keep_bodies ? RC_OK : queue_run_at(q, SQL_DROP_BODY, message, e);
 
+	q->keep_bodies = q->keep_bodies || rc == RC_CORRUPT;
 	if (rc == RC_OK)
 		rc = put_end(q, message, MESSAGE_ENDED, kind, text, e);
 	if (rc == RC_OK)
@@ -443,8 +456,8 @@ static enum rc put_how(struct queue *q, int64_t message, enum how how, struct er
 	return stmt_run(s, e);
 }
 
-enum rc queue_end_task(struct queue *q, int64_t number, enum how how, const struct queue_answer *a,
-                       struct err *e)
+static enum rc end_task(struct queue *q, int64_t number, enum how how, const struct queue_answer *a,
+                        struct err *e)
 {
 	struct queue_job j;
 	enum rc rc = queue_job_locked(q, number, false, &j, e);
@@ -462,6 +475,17 @@ enum rc queue_end_task(struct queue *q, int64_t number, enum how how, const stru
 		queue_undo(q);
 	queue_job_free(&j);
 	return rc;
+}
+
+/* Once more where its bytes could not be removed: a task that was carried out would be carried out
+ * again. */
+enum rc queue_end_task(struct queue *q, int64_t number, enum how how, const struct queue_answer *a,
+                       struct err *e)
+{
+	bool kept = q->keep_bodies;
+	enum rc rc = end_task(q, number, how, a, e);
+
+	return q->keep_bodies && !kept ? end_task(q, number, how, a, e) : rc;
 }
 
 enum rc queue_done(struct queue *q, int64_t number, bool bounced, const struct queue_answer *a,

@@ -21,7 +21,8 @@ static void trouble(struct runner *r, const struct err *e)
 {
 	if (e->code == RC_NOSPACE) {
 		if (!r->full)
-			log_error("the outbound queue: %s; it goes on when there is room", e->text);
+			log_error("the outbound queue: %s; it goes on as soon as there is room",
+			          e->text);
 		r->full = true;
 		loop_timer_set(r->flush, FULL_MS);
 		return;
@@ -108,6 +109,24 @@ static void put_back(struct runner *r, const struct queue_job *j)
 		             clock_mono_ms() + wait_ms(r, j->due_ms));
 }
 
+/* It can't be carried out, and whether it is given up is for a person to say. */
+static enum rc hold_damaged(struct runner *r, const struct queue_job *j, struct err *e)
+{
+	char id[ID_TEXT + 1];
+	enum rc rc = queue_put_off(r->o.queue, j->number, j->due_ms, "its bytes are damaged", e);
+
+	if (rc == RC_OK)
+		rc = queue_hold(r->o.queue, j->number, e);
+	if (rc != RC_OK)
+		return rc;
+	id_format(id, &j->id);
+	log_error("message %s of the outbound queue: its bytes are damaged, and it is held; "
+	          "mmctl queue drop %lld gives it up",
+	          id, (long long)j->number);
+	run_over(r, j->number);
+	return RC_OK;
+}
+
 static void begin(struct runner *r, int64_t task)
 {
 	struct queue_job j;
@@ -116,7 +135,7 @@ static void begin(struct runner *r, int64_t task)
 
 	if (rc == RC_OK) {
 		if (is_due(r, &j))
-			rc = begin_kind(r, &j, &e);
+			rc = j.whole ? begin_kind(r, &j, &e) : hold_damaged(r, &j, &e);
 		else
 			put_back(r, &j);
 		queue_job_free(&j);
@@ -161,9 +180,8 @@ static void flush(void *arg)
 	r->flushing = false;
 	if (r->broken)
 		return;
-	if (!r->full && queue_lost(r->o.queue)) { /* the pipeline found no room */
-		(void)err_set(&e, RC_NOSPACE,
-		              "what was put down beside other changes found no room");
+	if (!r->full && queue_lost(r->o.queue)) { /* the pipeline found no room, or damage */
+		(void)err_set(&e, RC_NOSPACE, "what was put down beside other changes was lost");
 		trouble(r, &e);
 		return;
 	}

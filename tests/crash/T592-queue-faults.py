@@ -299,6 +299,49 @@ def end(site):
 def queue_wal(site):
     return [f for f in site.files() if '/queue/' in f and f.endswith('-wal')][0]
 
+# ---- damage ----
+
+def damage(path):
+    """A byte in the middle of a page in the middle of what large messages fill."""
+    at = os.path.getsize(path) // 8192 // 2 * 8192 + 4096
+    with open(path, 'r+b') as f:
+        f.seek(at)
+        byte = f.read(1)[0]
+        f.seek(at)
+        f.write(bytes([byte ^ 1]))
+
+@test
+def a_damaged_message_is_held_and_nothing_else():
+    port = free_port()
+    site = begin(config([DAY]), hub=port)
+    sent = [give(site, 'a@relay.example', size=60000) for _ in range(5)]
+    until(lambda: sum(t['tries'] for t in queued(site)) == 5, 'none was tried')
+    site.stop()
+    damage([f for f in site.files() if '/queue/' in f and f.endswith('.db')][0])
+    hub = Hub(port)
+    site.start()
+    pid = site.process.pid
+    site.run('mmctl', 'queue', 'retry', 'all')
+    until(lambda: [t['state'] for t in queued(site)] == ['held'], lambda: 'in the queue: %r' % queued(site))
+    task = queued(site)[0]
+    equal(task['reason'], 'its bytes are damaged')
+    lost = [name for name, id in sent if id == task['message']]
+    equal((len(lost), hub.counts()), (1, {(name, 'a@relay.example'): 1 for name, _ in sent if name not in lost}), 'the others')
+    check('mmctl queue drop %d gives it up' % task['task'] in site.tail(), 'the log says what to do\n' + site.tail())
+    site.run('mmctl', 'queue', 'retry', 'all') # it is no better now
+    until(lambda: [t['state'] for t in queued(site)] == ['held'] and site.tail().count('gives it up') == 2, 'held again')
+    site.run('mmctl', 'queue', 'drop', str(task['task']))
+    ends(site, task['message'], 'dropped')
+    name, id = give(site, 'b@relay.example', size=60000)
+    empty(site)
+    ends(site, id, 'delivered')
+    equal((site.process.poll(), site.process.pid), (None, pid), 'mmd never ended')
+    site.stop()
+    site.start()
+    empty(site)
+    equal(hub.counts()[name, 'b@relay.example'], 1)
+    end(site)
+
 # ---- receivers ----
 
 @test
