@@ -735,6 +735,7 @@ void queue_close(struct queue **at)
 	free(q->judged);
 	free(q->told);
 	free(q->fresh);
+	free(q->damaged);
 	free(q->dir);
 	free(q);
 }

@@ -58,6 +58,9 @@ struct queue {
 	bool open;  /* a transaction */
 	bool dirty; /* and something is in it */
 	bool ended; /* there is what rotation would take out */
+	int64_t *damaged; /* messages whose bytes are: reading them again would cost what isn't committed again */
+	size_t damaged_count;
+	size_t damaged_room;
 	bool keep_bodies; /* of what ends, until then: removing one came upon a damaged page */
 	_Atomic uint64_t bytes; /* of all messages, but those that only dead letters are left of */
 	struct judgement *judged;

@@ -359,6 +359,7 @@ static void switch_to(struct queue *q, uint64_t number, uint64_t key, struct db 
 	q->file = number;
 	q->key = key;
 	q->keep_bodies = false;
+	q->damaged_count = 0;
 	*fresh = NULL;
 }
 

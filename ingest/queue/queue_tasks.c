@@ -118,6 +118,27 @@ void queue_job_free(struct queue_job *j)
 	buf_free(&j->raw);
 }
 
+static bool is_damaged(const struct queue *q, int64_t message)
+{
+	for (size_t i = 0; i < q->damaged_count; i++)
+		if (q->damaged[i] == message)
+			return true;
+	return false;
+}
+
+/* SQLite has taken the transaction back. */
+static void note_damaged(struct queue *q, int64_t message, const struct err *why)
+{
+	log_error("the outbound queue: %s", why->text);
+	if (q->damaged_count == q->damaged_room) {
+		q->damaged_room = q->damaged_room ? q->damaged_room * 2 : 16;
+		q->damaged = mem_resize(q->damaged, q->damaged_room * sizeof(*q->damaged));
+	}
+	q->damaged[q->damaged_count++] = message;
+	if (q->open)
+		queue_undo(q);
+}
+
 enum rc queue_read_body(struct queue *q, int64_t message, struct buf *raw, bool *whole,
                         struct err *e)
 {
@@ -126,7 +147,7 @@ enum rc queue_read_body(struct queue *q, int64_t message, struct buf *raw, bool 
 	enum rc rc = queue_sql(q, SQL_BODY, &s, e);
 
 	*whole = false;
-	if (rc != RC_OK)
+	if (rc != RC_OK || is_damaged(q, message))
 		return rc;
 	stmt_bind_int(s, 1, message);
 	rc = stmt_step(s, &why);
@@ -136,11 +157,8 @@ enum rc queue_read_body(struct queue *q, int64_t message, struct buf *raw, bool 
 	else if (e)
 		*e = why;
 	stmt_reset(s);
-	if (rc == RC_CORRUPT) { /* SQLite took the transaction back then */
-		log_error("the outbound queue: %s", why.text);
-		if (q->open)
-			queue_undo(q);
-	}
+	if (rc == RC_CORRUPT)
+		note_damaged(q, message, &why);
 	return rc == RC_CORRUPT || rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
@@ -254,7 +272,8 @@ static enum rc put_end(struct queue *q, int64_t message, enum message_state stat
 enum rc queue_end(struct queue *q, int64_t message, enum disposition_kind kind, const char *text,
                   struct err *e)
 {
-	enum rc rc = q->keep_bodies ? RC_OK : queue_run_at(q, SQL_DROP_BODY, message, e);
+	bool keep = q->keep_bodies || is_damaged(q, message);
+	enum rc rc = keep ? RC_OK : queue_run_at(q, SQL_DROP_BODY, message, e);
 
 	q->keep_bodies = q->keep_bodies || rc == RC_CORRUPT;
 	if (rc == RC_OK)
