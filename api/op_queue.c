@@ -277,6 +277,7 @@ enum rc op_queue_change(struct request *r, struct err *e)
 	struct change c = { .queue = engine_queue_of(r->en->queue),
 		            .what = json_member_text(r->args, "do"),
 		            .dead = json_member_bool(r->args, "dead", false) };
+	uint64_t losses = queue_losses(c.queue);
 	enum rc rc = account(r, &c, number, e);
 
 	if (rc == RC_OK)
@@ -286,6 +287,8 @@ enum rc op_queue_change(struct request *r, struct err *e)
 		              : no_task(number, e);
 	if (rc == RC_OK)
 		rc = queue_commit(c.queue, e);
+	if (rc == RC_OK && queue_losses(c.queue) != losses)
+		rc = err_set(e, RC_AGAIN, "the outbound queue lost changes: do it again");
 	if (rc != RC_OK)
 		return rc;
 	engine_queue_wake(r->en->queue);

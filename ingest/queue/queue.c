@@ -9,7 +9,11 @@
 #include "ingest/queue/queue_core.h"
 
 #define SUM_BYTES   "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state NOT IN (2, 3)"
+#define ALL_BYTES   "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2"
 #define PROBE_BYTES (1 << 20)
+#define RENEWALS                                                                                   \
+	16 /* of a damaged file, in the life of mmd: more of them are a bug, or a dying disk */
+#define RENEW_MS 60000
 
 /* As queue_tasks.c reads it. */
 #define JOB                                                                                        \
@@ -44,7 +48,6 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_FRESH] =
 	        "SELECT number, due, destination, kind FROM task WHERE number = ?1 AND state = 1",
 	[SQL_JOB] = "SELECT " JOB " WHERE t.number = ?1",
-	[SQL_BODY] = "SELECT raw FROM body WHERE message = ?1",
 	[SQL_SET_TASK] = "UPDATE task SET state = ?2, due = ?3, tries = tries + ?4,"
 	                 " decides = CASE ?2 WHEN 3 THEN 0 ELSE decides END WHERE number = ?1",
 	[SQL_LATER] = "UPDATE task SET state = CASE state WHEN 2 THEN 2 ELSE 1 END, due = ?2,"
@@ -98,12 +101,90 @@ enum rc queue_sql(struct queue *q, enum queue_sql which, struct stmt **out, stru
 	return rc;
 }
 
+static uint64_t sum_bytes(struct queue *q, const char *sql)
+{
+	int64_t bytes = 0;
+
+	return db_int(q->db, sql, 0, &bytes, NULL) == RC_OK ? (uint64_t)bytes : 0;
+}
+
+/* For a second copy. */
+static bool has_room(struct queue *q)
+{
+	uint64_t needed = sum_bytes(q, ALL_BYTES);
+	uint64_t unused;
+	uint64_t whole;
+
+	return dir_space(q->dir, &unused, &whole, NULL) != RC_OK || unused / 8 * 7 > needed;
+}
+
+/* What even this can't get round, damaged rows, is final. */
+static enum rc renew(struct queue *q, struct err *e)
+{
+	enum rc rc = queue_file_renew(q, e);
+
+	if (rc == RC_CORRUPT)
+		q->renewals = RENEWALS;
+	return rc;
+}
+
+/* Without room the damage stays, and what doesn't meet it goes on. */
+static enum rc renew_damaged(struct queue *q, struct err *e)
+{
+	enum rc rc;
+
+	if (!q->damaged || clock_mono_ms() < q->renew_ms)
+		return RC_OK;
+	rc = has_room(q) ? renew(q, e) : RC_NOSPACE;
+	if (rc == RC_NOSPACE) {
+		log_error("the outbound queue is damaged, and there is no room to write it anew");
+		q->renew_ms = clock_mono_ms() + RENEW_MS;
+		return RC_OK;
+	}
+	if (rc != RC_OK)
+		return rc;
+	q->renewals++;
+	q->bytes = sum_bytes(q, SUM_BYTES);
+	log_info("the outbound queue was written anew");
+	return RC_OK;
+}
+
+static enum rc remove_bodies(struct queue *q, struct err *e)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < q->gone_committed; i++)
+		rc = queue_run_at(q, SQL_DROP_BODY, q->gone[i], e);
+	return rc;
+}
+
+/* Bytes that nobody needs go first: where that meets a damaged page nothing is at risk. */
+static enum rc begin(struct queue *q, struct err *e)
+{
+	enum rc rc = RC_CORRUPT;
+
+	for (int i = 0; rc == RC_CORRUPT && i < 2; i++) {
+		rc = renew_damaged(q, e);
+		if (rc == RC_OK)
+			rc = db_begin(q->db, e);
+		if (rc != RC_OK)
+			return rc;
+		q->gone_removed = q->damaged ? 0 : q->gone_committed;
+		if (!q->damaged)
+			rc = remove_bodies(q, e);
+		q->damaged = q->damaged || rc == RC_CORRUPT;
+		if (rc != RC_OK)
+			db_rollback(q->db);
+	}
+	return rc;
+}
+
 enum rc queue_change(struct queue *q, struct err *e)
 {
 	if (q->broken)
 		return err_set(e, RC_IO, "the outbound queue could not be written anew");
 	if (!q->open) {
-		enum rc rc = db_begin(q->db, e);
+		enum rc rc = begin(q, e);
 
 		if (rc != RC_OK)
 			return rc;
@@ -115,13 +196,12 @@ enum rc queue_change(struct queue *q, struct err *e)
 
 void queue_undo(struct queue *q)
 {
-	int64_t bytes = 0;
-
 	for (size_t i = 0; i < SQL_COUNT; i++)
 		if (q->sql[i])
 			stmt_reset(q->sql[i]);
 	if (q->open)
 		db_rollback(q->db);
+	q->losses += q->dirty;
 	q->lost_pipeline = q->lost_pipeline || q->dirty;
 	q->lost_runner = q->lost_runner || q->dirty;
 	q->untold = true;
@@ -130,7 +210,9 @@ void queue_undo(struct queue *q)
 	q->fresh_count = q->fresh_committed;
 	q->fresh_other = false;
 	q->told_count = 0;
-	q->bytes = db_int(q->db, SUM_BYTES, 0, &bytes, NULL) == RC_OK ? (uint64_t)bytes : 0;
+	q->gone_count = q->gone_committed;
+	q->gone_removed = 0;
+	q->bytes = sum_bytes(q, SUM_BYTES);
 }
 
 enum rc queue_commit_locked(struct queue *q, struct err *e)
@@ -147,13 +229,52 @@ enum rc queue_commit_locked(struct queue *q, struct err *e)
 	q->open = q->dirty = false;
 	q->due_news = q->due_news || q->fresh_count > q->fresh_committed;
 	q->fresh_committed = q->fresh_count;
+	q->gone_count -= q->gone_removed;
+	if (q->gone_count)
+		memmove(q->gone, q->gone + q->gone_removed, q->gone_count * sizeof(*q->gone));
+	q->gone_committed = q->gone_count;
+	q->gone_removed = 0;
 	q->other_news = q->other_news || q->fresh_other;
 	q->fresh_other = false;
 	return RC_OK;
 }
 
-/* Unlocks, and wakes whom it concerns. */
-static void unlock_and_wake(struct queue *q)
+void queue_lock(struct queue *q)
+{
+	MUST(pthread_mutex_lock(&q->lock) == 0);
+}
+
+void queue_unlock(struct queue *q)
+{
+	MUST(pthread_mutex_unlock(&q->lock) == 0);
+}
+
+/* SQLite has taken the transaction back already. */
+static enum rc met_damage(struct queue *q, struct err *e)
+{
+	struct err why = { 0 };
+	enum rc rc;
+
+	if (e)
+		why = *e;
+	log_error("the outbound queue: %s", why.text);
+	if (q->open)
+		queue_undo(q);
+	q->damaged = q->untold = true;
+	rc = renew_damaged(q, e);
+	return rc == RC_OK ? err_set(e, RC_NOSPACE, "%s", why.text) : rc;
+}
+
+enum rc queue_leave(struct queue *q, enum rc rc, struct err *e)
+{
+	if (rc == RC_CORRUPT && q->renewals < RENEWALS)
+		rc = met_damage(q, e);
+	queue_unlock(q);
+	return rc;
+}
+
+/* And wakes whom it concerns. */
+static enum rc leave_and_wake(struct queue *q, enum rc rc, struct err *e)
 {
 	void (*runner)(void *arg) = q->due_news ? q->wake_runner : NULL;
 	void (*pipeline)(void *arg) = q->other_news ? q->wake_pipeline : NULL;
@@ -161,21 +282,21 @@ static void unlock_and_wake(struct queue *q)
 
 	q->due_news = q->due_news && !runner;
 	q->other_news = q->other_news && !pipeline;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	rc = queue_leave(q, rc, e);
 	if (runner)
 		runner(arg);
 	if (pipeline)
 		pipeline(arg);
+	return rc;
 }
 
 enum rc queue_commit(struct queue *q, struct err *e)
 {
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_commit_locked(q, e);
-	unlock_and_wake(q);
-	return rc;
+	return leave_and_wake(q, rc, e);
 }
 
 static enum rc write_and_take_away(struct queue *q, struct err *e)
@@ -201,36 +322,44 @@ enum rc queue_probe(struct queue *q, struct err *e)
 {
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_commit_locked(q, e);
 	if (rc == RC_OK) {
 		rc = write_and_take_away(q, e);
 		if (rc != RC_OK && q->open)
 			queue_undo(q);
 	}
-	unlock_and_wake(q);
-	return rc;
+	return leave_and_wake(q, rc, e);
 }
 
 enum rc queue_land(struct queue *q, struct err *e)
 {
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_land_locked(q, e);
-	unlock_and_wake(q);
-	return rc;
+	return leave_and_wake(q, rc, e);
 }
 
 bool queue_lost(struct queue *q)
 {
 	bool lost;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	lost = q->lost_runner;
 	q->lost_runner = false;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	queue_unlock(q);
 	return lost;
+}
+
+uint64_t queue_losses(struct queue *q)
+{
+	uint64_t losses;
+
+	queue_lock(q);
+	losses = q->losses;
+	queue_unlock(q);
+	return losses;
 }
 
 /* ---- small things ---- */
@@ -469,28 +598,16 @@ static enum rc park(struct queue *q, const struct queue_message *m, const struct
 	return rc;
 }
 
-/* Where a page that a new message would go into is damaged, no other one could be parked any more.
- */
-static enum rc park_in_new_file(struct queue *q, const struct queue_message *m,
-                                const struct queue_task *tasks, size_t count, struct err *e)
-{
-	enum rc rc = queue_file_renew(q, e);
-
-	return rc == RC_OK ? park(q, m, tasks, count, e) : rc;
-}
-
 enum rc queue_park(struct queue *q, const struct queue_message *m, const struct queue_task *tasks,
                    size_t count, struct err *e)
 {
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = may_park(q, m, e);
 	if (rc == RC_OK)
 		rc = park(q, m, tasks, count, e);
-	if (rc == RC_CORRUPT)
-		rc = park_in_new_file(q, m, tasks, count, e);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	rc = queue_leave(q, rc, e);
 	queue_free_specs(tasks, count);
 	return rc;
 }
@@ -505,9 +622,9 @@ enum rc queue_has(struct queue *q, const struct message_id *id, bool *has, struc
 	int64_t number;
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_find(q, id, &number, e);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	rc = queue_leave(q, rc, e);
 	*has = rc == RC_OK;
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
@@ -519,7 +636,7 @@ enum rc queue_goes_on(struct queue *q, const struct message_id *id, bool *goes_o
 	enum rc rc;
 
 	*goes_on = false;
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_find(q, id, &number, e);
 	if (rc == RC_OK)
 		rc = queue_sql(q, SQL_WAITING, &s, e);
@@ -529,7 +646,7 @@ enum rc queue_goes_on(struct queue *q, const struct message_id *id, bool *goes_o
 		*goes_on = rc == RC_OK;
 		stmt_reset(s);
 	}
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	rc = queue_leave(q, rc, e);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
@@ -566,7 +683,7 @@ enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struc
 	*out = (struct queue_parked) { .received_ms = 0 };
 	buf_init(&out->meta, QUEUE_JSON_MOST);
 	buf_init(&out->raw, QUEUE_RAW_MOST);
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_sql(q, SQL_GO_ON, &s, e);
 	if (rc == RC_OK) {
 		stmt_bind_int(s, 1, behind);
@@ -575,7 +692,7 @@ enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struc
 			rc = read_parked(q, s, number, out, e);
 		stmt_reset(s);
 	}
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	rc = queue_leave(q, rc, e);
 	if (rc != RC_OK)
 		queue_parked_free(out);
 	return rc;
@@ -614,7 +731,7 @@ enum rc queue_tell(struct queue *q, size_t most,
 	enum rc rc;
 
 	*count = 0;
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_sql(q, SQL_TELL, &s, e);
 	if (rc == RC_OK) {
 		stmt_bind_int(s, 1, (int64_t)most);
@@ -631,25 +748,25 @@ enum rc queue_tell(struct queue *q, size_t most,
 	}
 	q->told_count = *count;
 	q->untold = *count == most;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	rc = queue_leave(q, rc, e);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 void queue_not_told(struct queue *q)
 {
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	q->told_count = 0;
 	q->untold = true;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	queue_unlock(q);
 }
 
 bool queue_untold(struct queue *q)
 {
 	bool untold;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	untold = q->untold;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	queue_unlock(q);
 	return untold;
 }
 
@@ -676,25 +793,46 @@ enum rc queue_told(struct queue *q, struct err *e)
 {
 	enum rc rc = RC_OK;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	if (q->told_count)
 		rc = queue_change(q, e);
 	for (size_t i = 0; rc == RC_OK && i < q->told_count; i++)
 		rc = forget_told(q, &q->told[i], e);
 	q->ended = q->ended || q->told_count;
 	q->told_count = 0;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return rc;
+	return queue_leave(q, rc, e);
 }
 
 /* ---- open ---- */
+
+static enum rc count(struct queue *q, struct err *e)
+{
+	int64_t bytes = 0;
+	int64_t untold = 0;
+	enum rc rc = db_int(q->db, SUM_BYTES, 0, &bytes, e);
+
+	if (rc == RC_OK)
+		rc = db_int(q->db, "SELECT count(*) FROM message WHERE tell = 1", 0, &untold, e);
+	q->bytes = (uint64_t)bytes;
+	q->untold = untold > 0;
+	return rc;
+}
+
+/* An index may be damaged alone. */
+static enum rc count_all(struct queue *q, struct err *e)
+{
+	enum rc rc = count(q, e);
+
+	if (rc != RC_CORRUPT)
+		return rc;
+	rc = renew(q, e);
+	return rc == RC_OK ? count(q, e) : rc;
+}
 
 enum rc queue_open(struct queue **out, const char *dir, struct keyring *keys, uint64_t max_bytes,
                    struct err *e)
 {
 	struct queue *q = mem_new(sizeof(*q));
-	int64_t bytes = 0;
-	int64_t untold = 0;
 	enum rc rc;
 
 	*out = NULL;
@@ -705,11 +843,7 @@ enum rc queue_open(struct queue **out, const char *dir, struct keyring *keys, ui
 	MUST(pthread_mutex_init(&q->lock, NULL) == 0);
 	rc = queue_file_open(q, e);
 	if (rc == RC_OK)
-		rc = db_int(q->db, SUM_BYTES, 0, &bytes, e);
-	q->bytes = (uint64_t)bytes;
-	if (rc == RC_OK)
-		rc = db_int(q->db, "SELECT count(*) FROM message WHERE tell = 1", 0, &untold, e);
-	q->untold = untold > 0;
+		rc = count_all(q, e);
 	if (rc == RC_OK)
 		*out = q;
 	else
@@ -729,13 +863,14 @@ void queue_close(struct queue **at)
 		log_error("the outbound queue: %s", e.text);
 	for (size_t i = 0; i < SQL_COUNT; i++)
 		stmt_free(&q->sql[i]);
+	db_close(&q->reader);
 	db_close(&q->db);
 	(void)pthread_mutex_destroy(&q->lock);
 	queue_forget_judged(q);
 	free(q->judged);
 	free(q->told);
 	free(q->fresh);
-	free(q->damaged);
+	free(q->gone);
 	free(q->dir);
 	free(q);
 }
@@ -744,22 +879,21 @@ enum rc queue_rotate(struct queue *q, struct err *e)
 {
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = q->broken ? queue_change(q, e) : queue_commit_locked(q, e);
-	if (rc == RC_OK && q->ended)
-		rc = queue_file_renew(q, e);
+	if (rc == RC_OK && (q->ended || q->damaged))
+		rc = renew(q, e);
 	if (rc == RC_OK)
 		q->ended = false;
-	unlock_and_wake(q);
-	return rc;
+	return leave_and_wake(q, rc, e);
 }
 
 void queue_set_woken(struct queue *q, void (*runner)(void *arg), void (*pipeline)(void *arg),
                      void *arg)
 {
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	q->wake_runner = runner;
 	q->wake_pipeline = pipeline;
 	q->arg = arg;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	queue_unlock(q);
 }

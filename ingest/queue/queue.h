@@ -15,8 +15,8 @@
  *          key, so that nothing is left of what has ended (P4).
  * Fails    RC_NOSPACE: what wasn't committed is gone; the pipeline takes back, the runner reads anew (queue_lost).
  *          Else final, as for any database of mm.
- * Damage   A page with bytes of messages (table body) that doesn't authenticate ends nothing: whoever asks for them
- *          is told that they aren't whole, and they stay behind when the file is written anew.
+ * Damage   Who asks for a message's bytes where a page with them doesn't authenticate is told that they aren't whole.
+ *          Another page that turns out damaged: RC_NOSPACE, and the file is written anew, without what can't be read.
  * Owner    Borrows the key ring. Texts in results live until the next call of the same thread, where nothing else
  *          is said.
  * Threads  Any: serialised inside.
@@ -90,7 +90,7 @@ struct queue_parked {
 };
 
 /* The next message that is to be judged on, behind that number (from 0, where nothing was judged on since the last
- * queue_land). RC_NOTFOUND: none. Where it isn't whole what wasn't committed is gone, too. */
+ * queue_land). RC_NOTFOUND: none. */
 enum rc queue_go_on_next(struct queue *q, int64_t behind, int64_t *number, struct queue_parked *out,
 			 struct err *e) MUST_USE;
 void queue_parked_free(struct queue_parked *p);
@@ -148,8 +148,7 @@ struct queue_job {
 	struct buf raw;
 };
 
-/* RC_NOTFOUND: it was dropped. With `whole` meta and raw are read, too; where raw is damaged it stays empty, and what
- * wasn't committed is gone, as with RC_NOSPACE. */
+/* RC_NOTFOUND: it was dropped. With `whole` meta and raw are read, too; where raw is damaged it stays empty. */
 enum rc queue_job(struct queue *q, int64_t number, bool whole, struct queue_job *out, struct err *e) MUST_USE;
 void queue_job_free(struct queue_job *j);
 
@@ -157,6 +156,8 @@ void queue_job_free(struct queue_job *j);
 enum rc queue_commit(struct queue *q, struct err *e) MUST_USE;
 /* Since the last call something that wasn't committed got lost: the runner is to read all that is due anew. */
 bool queue_lost(struct queue *q);
+/* How often something that wasn't committed got lost: who did several things that belong together compares. */
+uint64_t queue_losses(struct queue *q);
 /* Commits, and then writes a megabyte and takes it away again: RC_OK where the disk takes what is to come.
  * RC_NOSPACE. */
 enum rc queue_probe(struct queue *q, struct err *e) MUST_USE;
@@ -195,7 +196,7 @@ enum rc queue_expire(struct queue *q, int64_t before_ms, size_t *count, struct e
  * erased. Where that was the last archive that had it, it leaves the queue, and so do the notices about it. Commits. */
 enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id, size_t *count,
 		     struct err *e) MUST_USE;
-/* What has ended leaves no trace: see Key. Bytes that are damaged stay behind, and are told of in the log. */
+/* What has ended leaves no trace: see Key. Bytes that are damaged are left out, and told of in the log. */
 enum rc queue_rotate(struct queue *q, struct err *e) MUST_USE;
 
 /* ---- to be looked at ---- */

@@ -14,7 +14,7 @@ enum message_state { MESSAGE_WAITS, MESSAGE_GO_ON, MESSAGE_ENDED, MESSAGE_DEAD }
 
 enum queue_sql {
 	SQL_FIND, SQL_ADD_MESSAGE, SQL_ADD_BODY, SQL_OF, SQL_WAITING, SQL_JUDGED, SQL_SHARED, SQL_ADD_TASK, SQL_GO_ON,
-	SQL_TELL, SQL_TOLD, SQL_TOLD_ENDED, SQL_DUE, SQL_FRESH, SQL_JOB, SQL_BODY, SQL_SET_TASK, SQL_LATER,
+	SQL_TELL, SQL_TOLD, SQL_TOLD_ENDED, SQL_DUE, SQL_FRESH, SQL_JOB, SQL_SET_TASK, SQL_LATER,
 	SQL_REMOVE_TASK, SQL_PUT_SPEC, SQL_PUT_PAST, SQL_GO_ON_PAST, SQL_DECIDERS, SQL_PUT_MESSAGE, SQL_HOW,
 	SQL_REVIVE, SQL_SINCE, SQL_REASON, SQL_COUNT_TASKS, SQL_FIRST_CALL, SQL_DROP_BODY, SQL_DROP_NOTICE,
 	SQL_COUNTED, SQL_ANY, SQL_TOTALS, SQL_COUNT_STATES, SQL_EACH, SQL_EACH_OF, SQL_DEAD_BEFORE, SQL_FORGET_ID,
@@ -50,6 +50,7 @@ struct queue {
 	uint64_t max_bytes;
 	pthread_mutex_t lock; /* everything below */
 	struct db *db;
+	struct db *reader; /* of bytes: a damaged page would take db's transaction back */
 	uint64_t file; /* its number */
 	uint64_t key;
 	struct stmt *sql[SQL_COUNT];
@@ -58,10 +59,14 @@ struct queue {
 	bool open;  /* a transaction */
 	bool dirty; /* and something is in it */
 	bool ended; /* there is what rotation would take out */
-	int64_t *damaged; /* messages whose bytes are: reading them again would cost what isn't committed again */
-	size_t damaged_count;
-	size_t damaged_room;
-	bool keep_bodies; /* of what ends, until then: removing one came upon a damaged page */
+	bool damaged; /* a page that db met: the file is written anew ahead of the next transaction */
+	int64_t renew_ms; /* not before then (clock_mono_ms): there was no room for it */
+	unsigned renewals; /* because of damage */
+	int64_t *gone; /* messages that ended: their bytes are removed when the next transaction begins */
+	size_t gone_count;
+	size_t gone_committed; /* that many of the first ones ended in earlier transactions */
+	size_t gone_removed; /* and these in the open one */
+	size_t gone_room;
 	_Atomic uint64_t bytes; /* of all messages, but those that only dead letters are left of */
 	struct judgement *judged;
 	size_t judged_count;
@@ -78,14 +83,22 @@ struct queue {
 	bool untold; /* a disposition may wait to be carried over */
 	bool lost_pipeline; /* something that wasn't committed: each side is told once */
 	bool lost_runner;
+	uint64_t losses;
 	void (*wake_runner)(void *arg);
 	void (*wake_pipeline)(void *arg);
 	void *arg;
 };
 
+/* Each call of the others begins and ends with these. */
+void queue_lock(struct queue *q);
+void queue_unlock(struct queue *q);
+/* Unlocks, too. `rc`; RC_NOSPACE for a page that turned out damaged: what wasn't committed is gone, and comes again
+ * into a file that is written anew. */
+enum rc queue_leave(struct queue *q, enum rc rc, struct err *e) MUST_USE;
+
 /* All with the lock held. The statement, ready for its bindings. */
 enum rc queue_sql(struct queue *q, enum queue_sql which, struct stmt **out, struct err *e) MUST_USE;
-/* A transaction is open; something will be changed. */
+/* A transaction is open; something will be changed. When one begins the bytes of what ended before go. */
 enum rc queue_change(struct queue *q, struct err *e) MUST_USE;
 /* Nothing of the transaction is left. */
 void queue_undo(struct queue *q);
@@ -116,7 +129,7 @@ enum rc queue_run_at(struct queue *q, enum queue_sql which, int64_t at, struct e
 enum how { THROUGH, BOUNCED, GIVEN_UP };
 enum rc queue_end_task(struct queue *q, int64_t number, enum how how, const struct queue_answer *a,
 		       struct err *e) MUST_USE;
-/* Appends to raw. Not whole: it isn't there, or damaged; then there is no transaction any more. */
+/* Appends to raw; may commit. Not whole: it isn't there, or damaged. */
 enum rc queue_read_body(struct queue *q, int64_t message, struct buf *raw, bool *whole, struct err *e) MUST_USE;
 enum rc queue_job_locked(struct queue *q, int64_t number, bool whole, struct queue_job *out, struct err *e) MUST_USE;
 enum rc queue_set_task(struct queue *q, int64_t number, enum task_state state, int64_t due_ms, int tries,
@@ -136,6 +149,7 @@ enum rc queue_bind_json(struct stmt *s, int at, const json_t *value, struct err 
 enum rc queue_read_json(struct stmt *s, int column, json_t **out, struct err *e) MUST_USE;
 /* Opens the file, or makes one; leaves no other. */
 enum rc queue_file_open(struct queue *q, struct err *e) MUST_USE;
+/* With no transaction open. RC_NOSPACE: nothing has changed. */
 enum rc queue_file_renew(struct queue *q, struct err *e) MUST_USE;
 
 #endif

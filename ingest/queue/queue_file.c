@@ -105,31 +105,45 @@ static const struct key_found *choose(const struct queue *q, const struct keys_f
 	return chosen;
 }
 
-static enum rc open_db(const struct queue *q, uint64_t number, uint64_t key, struct db **out,
-                       struct err *e)
+/* The connections to one file. */
+struct pair {
+	struct db *db;
+	struct db *reader;
+};
+
+static void close_pair(struct pair *p)
+{
+	db_close(&p->reader);
+	db_close(&p->db);
+}
+
+static enum rc open_pair(const struct queue *q, uint64_t number, uint64_t key, struct pair *out,
+                         struct err *e)
 {
 	char *path = file_path(q, number);
 	uint8_t bytes[KEY_BYTES];
 	enum rc rc = keyring_get(q->keys, key, bytes, e);
 
 	if (rc == RC_OK)
-		rc = db_open(out, path, bytes, DB_CREATE, e);
+		rc = db_open(&out->db, path, bytes, DB_CREATE, e);
 	if (rc == RC_OK)
-		rc = db_exec(*out, schema, e);
+		rc = db_exec(out->db, schema, e);
 	if (rc == RC_OK)
 		rc = dir_sync(q->dir, e);
+	if (rc == RC_OK)
+		rc = db_open(&out->reader, path, bytes, DB_READ, e);
 	crypt_wipe(bytes, sizeof(bytes));
 	free(path);
 	return rc;
 }
 
-static enum rc make(const struct queue *q, uint64_t number, uint64_t *key, struct db **out,
+static enum rc make(const struct queue *q, uint64_t number, uint64_t *key, struct pair *out,
                     struct err *e)
 {
 	struct key_info want = { .kind = KEY_QUEUE, .object = number };
 	enum rc rc = keyring_add(q->keys, &want, key, e);
 
-	return rc == RC_OK ? open_db(q, number, *key, out, e) : rc;
+	return rc == RC_OK ? open_pair(q, number, *key, out, e) : rc;
 }
 
 static enum rc remove_file(const struct queue *q, uint64_t number, struct err *e)
@@ -181,32 +195,36 @@ static void tell_if_gone(const struct queue *q)
 	free(path);
 }
 
-static enum rc open_one(struct queue *q, const struct keys_found *f, struct err *e)
+static enum rc open_one(struct queue *q, const struct keys_found *f, struct pair *out,
+                        struct err *e)
 {
 	const struct key_found *chosen = choose(q, f);
 	enum rc rc;
 
 	q->file = 1;
 	if (!chosen)
-		return make(q, q->file, &q->key, &q->db, e);
+		return make(q, q->file, &q->key, out, e);
 	rc = leave_one(q, f, chosen, e);
 	if (rc != RC_OK)
 		return rc;
 	q->file = chosen->file;
 	q->key = chosen->key;
 	tell_if_gone(q);
-	return open_db(q, q->file, q->key, &q->db, e);
+	return open_pair(q, q->file, q->key, out, e);
 }
 
 enum rc queue_file_open(struct queue *q, struct err *e)
 {
 	struct keys_found f = { .count = 0 };
+	struct pair p = { 0 };
 	enum rc rc = dir_exists(q->dir) ? RC_OK : make_folder(q, e);
 
 	if (rc == RC_OK)
 		rc = keyring_each(q->keys, see_key, &f);
 	if (rc == RC_OK)
-		rc = open_one(q, &f, e);
+		rc = open_one(q, &f, &p, e);
+	q->db = p.db; /* queue_close closes what was opened */
+	q->reader = p.reader;
 	free(f.at);
 	return rc;
 }
@@ -258,7 +276,7 @@ struct waiting {
 	struct message_id id;
 };
 
-/* Those that haven't ended, all at once: a read that fails ends the others of its connection. */
+/* Those that haven't ended. */
 static enum rc find_waiting(struct db *from, struct waiting **list, size_t *count, struct err *e)
 {
 	struct stmt *s = NULL;
@@ -308,18 +326,19 @@ static enum rc copy_body(struct stmt *read, struct stmt *write, const struct wai
 	return RC_OK;
 }
 
-/* What has ended while bodies were kept stays behind, too. */
-static enum rc copy_bodies(struct db *from, struct db *to, struct err *e)
+/* Those of messages that have ended stay behind. */
+static enum rc copy_bodies(const struct queue *q, struct db *to, struct err *e)
 {
 	struct waiting *list = NULL;
 	size_t count = 0;
 	uint64_t bytes = 0;
 	struct stmt *read = NULL;
 	struct stmt *write = NULL;
-	enum rc rc = find_waiting(from, &list, &count, e);
+	enum rc rc = find_waiting(q->db, &list, &count, e);
 
 	if (rc == RC_OK)
-		rc = db_prepare(from, &read, "SELECT message, raw FROM body WHERE message = ?", e);
+		rc = db_prepare(q->reader, &read, "SELECT message, raw FROM body WHERE message = ?",
+		                e);
 	if (rc == RC_OK)
 		rc = db_prepare(to, &write, "INSERT INTO body VALUES(?,?)", e);
 	for (size_t i = 0; rc == RC_OK && i < count; i++) {
@@ -333,8 +352,9 @@ static enum rc copy_bodies(struct db *from, struct db *to, struct err *e)
 	return rc;
 }
 
-static enum rc copy_all(struct db *from, struct db *to, struct err *e)
+static enum rc copy_all(const struct queue *q, struct db *to, struct err *e)
 {
+	struct db *from = q->db;
 	enum rc rc = db_begin(to, e);
 
 	if (rc != RC_OK)
@@ -342,7 +362,7 @@ static enum rc copy_all(struct db *from, struct db *to, struct err *e)
 	for (size_t i = 0; rc == RC_OK && i < COUNT(copies); i++)
 		rc = copy_table(from, to, &copies[i], e);
 	if (rc == RC_OK)
-		rc = copy_bodies(from, to, e);
+		rc = copy_bodies(q, to, e);
 	if (rc == RC_OK)
 		rc = db_exec(to, "DELETE FROM sqlite_sequence", e); /* what inserting left */
 	if (rc == RC_OK)
@@ -350,17 +370,17 @@ static enum rc copy_all(struct db *from, struct db *to, struct err *e)
 	return db_end(to, rc, e);
 }
 
-static void switch_to(struct queue *q, uint64_t number, uint64_t key, struct db **fresh)
+static void switch_to(struct queue *q, uint64_t number, uint64_t key, const struct pair *fresh)
 {
 	for (size_t i = 0; i < SQL_COUNT; i++)
 		stmt_free(&q->sql[i]);
-	db_close(&q->db);
-	q->db = *fresh;
+	close_pair(&(struct pair) { q->db, q->reader });
+	q->db = fresh->db;
+	q->reader = fresh->reader;
 	q->file = number;
 	q->key = key;
-	q->keep_bodies = false;
-	q->damaged_count = 0;
-	*fresh = NULL;
+	q->damaged = false;
+	q->gone_count = q->gone_committed = 0; /* they weren't copied */
 }
 
 /* The old key goes before anything is written into the new file: of two live keys the older one's
@@ -369,16 +389,16 @@ static void switch_to(struct queue *q, uint64_t number, uint64_t key, struct db 
 enum rc queue_file_renew(struct queue *q, struct err *e)
 {
 	uint64_t old = q->file;
-	struct db *fresh = NULL;
+	struct pair fresh = { 0 };
 	uint64_t key = 0;
 	enum rc rc = remove_file(q, old + 1, e); /* of an earlier try */
 
 	if (rc == RC_OK)
 		rc = make(q, old + 1, &key, &fresh, e);
 	if (rc == RC_OK)
-		rc = copy_all(q->db, fresh, e);
+		rc = copy_all(q, fresh.db, e);
 	if (rc != RC_OK) {
-		db_close(&fresh);
+		close_pair(&fresh);
 		/* A key that stays would be chosen some day, or destroyed in its file's stead. */
 		q->broken = key && keyring_destroy(q->keys, &key, 1, NULL) != RC_OK;
 		if (!q->broken)
@@ -389,7 +409,7 @@ enum rc queue_file_renew(struct queue *q, struct err *e)
 	}
 	rc = keyring_destroy(q->keys, &q->key, 1, e);
 	if (rc != RC_OK) {
-		db_close(&fresh);
+		close_pair(&fresh);
 		q->broken = true;
 		return err_set(e, RC_IO, "the outbound queue's old key could not be destroyed");
 	}

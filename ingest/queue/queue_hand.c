@@ -74,7 +74,7 @@ static enum rc by_hand(struct queue *q, int64_t number, int64_t now_ms,
 	struct queue_job j;
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_job_locked(q, number, false, &j, e);
 	if (rc == RC_OK) {
 		rc = what(q, &j, now_ms, e);
@@ -82,8 +82,7 @@ static enum rc by_hand(struct queue *q, int64_t number, int64_t now_ms,
 			queue_undo(q);
 		queue_job_free(&j);
 	}
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return rc;
+	return queue_leave(q, rc, e);
 }
 
 enum rc queue_retry(struct queue *q, int64_t number, int64_t now_ms, struct err *e)
@@ -133,10 +132,9 @@ enum rc queue_drop(struct queue *q, int64_t number, struct err *e)
 {
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = drop(q, number, e);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return rc;
+	return queue_leave(q, rc, e);
 }
 
 bool queue_has_expired(struct queue *q, int64_t before_ms)
@@ -144,9 +142,9 @@ bool queue_has_expired(struct queue *q, int64_t before_ms)
 	int64_t number;
 	bool has;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	has = queue_int(q, SQL_DEAD_BEFORE, before_ms, &number, NULL) == RC_OK;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	queue_unlock(q);
 	return has;
 }
 
@@ -156,14 +154,14 @@ enum rc queue_expire(struct queue *q, int64_t before_ms, size_t *count, struct e
 	enum rc rc;
 
 	*count = 0;
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	while ((rc = queue_int(q, SQL_DEAD_BEFORE, before_ms, &number, e)) == RC_OK) {
 		rc = drop(q, number, e);
 		if (rc != RC_OK)
 			break;
 		++*count;
 	}
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	rc = queue_leave(q, rc, e);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
@@ -258,13 +256,16 @@ static void forget_judged(struct queue *q, uint32_t archive, int32_t day,
 	}
 }
 
-static enum rc forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id,
-                      size_t *count, struct err *e)
+enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id,
+                     size_t *count, struct err *e)
 {
 	struct kept_list l = { .at = NULL };
-	enum rc rc = gather(q, day, id, &l, e);
+	enum rc rc;
 
 	*count = 0;
+	queue_lock(q);
+	forget_judged(q, archive, day, id);
+	rc = gather(q, day, id, &l, e);
 	for (size_t i = 0; rc == RC_OK && i < l.count; i++)
 		if (take_out(l.at[i].archives, archive))
 			rc = forget_one(q, &l.at[i], count, e);
@@ -272,24 +273,9 @@ static enum rc forget(struct queue *q, uint32_t archive, int32_t day, const stru
 		queue_undo(q);
 	else
 		rc = queue_commit_locked(q, e);
+	rc = queue_leave(q, rc, e);
 	for (size_t i = 0; i < l.count; i++)
 		json_decref(l.at[i].archives);
 	free(l.at);
-	return rc;
-}
-
-enum rc queue_forget(struct queue *q, uint32_t archive, int32_t day, const struct message_id *id,
-                     size_t *count, struct err *e)
-{
-	bool kept;
-	enum rc rc;
-
-	MUST(pthread_mutex_lock(&q->lock) == 0);
-	kept = q->keep_bodies;
-	forget_judged(q, archive, day, id);
-	rc = forget(q, archive, day, id, count, e);
-	if (q->keep_bodies && !kept)
-		rc = forget(q, archive, day, id, count, e);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
 	return rc;
 }

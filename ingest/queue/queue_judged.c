@@ -18,22 +18,22 @@ void queue_judged(struct queue *q, const struct queue_message *m, const struct q
 		j.tasks[i] = tasks[i];
 		j.tasks[i].destination = mem_string(tasks[i].destination);
 	}
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	if (q->judged_count == q->judged_room) {
 		q->judged_room = q->judged_room ? q->judged_room * 2 : 64;
 		q->judged = mem_resize(q->judged, q->judged_room * sizeof(*q->judged));
 	}
 	q->judged[q->judged_count++] = j;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	queue_unlock(q);
 }
 
 bool queue_has_judged(struct queue *q)
 {
 	bool has;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	has = q->judged_count > 0;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	queue_unlock(q);
 	return has;
 }
 
@@ -128,19 +128,14 @@ static enum rc land(struct queue *q, const struct judgement *j, struct err *e)
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
-static enum rc lost(struct queue *q, struct err *e)
-{
-	q->lost_pipeline = false;
-	return err_set(e, RC_NOSPACE, "the outbound queue lost what wasn't committed");
-}
-
 enum rc queue_land_locked(struct queue *q, struct err *e)
 {
-	bool kept = q->keep_bodies;
 	enum rc rc = RC_OK;
 
-	if (q->lost_pipeline)
-		return lost(q, e);
+	if (q->lost_pipeline) {
+		q->lost_pipeline = false;
+		return err_set(e, RC_NOSPACE, "the outbound queue lost what wasn't committed");
+	}
 	rc = queue_save_results(q, e);
 	if (rc == RC_OK && q->judged_count)
 		rc = queue_change(q, e);
@@ -148,7 +143,7 @@ enum rc queue_land_locked(struct queue *q, struct err *e)
 		rc = land(q, &q->judged[i], e);
 	if (rc != RC_OK) {
 		queue_undo(q);
-		return q->keep_bodies && !kept ? lost(q, e) : rc;
+		return rc;
 	}
 	rc = queue_commit_locked(q, e);
 	if (rc == RC_OK) {
@@ -160,8 +155,8 @@ enum rc queue_land_locked(struct queue *q, struct err *e)
 
 void queue_take_back(struct queue *q)
 {
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	q->lost_pipeline = false;
 	queue_forget_judged(q);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	queue_unlock(q);
 }

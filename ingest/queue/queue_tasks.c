@@ -67,7 +67,7 @@ enum rc queue_due(struct queue *q, bool all, void (*each)(void *arg, const struc
 {
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	/* What isn't committed may be lost, and its number given to another task. */
 	rc = all ? queue_commit_locked(q, e) : RC_OK;
 	if (rc == RC_OK)
@@ -77,8 +77,7 @@ enum rc queue_due(struct queue *q, bool all, void (*each)(void *arg, const struc
 		memmove(q->fresh, q->fresh + q->fresh_committed,
 		        q->fresh_count * sizeof(*q->fresh));
 	q->fresh_committed = 0;
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return rc;
+	return queue_leave(q, rc, e);
 }
 
 /* ---- one task ---- */
@@ -118,48 +117,40 @@ void queue_job_free(struct queue_job *j)
 	buf_free(&j->raw);
 }
 
-static bool is_damaged(const struct queue *q, int64_t message)
+static enum rc read_raw(struct queue *q, int64_t message, struct buf *raw, struct err *e)
 {
-	for (size_t i = 0; i < q->damaged_count; i++)
-		if (q->damaged[i] == message)
-			return true;
-	return false;
-}
+	struct stmt *s;
+	enum rc rc = db_prepare(q->reader, &s, "SELECT raw FROM body WHERE message = ?", e);
 
-/* SQLite has taken the transaction back. */
-static void note_damaged(struct queue *q, int64_t message, const struct err *why)
-{
-	log_error("the outbound queue: %s", why->text);
-	if (q->damaged_count == q->damaged_room) {
-		q->damaged_room = q->damaged_room ? q->damaged_room * 2 : 16;
-		q->damaged = mem_resize(q->damaged, q->damaged_room * sizeof(*q->damaged));
-	}
-	q->damaged[q->damaged_count++] = message;
-	if (q->open)
-		queue_undo(q);
+	if (rc != RC_OK)
+		return rc;
+	stmt_bind_int(s, 1, message);
+	rc = stmt_step(s, e);
+	if (rc == RC_OK)
+		rc = buf_add(raw, stmt_blob(s, 0));
+	stmt_free(&s);
+	return rc;
 }
 
 enum rc queue_read_body(struct queue *q, int64_t message, struct buf *raw, bool *whole,
                         struct err *e)
 {
 	struct err why = { 0 };
-	struct stmt *s;
-	enum rc rc = queue_sql(q, SQL_BODY, &s, e);
+	enum rc rc = read_raw(q, message, raw, &why);
 
-	*whole = false;
-	if (rc != RC_OK || is_damaged(q, message))
-		return rc;
-	stmt_bind_int(s, 1, message);
-	rc = stmt_step(s, &why);
+	if (rc == RC_NOTFOUND && q->open) { /* dropped by hand as soon as it was parked */
+		rc = queue_commit_locked(q, &why);
+		if (rc == RC_OK)
+			rc = read_raw(q, message, raw, &why);
+	}
 	*whole = rc == RC_OK;
-	if (rc == RC_OK)
-		rc = buf_add(raw, stmt_blob(s, 0));
-	else if (e)
-		*e = why;
-	stmt_reset(s);
 	if (rc == RC_CORRUPT)
-		note_damaged(q, message, &why);
-	return rc == RC_CORRUPT || rc == RC_NOTFOUND ? RC_OK : rc;
+		log_error("the outbound queue: %s", why.text);
+	if (rc == RC_CORRUPT || rc == RC_NOTFOUND)
+		return RC_OK;
+	if (rc != RC_OK && e)
+		*e = why;
+	return rc;
 }
 
 enum rc queue_job_locked(struct queue *q, int64_t number, bool whole, struct queue_job *out,
@@ -189,10 +180,9 @@ enum rc queue_job(struct queue *q, int64_t number, bool whole, struct queue_job 
 {
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_job_locked(q, number, whole, out, e);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return rc;
+	return queue_leave(q, rc, e);
 }
 
 /* ---- changes of one ---- */
@@ -272,14 +262,15 @@ static enum rc put_end(struct queue *q, int64_t message, enum message_state stat
 enum rc queue_end(struct queue *q, int64_t message, enum disposition_kind kind, const char *text,
                   struct err *e)
 {
-	bool keep = q->keep_bodies || is_damaged(q, message);
-	enum rc rc = keep ? RC_OK : queue_run_at(q, SQL_DROP_BODY, message, e);
+	enum rc rc = put_end(q, message, MESSAGE_ENDED, kind, text, e);
 
-	q->keep_bodies = q->keep_bodies || rc == RC_CORRUPT;
-	if (rc == RC_OK)
-		rc = put_end(q, message, MESSAGE_ENDED, kind, text, e);
 	if (rc == RC_OK)
 		rc = queue_run_at(q, SQL_DROP_NOTICE, message, e);
+	if (q->gone_count == q->gone_room) {
+		q->gone_room = q->gone_room ? q->gone_room * 2 : 64;
+		q->gone = mem_resize(q->gone, q->gone_room * sizeof(*q->gone));
+	}
+	q->gone[q->gone_count++] = message;
 	q->ended = true;
 	return rc;
 }
@@ -371,7 +362,7 @@ static enum rc later(struct queue *q, int64_t number, int64_t due_ms, const json
 {
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_change(q, e);
 	if (rc == RC_OK)
 		rc = queue_put_json(q, SQL_PUT_SPEC, number, spec, e);
@@ -381,8 +372,7 @@ static enum rc later(struct queue *q, int64_t number, int64_t due_ms, const json
 		rc = set_later(q, number, due_ms, tries, e);
 	if (rc != RC_OK)
 		queue_undo(q);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return rc;
+	return queue_leave(q, rc, e);
 }
 
 enum rc queue_later(struct queue *q, int64_t number, int64_t due_ms, const json_t *spec,
@@ -475,8 +465,8 @@ static enum rc put_how(struct queue *q, int64_t message, enum how how, struct er
 	return stmt_run(s, e);
 }
 
-static enum rc end_task(struct queue *q, int64_t number, enum how how, const struct queue_answer *a,
-                        struct err *e)
+enum rc queue_end_task(struct queue *q, int64_t number, enum how how, const struct queue_answer *a,
+                       struct err *e)
 {
 	struct queue_job j;
 	enum rc rc = queue_job_locked(q, number, false, &j, e);
@@ -496,26 +486,14 @@ static enum rc end_task(struct queue *q, int64_t number, enum how how, const str
 	return rc;
 }
 
-/* Once more where its bytes could not be removed: a task that was carried out would be carried out
- * again. */
-enum rc queue_end_task(struct queue *q, int64_t number, enum how how, const struct queue_answer *a,
-                       struct err *e)
-{
-	bool kept = q->keep_bodies;
-	enum rc rc = end_task(q, number, how, a, e);
-
-	return q->keep_bodies && !kept ? end_task(q, number, how, a, e) : rc;
-}
-
 enum rc queue_done(struct queue *q, int64_t number, bool bounced, const struct queue_answer *a,
                    struct err *e)
 {
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_end_task(q, number, bounced ? BOUNCED : THROUGH, a, e);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return rc;
+	return queue_leave(q, rc, e);
 }
 
 static enum rc dead(struct queue *q, int64_t number, const json_t *spec, const char *reason,
@@ -546,10 +524,9 @@ enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const ch
 {
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = dead(q, number, spec, reason, a, now_ms, e);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return rc;
+	return queue_leave(q, rc, e);
 }
 
 /* ---- to be looked at ---- */
@@ -560,7 +537,7 @@ enum rc queue_count(struct queue *q, struct queue_totals *out, struct err *e)
 	enum rc rc;
 
 	*out = (struct queue_totals) { 0 };
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_sql(q, SQL_TOTALS, &s, e);
 	if (rc == RC_OK)
 		rc = stmt_step(s, e);
@@ -575,7 +552,7 @@ enum rc queue_count(struct queue *q, struct queue_totals *out, struct err *e)
 			out->tasks[stmt_int(s, 0)] = (uint64_t)stmt_int(s, 1);
 	if (s)
 		stmt_reset(s);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	rc = queue_leave(q, rc, e);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
@@ -584,9 +561,9 @@ enum rc queue_is_empty(struct queue *q, bool *empty, struct err *e)
 	int64_t number;
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_int(q, SQL_ANY, MESSAGE_ENDED, &number, e);
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
+	rc = queue_leave(q, rc, e);
 	*empty = rc == RC_NOTFOUND;
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
@@ -618,7 +595,7 @@ enum rc queue_each(struct queue *q, bool dead, int64_t behind, size_t most,
 	struct stmt *s;
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_sql(q, SQL_EACH, &s, e);
 	if (rc == RC_OK) {
 		stmt_bind_int(s, 1, behind);
@@ -626,8 +603,7 @@ enum rc queue_each(struct queue *q, bool dead, int64_t behind, size_t most,
 		stmt_bind_int(s, 3, (int64_t)most);
 		rc = each_job(s, each, arg, e);
 	}
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return rc;
+	return queue_leave(q, rc, e);
 }
 
 enum rc queue_each_of(struct queue *q, const struct message_id *id,
@@ -637,12 +613,11 @@ enum rc queue_each_of(struct queue *q, const struct message_id *id,
 	struct stmt *s;
 	enum rc rc;
 
-	MUST(pthread_mutex_lock(&q->lock) == 0);
+	queue_lock(q);
 	rc = queue_sql(q, SQL_EACH_OF, &s, e);
 	if (rc == RC_OK) {
 		stmt_bind_blob(s, 1, slice_of(id->b, ID_BYTES));
 		rc = each_job(s, each, arg, e);
 	}
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-	return rc;
+	return queue_leave(q, rc, e);
 }

@@ -406,7 +406,9 @@ static enum rc notify(struct runner *r, struct queue_job *whole, struct mail *ma
 		if (!about(one))
 			continue;
 		no = whole->notice ? "it is a notice itself"
-		                   : dsn_forbidden(mail, d.raw, text_or_null(one, "notify"), kind);
+		     : !whole->whole
+		             ? "its bytes are damaged"
+		             : dsn_forbidden(mail, d.raw, text_or_null(one, "notify"), kind);
 		if (no)
 			*why_not = no;
 		else

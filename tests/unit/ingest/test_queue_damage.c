@@ -1,6 +1,7 @@
-/* Any page of the queue's file is damaged. Where it has bytes of messages, all else goes on: other
- * messages, new ones, what archives destroy, and rotation; whose bytes they are is told, and it
- * waits until it is given up. */
+/* Any page of the queue's file is damaged: bytes of messages, an index, a free one. All else goes
+ * on, but where rows of messages or tasks are damaged; whose bytes they are is told, and it waits
+ * until it is given up. What a call took back is done again here, as the runner and the pipeline
+ * do. */
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -14,35 +15,54 @@
 
 static const uint32_t archive[] = { 1 };
 
-/* 1 and 6 are small; 4 is to be judged on; 5 and 6 are in the archive. */
-static void park_all(struct fixture *f)
+static void park_big(struct fixture *f, int64_t n)
 {
 	static char bytes[BIG];
+	struct queue_message m = message_of(n);
 
 	memset(bytes, 'x', sizeof(bytes));
-	for (int64_t n = 1; n <= MESSAGES; n++) {
-		struct queue_message m = message_of(n);
+	m.raw = slice_of(bytes, sizeof(bytes));
+	m.archives = archive;
+	m.archive_count = n == 5;
+	EXPECT_OK(park_as(f, m, one_send, 1, n == 4), &f->e);
+}
 
-		if (n > 1 && n < MESSAGES)
-			m.raw = slice_of(bytes, sizeof(bytes));
-		m.archives = archive;
-		m.archive_count = n >= 5;
-		EXPECT_OK(park_as(f, m, one_send, 1, n == 4), &f->e);
-	}
+/* 1 and 6 are small; 4 is to be judged on; 5 and 6 are in the archive. What 7 and 8 had is free. */
+static void park_all(struct fixture *f)
+{
+	EXPECT_OK(park(f, 1, one_send, 1, 0, NULL, 0), &f->e);
+	for (int64_t n = 2; n <= 5; n++)
+		park_big(f, n);
+	EXPECT_OK(park(f, 6, one_send, 1, 0, archive, 1), &f->e);
+	park_big(f, 7);
+	park_big(f, 8);
+	commit(f);
+	done(f, 7);
+	done(f, 8);
+	commit(f);
 	done(f, 4);
+	assert_string_equal(told(f), "delivered delivered");
 	commit(f);
 }
 
-static size_t pages_of(const char *path)
+static char *file_of(const struct fixture *f)
 {
+	return path_join(f->s.dir, "queue/00000001.db");
+}
+
+static size_t pages_of(const struct fixture *f)
+{
+	char *path = file_of(f);
 	struct stat st;
 
 	assert_int_equal(stat(path, &st), 0);
+	free(path);
 	return (size_t)st.st_size / PAGE;
 }
 
-static void damage(const char *path, size_t page)
+static void damage(const struct fixture *f, size_t page)
 {
+	char *path = file_of(f);
 	FILE *file = fopen(path, "r+b");
 	long at = (long)(page * PAGE + PAGE / 2);
 	int c;
@@ -53,144 +73,238 @@ static void damage(const char *path, size_t page)
 	assert_int_equal(fseek(file, at, SEEK_SET), 0);
 	assert_int_equal(fputc(c ^ 1, file), c ^ 1);
 	assert_int_equal(fclose(file), 0);
+	free(path);
 }
 
-/* Which messages aren't whole, as bits; false: a task can't be read, as its row is damaged. */
-static bool read_all(struct fixture *f, unsigned *damaged)
+/* A queue as after a start, with that page damaged (0: none). False: it doesn't open. */
+static bool begin_damaged(struct fixture *f, size_t page, size_t *pages)
 {
-	struct queue_parked p;
-	int64_t number;
-
-	*damaged = 0;
-	for (int64_t task = 1; task <= MESSAGES; task++) {
-		struct queue_job j;
-		enum rc rc;
-
-		if (task == 4)
-			continue;
-		rc = queue_job(f->q, task, true, &j, &f->e);
-		if (rc != RC_OK)
-			return false;
-		assert_int_equal(j.raw.len, !j.whole ? 0 : task == 1 || task == 6 ? 20 : BIG);
-		if (!j.whole)
-			*damaged |= 1u << task;
-		queue_job_free(&j);
-	}
-	if (queue_go_on_next(f->q, 0, &number, &p, &f->e) != RC_OK)
+	begin(f);
+	park_all(f);
+	queue_close(&f->q);
+	*pages = pages_of(f);
+	if (page)
+		damage(f, page);
+	keyring_close(&f->kr);
+	EXPECT_OK(keyring_open(&f->kr, f->s.dir, master, &f->e), &f->e);
+	if (queue_open(&f->q, f->s.dir, f->kr, 10000, &f->e) != RC_OK)
 		return false;
-	assert_int_equal(number, 4);
-	assert_int_equal(p.raw.len, p.whole ? BIG : 0);
-	if (!p.whole)
-		*damaged |= 1u << 4;
-	queue_parked_free(&p);
+	queue_set_woken(f->q, wake_runner, wake_pipeline, f);
 	return true;
 }
 
-static void expect_damaged(struct fixture *f, unsigned expected)
-{
-	unsigned damaged;
+/* ---- what is done to it ---- */
 
-	assert_true(read_all(f, &damaged));
-	assert_int_equal(damaged, expected);
+static enum rc give_up_two(struct fixture *f)
+{
+	return queue_drop(f->q, 2, &f->e);
 }
 
-/* All of them end, each in another way, and leave nothing. */
-static void end_all(struct fixture *f)
+static enum rc let_three_die(struct fixture *f)
 {
-	size_t expired;
+	const struct queue_answer failed = { .said = RULE_SAID_FAILED };
 
-	done(f, 1);
-	commit(f);
-	EXPECT_OK(queue_drop(f->q, 2, &f->e), &f->e);
-	commit(f);
-	died(f, 3, 1000);
-	commit(f);
-	EXPECT_OK(queue_expire(f->q, 2000, &expired, &f->e), &f->e);
-	assert_int_equal(expired, 1);
-	commit(f);
-	queue_take_back(f->q); /* nothing was lost on the way that wasn't committed */
+	return queue_dead(f->q, 3, NULL, "no", &failed, 1000, &f->e);
+}
+
+static enum rc expire_three(struct fixture *f)
+{
+	size_t count;
+
+	return queue_expire(f->q, 2000, &count, &f->e);
+}
+
+static enum rc judge_four(struct fixture *f)
+{
+	struct queue_parked p;
+	int64_t number;
+	enum rc rc;
+
+	queue_take_back(f->q);
+	rc = queue_go_on_next(f->q, 0, &number, &p, &f->e);
+	if (rc != RC_OK)
+		return rc;
+	assert_int_equal(number, 4);
+	queue_parked_free(&p);
 	judged(f, 4, NULL, 0, 0, NULL, 0);
-	if (queue_land(f->q, &f->e) != RC_OK) { /* as if it had found no room, but once */
-		assert_int_equal(f->e.code, RC_NOSPACE);
-		queue_take_back(f->q);
-		judged(f, 4, NULL, 0, 0, NULL, 0);
-		land(f);
-	}
-	assert_int_equal(forget(f, 1, 5), 1);
-	assert_int_equal(forget_day(f, 1, 6), 1);
-	assert_int_equal(messages(f), 0);
+	return queue_land(f->q, &f->e);
 }
 
-/* Rotation comes first, or last. */
-static void go_on(struct fixture *f, unsigned damaged, bool rotate_first)
+static enum rc forget_five(struct fixture *f)
+{
+	struct message_id id = id_of(5);
+	size_t count;
+
+	return queue_forget(f->q, 1, 0, &id, &count, &f->e);
+}
+
+static enum rc forget_six(struct fixture *f)
+{
+	size_t count;
+
+	return queue_forget(f->q, 1, (int32_t)(RECEIVED / DAY), NULL, &count, &f->e);
+}
+
+static enum rc park_nine(struct fixture *f)
+{
+	enum rc rc = park(f, 9, one_send, 1, 0, NULL, 0);
+
+	return rc == RC_EXISTS ? RC_OK : rc;
+}
+
+/* As run_mail does what failed for good: both are there, or neither. */
+static enum rc bounce_one(struct fixture *f)
+{
+	const struct queue_answer failed = { .said = RULE_SAID_FAILED };
+	struct queue_message notice = message_of(10);
+	enum rc rc;
+
+	notice.notice = true;
+	notice.of = 1;
+	rc = park_as(f, notice, one_send, 1, 0);
+	if (rc == RC_OK)
+		rc = queue_done(f->q, 1, true, &failed, &f->e);
+	if (rc == RC_OK)
+		rc = queue_commit(f->q, &f->e);
+	assert_int_equal(rc == RC_OK, has(f, 10) && !*tasks_of(f, 1));
+	return rc;
+}
+
+static enum rc probe(struct fixture *f)
+{
+	return queue_probe(f->q, &f->e);
+}
+
+static enum rc rotate(struct fixture *f)
+{
+	return queue_rotate(f->q, &f->e);
+}
+
+/* Again, where a page turned out damaged: what was committed before is there still. */
+static enum rc do_it(struct fixture *f, enum rc (*what)(struct fixture *f))
+{
+	for (int i = 0; i < 4; i++) {
+		uint64_t losses = queue_losses(f->q);
+		enum rc rc = what(f);
+
+		if (rc == RC_OK)
+			rc = queue_commit(f->q, &f->e);
+		if (rc == RC_OK && queue_losses(f->q) == losses)
+			return RC_OK;
+		if (rc != RC_OK && rc != RC_NOSPACE)
+			return rc;
+		(void)queue_lost(f->q);
+		queue_take_back(f->q);
+	}
+	fail_msg("it is taken back again and again");
+	return RC_AGAIN;
+}
+
+/* Which messages aren't whole, as bits. RC_CORRUPT: their rows are damaged. */
+static enum rc read_all(struct fixture *f, unsigned *damaged)
+{
+	*damaged = 0;
+	for (int64_t task = 1; task <= MESSAGES; task++) {
+		bool small = task == 1 || task == MESSAGES;
+		struct queue_job j;
+		enum rc rc;
+
+		if (task == 4) /* is through */
+			continue;
+		rc = queue_job(f->q, task, true, &j, &f->e);
+		if (rc != RC_OK)
+			return rc;
+		assert_int_equal(j.raw.len, !j.whole ? 0 : small ? sizeof(RAW) - 1 : BIG);
+		*damaged |= j.whole ? 0 : 1u << task;
+		queue_job_free(&j);
+	}
+	return RC_OK;
+}
+
+/* Everything, in an order that depends on `turn`. */
+static enum rc use(struct fixture *f, size_t turn, unsigned damaged)
+{
+	static enum rc (*const all[])(struct fixture * f) = {
+		rotate,     park_nine,   probe,      bounce_one, give_up_two, let_three_die,
+		judge_four, forget_five, forget_six, rotate,     park_nine,   probe,
+	};
+	static const size_t independent = 4; /* the first ones of them come in any order */
+	unsigned now;
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < independent; i++)
+		rc = do_it(f, all[(i + turn) % independent]);
+	if (rc == RC_OK && !(damaged & 2)) {
+		enum rc read = read_all(f, &now);
+
+		assert_true(read == RC_NOTFOUND); /* 1 has ended */
+	}
+	for (size_t i = independent; rc == RC_OK && i < COUNT(all); i++)
+		rc = do_it(f, all[i]);
+	return rc == RC_OK ? do_it(f, expire_three) : rc;
+}
+
+static void expect_nine_and_notice(struct fixture *f)
 {
 	struct queue_job j;
 
-	/* What is known to be damaged takes nothing back a second time. */
-	EXPECT_OK(queue_put_off(f->q, 1, RECEIVED, "later", &f->e), &f->e);
-	expect_damaged(f, damaged);
-	land(f);
-	if (rotate_first) {
-		EXPECT_OK(park(f, 7, one_send, 1, 0, NULL, 0), &f->e);
-		queue_take_back(f->q);
-		done(f, 7);
-		EXPECT_OK(queue_rotate(f->q, &f->e), &f->e);
-		reopen_all(f);
-		expect_damaged(f, damaged);
-	}
-	end_all(f);
-	EXPECT_OK(park(f, 8, one_send, 1, 0, NULL, 0), &f->e);
 	EXPECT_OK(queue_rotate(f->q, &f->e), &f->e);
 	reopen_all(f);
 	(void)key_of(f);
-	assert_int_equal(messages(f), 1);
-	EXPECT_OK(queue_job(f->q, 8 - !rotate_first, true, &j, &f->e), &f->e);
-	assert_true(j.whole);
-	queue_job_free(&j);
+	assert_int_equal(messages(f), 2);
+	assert_true(has(f, 9) && has(f, 10));
+	for (int64_t task = 9; task <= 10; task++) {
+		EXPECT_OK(queue_job(f->q, task, true, &j, &f->e), &f->e);
+		assert_true(j.whole);
+		queue_job_free(&j);
+	}
 }
 
-/* How many messages aren't whole; -1: the page has rows, and not bytes, or none at all. */
-static int try_page(size_t page, bool rotate_first, size_t *pages)
+enum end { NO_START, ROWS, BYTES, NOTHING };
+
+static enum end try_page(size_t page, size_t turn, size_t *pages)
 {
 	struct fixture f;
-	char *path;
-	unsigned damaged;
-	bool reads;
+	unsigned damaged = 0;
+	enum end how = NO_START;
 
-	begin(&f);
-	park_all(&f);
-	queue_close(&f.q);
-	path = path_join(f.s.dir, "queue/00000001.db");
-	*pages = pages_of(path);
-	if (page)
-		damage(path, page);
-	free(path);
-	keyring_close(&f.kr);
-	EXPECT_OK(keyring_open(&f.kr, f.s.dir, master, &f.e), &f.e);
-	reads = queue_open(&f.q, f.s.dir, f.kr, 10000, &f.e) == RC_OK && read_all(&f, &damaged);
-	if (reads && (damaged || !page))
-		go_on(&f, damaged, rotate_first);
+	if (begin_damaged(&f, page, pages)) {
+		enum rc rc = read_all(&f, &damaged);
+
+		if (rc == RC_NOSPACE) /* an index, or rows */
+			rc = do_it(&f, rotate) == RC_OK ? read_all(&f, &damaged) : RC_CORRUPT;
+		if (rc == RC_OK)
+			rc = use(&f, turn, damaged);
+		how = rc != RC_OK ? ROWS : damaged ? BYTES : NOTHING;
+		if (rc == RC_OK)
+			expect_nine_and_notice(&f);
+		else
+			assert_int_equal(rc, RC_CORRUPT);
+	}
 	end(&f);
-	return reads && damaged ? __builtin_popcount(damaged) : -1;
+	return how;
 }
 
-static void a_damaged_page_of_bytes_ends_nothing(void **state)
+static void any_page_is_damaged(void **state)
 {
-	size_t with_bytes = 0;
-	size_t pages;
+	size_t count[NOTHING + 1] = { 0 };
+	size_t pages = 2;
 
 	(void)state;
-	assert_int_equal(try_page(0, false, &pages), -1); /* none */
-	assert_int_equal(try_page(0, true, &pages), -1);
+	for (size_t turn = 0; turn < 4; turn++)
+		assert_int_equal(try_page(0, turn, &pages), NOTHING); /* the control */
 	for (size_t page = 1; page < pages; page++) {
-		int lost = try_page(page, page % 2, &pages);
+		enum end how = try_page(page, 0, &pages);
 
-		assert_int_equal(try_page(page, !(page % 2), &pages), lost);
-		with_bytes += lost > 0;
+		for (size_t turn = 1; turn < 4; turn++)
+			assert_int_equal(try_page(page, turn, &pages), how);
+		count[how]++;
 	}
-	print_message("%zu of %zu pages have bytes\n", with_bytes, pages);
-	assert_true(with_bytes >= (size_t)4 * (BIG / PAGE));
-	assert_true(with_bytes < pages);
+	print_message("%zu pages: %zu keep it from opening, %zu have rows, %zu have bytes\n", pages,
+	              count[NO_START], count[ROWS], count[BYTES]);
+	assert_true(count[BYTES] >= (size_t)4 * (BIG / PAGE));
+	assert_true(count[NO_START] + count[ROWS] <=
+	            3); /* two tables, and what numbers their rows */
 }
 
 /* What the disk doesn't give now it may give another time: nothing is left out. */
@@ -229,11 +343,46 @@ static void what_cannot_be_read_now_is_not_left_out(void **state)
 	assert_true(n > 5);
 }
 
+static void bytes_go_once_their_message_has_ended(void **state)
+{
+	struct fixture f;
+	struct queue_job j;
+
+	(void)state;
+	begin(&f);
+	for (int64_t n = 1; n <= 30; n++) {
+		park_big(&f, n);
+		commit(&f);
+		if (n != 4)
+			done(&f, n);
+		commit(&f);
+	}
+	queue_close(&f.q);
+	assert_true(pages_of(&f) < (size_t)10 * (BIG / PAGE)); /* of three or four messages */
+	reopen(&f);
+	/* One whose end is taken back keeps them. */
+	EXPECT_OK(queue_job(f.q, 4, true, &j, &f.e), &f.e);
+	queue_job_free(&j);
+	fault_arm(FAULT_WRITE, 1, ENOSPC, true);
+	assert_int_equal(queue_drop(f.q, 4, &f.e) == RC_OK ? queue_commit(f.q, &f.e) : RC_OK,
+	                 RC_NOSPACE);
+	assert_true(fault_disarm());
+	for (int i = 0; i < 2; i++) {
+		EXPECT_OK(queue_put_off(f.q, 4, RECEIVED, "later", &f.e), &f.e);
+		commit(&f);
+	}
+	EXPECT_OK(queue_job(f.q, 4, true, &j, &f.e), &f.e);
+	assert_true(j.whole);
+	queue_job_free(&j);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_damaged_page_of_bytes_ends_nothing),
+		cmocka_unit_test(any_page_is_damaged),
 		cmocka_unit_test(what_cannot_be_read_now_is_not_left_out),
+		cmocka_unit_test(bytes_go_once_their_message_has_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
