@@ -57,6 +57,8 @@ enum rc db_vacuum(struct db *db, struct err *e) MUST_USE;
 enum rc db_begin(struct db *db, struct err *e) MUST_USE;                 /* BEGIN IMMEDIATE */
 enum rc db_commit(struct db *db, struct err *e) MUST_USE;
 void    db_rollback(struct db *db);
+/* SQLite takes one back by itself where a read of it failed. */
+bool    db_in_transaction(struct db *db);
 /* Commits when `rc` is RC_OK, else, and where that fails, rolls back. `rc`, or that of the commit. */
 enum rc db_end(struct db *db, enum rc rc, struct err *e) MUST_USE;
 

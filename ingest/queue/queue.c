@@ -149,33 +149,49 @@ static enum rc renew_damaged(struct queue *q, struct err *e)
 	return RC_OK;
 }
 
-static enum rc remove_bodies(struct queue *q, struct err *e)
+/* *failed: the one that it came to. */
+static enum rc remove_bodies(struct queue *q, size_t *failed, struct err *e)
 {
-	enum rc rc = RC_OK;
+	for (size_t i = 0; i < q->gone_committed; i++) {
+		enum rc rc = queue_run_at(q, SQL_DROP_BODY, q->gone[i], e);
 
-	for (size_t i = 0; rc == RC_OK && i < q->gone_committed; i++)
-		rc = queue_run_at(q, SQL_DROP_BODY, q->gone[i], e);
-	return rc;
+		*failed = i;
+		if (rc != RC_OK)
+			return rc;
+	}
+	return RC_OK;
 }
 
-/* Bytes that nobody needs go first: where that meets a damaged page nothing is at risk. */
+static void forget_gone(struct queue *q, size_t from, size_t count)
+{
+	q->gone_count -= count;
+	q->gone_committed -= count;
+	memmove(q->gone + from, q->gone + from + count, (q->gone_count - from) * sizeof(*q->gone));
+}
+
+/* Bytes that nobody needs go first: where that meets a damaged page nothing is at risk. Those that
+ * can't be removed stay until the file is written anew. */
 static enum rc begin(struct queue *q, struct err *e)
 {
 	enum rc rc = RC_CORRUPT;
 
-	for (int i = 0; rc == RC_CORRUPT && i < 2; i++) {
+	while (rc == RC_CORRUPT) {
+		size_t failed;
+
 		rc = renew_damaged(q, e);
 		if (rc == RC_OK)
 			rc = db_begin(q->db, e);
 		if (rc != RC_OK)
 			return rc;
-		q->gone_removed = q->damaged ? 0 : q->gone_committed;
-		if (!q->damaged)
-			rc = remove_bodies(q, e);
-		q->damaged = q->damaged || rc == RC_CORRUPT;
+		rc = remove_bodies(q, &failed, e);
 		if (rc != RC_OK)
 			db_rollback(q->db);
+		if (rc == RC_CORRUPT) {
+			q->damaged = true;
+			forget_gone(q, failed, 1);
+		}
 	}
+	q->gone_removed = rc == RC_OK ? q->gone_committed : 0;
 	return rc;
 }
 
@@ -229,9 +245,8 @@ enum rc queue_commit_locked(struct queue *q, struct err *e)
 	q->open = q->dirty = false;
 	q->due_news = q->due_news || q->fresh_count > q->fresh_committed;
 	q->fresh_committed = q->fresh_count;
-	q->gone_count -= q->gone_removed;
-	if (q->gone_count)
-		memmove(q->gone, q->gone + q->gone_removed, q->gone_count * sizeof(*q->gone));
+	if (q->gone_removed)
+		forget_gone(q, 0, q->gone_removed);
 	q->gone_committed = q->gone_count;
 	q->gone_removed = 0;
 	q->other_news = q->other_news || q->fresh_other;
@@ -267,8 +282,14 @@ static enum rc met_damage(struct queue *q, struct err *e)
 
 enum rc queue_leave(struct queue *q, enum rc rc, struct err *e)
 {
-	if (rc == RC_CORRUPT && q->renewals < RENEWALS)
+	if (rc == RC_CORRUPT && !q->broken && q->renewals < RENEWALS)
 		rc = met_damage(q, e);
+	if (q->open && !db_in_transaction(q->db)) {
+		queue_undo(q);
+		if (rc == RC_OK)
+			rc = err_set(e, RC_NOSPACE,
+			             "the outbound queue lost what wasn't committed");
+	}
 	queue_unlock(q);
 	return rc;
 }
@@ -324,6 +345,10 @@ enum rc queue_probe(struct queue *q, struct err *e)
 
 	queue_lock(q);
 	rc = queue_commit_locked(q, e);
+	if (rc == RC_OK)
+		rc = renew_damaged(q, e);
+	if (rc == RC_OK && q->damaged) /* what is put down would come upon it again */
+		rc = err_set(e, RC_NOSPACE, "there is no room to write it anew");
 	if (rc == RC_OK) {
 		rc = write_and_take_away(q, e);
 		if (rc != RC_OK && q->open)
@@ -347,9 +372,27 @@ bool queue_lost(struct queue *q)
 
 	queue_lock(q);
 	lost = q->lost_runner;
-	q->lost_runner = false;
+	q->lost_runner = q->together = false;
 	queue_unlock(q);
 	return lost;
+}
+
+void queue_begin_together(struct queue *q)
+{
+	queue_lock(q);
+	if (!q->together)
+		q->together_losses = q->losses;
+	q->together = true;
+	queue_unlock(q);
+}
+
+enum rc queue_end_together(struct queue *q, struct err *e)
+{
+	bool lost = q->together && q->losses != q->together_losses;
+
+	q->together = false;
+	return lost ? err_set(e, RC_NOSPACE, "the outbound queue lost what wasn't committed")
+	            : RC_OK;
 }
 
 uint64_t queue_losses(struct queue *q)
@@ -728,6 +771,7 @@ enum rc queue_tell(struct queue *q, size_t most,
 {
 	struct disposition d;
 	struct stmt *s;
+	enum rc theirs = RC_OK; /* says nothing of this file */
 	enum rc rc;
 
 	*count = 0;
@@ -739,8 +783,8 @@ enum rc queue_tell(struct queue *q, size_t most,
 			read_disposition(s, &d);
 			q->told = mem_resize(q->told, (*count + 1) * sizeof(*q->told));
 			q->told[*count] = (struct queue_told) { stmt_int(s, 0), d.kind };
-			rc = each(arg, &d, e);
-			if (rc != RC_OK)
+			theirs = each(arg, &d, e);
+			if (theirs != RC_OK)
 				break;
 			++*count;
 		}
@@ -749,6 +793,8 @@ enum rc queue_tell(struct queue *q, size_t most,
 	q->told_count = *count;
 	q->untold = *count == most;
 	rc = queue_leave(q, rc, e);
+	if (theirs != RC_OK)
+		return theirs;
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 

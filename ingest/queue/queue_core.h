@@ -84,6 +84,8 @@ struct queue {
 	bool lost_pipeline; /* something that wasn't committed: each side is told once */
 	bool lost_runner;
 	uint64_t losses;
+	bool together; /* the runner has put down what belongs to the end of a task, or is about to */
+	uint64_t together_losses; /* then */
 	void (*wake_runner)(void *arg);
 	void (*wake_pipeline)(void *arg);
 	void *arg;
@@ -129,6 +131,8 @@ enum rc queue_run_at(struct queue *q, enum queue_sql which, int64_t at, struct e
 enum how { THROUGH, BOUNCED, GIVEN_UP };
 enum rc queue_end_task(struct queue *q, int64_t number, enum how how, const struct queue_answer *a,
 		       struct err *e) MUST_USE;
+/* RC_NOSPACE: what was put down since queue_begin_together is lost. */
+enum rc queue_end_together(struct queue *q, struct err *e) MUST_USE;
 /* Appends to raw; may commit. Not whole: it isn't there, or damaged. */
 enum rc queue_read_body(struct queue *q, int64_t message, struct buf *raw, bool *whole, struct err *e) MUST_USE;
 enum rc queue_job_locked(struct queue *q, int64_t number, bool whole, struct queue_job *out, struct err *e) MUST_USE;

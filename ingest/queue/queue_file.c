@@ -391,8 +391,11 @@ enum rc queue_file_renew(struct queue *q, struct err *e)
 	uint64_t old = q->file;
 	struct pair fresh = { 0 };
 	uint64_t key = 0;
-	enum rc rc = remove_file(q, old + 1, e); /* of an earlier try */
+	enum rc rc;
 
+	if (q->broken) /* the file that would be removed may be the one whose key lives */
+		return err_set(e, RC_IO, "the outbound queue could not be written anew");
+	rc = remove_file(q, old + 1, e); /* of an earlier try */
 	if (rc == RC_OK)
 		rc = make(q, old + 1, &key, &fresh, e);
 	if (rc == RC_OK)

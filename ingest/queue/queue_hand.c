@@ -139,13 +139,11 @@ enum rc queue_drop(struct queue *q, int64_t number, struct err *e)
 
 bool queue_has_expired(struct queue *q, int64_t before_ms)
 {
+	struct err e = { 0 };
 	int64_t number;
-	bool has;
 
 	queue_lock(q);
-	has = queue_int(q, SQL_DEAD_BEFORE, before_ms, &number, NULL) == RC_OK;
-	queue_unlock(q);
-	return has;
+	return queue_leave(q, queue_int(q, SQL_DEAD_BEFORE, before_ms, &number, &e), &e) == RC_OK;
 }
 
 enum rc queue_expire(struct queue *q, int64_t before_ms, size_t *count, struct err *e)

@@ -363,7 +363,9 @@ static enum rc later(struct queue *q, int64_t number, int64_t due_ms, const json
 	enum rc rc;
 
 	queue_lock(q);
-	rc = queue_change(q, e);
+	rc = queue_end_together(q, e);
+	if (rc == RC_OK)
+		rc = queue_change(q, e);
 	if (rc == RC_OK)
 		rc = queue_put_json(q, SQL_PUT_SPEC, number, spec, e);
 	if (rc == RC_OK)
@@ -492,7 +494,9 @@ enum rc queue_done(struct queue *q, int64_t number, bool bounced, const struct q
 	enum rc rc;
 
 	queue_lock(q);
-	rc = queue_end_task(q, number, bounced ? BOUNCED : THROUGH, a, e);
+	rc = queue_end_together(q, e);
+	if (rc == RC_OK)
+		rc = queue_end_task(q, number, bounced ? BOUNCED : THROUGH, a, e);
 	return queue_leave(q, rc, e);
 }
 
@@ -525,7 +529,9 @@ enum rc queue_dead(struct queue *q, int64_t number, const json_t *spec, const ch
 	enum rc rc;
 
 	queue_lock(q);
-	rc = dead(q, number, spec, reason, a, now_ms, e);
+	rc = queue_end_together(q, e);
+	if (rc == RC_OK)
+		rc = dead(q, number, spec, reason, a, now_ms, e);
 	return queue_leave(q, rc, e);
 }
 

@@ -399,6 +399,7 @@ static enum rc notify(struct runner *r, struct queue_job *whole, struct mail *ma
 	enum rc rc = RC_OK;
 
 	*told = 0;
+	queue_begin_together(r->o.queue);
 	for (size_t i = 0; i < json_array_size(to); i++) {
 		const json_t *one = json_array_get(to, i);
 		const char *no;

@@ -12,6 +12,7 @@
 #define PAGE     8192
 #define MESSAGES 6
 #define BIG      40000
+#define TURNS    5
 
 static const uint32_t archive[] = { 1 };
 
@@ -170,6 +171,15 @@ static enum rc bounce_one(struct fixture *f)
 	return rc;
 }
 
+/* With something in the transaction. */
+static enum rc look_for_expired(struct fixture *f)
+{
+	enum rc rc = queue_put_off(f->q, 6, RECEIVED, "later", &f->e);
+
+	(void)queue_has_expired(f->q, 2000);
+	return rc;
+}
+
 static enum rc probe(struct fixture *f)
 {
 	return queue_probe(f->q, &f->e);
@@ -225,10 +235,11 @@ static enum rc read_all(struct fixture *f, unsigned *damaged)
 static enum rc use(struct fixture *f, size_t turn, unsigned damaged)
 {
 	static enum rc (*const all[])(struct fixture * f) = {
-		rotate,     park_nine,   probe,      bounce_one, give_up_two, let_three_die,
-		judge_four, forget_five, forget_six, rotate,     park_nine,   probe,
+		rotate,        park_nine,  look_for_expired, probe,      bounce_one, give_up_two,
+		let_three_die, judge_four, forget_five,      forget_six, rotate,     park_nine,
+		probe,
 	};
-	static const size_t independent = 4; /* the first ones of them come in any order */
+	static const size_t independent = 5; /* the first ones of them come in any order */
 	unsigned now;
 	enum rc rc = RC_OK;
 
@@ -291,12 +302,12 @@ static void any_page_is_damaged(void **state)
 	size_t pages = 2;
 
 	(void)state;
-	for (size_t turn = 0; turn < 4; turn++)
+	for (size_t turn = 0; turn < TURNS; turn++)
 		assert_int_equal(try_page(0, turn, &pages), NOTHING); /* the control */
 	for (size_t page = 1; page < pages; page++) {
 		enum end how = try_page(page, 0, &pages);
 
-		for (size_t turn = 1; turn < 4; turn++)
+		for (size_t turn = 1; turn < TURNS; turn++)
 			assert_int_equal(try_page(page, turn, &pages), how);
 		count[how]++;
 	}
@@ -343,6 +354,132 @@ static void what_cannot_be_read_now_is_not_left_out(void **state)
 	assert_true(n > 5);
 }
 
+/* The page of an index that nothing but this comes upon. */
+static size_t page_of_expired(void)
+{
+	size_t found = 0;
+	size_t pages = 2;
+
+	for (size_t page = 1; !found && page < pages; page++) {
+		struct fixture f;
+		size_t count;
+
+		if (begin_damaged(&f, page, &pages) &&
+		    queue_expire(f.q, 2000, &count, &f.e) == RC_NOSPACE && messages(&f) == MESSAGES)
+			found = page;
+		end(&f);
+	}
+	assert_int_not_equal(found, 0);
+	return found;
+}
+
+/* Writing the file anew fails at any call, for good or until then; somebody else comes upon the
+ * page, too. */
+static void what_failed_half_way_is_not_tried_again(void **state)
+{
+	size_t page = page_of_expired();
+	size_t pages;
+	bool hit = true;
+
+	(void)state;
+	for (unsigned n = 1; hit; n++) {
+		struct fixture f;
+		size_t count;
+
+		assert_true(begin_damaged(&f, page, &pages));
+		fault_arm(FAULT_SYNC | FAULT_WRITE, n, EIO, true);
+		(void)!queue_expire(f.q, 2000, &count, &f.e);
+		hit = fault_disarm();
+		(void)queue_has_expired(f.q, 2000);
+		(void)!queue_put_off(f.q, 6, RECEIVED, "later", &f.e);
+		reopen_all(&f);
+		assert_int_equal(messages(&f), MESSAGES);
+		end(&f);
+	}
+}
+
+/* A notice is put down; ahead of the end of its task another thread finds no room. */
+static void what_belongs_together_is_lost_together(void **state)
+{
+	const struct queue_answer failed = { .said = RULE_SAID_FAILED };
+	struct queue_message notice = message_of(10);
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	park_all(&f);
+	notice.notice = true;
+	notice.of = 1;
+	queue_begin_together(f.q);
+	EXPECT_OK(park_as(&f, notice, one_send, 1, 0), &f.e);
+	fault_arm(FAULT_WRITE, 1, ENOSPC, true);
+	assert_int_equal(queue_land(f.q, &f.e), RC_NOSPACE);
+	assert_true(fault_disarm());
+	assert_int_equal(queue_done(f.q, 1, true, &failed, &f.e), RC_NOSPACE);
+	commit(&f);
+	assert_string_equal(tasks_of(&f, 1), "1 due");
+	queue_begin_together(f.q);
+	EXPECT_OK(park_as(&f, notice, one_send, 1, 0), &f.e);
+	EXPECT_OK(queue_done(f.q, 1, true, &failed, &f.e), &f.e);
+	commit(&f);
+	assert_true(has(&f, 10));
+	assert_string_equal(tasks_of(&f, 1), "");
+	end(&f);
+}
+
+static enum rc cannot_be_told(void *arg, const struct disposition *d, struct err *e)
+{
+	(void)arg;
+	(void)d;
+	return err_set(e, RC_CORRUPT, "control.db is damaged");
+}
+
+static void what_others_say_is_no_damage_here(void **state)
+{
+	struct fixture f;
+	uint64_t key;
+	size_t count;
+
+	(void)state;
+	begin(&f);
+	park_all(&f);
+	key = key_of(&f);
+	done(&f, 1);
+	assert_int_equal(queue_tell(f.q, 1, cannot_be_told, NULL, &count, &f.e), RC_CORRUPT);
+	commit(&f);
+	assert_string_equal(tasks_of(&f, 1), "");
+	assert_int_equal(key_of(&f), key);
+	end(&f);
+}
+
+/* A copy finds no room: bytes that can't be removed stay, and all others go. */
+static void without_room_the_rest_goes_on(void **state)
+{
+	size_t with_bytes = 0;
+	size_t pages = 2;
+
+	(void)state;
+	for (size_t page = 1; page < pages; page++) {
+		struct fixture f;
+		unsigned damaged = 0;
+
+		if (begin_damaged(&f, page, &pages) && read_all(&f, &damaged) == RC_OK && damaged) {
+			EXPECT_OK(queue_drop(f.q, 2, &f.e), &f.e);
+			done(&f, 3);
+			commit(&f);
+			fault_arm(FAULT_NAME | FAULT_OPEN, 1, ENOSPC, true);
+			EXPECT_OK(queue_put_off(f.q, 1, RECEIVED, "later", &f.e), &f.e);
+			(void)fault_disarm();
+			commit(&f);
+			assert_string_equal(tasks_of(&f, 1), "1 due");
+			assert_int_equal(messages(&f), MESSAGES - 2);
+			with_bytes++;
+		}
+		end(&f);
+	}
+	assert_true(with_bytes > 0);
+}
+
 static void bytes_go_once_their_message_has_ended(void **state)
 {
 	struct fixture f;
@@ -383,6 +520,10 @@ int main(void)
 		cmocka_unit_test(any_page_is_damaged),
 		cmocka_unit_test(what_cannot_be_read_now_is_not_left_out),
 		cmocka_unit_test(bytes_go_once_their_message_has_ended),
+		cmocka_unit_test(what_failed_half_way_is_not_tried_again),
+		cmocka_unit_test(what_belongs_together_is_lost_together),
+		cmocka_unit_test(what_others_say_is_no_damage_here),
+		cmocka_unit_test(without_room_the_rest_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
