@@ -8,12 +8,7 @@
 #include "base/log.h"
 #include "ingest/queue/queue_core.h"
 
-#define SUM_BYTES   "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state NOT IN (2, 3)"
-#define ALL_BYTES   "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2"
 #define PROBE_BYTES (1 << 20)
-#define RENEWALS                                                                                   \
-	16 /* of a damaged file, in the life of mmd: more of them are a bug, or a dying disk */
-#define RENEW_MS 60000
 
 /* As queue_tasks.c reads it. */
 #define JOB                                                                                        \
@@ -28,14 +23,15 @@ static const char *const texts[SQL_COUNT] = {
 	                    "rule_set, version, past, archives, origin, origin_received)"
 	                    " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
 	[SQL_ADD_BODY] = "INSERT INTO body VALUES(?1,?2)",
-	[SQL_OF] = "SELECT archives, origin, origin_received, number FROM message WHERE number = "
+	[SQL_OF] = "SELECT archives, origin, origin_received, number FROM message WHERE "
+	           "number = "
 	           "?1 AND state <> 2",
 	[SQL_WAITING] = "SELECT archives FROM message WHERE number = ?1 AND state = 1",
 	[SQL_JUDGED] = "UPDATE message SET state = 0, past = ?2 WHERE number = ?1",
 	[SQL_SHARED] = "UPDATE message SET archives = ?2 WHERE origin = ?1",
-	[SQL_ADD_TASK] =
-	        "INSERT INTO task(message, kind, state, decides, destination, due, since, spec)"
-	        " VALUES(?1,?2,?3,?4,?5,?6,?6,?7)",
+	[SQL_ADD_TASK] = "INSERT INTO task(message, kind, state, decides, destination, "
+	                 "due, since, spec)"
+	                 " VALUES(?1,?2,?3,?4,?5,?6,?6,?7)",
 	[SQL_GO_ON] = "SELECT number, id, received, past, meta FROM message"
 	              " WHERE state = 1 AND number > ?1 ORDER BY number LIMIT 1",
 	[SQL_TELL] = "SELECT number, id, received, rule_set, version, kind, text FROM message "
@@ -43,10 +39,10 @@ static const char *const texts[SQL_COUNT] = {
 	             " ORDER BY number LIMIT ?1",
 	[SQL_TOLD] = "UPDATE message SET tell = 0 WHERE number = ?1 AND kind = ?2",
 	[SQL_TOLD_ENDED] = "DELETE FROM message WHERE number = ?1 AND kind = ?2 AND state = 2",
-	[SQL_DUE] =
-	        "SELECT number, due, destination, kind FROM task WHERE state = 1 ORDER BY number",
-	[SQL_FRESH] =
-	        "SELECT number, due, destination, kind FROM task WHERE number = ?1 AND state = 1",
+	[SQL_DUE] = "SELECT number, due, destination, kind FROM task WHERE state = 1 ORDER "
+	            "BY number",
+	[SQL_FRESH] = "SELECT number, due, destination, kind FROM task WHERE number = ?1 "
+	              "AND state = 1",
 	[SQL_JOB] = "SELECT " JOB " WHERE t.number = ?1",
 	[SQL_SET_TASK] = "UPDATE task SET state = ?2, due = ?3, tries = tries + ?4,"
 	                 " decides = CASE ?2 WHEN 3 THEN 0 ELSE decides END WHERE number = ?1",
@@ -64,7 +60,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_REVIVE] = "UPDATE message SET state = 0, tell = 0 WHERE number = ?1 AND state = 3",
 	[SQL_SINCE] = "UPDATE task SET since = ?2, tries = 0 WHERE number = ?1",
 	[SQL_COUNT_TASKS] =
-	        "SELECT sum(state <> 3), sum(state = 3), (SELECT state FROM message WHERE number = "
+	        "SELECT sum(state <> 3), sum(state = 3), (SELECT state FROM message WHERE "
+	        "number = "
 	        "?1),"
 	        " (SELECT how FROM message WHERE number = ?1) FROM task WHERE message = ?1",
 	[SQL_FIRST_CALL] = "SELECT number, state FROM task WHERE message = ?1 AND kind >= ?2 AND "
@@ -73,23 +70,21 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_DROP_NOTICE] = "DELETE FROM message WHERE number = ?1 AND notice = 1",
 	[SQL_COUNTED] = "SELECT bytes FROM message WHERE number = ?1 AND state NOT IN (2, 3)",
 	[SQL_ANY] = "SELECT number FROM message WHERE state <> ?1 LIMIT 1",
-	[SQL_TOTALS] =
-	        "SELECT count(*), CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2",
+	[SQL_TOTALS] = "SELECT count(*), CAST(total(bytes) AS INTEGER) FROM message WHERE "
+	               "state <> 2",
 	[SQL_COUNT_STATES] = "SELECT state, count(*) FROM task GROUP BY state",
 	[SQL_EACH] = "SELECT " JOB
 	             " WHERE t.number > ?1 AND (t.state = 3) = ?2 ORDER BY t.number LIMIT ?3",
 	[SQL_EACH_OF] = "SELECT " JOB " WHERE m.id = ?1 ORDER BY t.number",
 	[SQL_DEAD_BEFORE] = "SELECT number FROM task WHERE state = 3 AND due < ?1 LIMIT 1",
-	[SQL_FORGET_ID] =
-	        "SELECT number, archives, origin FROM message WHERE origin = ?1 AND state <> 2",
-	[SQL_FORGET_DAY] =
-	        "SELECT number, archives, origin FROM message WHERE origin_received >= ?1 AND "
-	        "origin_received < ?2 AND state <> 2",
+	[SQL_FORGET_ID] = "SELECT number, archives, origin FROM message WHERE origin = ?1 "
+	                  "AND state <> 2",
+	[SQL_FORGET_DAY] = "SELECT number, archives, origin FROM message WHERE "
+	                   "origin_received >= ?1 AND "
+	                   "origin_received < ?2 AND state <> 2",
 	[SQL_DROP_TASKS] = "DELETE FROM task WHERE message = ?1",
 	[SQL_ARCHIVES] = "UPDATE message SET archives = ?2 WHERE number = ?1",
 };
-
-/* ---- the transaction ---- */
 
 enum rc queue_sql(struct queue *q, enum queue_sql which, struct stmt **out, struct err *e)
 {
@@ -101,198 +96,7 @@ enum rc queue_sql(struct queue *q, enum queue_sql which, struct stmt **out, stru
 	return rc;
 }
 
-static uint64_t sum_bytes(struct queue *q, const char *sql)
-{
-	int64_t bytes = 0;
-
-	return db_int(q->db, sql, 0, &bytes, NULL) == RC_OK ? (uint64_t)bytes : 0;
-}
-
-/* For a second copy. */
-static bool has_room(struct queue *q)
-{
-	uint64_t needed = sum_bytes(q, ALL_BYTES);
-	uint64_t unused;
-	uint64_t whole;
-
-	return dir_space(q->dir, &unused, &whole, NULL) != RC_OK || unused / 8 * 7 > needed;
-}
-
-/* What even this can't get round, damaged rows, is final. */
-static enum rc renew(struct queue *q, struct err *e)
-{
-	enum rc rc = queue_file_renew(q, e);
-
-	if (rc == RC_CORRUPT)
-		q->renewals = RENEWALS;
-	return rc;
-}
-
-/* Without room the damage stays, and what doesn't meet it goes on. */
-static enum rc renew_damaged(struct queue *q, struct err *e)
-{
-	enum rc rc;
-
-	if (!q->damaged || clock_mono_ms() < q->renew_ms)
-		return RC_OK;
-	rc = has_room(q) ? renew(q, e) : RC_NOSPACE;
-	if (rc == RC_NOSPACE) {
-		log_error("the outbound queue is damaged, and there is no room to write it anew");
-		q->renew_ms = clock_mono_ms() + RENEW_MS;
-		return RC_OK;
-	}
-	if (rc != RC_OK)
-		return rc;
-	q->renewals++;
-	q->bytes = sum_bytes(q, SUM_BYTES);
-	log_info("the outbound queue was written anew");
-	return RC_OK;
-}
-
-/* *failed: the one that it came to. */
-static enum rc remove_bodies(struct queue *q, size_t *failed, struct err *e)
-{
-	for (size_t i = 0; i < q->gone_committed; i++) {
-		enum rc rc = queue_run_at(q, SQL_DROP_BODY, q->gone[i], e);
-
-		*failed = i;
-		if (rc != RC_OK)
-			return rc;
-	}
-	return RC_OK;
-}
-
-static void forget_gone(struct queue *q, size_t from, size_t count)
-{
-	q->gone_count -= count;
-	q->gone_committed -= count;
-	memmove(q->gone + from, q->gone + from + count, (q->gone_count - from) * sizeof(*q->gone));
-}
-
-/* Bytes that nobody needs go first: where that meets a damaged page nothing is at risk. Those that
- * can't be removed stay until the file is written anew. */
-static enum rc begin(struct queue *q, struct err *e)
-{
-	enum rc rc = RC_CORRUPT;
-
-	while (rc == RC_CORRUPT) {
-		size_t failed;
-
-		rc = renew_damaged(q, e);
-		if (rc == RC_OK)
-			rc = db_begin(q->db, e);
-		if (rc != RC_OK)
-			return rc;
-		rc = remove_bodies(q, &failed, e);
-		if (rc != RC_OK)
-			db_rollback(q->db);
-		if (rc == RC_CORRUPT) {
-			q->damaged = true;
-			forget_gone(q, failed, 1);
-		}
-	}
-	q->gone_removed = rc == RC_OK ? q->gone_committed : 0;
-	return rc;
-}
-
-enum rc queue_change(struct queue *q, struct err *e)
-{
-	if (q->broken)
-		return err_set(e, RC_IO, "the outbound queue could not be written anew");
-	if (!q->open) {
-		enum rc rc = begin(q, e);
-
-		if (rc != RC_OK)
-			return rc;
-		q->open = true;
-	}
-	q->dirty = true;
-	return RC_OK;
-}
-
-void queue_undo(struct queue *q)
-{
-	for (size_t i = 0; i < SQL_COUNT; i++)
-		if (q->sql[i])
-			stmt_reset(q->sql[i]);
-	if (q->open)
-		db_rollback(q->db);
-	q->losses += q->dirty;
-	q->lost_pipeline = q->lost_pipeline || q->dirty;
-	q->lost_runner = q->lost_runner || q->dirty;
-	q->untold = true;
-	q->tight = true;
-	q->open = q->dirty = false;
-	q->fresh_count = q->fresh_committed;
-	q->fresh_other = false;
-	q->told_count = 0;
-	q->gone_count = q->gone_committed;
-	q->gone_removed = 0;
-	q->bytes = sum_bytes(q, SUM_BYTES);
-}
-
-enum rc queue_commit_locked(struct queue *q, struct err *e)
-{
-	enum rc rc;
-
-	if (!q->open)
-		return RC_OK;
-	rc = db_commit(q->db, e);
-	if (rc != RC_OK) {
-		queue_undo(q);
-		return rc;
-	}
-	q->open = q->dirty = false;
-	q->due_news = q->due_news || q->fresh_count > q->fresh_committed;
-	q->fresh_committed = q->fresh_count;
-	if (q->gone_removed)
-		forget_gone(q, 0, q->gone_removed);
-	q->gone_committed = q->gone_count;
-	q->gone_removed = 0;
-	q->other_news = q->other_news || q->fresh_other;
-	q->fresh_other = false;
-	return RC_OK;
-}
-
-void queue_lock(struct queue *q)
-{
-	MUST(pthread_mutex_lock(&q->lock) == 0);
-}
-
-void queue_unlock(struct queue *q)
-{
-	MUST(pthread_mutex_unlock(&q->lock) == 0);
-}
-
-/* SQLite has taken the transaction back already. */
-static enum rc met_damage(struct queue *q, struct err *e)
-{
-	struct err why = { 0 };
-	enum rc rc;
-
-	if (e)
-		why = *e;
-	log_error("the outbound queue: %s", why.text);
-	if (q->open)
-		queue_undo(q);
-	q->damaged = q->untold = true;
-	rc = renew_damaged(q, e);
-	return rc == RC_OK ? err_set(e, RC_NOSPACE, "%s", why.text) : rc;
-}
-
-enum rc queue_leave(struct queue *q, enum rc rc, struct err *e)
-{
-	if (rc == RC_CORRUPT && !q->broken && q->renewals < RENEWALS)
-		rc = met_damage(q, e);
-	if (q->open && !db_in_transaction(q->db)) {
-		queue_undo(q);
-		if (rc == RC_OK)
-			rc = err_set(e, RC_NOSPACE,
-			             "the outbound queue lost what wasn't committed");
-	}
-	queue_unlock(q);
-	return rc;
-}
+/* ---- commits ---- */
 
 /* And wakes whom it concerns. */
 static enum rc leave_and_wake(struct queue *q, enum rc rc, struct err *e)
@@ -346,7 +150,7 @@ enum rc queue_probe(struct queue *q, struct err *e)
 	queue_lock(q);
 	rc = queue_commit_locked(q, e);
 	if (rc == RC_OK)
-		rc = renew_damaged(q, e);
+		rc = queue_renew_damaged(q, e);
 	if (rc == RC_OK && q->damaged) /* what is put down would come upon it again */
 		rc = err_set(e, RC_NOSPACE, "there is no room to write it anew");
 	if (rc == RC_OK) {
@@ -364,45 +168,6 @@ enum rc queue_land(struct queue *q, struct err *e)
 	queue_lock(q);
 	rc = queue_land_locked(q, e);
 	return leave_and_wake(q, rc, e);
-}
-
-bool queue_lost(struct queue *q)
-{
-	bool lost;
-
-	queue_lock(q);
-	lost = q->lost_runner;
-	q->lost_runner = q->together = false;
-	queue_unlock(q);
-	return lost;
-}
-
-void queue_begin_together(struct queue *q)
-{
-	queue_lock(q);
-	if (!q->together)
-		q->together_losses = q->losses;
-	q->together = true;
-	queue_unlock(q);
-}
-
-enum rc queue_end_together(struct queue *q, struct err *e)
-{
-	bool lost = q->together && q->losses != q->together_losses;
-
-	q->together = false;
-	return lost ? err_set(e, RC_NOSPACE, "the outbound queue lost what wasn't committed")
-	            : RC_OK;
-}
-
-uint64_t queue_losses(struct queue *q)
-{
-	uint64_t losses;
-
-	queue_lock(q);
-	losses = q->losses;
-	queue_unlock(q);
-	return losses;
 }
 
 /* ---- small things ---- */
@@ -855,7 +620,7 @@ static enum rc count(struct queue *q, struct err *e)
 {
 	int64_t bytes = 0;
 	int64_t untold = 0;
-	enum rc rc = db_int(q->db, SUM_BYTES, 0, &bytes, e);
+	enum rc rc = db_int(q->db, QUEUE_SUM_BYTES, 0, &bytes, e);
 
 	if (rc == RC_OK)
 		rc = db_int(q->db, "SELECT count(*) FROM message WHERE tell = 1", 0, &untold, e);
@@ -871,7 +636,7 @@ static enum rc count_all(struct queue *q, struct err *e)
 
 	if (rc != RC_CORRUPT)
 		return rc;
-	rc = renew(q, e);
+	rc = queue_renew(q, e);
 	return rc == RC_OK ? count(q, e) : rc;
 }
 
@@ -928,7 +693,7 @@ enum rc queue_rotate(struct queue *q, struct err *e)
 	queue_lock(q);
 	rc = q->broken ? queue_change(q, e) : queue_commit_locked(q, e);
 	if (rc == RC_OK && (q->ended || q->damaged))
-		rc = renew(q, e);
+		rc = queue_renew(q, e);
 	if (rc == RC_OK)
 		q->ended = false;
 	return leave_and_wake(q, rc, e);

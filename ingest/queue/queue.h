@@ -169,8 +169,8 @@ struct queue_answer {
 	size_t failed_count;
 };
 
-/* What the runner parks from here on belongs to the end of a task: it is committed with that, or if it gets lost ahead of it (as
- * another thread finds no room), the end is RC_NOSPACE. */
+/* What the runner parks from here on belongs to the end of a task: where it gets lost ahead of that (another thread
+ * found no room) the end is RC_NOSPACE. */
 void queue_begin_together(struct queue *q);
 /* What came of a try. `spec` NULL: as it is. The answer counts of a task that decides: when the last one of those has
  * ended, the message is judged on. One that was held meanwhile stays held. */

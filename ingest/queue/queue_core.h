@@ -21,6 +21,7 @@ enum queue_sql {
 	SQL_FORGET_DAY, SQL_DROP_TASKS, SQL_ARCHIVES, SQL_COUNT
 };
 
+#define QUEUE_SUM_BYTES "SELECT CAST(total(bytes) AS INTEGER) FROM message WHERE state NOT IN (2, 3)"
 #define QUEUE_JSON_MOST (64u << 20) /* a rule set can bring 65,536 recipients */
 #define QUEUE_RAW_MOST  ((size_t)1 << 30)
 
@@ -153,6 +154,10 @@ enum rc queue_bind_json(struct stmt *s, int at, const json_t *value, struct err 
 enum rc queue_read_json(struct stmt *s, int column, json_t **out, struct err *e) MUST_USE;
 /* Opens the file, or makes one; leaves no other. */
 enum rc queue_file_open(struct queue *q, struct err *e) MUST_USE;
+/* The same with no transaction open. What even this can't get round, damaged rows, is final from then on. */
+enum rc queue_renew(struct queue *q, struct err *e) MUST_USE;
+/* Where it is damaged. RC_OK, too, where a copy has no room: the damage stays, and what doesn't meet it goes on. */
+enum rc queue_renew_damaged(struct queue *q, struct err *e) MUST_USE;
 /* With no transaction open. RC_NOSPACE: nothing has changed. */
 enum rc queue_file_renew(struct queue *q, struct err *e) MUST_USE;
 
