@@ -32,8 +32,8 @@ static void test_results(void **state)
 		  "b_1':'text','n':7,'r':1.5,'f':false}}",
 		  "{'verdict':'PASS','fields':{'a "
 		  "b_1':'text','n':'7','r':'1.5','f':false,'isPassed':true}}" },
-		{ "{'verdict':'PASS','fields':{'t':'a\\u0001b\\u00e4c\\n'}}",
-		  "{'verdict':'PASS','fields':{'t':'a?b??c?','isPassed':true}}" },
+		{ "{'verdict':'PASS','fields':{'t':'a\\u0001b\\u007fd\\u00e4c\\n'}}",
+		  "{'verdict':'PASS','fields':{'t':'a?b?d??c?','isPassed':true}}" },
 		{ "{'verdict':'PROCESSING_FAILED','fields':{'isPassed':true},'why':'no\\tlicence'}",
 		  "{'verdict':'PROCESSING_FAILED','why':'no?licence'}" },
 		{ "{'verdict':'PROCESSING_FAILED'}",

@@ -102,6 +102,14 @@ static void test_behind_the_last_sweep(void **state)
 	set_clock(-2 * HOUR_MS);
 	EXPECT_OK(clockguard_start(control, 0, &e), &e);
 	assert_int_equal(check(1), RC_DENIED);
+	/* By less than what is a jump, on the same day. */
+	start_again(0, 0);
+	set_clock(HOUR_MS / 4);
+	EXPECT_OK(clockguard_swept(control, &e), &e);
+	EXPECT_OK(clockguard_check(control, 1, &e), &e);
+	set_clock(0);
+	assert_int_equal(clockguard_check(control, 1, &e), RC_DENIED);
+	assert_non_null(strstr(e.text, "behind the last sweep"));
 }
 
 static void test_more_days_than_have_passed(void **state)
