@@ -636,7 +636,7 @@ static enum rc count_all(struct queue *q, struct err *e)
 
 	if (rc != RC_CORRUPT)
 		return rc;
-	rc = queue_renew(q, e);
+	rc = queue_file_renew(q, e);
 	return rc == RC_OK ? count(q, e) : rc;
 }
 
@@ -693,7 +693,7 @@ enum rc queue_rotate(struct queue *q, struct err *e)
 	queue_lock(q);
 	rc = q->broken ? queue_change(q, e) : queue_commit_locked(q, e);
 	if (rc == RC_OK && (q->ended || q->damaged))
-		rc = queue_renew(q, e);
+		rc = queue_file_renew(q, e);
 	if (rc == RC_OK)
 		q->ended = false;
 	return leave_and_wake(q, rc, e);

@@ -26,16 +26,6 @@ static bool has_room(struct queue *q)
 	return dir_space(q->dir, &unused, &whole, NULL) != RC_OK || unused / 8 * 7 > needed;
 }
 
-/* What even this can't get round, damaged rows, is final. */
-enum rc queue_renew(struct queue *q, struct err *e)
-{
-	enum rc rc = queue_file_renew(q, e);
-
-	if (rc == RC_CORRUPT)
-		q->renewals = RENEWALS;
-	return rc;
-}
-
 /* Without room the damage stays, and what doesn't meet it goes on. */
 enum rc queue_renew_damaged(struct queue *q, struct err *e)
 {
@@ -43,7 +33,7 @@ enum rc queue_renew_damaged(struct queue *q, struct err *e)
 
 	if (!q->damaged || clock_mono_ms() < q->renew_ms)
 		return RC_OK;
-	rc = has_room(q) ? queue_renew(q, e) : RC_NOSPACE;
+	rc = has_room(q) ? queue_file_renew(q, e) : RC_NOSPACE;
 	if (rc == RC_NOSPACE) {
 		log_error("the outbound queue is damaged, and there is no room to write it anew");
 		q->renew_ms = clock_mono_ms() + RENEW_MS;

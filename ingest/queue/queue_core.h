@@ -154,8 +154,6 @@ enum rc queue_bind_json(struct stmt *s, int at, const json_t *value, struct err 
 enum rc queue_read_json(struct stmt *s, int column, json_t **out, struct err *e) MUST_USE;
 /* Opens the file, or makes one; leaves no other. */
 enum rc queue_file_open(struct queue *q, struct err *e) MUST_USE;
-/* The same with no transaction open. What even this can't get round, damaged rows, is final from then on. */
-enum rc queue_renew(struct queue *q, struct err *e) MUST_USE;
 /* Where it is damaged. RC_OK, too, where a copy has no room: the damage stays, and what doesn't meet it goes on. */
 enum rc queue_renew_damaged(struct queue *q, struct err *e) MUST_USE;
 /* With no transaction open. RC_NOSPACE: nothing has changed. */
