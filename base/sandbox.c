@@ -164,6 +164,8 @@ static enum rc filter_calls(const struct sandbox_profile *p, struct err *e)
 	if (!c)
 		return err_set(e, RC_IO, "seccomp: no filter");
 	bad = seccomp_attr_set(c, SCMP_FLTATR_CTL_NNP, 1);
+	if (!bad) /* calls of another ABI; the default would end the thread alone */
+		bad = seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (!bad)
 		bad = allow_all_of(c, common, COUNT(common));
 	if (!bad)

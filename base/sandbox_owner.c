@@ -209,6 +209,8 @@ static enum rc filter_calls(struct err *e)
 	if (!c)
 		return err_set(e, RC_IO, "seccomp: no filter");
 	bad = seccomp_attr_set(c, SCMP_FLTATR_CTL_NNP, 1);
+	if (!bad)
+		bad = seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	for (size_t i = 0; !bad && i < COUNT(refused); i++)
 		bad = refuse(c, refused[i], 0, NULL);
 	if (!bad)

@@ -197,6 +197,14 @@ static void test_what_is_allowed(void **state)
 }
 
 /* The numbers of another ABI are none that a filter of this one may let through. */
+static void *sleep_on(void *arg)
+{
+	(void)arg;
+	(void)sleep(5);
+	_exit(0);
+}
+
+/* The process ends, with all its threads. */
 static void test_other_abi(void **state)
 {
 	struct sandbox_profile p = { .count = 0 };
@@ -206,8 +214,9 @@ static void test_other_abi(void **state)
 	(void)state;
 	if (pid == 0) {
 		struct err e;
+		pthread_t t;
 
-		if (sandbox_enter(&p, &e) == RC_OK)
+		if (pthread_create(&t, NULL, sleep_on, NULL) == 0 && sandbox_enter(&p, &e) == RC_OK)
 			(void)syscall(0x40000000 | __NR_getpid); /* x32 */
 		_exit(0);
 	}
