@@ -23,15 +23,14 @@ static const char *const texts[SQL_COUNT] = {
 	                    "rule_set, version, past, archives, origin, origin_received)"
 	                    " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
 	[SQL_ADD_BODY] = "INSERT INTO body VALUES(?1,?2)",
-	[SQL_OF] = "SELECT archives, origin, origin_received, number FROM message WHERE "
-	           "number = "
+	[SQL_OF] = "SELECT archives, origin, origin_received, number FROM message WHERE number = "
 	           "?1 AND state <> 2",
 	[SQL_WAITING] = "SELECT archives FROM message WHERE number = ?1 AND state = 1",
 	[SQL_JUDGED] = "UPDATE message SET state = 0, past = ?2 WHERE number = ?1",
 	[SQL_SHARED] = "UPDATE message SET archives = ?2 WHERE origin = ?1",
-	[SQL_ADD_TASK] = "INSERT INTO task(message, kind, state, decides, destination, "
-	                 "due, since, spec)"
-	                 " VALUES(?1,?2,?3,?4,?5,?6,?6,?7)",
+	[SQL_ADD_TASK] =
+	        "INSERT INTO task(message, kind, state, decides, destination, due, since, spec)"
+	        " VALUES(?1,?2,?3,?4,?5,?6,?6,?7)",
 	[SQL_GO_ON] = "SELECT number, id, received, past, meta FROM message"
 	              " WHERE state = 1 AND number > ?1 ORDER BY number LIMIT 1",
 	[SQL_TELL] = "SELECT number, id, received, rule_set, version, kind, text FROM message "
@@ -39,10 +38,10 @@ static const char *const texts[SQL_COUNT] = {
 	             " ORDER BY number LIMIT ?1",
 	[SQL_TOLD] = "UPDATE message SET tell = 0 WHERE number = ?1 AND kind = ?2",
 	[SQL_TOLD_ENDED] = "DELETE FROM message WHERE number = ?1 AND kind = ?2 AND state = 2",
-	[SQL_DUE] = "SELECT number, due, destination, kind FROM task WHERE state = 1 ORDER "
-	            "BY number",
-	[SQL_FRESH] = "SELECT number, due, destination, kind FROM task WHERE number = ?1 "
-	              "AND state = 1",
+	[SQL_DUE] =
+	        "SELECT number, due, destination, kind FROM task WHERE state = 1 ORDER BY number",
+	[SQL_FRESH] =
+	        "SELECT number, due, destination, kind FROM task WHERE number = ?1 AND state = 1",
 	[SQL_JOB] = "SELECT " JOB " WHERE t.number = ?1",
 	[SQL_SET_TASK] = "UPDATE task SET state = ?2, due = ?3, tries = tries + ?4,"
 	                 " decides = CASE ?2 WHEN 3 THEN 0 ELSE decides END WHERE number = ?1",
@@ -60,8 +59,7 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_REVIVE] = "UPDATE message SET state = 0, tell = 0 WHERE number = ?1 AND state = 3",
 	[SQL_SINCE] = "UPDATE task SET since = ?2, tries = 0 WHERE number = ?1",
 	[SQL_COUNT_TASKS] =
-	        "SELECT sum(state <> 3), sum(state = 3), (SELECT state FROM message WHERE "
-	        "number = "
+	        "SELECT sum(state <> 3), sum(state = 3), (SELECT state FROM message WHERE number = "
 	        "?1),"
 	        " (SELECT how FROM message WHERE number = ?1) FROM task WHERE message = ?1",
 	[SQL_FIRST_CALL] = "SELECT number, state FROM task WHERE message = ?1 AND kind >= ?2 AND "
@@ -70,18 +68,18 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_DROP_NOTICE] = "DELETE FROM message WHERE number = ?1 AND notice = 1",
 	[SQL_COUNTED] = "SELECT bytes FROM message WHERE number = ?1 AND state NOT IN (2, 3)",
 	[SQL_ANY] = "SELECT number FROM message WHERE state <> ?1 LIMIT 1",
-	[SQL_TOTALS] = "SELECT count(*), CAST(total(bytes) AS INTEGER) FROM message WHERE "
-	               "state <> 2",
+	[SQL_TOTALS] =
+	        "SELECT count(*), CAST(total(bytes) AS INTEGER) FROM message WHERE state <> 2",
 	[SQL_COUNT_STATES] = "SELECT state, count(*) FROM task GROUP BY state",
 	[SQL_EACH] = "SELECT " JOB
 	             " WHERE t.number > ?1 AND (t.state = 3) = ?2 ORDER BY t.number LIMIT ?3",
 	[SQL_EACH_OF] = "SELECT " JOB " WHERE m.id = ?1 ORDER BY t.number",
 	[SQL_DEAD_BEFORE] = "SELECT number FROM task WHERE state = 3 AND due < ?1 LIMIT 1",
-	[SQL_FORGET_ID] = "SELECT number, archives, origin FROM message WHERE origin = ?1 "
-	                  "AND state <> 2",
-	[SQL_FORGET_DAY] = "SELECT number, archives, origin FROM message WHERE "
-	                   "origin_received >= ?1 AND "
-	                   "origin_received < ?2 AND state <> 2",
+	[SQL_FORGET_ID] =
+	        "SELECT number, archives, origin FROM message WHERE origin = ?1 AND state <> 2",
+	[SQL_FORGET_DAY] =
+	        "SELECT number, archives, origin FROM message WHERE origin_received >= ?1 AND "
+	        "origin_received < ?2 AND state <> 2",
 	[SQL_DROP_TASKS] = "DELETE FROM task WHERE message = ?1",
 	[SQL_ARCHIVES] = "UPDATE message SET archives = ?2 WHERE number = ?1",
 };
