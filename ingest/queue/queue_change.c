@@ -162,7 +162,8 @@ void queue_unlock(struct queue *q)
 	MUST(pthread_mutex_unlock(&q->lock) == 0);
 }
 
-/* SQLite has taken the transaction back already. */
+/* Of most damage SQLite has taken the transaction back already; of what isn't a damaged page
+ * (SQLITE_CORRUPT) it hasn't, and what is copied must be committed. */
 static enum rc met_damage(struct queue *q, struct err *e)
 {
 	struct err why = { 0 };
