@@ -33,6 +33,8 @@ def test(function):
     except BaseException as e:
         failures += 1
         print(traceback.format_exc()[-3000:])
+        for site in sites[-2:]:
+            print(''.join('mmd%s: %s\n' % ('' if site.alive() else ' (ended)', l) for l in site.tail(2000).splitlines()), end='')
         print('FAIL %s: %s' % (name, str(e).split('\n')[0][:300]), flush=True)
         if isinstance(e, KeyboardInterrupt):
             raise
@@ -92,11 +94,14 @@ DEFAULT = {
         {"Name": "keep", "Conditions": [], "Actions": [{"Archive": {"TargetArchive": "corp"}}]}]}],
 }
 
+sites = [] # those that are not closed: what their mmd says last is printed with a test that fails
+
 class Site:
     def __init__(self, build_name='asan', config=None, resources=None, apply=True, ingress=None):
         self.bin = build(build_name)
         self.root = tempfile.mkdtemp(prefix='mm-test-')
         atexit.register(self.close)
+        sites.append(self)
         self.data = os.path.join(self.root, 'data')
         self.clock = os.path.join(self.root, 'clock')
         self.write(self.clock, '0')
@@ -164,6 +169,9 @@ class Site:
             raise AssertionError('mmd is not ready: %r\n%s' % (line, self.tail()))
         return self
 
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
     def tail(self, n=3000):
         return open(self.log, errors='replace').read()[-n:] if os.path.exists(self.log) else ''
 
@@ -196,6 +204,8 @@ class Site:
 
     def close(self):
         self.close_process()
+        if self in sites:
+            sites.remove(self)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def wait(self, timeout=300):
