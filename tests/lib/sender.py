@@ -7,6 +7,7 @@ class Run:
     def __init__(self, send=None, dns=None, hostname='out.mm.test'):
         self.bin = build('asan')
         self.log = tempfile.NamedTemporaryFile(prefix='mm-sender-', suffix='.log')
+        atexit.register(self.log.close) # before done() ends a process that has threads
         config = {'send': send or {}, 'dns': dns or {}, 'hostname': hostname}
         self.process = subprocess.Popen([os.path.join(self.bin, 'outbound_run'), json.dumps(config), os.path.join(self.bin, 'mm-deliver')],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
