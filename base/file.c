@@ -18,6 +18,7 @@ struct durable {
 struct file {
 	int fd;
 	bool failed; /* a sync failed: nothing more is written or proved */
+	bool locked;
 	struct durable durable;
 	char *name;
 };
@@ -121,6 +122,10 @@ void file_close(struct file **f)
 {
 	if (!*f)
 		return;
+	/* A child that another thread is about to start has a copy of the descriptor until its
+	 * program begins; closing ours alone would leave the lock with it for so long. */
+	if ((*f)->locked)
+		(void)flock((*f)->fd, LOCK_UN);
 	(void)close((*f)->fd);
 	free((*f)->name);
 	free(*f);
@@ -349,7 +354,8 @@ enum rc file_replace(const char *path, struct slice content, struct err *e)
 
 enum rc file_lock(struct file *f, struct err *e)
 {
-	if (flock(f->fd, LOCK_EX | LOCK_NB) == 0)
+	f->locked = flock(f->fd, LOCK_EX | LOCK_NB) == 0;
+	if (f->locked)
 		return RC_OK;
 	if (errno == EWOULDBLOCK)
 		return err_set(e, RC_AGAIN, "%s is locked by another process", f->name);

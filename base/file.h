@@ -65,7 +65,8 @@ enum rc file_sync(struct file *f, const struct durable **proof, struct err *e) M
 enum rc file_read_all(const char *path, struct buf *out, struct err *e) MUST_USE;
 /* Temporary name beside it, sync, rename, sync of the directory. Mode 0600. */
 enum rc file_replace(const char *path, struct slice content, struct err *e) MUST_USE;
-/* An advisory lock for the life of the struct file; RC_AGAIN when another process has it. */
+/* An advisory lock for the life of the struct file; RC_AGAIN when another process has it. file_close
+ * ends it, also where a child that isn't at its program yet has a copy of the descriptor. */
 enum rc file_lock(struct file *f, struct err *e) MUST_USE;
 
 enum rc dir_make(const char *path, struct err *e) MUST_USE; /* 0700; fine if it exists */

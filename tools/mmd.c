@@ -754,23 +754,24 @@ static int run(struct mmd *m, struct err *e)
 	struct loop_signal *term;
 	struct loop_signal *interrupt;
 	struct loop_signal *hangup;
+	enum rc rc;
 	int status = CLI_NO_DATA;
 
 	m->loop = loop_new();
 	term = loop_signal_new(m->loop, SIGTERM, on_terminate, m);
 	interrupt = loop_signal_new(m->loop, SIGINT, on_terminate, m);
 	hangup = loop_signal_new(m->loop, SIGHUP, on_reload, m);
-	if (open_engine(m, e) == RC_OK) {
-		status = CLI_PARTLY;
-		if (start(m, e) == RC_OK) {
-			loop_run(m->loop, NULL, NULL);
-			status = m->status;
-		} else if (e->code == RC_INVALID) {
-			status = CLI_USAGE;
-		}
+	rc = open_engine(m, e);
+	if (rc == RC_OK) {
+		rc = start(m, e);
+		status = rc == RC_INVALID ? CLI_USAGE : CLI_PARTLY;
 	}
-	if (status != CLI_OK && e->text[0])
+	if (rc == RC_OK) {
+		loop_run(m->loop, NULL, NULL);
+		status = m->status; /* what ended it was logged */
+	} else {
 		log_error("%s", e->text);
+	}
 	stop(m);
 	loop_signal_free(&term);
 	loop_signal_free(&interrupt);

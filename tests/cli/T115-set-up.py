@@ -126,10 +126,18 @@ def an_address_in_use_is_waited_for_and_named():
 
 @test
 def a_directory_in_use_is_named():
+    """What a child of a killed mmd holds for a moment, until its program begins, is waited for."""
+    import fcntl, threading
     site.start()
     code, said = mmd({})
     equal((code, 'open already' in said), (3, True), said)
     site.stop()
+    with open(os.path.join(site.data, 'lock'), 'a') as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        code, said = mmd({})
+        equal((code, 'open already' in said), (3, True), said)
+        threading.Timer(0.2, lambda: fcntl.flock(holder, fcntl.LOCK_UN)).start()
+        equal(mmd({}), (None, ''))
 
 @test
 def a_directory_of_another_user_is_3():

@@ -1,9 +1,11 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/unit/test.h"
@@ -235,6 +237,36 @@ static void test_lock(void **state)
 	file_close(&two);
 }
 
+/* A child between fork and exec has copies of all descriptors. */
+static void test_lock_that_a_child_has_too(void **state)
+{
+	struct fixture *f = *state;
+	struct file *one;
+	struct file *two;
+	struct err e = { 0 };
+	int hold[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
+	EXPECT_OK(file_open(&one, f->path, FILE_APPEND, &e), &e);
+	EXPECT_OK(file_open(&two, f->path, FILE_APPEND, &e), &e);
+	EXPECT_OK(file_lock(one, &e), &e);
+	pid = fork();
+	if (pid == 0) {
+		(void)close(hold[1]);
+		_exit(read(hold[0], &byte, 1) == 0 ? 0 : 1);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(file_lock(two, &e), RC_AGAIN);
+	file_close(&one);
+	EXPECT_OK(file_lock(two, &e), &e);
+	file_close(&two);
+	(void)close(hold[1]);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	(void)close(hold[0]);
+}
+
 static enum rc note_name(void *arg, const char *name, struct err *e)
 {
 	struct buf *names = arg;
@@ -390,6 +422,7 @@ int main(void)
 		cmocka_unit_test(test_full_disk),
 		WITH_DIR(test_replace),
 		WITH_DIR(test_lock),
+		WITH_DIR(test_lock_that_a_child_has_too),
 		WITH_DIR(test_folders),
 		WITH_DIR(test_names),
 	};
