@@ -414,7 +414,8 @@ static enum rc write_checkpoint(struct pipeline *p, bool *again, struct err *e)
 	return rc;
 }
 
-/* As long as what is full can't be sealed the disk is full, though all mail be archived. */
+/* As long as what is full can't be sealed the disk is full, though all mail be archived; what else
+ * may pass (no thread, no memory, a lock) leaves a shard open that is larger than it should be. */
 static enum rc seal(struct pipeline *p, struct err *e)
 {
 	bool busy;
@@ -424,7 +425,7 @@ static enum rc seal(struct pipeline *p, struct err *e)
 		return RC_OK;
 	if (backoff_waits(&p->seal_backoff, clock_mono_ms(), index_room(p->parts.index))) {
 		*e = p->seal_failure;
-		return RC_NOSPACE;
+		return e->code == RC_NOSPACE ? RC_NOSPACE : RC_OK;
 	}
 	rc = index_seal_beside(p->parts.index, &busy, e);
 	if (rc == RC_OK) {
@@ -439,7 +440,10 @@ static enum rc seal(struct pipeline *p, struct err *e)
 	backoff_failed(&p->seal_backoff, clock_mono_ms(), index_room(p->parts.index),
 	               e->sys == ENOSPC);
 	p->seal_failure = *e;
-	return rc;
+	if (rc != RC_AGAIN && rc != RC_LIMIT)
+		return rc;
+	log_warn("%s; it is tried again", e->text);
+	return RC_OK;
 }
 
 /* Some batches of what is there now; *more says whether one is under way. Whoever gets the lock

@@ -80,18 +80,25 @@ def unproved(trace):
             proofs = 0
     return bad, failures
 
+def attach(pid, trace, *options):
+    tracer = subprocess.Popen(['strace', '-f', '-s', '200', '-o', trace, '-p', str(pid)] + list(options),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    check(b'attached' in tracer.stderr.readline(), 'strace can\'t attach')
+    return tracer
+
+def detach(tracer):
+    if tracer.poll() is None:
+        tracer.send_signal(signal.SIGINT)
+    tracer.communicate(timeout=30)
+
 def syncs_fail(build_name, when):
     """The syncs of a running mm-smtpd fail from one on; mmd starts another."""
     site, acked = Site(build_name).start(), {}
     trace = os.path.join(site.root, 'trace')
-    tracer = subprocess.Popen(['strace', '-f', '-s', '200', '-o', trace, '-e', 'trace=fdatasync,sendto,sendmsg,write,writev', '-e',
-                               'inject=fdatasync:error=EIO:when=' + when, '-p', str(child_of(site.process.pid, 'mm-smtpd'))],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    check(b'attached' in tracer.stderr.readline(), 'strace can\'t attach')
+    tracer = attach(child_of(site.process.pid, 'mm-smtpd'), trace, '-e', 'trace=fdatasync,sendto,sendmsg,write,writev', '-e',
+                    'inject=fdatasync:error=EIO:when=' + when)
     codes = use(site, acked, rng) + use(site, acked, rng)
-    if tracer.poll() is None:
-        tracer.send_signal(signal.SIGINT)
-    tracer.communicate(timeout=30)
+    detach(tracer)
     return (site, acked, codes) + unproved(trace)
 
 @test
@@ -108,6 +115,35 @@ def a_failed_sync_is_final():
         site.stop()
         invariants.recovered(site, acked)
         site.close()
+
+@test
+def a_shard_that_can_not_be_sealed_yet_stays_open():
+    """Its copy is locked whenever it is made: mmd goes on with it as it is, and seals it when that has passed."""
+    site, acked = Site(config={'index': {'shard_messages': 5}}).start(), {}
+    trace, shard = os.path.join(site.root, 'trace'), os.path.join(site.data, 'index/1/00000001.shard')
+    tracer = attach(site.process.pid, trace, '-e', 'trace=flock', '-e', 'inject=flock:error=EAGAIN:when=1+', '-P', shard + '.tmp')
+    with Sender(site.port) as s:
+        for n in range(20):
+            acknowledged(s, acked, message('sealed later', 500, rng))
+    site.wait()
+    for _ in range(200):
+        if 'it is tried again' in site.tail():
+            break
+        time.sleep(0.1)
+    check('INJECTED' in open(trace).read() and 'it is tried again' in site.tail(), site.tail())
+    time.sleep(0.5) # the pipeline looks five times a second
+    check('is full' not in site.tail(), site.tail())
+    equal((os.path.exists(shard), site.count('sealed later')), (False, 20), 'sealed, found')
+    detach(tracer)
+    for _ in range(600):
+        if os.path.exists(shard):
+            break
+        time.sleep(0.1)
+    equal((os.path.exists(shard), os.path.exists(shard + '.tmp')), (True, False), 'sealed, copy')
+    equal(site.count('sealed later'), 20, 'found')
+    site.stop()
+    invariants.recovered(site, acked)
+    site.close()
 
 @test
 def the_control_that_answers_early_is_seen():
