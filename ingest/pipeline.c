@@ -372,7 +372,7 @@ static void take_back(struct pipeline *p)
 static void set_stuck(struct pipeline *p)
 {
 	(void)pthread_mutex_lock(&p->lock);
-	p->stuck = p->seal_failure.code != RC_OK;
+	p->stuck = p->seal_failure.code == RC_NOSPACE;
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
