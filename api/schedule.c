@@ -236,14 +236,17 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* What fell due while no mmd ran is done now: a machine that is off at that hour forgets too. */
+/* What fell due while no mmd ran is done now: a machine that is off at that hour forgets too. By a
+ * reader: `writing` is the pipeline's for as long as other programs leave it no time, and mmd would
+ * not be ready before. */
 static enum rc last_sweep(struct engine *en, int64_t *ms, struct err *e)
 {
-	enum rc rc;
+	struct db *db;
+	enum rc rc = engine_reader(en, &db, e);
 
-	(void)pthread_mutex_lock(&en->writing);
-	rc = clockguard_last_sweep(en->control, ms, e);
-	(void)pthread_mutex_unlock(&en->writing);
+	if (rc == RC_OK)
+		rc = clockguard_last_sweep(db, ms, e);
+	engine_reader_end(en, &db);
 	*ms = MIN_OF(*ms, clock_now_ms());
 	return rc;
 }

@@ -55,8 +55,8 @@ bool    index_has(struct index *ix, uint32_t archive, const struct message_id *i
 enum rc index_seal(struct index *ix, bool all, unsigned *sealed, struct err *e) MUST_USE;
 /* The same for one that has reached its limits, on a thread of its own, which takes seconds; mail goes on into the
  * next shard meanwhile. Puts one that is sealed by now in its place, and begins with the next. *busy: one is being
- * sealed; then call it again later. An error is that of the one before. Whatever else writes to
- * the index as a whole (seal, remove, reset, verify, close) waits for it. */
+ * sealed; then call it again later. An error is that of the one before, or of beginning the next. Whatever else
+ * writes to the index as a whole (seal, remove, reset, verify, close) waits for it. */
 enum rc index_seal_beside(struct index *ix, bool *busy, struct err *e) MUST_USE;
 /* Once after RC_CORRUPT from adding or committing: the damaged shard was given up, and what was taken back
  * (index_rollback) and is added again goes into another. By the writing thread. */

@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The `room` of a failure that has nothing to do with it: time alone counts. */
+#define BACKOFF_ANY_ROOM (UINT64_MAX / 2)
+
 /* All zero: nothing failed. Times in milliseconds of the monotonic clock, room in bytes. */
 struct backoff {
 	int64_t  wait_ms;
@@ -20,7 +23,7 @@ struct backoff {
 	uint64_t room;
 };
 
-/* `full`: the disk was. */
+/* `full`: the disk was, or time alone counts; five minutes at most, not fifteen seconds. */
 void backoff_failed(struct backoff *b, int64_t now_ms, uint64_t room, bool full);
 bool backoff_waits(const struct backoff *b, int64_t now_ms, uint64_t room);
 

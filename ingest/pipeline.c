@@ -414,8 +414,28 @@ static enum rc write_checkpoint(struct pipeline *p, bool *again, struct err *e)
 	return rc;
 }
 
-/* As long as what is full can't be sealed the disk is full, though all mail be archived; what else
- * may pass (no thread, no memory, a lock) leaves a shard open that is larger than it should be. */
+/* As long as there is no room to seal what is full the disk is full, though all mail be archived.
+ * What else passes (no thread, no memory, a lock) only leaves shards that aren't packed yet; it
+ * says nothing of the disk, and room says nothing of it. */
+static enum rc seal_failed(struct pipeline *p, enum rc rc, struct err *e)
+{
+	(void)err_in(e, "seal a shard");
+	if (rc != RC_AGAIN && rc != RC_LIMIT) {
+		backoff_failed(&p->seal_backoff, clock_mono_ms(), index_room(p->parts.index),
+		               e->sys == ENOSPC);
+		p->seal_failure = *e;
+		return rc;
+	}
+	log_warn("%s; it is tried again", e->text);
+	backoff_failed(&p->seal_backoff, clock_mono_ms(), BACKOFF_ANY_ROOM, true);
+	if (p->seal_failure.code != RC_NOSPACE) {
+		p->seal_failure = *e;
+		return RC_OK;
+	}
+	*e = p->seal_failure;
+	return RC_NOSPACE;
+}
+
 static enum rc seal(struct pipeline *p, struct err *e)
 {
 	bool busy;
@@ -428,21 +448,15 @@ static enum rc seal(struct pipeline *p, struct err *e)
 		return e->code == RC_NOSPACE ? RC_NOSPACE : RC_OK;
 	}
 	rc = index_seal_beside(p->parts.index, &busy, e);
-	if (rc == RC_OK) {
-		p->unsealed = busy;
-		if (!busy) {
-			p->seal_backoff = (struct backoff) { 0 };
-			p->seal_failure = (struct err) { 0 };
-		}
+	if (rc != RC_OK)
+		return seal_failed(p, rc, e);
+	p->unsealed = busy;
+	if (busy)
 		return RC_OK;
-	}
-	(void)err_in(e, "seal a shard");
-	backoff_failed(&p->seal_backoff, clock_mono_ms(), index_room(p->parts.index),
-	               e->sys == ENOSPC);
-	p->seal_failure = *e;
-	if (rc != RC_AGAIN && rc != RC_LIMIT)
-		return rc;
-	log_warn("%s; it is tried again", e->text);
+	if (p->seal_failure.code == RC_AGAIN || p->seal_failure.code == RC_LIMIT)
+		log_info("shards are sealed again");
+	p->seal_backoff = (struct backoff) { 0 };
+	p->seal_failure = (struct err) { 0 };
 	return RC_OK;
 }
 

@@ -9,8 +9,9 @@
  *          replays from the spool; ids make the replay harmless (first copy wins).
  * Fails    A message that can't be parsed is archived raw and marked. On a full disk everything since
  *          the last checkpoint is taken back and read again from the spool, every second until there
- *          is room; `full` is told. Any other error of disk or store is not worked around: the pipeline
- *          stops, `failed` is called, the spool keeps everything, and the next start recovers.
+ *          is room; `full` is told. A full shard that can't be sealed for want of memory, a thread or
+ *          a lock stays open for a while. Any other error is not worked around: the pipeline stops,
+ *          `failed` is called, the spool keeps everything, and the next start recovers.
  * Threads  Its own; pipeline_wake from any.
  */
 #ifndef MM_INGEST_PIPELINE_H
