@@ -8,7 +8,7 @@ from mm import *
 from faults import *
 import invariants
 
-COUNT = int(os.environ.get('MM_COUNT', 1500 if LONG else 60)) # two seconds each
+COUNT = int(os.environ.get('MM_COUNT', 1500 if LONG else 50)) # two seconds each
 RENEW = 100 # injections in one data directory
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
