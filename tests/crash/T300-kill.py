@@ -6,7 +6,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from mm import *
 import invariants
 
-ROUNDS = 200 if LONG else 12
+ROUNDS = 200 if LONG else 9
 SENDERS = 8
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)

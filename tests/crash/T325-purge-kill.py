@@ -7,7 +7,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from mm import *
 from forget import *
 
-ROUNDS = 40 if LONG else 3
+ROUNDS = 40 if LONG else 2
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 words = Words(seed)

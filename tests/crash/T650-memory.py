@@ -8,7 +8,7 @@ from mm import *
 from faults import *
 import invariants
 
-POINTS = int(os.environ.get('MM_COUNT', 5000 if LONG else 150)) # half a second each
+POINTS = int(os.environ.get('MM_COUNT', 5000 if LONG else 120)) # half a second each
 RENEW = 200
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)

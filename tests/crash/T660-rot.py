@@ -9,7 +9,7 @@ from rot import *
 seed = int(os.environ.get('MM_SEED', random.randrange(1 << 32)))
 rng = random.Random(seed)
 print('seed %d' % seed)
-FLIPS = int(os.environ.get('MM_FLIPS', 100000 if LONG else 1500))
+FLIPS = int(os.environ.get('MM_FLIPS', 100000 if LONG else 1100))
 # Each pass has a directory of its own; the readers of the first are under ASan.
 PASSES = [('asan', FLIPS // 10)] + [('clang', FLIPS * 3 // 10)] * 3 if LONG else [('asan', FLIPS)]
 
