@@ -27,9 +27,6 @@
 #include "ingest/resources.h"
 #include "store/crypt.h"
 
-#define LOCK_TRIES 10
-#define LOCK_MS    50
-
 char *engine_key_path(const char *dir, const char *key_file)
 {
 	struct slice s = slice_str(dir);
@@ -200,18 +197,6 @@ enum rc engine_is_directory(const char *dir, struct err *e)
 	return rc;
 }
 
-/* A child of an mmd that was killed has a copy of the descriptor until its program begins. */
-static enum rc lock_or_wait(struct file *f, struct err *e)
-{
-	enum rc rc = file_lock(f, e);
-
-	for (int i = 0; rc == RC_AGAIN && i < LOCK_TRIES; i++) {
-		clock_sleep_ms(LOCK_MS);
-		rc = file_lock(f, e);
-	}
-	return rc;
-}
-
 static enum rc take_lock(struct engine *en, struct err *e)
 {
 	char *path = path_join(en->dir, "lock");
@@ -222,7 +207,7 @@ static enum rc take_lock(struct engine *en, struct err *e)
 	if (rc == RC_OK)
 		rc = file_open(&en->lock, path, FILE_APPEND, e);
 	if (rc == RC_OK)
-		rc = lock_or_wait(en->lock, e);
+		rc = file_lock_soon(en->lock, e);
 	free(path);
 	return rc;
 }

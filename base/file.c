@@ -11,6 +11,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
+#define LOCK_TRIES 10
+#define LOCK_MS    50
+
 struct durable {
 	uint64_t syncs; /* how often; a non-zero count is what makes the proof one */
 };
@@ -360,6 +365,17 @@ enum rc file_lock(struct file *f, struct err *e)
 	if (errno == EWOULDBLOCK)
 		return err_set(e, RC_AGAIN, "%s is locked by another process", f->name);
 	return err_sys(e, "lock %s", f->name);
+}
+
+enum rc file_lock_soon(struct file *f, struct err *e)
+{
+	enum rc rc = file_lock(f, e);
+
+	for (int i = 0; rc == RC_AGAIN && i < LOCK_TRIES; i++) {
+		clock_sleep_ms(LOCK_MS);
+		rc = file_lock(f, e);
+	}
+	return rc;
 }
 
 enum rc dir_make(const char *path, struct err *e)

@@ -68,6 +68,8 @@ enum rc file_replace(const char *path, struct slice content, struct err *e) MUST
 /* An advisory lock for the life of the struct file; RC_AGAIN when another process has it. file_close
  * ends it, also where a child that isn't at its program yet has a copy of the descriptor. */
 enum rc file_lock(struct file *f, struct err *e) MUST_USE;
+/* The same, but tries for half a second: such a child of a process that was killed keeps its lock until then. */
+enum rc file_lock_soon(struct file *f, struct err *e) MUST_USE;
 
 enum rc dir_make(const char *path, struct err *e) MUST_USE; /* 0700; fine if it exists */
 enum rc dir_sync(const char *path, struct err *e) MUST_USE;
